@@ -1,0 +1,1 @@
+//! Projects a person might want, one folder each; the suite runs them all.

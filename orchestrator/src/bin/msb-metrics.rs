@@ -1,0 +1,2 @@
+//! The exporter `msb-metrics`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! One machine, from launch record to exit status.

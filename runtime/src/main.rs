@@ -1,0 +1,2 @@
+//! The program `msb-runtime`.
+fn main() {}

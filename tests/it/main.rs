@@ -1,0 +1,2 @@
+//! One test binary, one file per promise.
+#![cfg(test)]
