@@ -1,1 +1,21 @@
 //! The shapes that cross a boundary between msb's programs.
+//!
+//! Nothing here opens a file, a socket or a clock. [`wire`] is what `agentd`
+//! needs and compiles alone; everything else comes with the feature `host`.
+
+pub mod wire;
+
+#[cfg(feature = "host")]
+pub mod control;
+#[cfg(feature = "host")]
+pub mod event;
+#[cfg(feature = "host")]
+pub mod exit;
+#[cfg(feature = "host")]
+pub mod failure;
+#[cfg(feature = "host")]
+pub mod launch;
+#[cfg(feature = "host")]
+pub mod lifecycle;
+#[cfg(feature = "host")]
+pub mod record;

@@ -1,0 +1,230 @@
+//! Names that were checked once: of projects, sandboxes, volumes, variables and images.
+//!
+//! A value of these types is valid by construction, also when it comes from a
+//! stored record, so nothing behind the border checks it again.
+
+use std::borrow::Borrow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing was written.
+    #[error("a name has at least one character")]
+    Empty,
+    /// The name is longer than its kind allows.
+    #[error("a name has at most {0} characters")]
+    TooLong(usize),
+    /// The name holds a character that its kind does not allow, or at a place where it may not.
+    #[error("{rule}; `{character}` does not fit")]
+    Character {
+        /// What is allowed, in words.
+        rule: &'static str,
+        /// The first character that is not.
+        character: char,
+    },
+    /// The name belongs to msb.
+    #[error("`{0}` is reserved")]
+    Reserved(String),
+}
+
+const NAME_RULE: &str =
+    "a name is lower-case letters, digits and `-`, starting and ending with a letter or digit";
+const NAME_BYTES_MAX: usize = 63;
+
+/// Checks `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`.
+///
+/// # Errors
+/// [`NameError`] says which part of the rule the text broke.
+pub fn check_name(text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    let wrong = |c: &char| !matches!(c, 'a'..='z' | '0'..='9' | '-');
+    if let Some(character) = text.chars().find(wrong) {
+        return Err(NameError::Character { rule: NAME_RULE, character });
+    }
+    if text.starts_with('-') || text.ends_with('-') {
+        return Err(NameError::Character { rule: NAME_RULE, character: '-' });
+    }
+    if text.len() > NAME_BYTES_MAX {
+        return Err(NameError::TooLong(NAME_BYTES_MAX));
+    }
+    Ok(())
+}
+
+/// Returns `text` made into a name: lower-cased, other characters to `-`; `None` where nothing is left.
+#[must_use]
+pub fn to_name(text: &str) -> Option<String> {
+    let lower = text.to_lowercase();
+    let mapped: String =
+        lower.chars().map(|c| if matches!(c, 'a'..='z' | '0'..='9') { c } else { '-' }).collect();
+    let cut: String = mapped.trim_matches('-').chars().take(NAME_BYTES_MAX).collect();
+    let name = cut.trim_end_matches('-');
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+const ENV_KEY_RULE: &str =
+    "an environment key is letters, digits, `_`, `.` and `-`, starting with a letter or `_`";
+const ENV_KEY_BYTES_MAX: usize = 255;
+
+/// Checks `[A-Za-z_][A-Za-z0-9_.-]{0,254}`, not starting `MSB_`.
+///
+/// # Errors
+/// [`NameError`] says which part of the rule the text broke.
+pub fn check_env_key(text: &str) -> Result<(), NameError> {
+    let first = text.chars().next().ok_or(NameError::Empty)?;
+    if !(first.is_ascii_alphabetic() || first == '_') {
+        return Err(NameError::Character { rule: ENV_KEY_RULE, character: first });
+    }
+    let wrong = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if let Some(character) = text.chars().find(wrong) {
+        return Err(NameError::Character { rule: ENV_KEY_RULE, character });
+    }
+    if text.len() > ENV_KEY_BYTES_MAX {
+        return Err(NameError::TooLong(ENV_KEY_BYTES_MAX));
+    }
+    if text.starts_with("MSB_") {
+        return Err(NameError::Reserved(text.to_owned()));
+    }
+    Ok(())
+}
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Reads a checked text.
+            ///
+            /// # Errors
+            /// [`NameError`] says which part of the rule the text broke.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                $check(text)?;
+                Ok(Self(text.to_owned()))
+            }
+
+            /// Returns the text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                $check(&text)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::parse(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+
+checked_text!(
+    /// The name of a project.
+    ProjectName,
+    check_name
+);
+checked_text!(
+    /// The name of a sandbox or of a job; both share one name space.
+    SandboxName,
+    check_name
+);
+checked_text!(
+    /// The name of a volume within its project.
+    VolumeName,
+    check_name
+);
+checked_text!(
+    /// The name of a variable of a guest's environment.
+    EnvKey,
+    check_env_key
+);
+
+impl ProjectName {
+    /// The reserved project of what imperative commands make.
+    pub const ADHOC: &'static str = "adhoc";
+
+    /// Returns the reserved project of what imperative commands make.
+    #[must_use]
+    pub fn adhoc() -> Self {
+        Self(Self::ADHOC.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_lower_case_letters_digits_and_inner_dashes() {
+        let long = "a".repeat(63);
+        for good in ["a", "web", "web-2", "0", long.as_str()] {
+            assert!(SandboxName::parse(good).is_ok(), "{good}");
+        }
+        let longer = "a".repeat(64);
+        for bad in ["", "-a", "a-", "Web", "a_b", "a.b", "é", longer.as_str()] {
+            assert!(SandboxName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_folder_name_becomes_a_name() {
+        assert_eq!(to_name("My Project_2").as_deref(), Some("my-project-2"));
+        assert_eq!(to_name("..."), None);
+        assert_eq!(to_name(&"x".repeat(80)).map(|n| n.len()), Some(63));
+    }
+
+    #[test]
+    fn an_environment_key_may_not_be_ours() {
+        assert!(EnvKey::parse("PATH").is_ok());
+        assert!(EnvKey::parse("a.b-c_D9").is_ok());
+        assert_eq!(EnvKey::parse("MSB_HOME"), Err(NameError::Reserved("MSB_HOME".into())));
+        for bad in ["", "9A", "A=B", "A B"] {
+            assert!(EnvKey::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_stored_name_is_checked_again() {
+        assert!(serde_json::from_str::<SandboxName>("\"web\"").is_ok());
+        assert!(serde_json::from_str::<SandboxName>("\"../web\"").is_err());
+    }
+}
