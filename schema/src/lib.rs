@@ -19,3 +19,12 @@ pub mod launch;
 pub mod lifecycle;
 #[cfg(feature = "host")]
 pub mod record;
+
+#[cfg(feature = "host")]
+pub mod change;
+#[cfg(feature = "host")]
+pub mod name;
+#[cfg(feature = "host")]
+pub mod project;
+#[cfg(feature = "host")]
+pub mod units;

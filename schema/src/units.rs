@@ -137,7 +137,8 @@ impl Bytes {
 /// Prints the largest unit that divides the size: `1 GiB`, `1536 MiB`, `7 B`.
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [(Self::TIB, "TiB"), (Self::GIB, "GiB"), (Self::MIB, "MiB"), (Self::KIB, "KiB")];
+        let units =
+            [(Self::TIB, "TiB"), (Self::GIB, "GiB"), (Self::MIB, "MiB"), (Self::KIB, "KiB")];
         let whole = units.iter().find(|(unit, _)| self.0 != 0 && self.0.is_multiple_of(*unit));
         match whole {
             Some((unit, name)) => write!(f, "{} {name}", self.0 / unit),

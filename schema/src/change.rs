@@ -1,0 +1,245 @@
+//! What a change of each field costs, in one table.
+//!
+//! The plan, the reference pages and the JSON Schema read this table, so they
+//! cannot tell different stories. Each row is the best case: a driver that
+//! cannot do it live raises the class, nothing lowers it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::project::{Direction, FieldChange, Kind};
+
+/// What a change costs, cheapest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Nothing that a machine could notice.
+    None,
+    /// State only.
+    Meta,
+    /// The running machine changes, and nobody is interrupted.
+    Live,
+    /// It holds from the next command on.
+    Exec,
+    /// Stop and boot, with the same upper and identity.
+    Restart,
+    /// A new upper from the image; volumes and host sources stay.
+    Recreate,
+    /// Bytes of a volume would go.
+    DataLoss,
+}
+
+impl Class {
+    /// Returns the class as plans write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Meta => "meta",
+            Self::Live => "live",
+            Self::Exec => "exec",
+            Self::Restart => "restart",
+            Self::Recreate => "recreate",
+            Self::DataLoss => "data-loss",
+        }
+    }
+}
+
+/// What decides the class of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// The field alone.
+    Always(Class),
+    /// `exec` where the instance has no workload, else `restart`: a running one does not see it.
+    ByWorkload,
+    /// Which way the quantity went.
+    Sized {
+        /// The class of more than before.
+        grow: Class,
+        /// The class of less than before.
+        shrink: Class,
+    },
+}
+
+/// Whether an instance runs something of its own, or only waits for sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// It does.
+    Present,
+    /// It only waits.
+    Absent,
+}
+
+/// Every field of a sandbox with its cost; `*` stands for the rest of a path.
+pub const SANDBOX_FIELDS: &[(&str, Cost)] = &[
+    ("kind", Cost::Always(Class::Recreate)),
+    ("image", Cost::Always(Class::Recreate)),
+    ("image.pull", Cost::Always(Class::None)),
+    ("image.platform", Cost::Always(Class::Recreate)),
+    ("upper", Cost::Sized { grow: Class::Restart, shrink: Class::Recreate }),
+    ("cpus.count", Cost::Always(Class::Live)),
+    ("cpus.max", Cost::Always(Class::Restart)),
+    ("memory.size", Cost::Always(Class::Live)),
+    ("memory.max", Cost::Always(Class::Restart)),
+    ("driver", Cost::Always(Class::Restart)),
+    ("security", Cost::Always(Class::Restart)),
+    ("log-level", Cost::Always(Class::Live)),
+    ("command", Cost::Always(Class::Restart)),
+    ("entrypoint", Cost::Always(Class::Restart)),
+    ("workdir", Cost::ByWorkload),
+    ("user", Cost::ByWorkload),
+    ("hostname", Cost::Always(Class::Restart)),
+    ("shell", Cost::Always(Class::Exec)),
+    ("env.*", Cost::ByWorkload),
+    ("stop-signal", Cost::Always(Class::Live)),
+    ("stop-grace", Cost::Always(Class::Live)),
+    ("labels.*", Cost::Always(Class::Meta)),
+    ("mounts.*", Cost::Always(Class::Restart)),
+    ("depends-on.*", Cost::Always(Class::Meta)),
+    ("ready.*", Cost::Always(Class::Live)),
+    ("success-codes", Cost::Always(Class::Live)),
+    ("lifecycle.*", Cost::Always(Class::Meta)),
+];
+
+/// Every field of a volume with its cost, for the volume itself.
+pub const VOLUME_FIELDS: &[(&str, Cost)] = &[
+    ("kind", Cost::Always(Class::DataLoss)),
+    ("size", Cost::Sized { grow: Class::Restart, shrink: Class::DataLoss }),
+    ("ensure", Cost::Always(Class::None)),
+    ("labels.*", Cost::Always(Class::Meta)),
+    ("lifecycle.*", Cost::Always(Class::Meta)),
+];
+
+/// Returns the row for `path` in `table`.
+#[must_use]
+pub fn cost(table: &[(&str, Cost)], path: &str) -> Option<Cost> {
+    let fits = |field: &str| match field.strip_suffix('*') {
+        Some(stem) => path.starts_with(stem),
+        None => path == field,
+    };
+    table.iter().find(|(field, _)| fits(field)).map(|(_, cost)| *cost)
+}
+
+/// Returns what a change of a sandbox's field costs.
+///
+/// A job has nothing running to change: from `exec` up it runs again.
+#[must_use]
+pub fn sandbox_class(change: &FieldChange, kind: Kind, workload: Workload) -> Class {
+    let class = settle(cost(SANDBOX_FIELDS, &change.path), change.direction, workload);
+    if kind == Kind::Job && class >= Class::Exec { class.max(Class::Recreate) } else { class }
+}
+
+/// Returns what a change of a volume's field costs.
+#[must_use]
+pub fn volume_class(change: &FieldChange) -> Class {
+    settle(cost(VOLUME_FIELDS, &change.path), change.direction, Workload::Present)
+}
+
+/// A field without a row cannot be built, see the tests; the dearest class is then the safe one.
+fn settle(cost: Option<Cost>, direction: Direction, workload: Workload) -> Class {
+    match (cost, direction) {
+        (Some(Cost::Always(class)), _) => class,
+        (Some(Cost::ByWorkload), _) => match workload {
+            Workload::Present => Class::Restart,
+            Workload::Absent => Class::Exec,
+        },
+        (Some(Cost::Sized { grow, .. }), Direction::Grown) => grow,
+        (Some(Cost::Sized { shrink, .. }), Direction::Shrunk) => shrink,
+        // A size that was not written, or no longer is, matches whatever exists.
+        (Some(Cost::Sized { .. }), Direction::Other) => Class::Meta,
+        (None, _) => Class::DataLoss,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::{
+        ArgumentList, Dependency, Ensure, EnvValue, GuestPath, ImageRef, LogLevel, Mount,
+        MountOptions, MountSource, OnChange, Platform, Sandbox, StopSignal, Until, UserRef, Volume,
+        VolumeKind,
+    };
+    use crate::units::Bytes;
+
+    /// A sandbox in which nothing is left unsaid.
+    fn everything() -> Sandbox {
+        let mut sandbox = Sandbox::new(Kind::Service, ImageRef::parse("redis:7").unwrap());
+        sandbox.image.platform = Some(Platform::LinuxAmd64);
+        sandbox.log_level = Some(LogLevel::Info);
+        sandbox.command = ArgumentList::Nothing;
+        sandbox.entrypoint = ArgumentList::Words(vec!["/init".into()]);
+        sandbox.workdir = Some(GuestPath::parse("/srv").unwrap());
+        sandbox.user = UserRef::parse("app");
+        sandbox.hostname = Some("db".into());
+        sandbox.env.insert("PORT".parse().unwrap(), EnvValue::Literal("80".into()));
+        sandbox.stop_signal = StopSignal::parse("TERM");
+        sandbox.labels.insert("team".into(), "core".into());
+        sandbox.mounts.push(Mount {
+            destination: GuestPath::parse("/tmp/a.b").unwrap(),
+            source: MountSource::Tmpfs { size: Bytes::mib(1), mode: 0o1777 },
+            options: MountOptions::default(),
+        });
+        let dependency =
+            Dependency { until: Until::Ready, optional: false, on_change: OnChange::Ignore };
+        sandbox.depends_on.insert("db".parse().unwrap(), dependency);
+        sandbox
+    }
+
+    fn volume() -> Volume {
+        Volume {
+            kind: Some(VolumeKind::Disk),
+            size: Some(Bytes::gib(1)),
+            ensure: Ensure::Ensure,
+            labels: [("a".to_owned(), "b".to_owned())].into(),
+            protect: false,
+        }
+    }
+
+    fn check_table(table: &[(&str, Cost)], fields: &[(String, String)]) {
+        for (path, _) in fields {
+            assert!(cost(table, path).is_some(), "no class for {path}");
+        }
+        for (field, _) in table {
+            let stem = field.trim_end_matches('*');
+            let used = fields.iter().any(|(path, _)| path == field || path.starts_with(stem));
+            assert!(used, "no field for the row {field}");
+        }
+    }
+
+    #[test]
+    fn every_field_has_a_class_and_every_row_a_field() {
+        check_table(SANDBOX_FIELDS, &everything().fields());
+        check_table(VOLUME_FIELDS, &volume().fields());
+    }
+
+    fn class_of(edit: impl Fn(&mut Sandbox), kind: Kind, workload: Workload) -> Class {
+        let (before, mut after) = (everything(), everything());
+        edit(&mut after);
+        let changes = before.differing(&after);
+        assert_eq!(changes.len(), 1);
+        sandbox_class(&changes[0], kind, workload)
+    }
+
+    #[test]
+    fn a_running_workload_does_not_see_a_new_environment() {
+        let edit = |s: &mut Sandbox| {
+            s.env.insert("PORT".parse().unwrap(), EnvValue::Literal("81".into()));
+        };
+        assert_eq!(class_of(edit, Kind::Service, Workload::Present), Class::Restart);
+        assert_eq!(class_of(edit, Kind::Service, Workload::Absent), Class::Exec);
+        assert_eq!(class_of(edit, Kind::Job, Workload::Present), Class::Recreate);
+    }
+
+    #[test]
+    fn sizes_cost_by_the_way_they_go() {
+        let run = |edit: fn(&mut Sandbox)| class_of(edit, Kind::Service, Workload::Present);
+        assert_eq!(run(|s| s.upper = Bytes::gib(8)), Class::Restart);
+        assert_eq!(run(|s| s.upper = Bytes::gib(2)), Class::Recreate);
+        assert_eq!(run(|s| s.memory.size = Bytes::mib(256)), Class::Live);
+        assert_eq!(run(|s| s.memory.max = Bytes::gib(2)), Class::Restart);
+        assert_eq!(run(|s| s.cpus.count = 2), Class::Live);
+        let mut small = volume();
+        small.size = Some(Bytes::mib(512));
+        assert_eq!(volume_class(&volume().differing(&small)[0]), Class::DataLoss);
+        assert_eq!(volume_class(&small.differing(&volume())[0]), Class::Restart);
+    }
+}

@@ -1,0 +1,188 @@
+//! What may be asked of a running machine.
+//!
+//! Each message on `control.sock` is a big-endian `u32` length and JSON. A
+//! request has an id, an answer repeats it; events are pushed without one.
+//! End-of-file is how a caller learns that the runtime has ended.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+use crate::failure::Report;
+use crate::record::Record;
+
+/// The format this build speaks.
+pub const FORMAT: u32 = 1;
+
+/// The largest message, without its length.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many clients a machine serves at once.
+pub const CLIENTS_MAX: usize = 64;
+
+/// Name of the control socket in the machine's socket folder.
+pub const SOCKET: &str = "control.sock";
+
+/// Name of the agent's relay socket in the machine's socket folder.
+pub const AGENT_SOCKET: &str = "agent.sock";
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Repeated by the answer.
+    pub id: u64,
+    /// What is asked.
+    #[serde(flatten)]
+    pub call: Call,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params", rename_all = "kebab-case")]
+pub enum Call {
+    /// Who are you? Must be first.
+    Hello {
+        /// The caller's format.
+        format: u32,
+        /// The caller's version.
+        version: String,
+    },
+    /// How are you?
+    Status {},
+    /// Answer when the machine has come that far, or cannot any more.
+    Wait {
+        /// How far.
+        until: Milestone,
+    },
+    /// Stop, with a grace; absent: the machine's own.
+    Stop {
+        /// The grace.
+        grace_ms: Option<u64>,
+        /// The reason the machine will have.
+        reason: String,
+        /// Who asks.
+        actor: String,
+    },
+    /// End at once, without a flush.
+    Kill {
+        /// Who asks.
+        actor: String,
+    },
+    /// Change live values.
+    Update(Update),
+    /// Forget the creator: the machine no longer ends with it.
+    Detach {},
+    /// Push events from now on, the kept ones after a sequence number first.
+    Subscribe {
+        /// The last sequence number the caller has; absent: none of the kept ones.
+        after: Option<u64>,
+    },
+}
+
+/// How far a machine has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Milestone {
+    /// The agent answers and the workload's exec succeeded.
+    Running,
+    /// The gate has passed.
+    Ready,
+    /// The workload ended with a success code.
+    Completed,
+    /// The machine rests.
+    Stopped,
+}
+
+/// Live values to change; absent ones stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    /// Processors that commands may use.
+    pub cpus: Option<u32>,
+    /// Memory that commands may use.
+    pub memory_bytes: Option<u64>,
+    /// How long commands may take to end when the machine stops.
+    pub stop_grace_ms: Option<u64>,
+}
+
+/// An answer, or an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It was done.
+    Ok {
+        /// The request's id.
+        id: u64,
+        /// The result.
+        result: Reply,
+    },
+    /// It was not.
+    Error {
+        /// The request's id.
+        id: u64,
+        /// Why.
+        error: Report,
+    },
+    /// Something happened.
+    Event {
+        /// What.
+        event: Event,
+    },
+}
+
+/// The result of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// To `hello`.
+    Hello {
+        /// The machine's id.
+        machine: String,
+        /// The launch record's nonce.
+        nonce: String,
+        /// The runtime's version.
+        version: String,
+        /// The runtime's format.
+        format: u32,
+    },
+    /// To `status`, and to `wait` when it was reached.
+    Status {
+        /// As the file says, or newer.
+        record: Box<Record>,
+        /// Open sessions.
+        sessions: u32,
+        /// The last answer of the gate's probe, for people.
+        last_probe: Option<String>,
+    },
+    /// To `wait` when it cannot be reached any more.
+    Unreachable {
+        /// As the file says, or newer.
+        record: Box<Record>,
+    },
+    /// To `update`.
+    Updated {
+        /// Names of the fields that now hold.
+        applied: Vec<String>,
+        /// Names of those that do not, with the reason.
+        refused: Vec<(String, String)>,
+    },
+    /// It was recorded.
+    Done,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_reads_as_the_page_shows_it() {
+        let request = Request { id: 7, call: Call::Wait { until: Milestone::Ready } };
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(text, r#"{"id":7,"method":"wait","params":{"until":"ready"}}"#);
+        assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+    }
+
+    #[test]
+    fn keys_of_a_later_version_are_ignored() {
+        let text = r#"{"id":1,"method":"hello","params":{"format":1,"version":"9","later":true}}"#;
+        assert!(serde_json::from_str::<Request>(text).is_ok());
+    }
+}

@@ -1,0 +1,47 @@
+//! What happened to a machine, for `msb events`, logs and clients.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Rises within a machine, never reused.
+    pub seq: u64,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum What {
+    /// The machine moved on.
+    Phase {
+        /// From this phase.
+        from: crate::lifecycle::Phase,
+        /// To this one.
+        to: crate::lifecycle::Phase,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A boot step began.
+    BootStep {
+        /// The step.
+        name: String,
+    },
+    /// The kernel killed a session for memory.
+    Oom {
+        /// The session.
+        session: String,
+    },
+    /// A disk became read-only after an error.
+    Mount {
+        /// The disk's serial.
+        serial: String,
+        /// What happened.
+        detail: String,
+    },
+}

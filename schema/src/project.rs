@@ -1,0 +1,82 @@
+//! The wish, resolved: what a set of Sandboxfiles asks for, with every default filled in.
+//!
+//! No option where there is a default, no text where there is a type. Two sets
+//! of files that resolve to equal [`Project`]s are equal to everything behind
+//! this module; where a value was written stands beside it, in [`Origins`].
+
+mod differ;
+mod image;
+mod mount;
+mod origin;
+mod process;
+mod sandbox;
+mod volume;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use differ::{Direction, FieldChange};
+pub use image::{Image, ImageRef, ImageRefError, Platform, Pull, RegistryRef};
+pub use mount::{Access, GuestPath, Mount, MountFlag, MountOptions, MountSource, PathError};
+pub use origin::{Origins, Place};
+pub use process::{ArgumentList, EnvValue, StopSignal, UserRef, argv, default_shell};
+pub use sandbox::{
+    Cpus, Dependency, DriverChoice, Kind, Lifecycle, LogLevel, Memory, OnChange, Probe, Ready,
+    Sandbox, Security, Until, instance_hostname,
+};
+pub use volume::{Ensure, Volume, VolumeKind};
+
+use crate::name::{ProjectName, SandboxName, VolumeName};
+use crate::units::Millis;
+
+/// Constants by key, as people and metrics group by them.
+pub type Labels = BTreeMap<String, String>;
+
+/// What the files of one project ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// What the project is called on this host.
+    pub name: ProjectName,
+    /// The folder of its first file.
+    pub folder: PathBuf,
+    /// The lowest layer of every sandbox's labels; already part of them.
+    pub labels: Labels,
+    /// Services and jobs, by name.
+    pub sandboxes: BTreeMap<SandboxName, Sandbox>,
+    /// Named volumes, by name: those with a node of their own and those written in a mount.
+    pub volumes: BTreeMap<VolumeName, Volume>,
+    /// How long `up` waits without being told; `None` is without limit.
+    pub wait_timeout: Option<Millis>,
+    /// The driver of sandboxes that name none; already part of them.
+    pub driver: DriverChoice,
+}
+
+impl Project {
+    /// How long `up` waits where the file does not say.
+    pub const WAIT_TIMEOUT: Millis = Millis::seconds(300);
+
+    /// Returns a project that asks for nothing, as `down` plans with it.
+    #[must_use]
+    pub fn empty(name: ProjectName, folder: PathBuf) -> Self {
+        Self {
+            name,
+            folder,
+            labels: Labels::new(),
+            sandboxes: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            wait_timeout: Some(Self::WAIT_TIMEOUT),
+            driver: DriverChoice::default(),
+        }
+    }
+}
+
+/// One file that was read for a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Its path, as it was given.
+    pub path: PathBuf,
+    /// The digest of its bytes: `blake3`, in hexadecimal.
+    pub blake3: String,
+}
