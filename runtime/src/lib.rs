@@ -1,1 +1,10 @@
 //! One machine, from launch record to exit status.
+//!
+//! The binary `msb-runtime` is a thin door to this library. What a machine
+//! needs from below stands in [`hypervisor`]; only its drivers know more.
+
+pub mod clock;
+pub mod hypervisor;
+pub mod initramfs;
+pub mod probe;
+mod sys;

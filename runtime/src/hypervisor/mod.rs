@@ -1,0 +1,168 @@
+//! What a machine needs from below.
+//!
+//! ```text
+//! boot::Prepared ─ check ─▶ boot::Built ─ start ─▶ Machine { process, links, monitor }
+//! ```
+//!
+//! A driver is the only place that knows the program it runs. Everything it
+//! acquires hangs on the [`Machine`]; dropping that kills the process.
+
+mod child;
+mod error;
+mod process;
+#[cfg(target_os = "linux")]
+pub mod qemu;
+
+use std::fmt::Debug;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use schema::launch::{self, DriverName, Isolation, Shape};
+use tokio::sync::mpsc;
+
+pub use child::{Child, Plan, VmmEnd};
+pub use error::DriverError;
+
+/// What a driver can do on this host; constant for a driver and an accelerator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What stands between the guest and the host.
+    pub isolation: Isolation,
+    /// Disks beyond the root image and the private writable disk.
+    pub disks_max: usize,
+    /// Processors of one machine.
+    pub cpus_max: u32,
+}
+
+/// What runs a machine.
+pub trait Hypervisor: Debug {
+    /// Returns what it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Refuses what it cannot run, before anything is opened; `disks` counts every disk.
+    ///
+    /// # Errors
+    /// [`DriverError::Shape`] and [`DriverError::TooManyDisks`] with the limit.
+    fn check(&self, shape: &Shape, disks: usize) -> Result<(), DriverError>;
+
+    /// Starts the machine; returns with both links in hand.
+    ///
+    /// Must be called on the main thread, inside the asynchronous runtime: the
+    /// kernel ends the child with the thread that made it.
+    ///
+    /// # Errors
+    /// The step that failed; nothing of the machine is left.
+    fn start(&self, built: Built) -> Result<Machine, DriverError>;
+}
+
+/// Everything a machine is made of, as descriptors.
+#[derive(Debug)]
+pub struct Built {
+    /// How large it is.
+    pub shape: Shape,
+    /// The guest kernel; always there but for the driver `process`.
+    pub kernel: Option<OwnedFd>,
+    /// The initramfs with agentd; always there but for the driver `process`.
+    pub initramfs: Option<OwnedFd>,
+    /// The disks in guest order: root, upper, then the others.
+    pub disks: Vec<DiskFd>,
+    /// Whether the guest's kernel speaks at length.
+    pub boot_debug: bool,
+    /// The lease's open file description: the VMM inherits it, so that the
+    /// lease is not free before both processes are gone.
+    pub lease: OwnedFd,
+    /// What stands in for a machine under the driver `process`.
+    pub scratch: Option<Scratch>,
+}
+
+/// A disk of the machine.
+#[derive(Debug)]
+pub struct DiskFd {
+    /// The open file.
+    pub fd: OwnedFd,
+    /// The serial the guest finds it by.
+    pub serial: String,
+    /// Whether the device refuses writes.
+    pub read_only: bool,
+}
+
+/// What stands in for a machine under the driver `process`.
+#[derive(Debug)]
+pub struct Scratch {
+    /// The machine folder; the root is the folder `root` in it.
+    pub folder: OwnedFd,
+    /// The executable of agentd, where it was handed over open.
+    pub agent: Option<OwnedFd>,
+    /// What appears in the root, parent first.
+    pub places: Vec<Place>,
+}
+
+/// Something that appears in the root of a machine that is none.
+#[derive(Debug)]
+pub struct Place {
+    /// Where, absolute in the guest.
+    pub target: String,
+    /// The folder it is a link to; absent: a plain folder.
+    pub folder: Option<OwnedFd>,
+}
+
+/// A machine that was started.
+#[derive(Debug)]
+pub struct Machine {
+    /// The process that carries it.
+    pub process: Child,
+    /// Its two streams.
+    pub links: Links,
+    /// The driver's own line to it.
+    pub monitor: Box<dyn Monitor>,
+    /// What the driver hears of it; closed where it hears nothing.
+    pub notices: mpsc::Receiver<Notice>,
+}
+
+/// The streams between the runtime and the guest; both ends may be set non-blocking.
+#[derive(Debug)]
+pub struct Links {
+    /// What the guest's kernel and process 1 print.
+    pub console: UnixStream,
+    /// The agent protocol.
+    pub agent: UnixStream,
+}
+
+/// A driver's own line to its machine.
+pub trait Monitor: Debug + Send {
+    /// Asks the VMM to flush its block layer and end; never blocks, may do nothing.
+    fn quit(&mut self);
+}
+
+/// What a driver hears of its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A read or write of a disk failed on the host.
+    DiskError {
+        /// The disk's serial.
+        serial: String,
+        /// What the host answered.
+        detail: String,
+    },
+    /// The guest reset or powered off the machine.
+    GuestEnded,
+    /// The VMM cannot be used or spoken to; the machine must be killed.
+    Unusable {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Returns the driver that a launch record names.
+///
+/// # Errors
+/// This version does not build the driver.
+pub fn open(wanted: &launch::Driver) -> Result<Box<dyn Hypervisor>, DriverError> {
+    let program = PathBuf::from(&wanted.program);
+    match wanted.name {
+        DriverName::Krun => Err(DriverError::Unsupported { what: "the driver krun".into() }),
+        DriverName::Qemu => Ok(Box::new(qemu::Qemu::new(program, wanted.accelerator))),
+        DriverName::Process => Ok(Box::new(process::Process::new(program))),
+    }
+}
