@@ -78,16 +78,18 @@ impl Kind {
             "lock::busy" => return Self::LockBusy,
             "exec::not-found" => return Self::NotFound,
             "exec::not-executable" => return Self::NotExecutable,
-            "ready::timeout" | "stop::timeout" | "wait::timeout" | "exec::timeout" => return Self::Timeout,
+            "ready::timeout" | "stop::timeout" | "wait::timeout" | "exec::timeout" => {
+                return Self::Timeout;
+            }
             "usage::not-yet" => return Self::Failed,
-            "sandbox::managed" | "image::in-use" | "volume::in-use" | "jail::incomplete" | "home::foreign"
-            | "home::network-fs" => return Self::Refused,
+            "sandbox::managed" | "image::in-use" | "volume::in-use" | "jail::incomplete"
+            | "home::foreign" | "home::network-fs" => return Self::Refused,
             "sandbox::zero-cpus" | "sandbox::zero-memory" => return Self::InvalidFile,
             _ => {}
         }
         match code.split_once("::").map_or(code, |(family, _)| family) {
-            "file" | "syntax" | "schema" | "value" | "var" | "ref" | "rule" | "limit" | "image-lock"
-            | "config" => Self::InvalidFile,
+            "file" | "syntax" | "schema" | "value" | "var" | "ref" | "rule" | "limit"
+            | "image-lock" | "config" => Self::InvalidFile,
             "usage" => Self::Usage,
             "owner" | "protect" | "consent" | "plan" => Self::Refused,
             "driver" => Self::NoDriver,

@@ -243,6 +243,7 @@ pub struct Root {
 }
 
 /// Something mounted over the root.
+#[expect(clippy::struct_excessive_bools, reason = "the four flags of a mount, each by its name")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Where in the guest.

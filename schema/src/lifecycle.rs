@@ -165,23 +165,32 @@ impl Phase {
     /// The event does not apply here; nothing changes.
     pub const fn next(self, event: Event) -> Result<Self, Rejected> {
         use Event as E;
-        use Phase as P;
         let next = match (self, event) {
-            (P::Absent | P::Completed | P::Failed | P::Stalled | P::Stopped, E::Selected)
-            | (P::Pulling, E::ImageWorkEnded) => P::Pending,
-            (P::Pending, E::ImageWorkBegan) => P::Pulling,
-            (P::Pending, E::Launched) => P::Booting,
-            (P::Booting, E::AgentReady) => P::Starting,
-            (P::Starting | P::Stalled, E::GatePassed) | (P::Degraded, E::Healthy) => P::Ready,
-            (P::Starting, E::GateTimedOut) => P::Stalled,
-            (P::Ready, E::Unhealthy) => P::Degraded,
-            (P::Starting | P::Ready, E::JobSucceeded) => P::Completed,
-            (P::Booting | P::Starting | P::Ready | P::Degraded | P::Stalled, E::Died)
-            | (P::Pending | P::Pulling | P::Booting | P::Starting, E::Fact) => P::Failed,
             (
-                P::Booting | P::Starting | P::Ready | P::Degraded | P::Stalled,
+                Self::Absent | Self::Completed | Self::Failed | Self::Stalled | Self::Stopped,
+                E::Selected,
+            )
+            | (Self::Pulling, E::ImageWorkEnded) => Self::Pending,
+            (Self::Pending, E::ImageWorkBegan) => Self::Pulling,
+            (Self::Pending, E::Launched) => Self::Booting,
+            (Self::Booting, E::AgentReady) => Self::Starting,
+            (Self::Starting | Self::Stalled, E::GatePassed) | (Self::Degraded, E::Healthy) => {
+                Self::Ready
+            }
+            (Self::Starting, E::GateTimedOut) => Self::Stalled,
+            (Self::Ready, E::Unhealthy) => Self::Degraded,
+            (Self::Starting | Self::Ready, E::JobSucceeded) => Self::Completed,
+            (
+                Self::Booting | Self::Starting | Self::Ready | Self::Degraded | Self::Stalled,
+                E::Died,
+            )
+            | (Self::Pending | Self::Pulling | Self::Booting | Self::Starting, E::Fact) => {
+                Self::Failed
+            }
+            (
+                Self::Booting | Self::Starting | Self::Ready | Self::Degraded | Self::Stalled,
                 E::Stopped,
-            ) => P::Stopped,
+            ) => Self::Stopped,
             (phase, event) => return Err(Rejected { phase, event }),
         };
         Ok(next)
@@ -190,6 +199,8 @@ impl Phase {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     /// The whole matrix: a line per event that a phase knows.
@@ -201,7 +212,7 @@ mod tests {
         for phase in Phase::ALL {
             for event in Event::ALL {
                 if let Ok(next) = phase.next(event) {
-                    lines += &format!("{phase:?} {event:?} {next:?}\n");
+                    writeln!(lines, "{phase:?} {event:?} {next:?}").unwrap();
                 }
             }
         }

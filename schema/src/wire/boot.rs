@@ -126,6 +126,7 @@ pub struct Root {
 }
 
 /// Something mounted over the root.
+#[expect(clippy::struct_excessive_bools, reason = "the four flags of a mount, each by its name")]
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Mount {
@@ -203,7 +204,11 @@ mod tests {
             entropy: vec![7; 64],
             mounts: vec![Mount {
                 target: "/data".into(),
-                source: MountSource::Disk { serial: "d1".into(), fstype: None, own_when_empty: true },
+                source: MountSource::Disk {
+                    serial: "d1".into(),
+                    fstype: None,
+                    own_when_empty: true,
+                },
                 read_only: false,
                 noexec: true,
                 nosuid: false,

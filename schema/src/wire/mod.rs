@@ -8,6 +8,7 @@
 //! socket. Session 0 belongs to the runtime, every other one to a client.
 
 pub mod boot;
+pub mod exec;
 pub mod frame;
 pub mod generation;
 pub mod message;
