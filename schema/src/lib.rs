@@ -27,4 +27,6 @@ pub mod name;
 #[cfg(feature = "host")]
 pub mod project;
 #[cfg(feature = "host")]
+pub mod sandboxfile;
+#[cfg(feature = "host")]
 pub mod units;

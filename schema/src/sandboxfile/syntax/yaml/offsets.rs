@@ -1,0 +1,60 @@
+//! From the parser's characters to bytes of the file.
+
+use saphyr_parser::Span as Marks;
+
+use crate::sandboxfile::source::saturate;
+use crate::sandboxfile::tree::Span;
+
+/// Knows the byte of every character, by a mark at each [`STRIDE`]th.
+#[derive(Debug)]
+pub(super) struct Offsets {
+    text: String,
+    file: u16,
+    /// Bytes of the byte-order mark, which the parser does not see.
+    skipped: usize,
+    /// The byte of each [`STRIDE`]th character; empty for a file of ASCII alone.
+    marks: Vec<u32>,
+}
+
+const STRIDE: usize = 64;
+
+impl Offsets {
+    pub(super) fn new(text: &str, file: u16) -> Self {
+        let skipped = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let body = &text[skipped..];
+        if body.is_ascii() {
+            return Self { text: body.to_owned(), file, skipped, marks: Vec::new() };
+        }
+        let marks = body.char_indices().step_by(STRIDE).map(|(byte, _)| saturate(byte)).collect();
+        Self { text: body.to_owned(), file, skipped, marks }
+    }
+
+    /// Returns the byte of character `index`, at most the end of the file.
+    pub(super) fn byte(&self, index: usize) -> u32 {
+        let byte = if self.marks.is_empty() {
+            index.min(self.text.len())
+        } else {
+            match self.marks.get(index / STRIDE) {
+                None => self.text.len(),
+                Some(mark) => {
+                    let mark = *mark as usize;
+                    let mut rest = self.text[mark..].char_indices();
+                    rest.nth(index % STRIDE).map_or(self.text.len(), |(byte, _)| mark + byte)
+                }
+            }
+        };
+        saturate(byte + self.skipped)
+    }
+
+    pub(super) fn span(&self, marks: Marks) -> Span {
+        let start = self.byte(marks.start.index());
+        let end = self.byte(marks.end.index()).max(start);
+        Span { file: self.file, start, end }
+    }
+
+    /// Returns the span of one character, by its byte in the file.
+    pub(super) fn at(&self, byte: usize) -> Span {
+        let end = (byte + 1).min(self.text.len() + self.skipped);
+        Span { file: self.file, start: saturate(byte), end: saturate(end) }
+    }
+}

@@ -1,0 +1,104 @@
+//! The tree that both formats fill: keys, scalars and fields, each with its place.
+
+use std::borrow::Cow;
+
+/// A stretch of one file, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Which file, by its order of reading.
+    pub file: u16,
+    /// The first byte.
+    pub start: u32,
+    /// The byte after the last.
+    pub end: u32,
+}
+
+impl Span {
+    /// Returns the span from the start of `self` to the end of `other`.
+    #[must_use]
+    pub fn to(self, other: Self) -> Self {
+        Self { end: other.end.max(self.start), ..self }
+    }
+}
+
+/// One value as it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scalar<'a> {
+    /// The value of a string; the source text of anything else.
+    pub text: Cow<'a, str>,
+    /// How it looks.
+    pub kind: ScalarKind,
+    /// Where it stands, quotes included.
+    pub span: Span,
+}
+
+/// How a value looks. What it means is decided by its key, never by its looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScalarKind {
+    /// In quotes, or in a YAML block scalar.
+    Quoted,
+    /// A word without quotes, in YAML any plain text that is nothing below.
+    Word,
+    /// A number, by its source text.
+    Number,
+    /// The keyword for yes.
+    True,
+    /// The keyword for no.
+    False,
+    /// The keyword for none, written out.
+    Null,
+    /// Nothing at all where YAML expects a value.
+    Nothing,
+}
+
+/// A key with what belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry<'a> {
+    /// The key; empty for an element of a YAML list that is itself a map or list.
+    pub key: Cow<'a, str>,
+    /// Where the key stands.
+    pub key_span: Span,
+    /// The whole entry.
+    pub span: Span,
+    /// Its scalars.
+    pub items: Vec<Scalar<'a>>,
+    /// Its fields.
+    pub fields: Vec<Entry<'a>>,
+    /// What it was in its format.
+    pub origin: Origin,
+}
+
+/// What an entry was in its format; the rules T5 and T6 alone ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A KDL property: `max=2`.
+    Property,
+    /// A KDL node without braces.
+    Node,
+    /// A KDL node with braces.
+    Block,
+    /// A YAML key with one scalar.
+    YamlScalar,
+    /// A YAML key with a list, or a list in a list.
+    YamlList,
+    /// A YAML key with a map, or a map in a list.
+    YamlMap,
+}
+
+impl Origin {
+    /// Returns whether the entry was read from YAML.
+    #[must_use]
+    pub const fn is_yaml(self) -> bool {
+        match self {
+            Self::YamlScalar | Self::YamlList | Self::YamlMap => true,
+            Self::Property | Self::Node | Self::Block => false,
+        }
+    }
+}
+
+/// What one file says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree<'a> {
+    /// Its top-level entries, in the order they were written.
+    pub entries: Vec<Entry<'a>>,
+}
