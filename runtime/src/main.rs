@@ -1,2 +1,17 @@
-//! The program `msb-runtime`.
-fn main() {}
+//! The program `msb-runtime`: which of its jobs is asked for.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let job = arguments.next();
+    match job.as_ref().and_then(|job| job.to_str()) {
+        Some("initramfs") => runtime::initramfs::run(arguments),
+        Some("probe") => runtime::probe::run(arguments),
+        _ => {
+            writeln!(std::io::stderr(), "usage: msb-runtime [initramfs | probe] …").ok();
+            ExitCode::from(64)
+        }
+    }
+}

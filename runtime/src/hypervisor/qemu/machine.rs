@@ -1,0 +1,184 @@
+//! What to ask of QEMU, and what it may be asked.
+
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schema::launch::{Accelerator, Shape};
+
+use super::arguments::{DISKS_MAX, Disk, Held, Wanted, arguments};
+use super::monitor;
+use crate::hypervisor::{
+    Built, Capabilities, Child, DiskFd, DriverError, Hypervisor, Links, Machine, Plan,
+};
+
+const MIB: u64 = 1024 * 1024;
+const GIB: u64 = 1024 * MIB;
+
+/// Root image and private writable disk, which [`DISKS_MAX`] does not count.
+const DISKS_ALWAYS: usize = 2;
+
+/// The longest serial that fits the device.
+const SERIAL_BYTES_MAX: usize = 20;
+
+/// The driver.
+#[derive(Debug)]
+pub struct Qemu {
+    program: PathBuf,
+    accelerator: Accelerator,
+}
+
+impl Qemu {
+    /// Returns a driver that runs `program`, an absolute path.
+    #[must_use]
+    pub const fn new(program: PathBuf, accelerator: Accelerator) -> Self {
+        Self { program, accelerator }
+    }
+
+    const fn memory_max_bytes(&self) -> u64 {
+        match self.accelerator {
+            Accelerator::Kvm => 1024 * GIB,
+            Accelerator::Tcg | Accelerator::None => 16 * GIB,
+        }
+    }
+
+    /// How long QEMU may take to answer.
+    const fn patience(&self) -> Duration {
+        match self.accelerator {
+            Accelerator::Kvm => Duration::from_secs(5),
+            Accelerator::Tcg | Accelerator::None => Duration::from_secs(30),
+        }
+    }
+}
+
+impl Hypervisor for Qemu {
+    fn capabilities(&self) -> Capabilities {
+        let cpus_max = match self.accelerator {
+            Accelerator::Kvm => 64,
+            Accelerator::Tcg | Accelerator::None => 8,
+        };
+        Capabilities { isolation: self.accelerator.isolation(), disks_max: DISKS_MAX, cpus_max }
+    }
+
+    fn check(&self, shape: &Shape, disks: usize) -> Result<(), DriverError> {
+        let cpus_max = self.capabilities().cpus_max;
+        if shape.cpus_max > cpus_max {
+            return Err(DriverError::Shape { field: "cpus", max: cpus_max.into() });
+        }
+        if shape.memory_max_bytes > self.memory_max_bytes() {
+            return Err(DriverError::Shape { field: "memory", max: self.memory_max_bytes() });
+        }
+        let beyond = disks.saturating_sub(DISKS_ALWAYS);
+        if beyond > DISKS_MAX {
+            return Err(DriverError::TooManyDisks { have: beyond, max: DISKS_MAX });
+        }
+        Ok(())
+    }
+
+    fn start(&self, built: Built) -> Result<Machine, DriverError> {
+        self.check(&built.shape, built.disks.len())?;
+        built.disks.iter().try_for_each(check_serial)?;
+        let kernel = given(built.kernel, "the guest kernel")?;
+        let initramfs = given(built.initramfs, "the initramfs")?;
+        let (console, console_end) = pair("the console's socket")?;
+        let (agent, agent_end) = pair("the agent's socket")?;
+        let (qmp, qmp_end) = pair("the socket to QEMU")?;
+        let held = Held {
+            qmp: qmp_end.as_raw_fd(),
+            console: console_end.as_raw_fd(),
+            agent: agent_end.as_raw_fd(),
+            kernel: kernel.as_raw_fd(),
+            initramfs: initramfs.as_raw_fd(),
+        };
+        let args = arguments(&Wanted {
+            accelerator: self.accelerator,
+            cpus: built.shape.cpus_max,
+            memory_mib: built.shape.memory_max_bytes / MIB,
+            debug: built.boot_debug,
+            held,
+            disks: built.disks.iter().map(said).collect(),
+        });
+        let channels = [qmp_end, console_end, agent_end].map(OwnedFd::from);
+        let mut keep = vec![kernel, initramfs, built.lease];
+        keep.extend(channels);
+        keep.extend(built.disks.into_iter().map(|disk| disk.fd));
+        let program = self.program.clone();
+        let plan =
+            Plan { program, name: "qemu-system-x86_64", args, env: vec![], stderr: None, keep };
+        let process = Child::spawn(plan)?;
+        let (monitor, notices) = monitor::listen(qmp, self.patience())?;
+        let links = Links { console, agent };
+        Ok(Machine { process, links, monitor: Box::new(monitor), notices })
+    }
+}
+
+fn said(disk: &DiskFd) -> Disk<'_> {
+    Disk { fd: disk.fd.as_raw_fd(), serial: &disk.serial, read_only: disk.read_only }
+}
+
+fn given(file: Option<OwnedFd>, what: &str) -> Result<OwnedFd, DriverError> {
+    file.ok_or_else(|| DriverError::Unsupported { what: format!("a machine without {what}") })
+}
+
+fn pair(what: &str) -> Result<(UnixStream, UnixStream), DriverError> {
+    UnixStream::pair().map_err(|source| DriverError::Prepare { what: what.into(), source })
+}
+
+/// Refuses a serial that QEMU would read as something else than a name.
+fn check_serial(disk: &DiskFd) -> Result<(), DriverError> {
+    let serial = &disk.serial;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let fits = serial.len() <= SERIAL_BYTES_MAX
+        && serial.starts_with(|c: char| c.is_ascii_alphabetic())
+        && serial.chars().all(plain);
+    if fits {
+        Ok(())
+    } else {
+        Err(DriverError::Unsupported { what: format!("a disk with the serial {serial:?}") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn driver(accelerator: Accelerator) -> Qemu {
+        Qemu::new("/usr/bin/qemu-system-x86_64".into(), accelerator)
+    }
+
+    fn shape(cpus: u32, memory_gib: u64) -> Shape {
+        let memory = memory_gib * GIB;
+        Shape { cpus, cpus_max: cpus, memory_bytes: memory, memory_max_bytes: memory }
+    }
+
+    #[test]
+    fn a_machine_takes_three_disks_beyond_root_and_upper() {
+        driver(Accelerator::Tcg).check(&shape(1, 1), 5).unwrap();
+        let refused = driver(Accelerator::Tcg).check(&shape(1, 1), 6).unwrap_err();
+        assert!(matches!(refused, DriverError::TooManyDisks { have: 4, max: 3 }));
+    }
+
+    #[test]
+    fn the_emulator_has_narrower_limits_than_the_processor() {
+        driver(Accelerator::Kvm).check(&shape(64, 1024), 2).unwrap();
+        driver(Accelerator::Tcg).check(&shape(8, 16), 2).unwrap();
+        for (cpus, memory) in [(9, 1), (1, 17)] {
+            let refused = driver(Accelerator::Tcg).check(&shape(cpus, memory), 2).unwrap_err();
+            assert!(matches!(refused, DriverError::Shape { .. }));
+        }
+    }
+
+    #[test]
+    fn a_serial_cannot_smuggle_an_option() {
+        let disk = |serial: &str| DiskFd {
+            fd: std::fs::File::open("/dev/null").unwrap().into(),
+            serial: serial.into(),
+            read_only: true,
+        };
+        check_serial(&disk("msb-upper")).unwrap();
+        for serial in ["", "a,readonly=off", "0a", "a b", "a-name-beyond-twenty-b"] {
+            check_serial(&disk(serial)).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! QEMU, on KVM or on its own emulator.
+//!
+//! `arguments` says what machine is wanted, `machine` starts it, `qmp` is the
+//! language of the line to it and `monitor` the one who speaks it.
+
+mod arguments;
+mod machine;
+mod monitor;
+mod qmp;
+
+pub use machine::Qemu;

@@ -1,0 +1,293 @@
+//! One empty guest, from its start to the agent's first word.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use schema::launch::{Accelerator, Shape};
+use schema::wire::{Decoder, Message, PREAMBLE};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::verdict::{Stage, Verdict};
+use crate::clock::Clock;
+use crate::hypervisor::qemu::Qemu;
+use crate::hypervisor::{Built, DriverError, Hypervisor as _, Links, Machine, Notice, VmmEnd};
+
+const MEMORY_BYTES: u64 = 128 * 1024 * 1024;
+
+/// How much of the guest's console is kept for the reason.
+const CONSOLE_BYTES_MAX: usize = 16 * 1024;
+
+/// What a guest is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// QEMU.
+    pub(super) program: PathBuf,
+    /// The guest kernel.
+    pub(super) kernel: PathBuf,
+    /// The initramfs with agentd.
+    pub(super) initramfs: PathBuf,
+}
+
+/// What a proof may cost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// How long it may take.
+    pub(super) wall: Duration,
+    /// How much processor time it may use, in seconds.
+    pub(super) cpu_s: u64,
+}
+
+impl Budget {
+    /// Returns what the proof of an accelerator may cost.
+    pub(super) const fn of(accelerator: Accelerator) -> Self {
+        match accelerator {
+            Accelerator::Kvm => Self { wall: Duration::from_secs(5), cpu_s: 10 },
+            Accelerator::Tcg | Accelerator::None => {
+                Self { wall: Duration::from_secs(60), cpu_s: 60 }
+            }
+        }
+    }
+}
+
+/// Boots a guest and returns what became of it; nothing of it is left.
+pub(super) async fn prove(
+    accelerator: Accelerator,
+    parts: &Parts,
+    budget: Budget,
+    clock: &impl Clock,
+) -> Verdict {
+    let built = match build(parts) {
+        Ok(built) => built,
+        Err((path, error)) => {
+            let reason = format!("cannot open {}: {error}", path.display());
+            return Verdict::failed(accelerator, Stage::Open, reason);
+        }
+    };
+    let started = clock.now();
+    let mut machine = match Qemu::new(parts.program.clone(), accelerator).start(built) {
+        Ok(machine) => machine,
+        Err(error) => return start_failed(accelerator, &error),
+    };
+    limit_cpu(&machine, budget.cpu_s);
+    let mut heard = Heard::default();
+    let outcome = timeout(budget.wall, listen(&mut machine, &mut heard, clock)).await;
+    machine.process.kill();
+    let verdict = match outcome {
+        Ok(Ok(())) => {
+            let since = |at: Option<Instant>| at.map_or(0, |at| millis(at - started));
+            return Verdict::proved(accelerator, since(heard.first_byte), since(heard.hello));
+        }
+        Ok(Err(why)) => heard.failed(accelerator, &why),
+        Err(_) => {
+            let seconds = budget.wall.as_secs();
+            heard.failed(accelerator, &format!("no word of the agent within {seconds} s"))
+        }
+    };
+    let hint = match accelerator {
+        Accelerator::Kvm => "Use the emulator with `--driver qemu`, or fix KVM on this host.",
+        Accelerator::Tcg | Accelerator::None => "Run `msb doctor` to see what this host lacks.",
+    };
+    verdict.hint(hint)
+}
+
+fn build(parts: &Parts) -> Result<Built, (PathBuf, io::Error)> {
+    let open = |path: &PathBuf| File::open(path).map_err(|error| (path.clone(), error));
+    Ok(Built {
+        shape: Shape {
+            cpus: 1,
+            cpus_max: 1,
+            memory_bytes: MEMORY_BYTES,
+            memory_max_bytes: MEMORY_BYTES,
+        },
+        kernel: Some(open(&parts.kernel)?.into()),
+        initramfs: Some(open(&parts.initramfs)?.into()),
+        disks: Vec::new(),
+        boot_debug: false,
+        // No machine, no lease: the device stands where the lease would be inherited.
+        lease: open(&PathBuf::from("/dev/null"))?.into(),
+        scratch: None,
+    })
+}
+
+fn start_failed(accelerator: Accelerator, error: &DriverError) -> Verdict {
+    let report = error.report();
+    let mut reason = report.message;
+    for cause in report.causes {
+        reason.push_str(": ");
+        reason.push_str(&cause);
+    }
+    let verdict = Verdict::failed(accelerator, Stage::Start, reason);
+    match report.hints.into_iter().next() {
+        Some(hint) => verdict.hint(hint),
+        None => verdict.hint("Install QEMU 7.2 or newer (Debian: qemu-system-x86)."),
+    }
+}
+
+/// Bounds what a VMM that spins may burn; the deadline alone would let it use every core.
+fn limit_cpu(machine: &Machine, seconds: u64) {
+    let pid = i32::try_from(machine.process.pid()).ok().and_then(Pid::from_raw);
+    let limit = Rlimit { current: Some(seconds), maximum: Some(seconds) };
+    // It may have ended already, which the pidfd will tell.
+    prlimit(pid, Resource::Cpu, limit).ok();
+}
+
+/// What was heard of a guest.
+#[derive(Default)]
+struct Heard {
+    first_byte: Option<Instant>,
+    hello: Option<Instant>,
+    console: Vec<u8>,
+}
+
+impl Heard {
+    fn failed(&self, accelerator: Accelerator, why: &str) -> Verdict {
+        let stage = if self.first_byte.is_some() { Stage::Agent } else { Stage::Boot };
+        let console = String::from_utf8_lossy(&self.console);
+        let last = console.lines().rev().find(|line| !line.trim().is_empty());
+        let reason = match last {
+            Some(line) => format!("{why}; the console ends with {:?}", line.trim()),
+            None => why.to_owned(),
+        };
+        Verdict::failed(accelerator, stage, reason)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.console.extend_from_slice(bytes);
+        let excess = self.console.len().saturating_sub(CONSOLE_BYTES_MAX);
+        self.console.drain(..excess);
+    }
+}
+
+/// Follows a guest until its agent introduces itself, or says why it never will.
+async fn listen(
+    machine: &mut Machine,
+    heard: &mut Heard,
+    clock: &impl Clock,
+) -> Result<(), String> {
+    let Machine { process, links: Links { console, agent }, notices, .. } = machine;
+    let mut console = watched(console)?;
+    let mut agent = watched(agent)?;
+    let (mut speech, mut from_console) = (Speech::default(), [0; 4096]);
+    let mut from_agent = [0; 4096];
+    loop {
+        tokio::select! {
+            // Last words come before the end that follows them.
+            biased;
+            read = agent.read(&mut from_agent) => match read {
+                Ok(count @ 1..) => {
+                    heard.first_byte.get_or_insert_with(|| clock.now());
+                    if speech.take(&from_agent[..count])? {
+                        heard.hello = Some(clock.now());
+                        return Ok(());
+                    }
+                }
+                Ok(0) | Err(_) => return Err(ended(&process.ended().await)),
+            },
+            read = console.read(&mut from_console) => match read {
+                Ok(count @ 1..) => heard.keep(&from_console[..count]),
+                Ok(0) | Err(_) => return Err(ended(&process.ended().await)),
+            },
+            notice = notices.recv() => match notice {
+                Some(Notice::Unusable { why }) => return Err(why),
+                Some(Notice::GuestEnded) => return Err("the guest reset".into()),
+                Some(Notice::DiskError { .. }) => {}
+                None => return Err(ended(&process.ended().await)),
+            },
+            end = process.ended() => return Err(ended(&end)),
+        }
+    }
+}
+
+fn watched(stream: &StdStream) -> Result<UnixStream, String> {
+    let own = stream.try_clone().and_then(|own| own.set_nonblocking(true).map(|()| own));
+    own.and_then(UnixStream::from_std).map_err(|error| format!("cannot watch a stream: {error}"))
+}
+
+fn ended(end: &VmmEnd) -> String {
+    const SIGXCPU: i32 = 24;
+    if end.signal == Some(SIGXCPU) {
+        return "QEMU used up its processor time".into();
+    }
+    format!("QEMU did not last: {end}")
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The bytes of an agent that is expected to introduce itself.
+#[derive(Default)]
+struct Speech {
+    preamble: Vec<u8>,
+    frames: Decoder,
+}
+
+impl Speech {
+    /// Takes bytes as they came; tells whether the agent has introduced itself.
+    fn take(&mut self, bytes: &[u8]) -> Result<bool, String> {
+        let missing = PREAMBLE.len() - self.preamble.len();
+        let (head, rest) = bytes.split_at(missing.min(bytes.len()));
+        self.preamble.extend_from_slice(head);
+        if !PREAMBLE.starts_with(&self.preamble) {
+            return Err("something else than our agent speaks".into());
+        }
+        self.frames.push(rest);
+        while let Some(frame) = self.frames.next_frame().map_err(|error| error.to_string())? {
+            match Message::decode(frame.code, &frame.payload) {
+                Ok(Message::Hello(_)) => return Ok(true),
+                Ok(Message::BootFailed(failed)) => {
+                    return Err(format!("boot step {} failed: {}", failed.name, failed.detail));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::wire::message::{BootStep, Hello};
+
+    #[test]
+    fn an_introduction_survives_any_cut() {
+        let step = Message::from(BootStep { name: "hello".into(), skipped: None });
+        let (version, arch, kernel) = ("0".into(), "x86_64".into(), "6".into());
+        let hello = Message::from(Hello { generation: 1, version, arch, kernel });
+        let mut bytes = PREAMBLE.to_vec();
+        bytes.extend(step.to_frame(0).to_bytes());
+        bytes.extend(hello.to_frame(0).to_bytes());
+        for size in 1..=bytes.len() {
+            let mut speech = Speech::default();
+            let said: Vec<bool> =
+                bytes.chunks(size).map(|chunk| speech.take(chunk).unwrap()).collect();
+            assert_eq!(said.iter().position(|hello| *hello), Some(said.len() - 1), "cut {size}");
+        }
+    }
+
+    #[test]
+    fn another_speaker_is_refused_at_its_first_wrong_byte() {
+        Speech::default().take(b"MSBAGNX").unwrap_err();
+        Speech::default().take(b"\0").unwrap_err();
+    }
+
+    #[test]
+    fn a_reason_carries_the_last_words_of_the_console() {
+        let mut heard = Heard::default();
+        heard.keep(&[b'x'; CONSOLE_BYTES_MAX]);
+        heard.keep(b"\nKernel panic - not syncing: no init\n\n");
+        assert!(heard.console.len() <= CONSOLE_BYTES_MAX);
+        let reason = heard.failed(Accelerator::Tcg, "it is gone").reason.unwrap();
+        assert_eq!(
+            reason,
+            "it is gone; the console ends with \"Kernel panic - not syncing: no init\""
+        );
+    }
+}
