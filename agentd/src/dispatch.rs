@@ -1,0 +1,200 @@
+//! What each frame of the runtime asks for.
+
+use schema::wire::message::{
+    Done, Error, ErrorCode, Exec, OnGone, Refused, Signal, Update, Updated,
+};
+use schema::wire::relay::IDS_PER_SLOT;
+use schema::wire::{CONTROL_SESSION, DecodeError, Frame, Kind, Message};
+
+use crate::boot::{Share, follow_clock, set_share};
+use crate::log;
+use crate::serve::Agent;
+use crate::session::Session;
+use crate::sessions::Abandoned;
+use crate::sys;
+
+/// The largest number of a signal.
+const SIGNAL_MAX: u8 = 64;
+
+impl Agent {
+    /// Does what a frame asks for.
+    pub(crate) fn hear(&mut self, frame: &Frame) {
+        match frame.kind {
+            Kind::Message => self.hear_message(frame),
+            Kind::Data => self.hear_data(frame),
+            Kind::Credit => {
+                if let Some(session) = self.sessions.get_mut(frame.session) {
+                    session.hear_credit(frame);
+                }
+            }
+            Kind::Reset => self.hear_reset(frame.session),
+        }
+    }
+
+    fn hear_message(&mut self, frame: &Frame) {
+        let id = frame.session;
+        match Message::decode(frame.code, &frame.payload) {
+            Ok(message) if id == CONTROL_SESSION => self.hear_control(message),
+            Ok(message) => self.hear_in_session(id, message),
+            Err(error @ DecodeError::UnknownCode(code)) => {
+                self.refuse(id, ErrorCode::Unsupported, error.to_string(), code);
+            }
+            Err(error @ DecodeError::Payload { code, .. }) => {
+                if id == CONTROL_SESSION {
+                    self.refuse(id, ErrorCode::BadMessage, error.to_string(), code);
+                } else {
+                    let mut refusal = Error::new(ErrorCode::BadMessage, error.to_string());
+                    refusal.operation = Some(code);
+                    self.reset(id, &refusal);
+                }
+            }
+        }
+    }
+
+    fn hear_control(&mut self, message: Message) {
+        match message {
+            Message::ClockSync(sync) => {
+                if self.settings.place.is_machine()
+                    && let Err(error) = follow_clock(sync.unix_ns)
+                {
+                    log::error!("following the host's clock: {error}");
+                }
+            }
+            Message::ClientGone(gone) => self.client_gone(gone.slot),
+            Message::Shutdown(shutdown) => self.shut_down(shutdown.grace_ms, None),
+            Message::Update(update) => self.update(&update),
+            // The other side's way to say that it heard the last word.
+            Message::Done(_) | Message::Error(_) => {}
+            other => {
+                let text = "this message has no meaning in session 0 of a guest that is up";
+                self.refuse(CONTROL_SESSION, ErrorCode::BadSession, text.into(), other.code());
+            }
+        }
+    }
+
+    fn hear_in_session(&mut self, id: u32, message: Message) {
+        match message {
+            Message::Exec(exec) => self.exec(id, &exec),
+            Message::Signal(signal) => self.signal(id, &signal),
+            Message::Resize(size) => {
+                self.ask(id, 0x0105, |session| session.resize(&size));
+            }
+            Message::Done(_) => self.sessions.hear_done(id, &mut self.channel),
+            Message::Error(_) => {}
+            other => {
+                let text = format!("this message has no meaning in session {id}");
+                self.refuse(id, ErrorCode::BadSession, text, other.code());
+            }
+        }
+    }
+
+    fn exec(&mut self, id: u32, exec: &Exec) {
+        let admitted = if self.is_stopping() {
+            Err(Error::new(ErrorCode::Stopping, "the guest is shutting down"))
+        } else {
+            self.sessions.admit(id)
+        };
+        if let Err(mut refusal) = admitted {
+            refusal.operation = Some(0x0100);
+            self.channel.say(id, refusal);
+            return;
+        }
+        match Session::start(id, exec, &self.settings) {
+            Ok(session) => self.sessions.add(id, session),
+            Err(failure) => {
+                self.channel.say(id, failure);
+                self.channel.say(id, Done {});
+                self.sessions.add_said(id);
+            }
+        }
+    }
+
+    fn signal(&mut self, id: u32, signal: &Signal) {
+        if signal.number == 0 || signal.number > SIGNAL_MAX {
+            let text = format!("{} is no signal", signal.number);
+            self.refuse(id, ErrorCode::BadMessage, text, 0x0104);
+            return;
+        }
+        self.ask(id, 0x0104, |session| session.signal(signal));
+    }
+
+    /// Does something with a session that must be there; what ended just now is no error.
+    fn ask(&mut self, id: u32, code: u16, what: impl FnOnce(&Session) -> std::io::Result<()>) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            if !self.sessions.was_said(id) {
+                self.refuse(id, ErrorCode::BadSession, format!("there is no session {id}"), code);
+            }
+            return;
+        };
+        if let Err(error) = what(session) {
+            let mut refusal = Error::new(ErrorCode::Internal, error.to_string());
+            refusal.errno = error.raw_os_error();
+            refusal.operation = Some(code);
+            self.channel.say(id, refusal);
+        }
+    }
+
+    fn hear_data(&mut self, frame: &Frame) {
+        let Some(session) = self.sessions.get_mut(frame.session) else {
+            // It ended while these bytes were under way.
+            return;
+        };
+        if let Err(refusal) = session.hear_data(frame, &mut self.channel) {
+            self.reset(frame.session, &refusal);
+        }
+    }
+
+    fn hear_reset(&mut self, id: u32) {
+        if self.sessions.abandon(id, sys::clock::monotonic_ms()) == Abandoned::Live {
+            self.channel.say(id, Done {});
+        }
+    }
+
+    /// Ends a session that broke the rules.
+    fn reset(&mut self, id: u32, why: &Error) {
+        self.sessions.abandon(id, sys::clock::monotonic_ms());
+        self.channel.send(&Frame::reset(id, why));
+    }
+
+    fn client_gone(&mut self, slot: u32) {
+        let now = sys::clock::monotonic_ms();
+        let first = slot.saturating_mul(IDS_PER_SLOT);
+        let end = first.saturating_add(IDS_PER_SLOT);
+        self.sessions.forget_said(first, end);
+        let is_theirs = |id: u32| (first..end).contains(&id) && id != CONTROL_SESSION;
+        let gone: Vec<u32> = self
+            .sessions
+            .iter()
+            .filter(|(id, session)| is_theirs(*id) && session.on_gone() == OnGone::Kill)
+            .map(|(id, _)| id)
+            .collect();
+        for id in gone {
+            self.sessions.abandon(id, now);
+            self.channel.say(id, Done {});
+        }
+    }
+
+    fn update(&mut self, update: &Update) {
+        let mut applied: Vec<String> =
+            self.settings.apply(update).into_iter().map(String::from).collect();
+        let share = Share { cpus: update.cpus, memory_bytes: update.memory_bytes };
+        let asked = [("cpus", share.cpus.is_some()), ("memory", share.memory_bytes.is_some())];
+        let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(field, _)| field);
+        let refused = if self.settings.place.is_machine() {
+            set_share(share)
+        } else {
+            asked.clone().map(|field| (field, "there is no machine".to_owned())).collect()
+        };
+        let taken = asked.filter(|field| !refused.iter().any(|(name, _)| name == field));
+        applied.extend(taken.map(String::from));
+        let refused =
+            refused.into_iter().map(|(field, why)| Refused { field: field.into(), why }).collect();
+        self.channel.report(Updated { applied, refused });
+    }
+
+    fn refuse(&mut self, session: u32, code: ErrorCode, text: String, operation: u16) {
+        let mut refusal = Error::new(code, text);
+        refusal.operation = Some(operation);
+        self.channel.say(session, refusal);
+    }
+}

@@ -1,0 +1,174 @@
+//! The orderly end: commands, mounts, disks, last word.
+//!
+//! ```text
+//! asked ─all ended─▶ over          over ─▶ mounts ─▶ sync ─▶ root read-only ─▶ Bye ─▶ reset
+//!   └─grace is over─▶ killed ─▶ over
+//! ```
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
+use schema::wire::message::{Bye, StepTime};
+use schema::wire::{CONTROL_SESSION, Message};
+
+use crate::boot::Held;
+use crate::groups;
+use crate::log;
+use crate::serve::Agent;
+use crate::sessions::Sessions;
+use crate::sys;
+use crate::sys::mount;
+
+/// How long the ends of commands that were killed may take to be heard and said.
+const AFTER_KILL_MS: u64 = 300;
+
+/// How long the runtime has to say that it heard the last word.
+const BYE_MS: u64 = 200;
+
+/// A shutdown under way.
+#[derive(Debug)]
+pub(crate) struct Shutdown {
+    begun_ms: u64,
+    until_ms: u64,
+    is_machine: bool,
+    killed: Option<u32>,
+}
+
+/// How long each stage took.
+#[derive(Debug)]
+struct Stages {
+    times: Vec<StepTime>,
+    begun_ms: u64,
+}
+
+impl Shutdown {
+    /// Begins a shutdown; commands have until the moment given.
+    pub(crate) fn new(until_ms: u64, is_machine: bool) -> Self {
+        Self { begun_ms: sys::clock::monotonic_ms(), until_ms, is_machine, killed: None }
+    }
+
+    /// Lets the grace end earlier.
+    pub(crate) fn shorten(&mut self, until_ms: u64) {
+        self.until_ms = self.until_ms.min(until_ms);
+    }
+
+    /// Returns when something has to be done, if nothing happens before.
+    pub(crate) const fn deadline_ms(&self) -> u64 {
+        self.until_ms
+    }
+
+    /// Does what is due; `Ok` when every command has ended and was said to have.
+    pub(crate) fn go_on(mut self, now_ms: u64, sessions: &Sessions) -> Result<Self, Self> {
+        if sessions.are_all_said() && !self.is_anybody_left() {
+            return Ok(self);
+        }
+        if now_ms < self.until_ms {
+            return Err(self);
+        }
+        if self.killed.is_some() {
+            return Ok(self);
+        }
+        self.killed = Some(self.kill());
+        self.until_ms = now_ms + AFTER_KILL_MS;
+        Err(self)
+    }
+
+    fn is_anybody_left(&self) -> bool {
+        if self.is_machine { groups::is_anybody_left() } else { !groups::descendants().is_empty() }
+    }
+
+    fn kill(&self) -> u32 {
+        if !self.is_machine {
+            let found = groups::descendants();
+            for pid in &found {
+                drop(sys::signals::send(*pid, sys::signals::KILL));
+            }
+            return u32::try_from(found.len()).unwrap_or(u32::MAX);
+        }
+        let count = groups::count_all();
+        if let Err(error) = groups::kill_all() {
+            log::error!("ending the commands: {error}");
+        }
+        count
+    }
+}
+
+impl Stages {
+    fn end(&mut self, name: &str) {
+        let now = sys::clock::monotonic_ms();
+        let ms = u32::try_from(now - self.begun_ms).unwrap_or(u32::MAX);
+        self.times.push(StepTime { name: name.into(), ms });
+        self.begun_ms = now;
+    }
+}
+
+/// Lets go of everything and says the last word.
+pub(crate) fn finish(agent: &mut Agent, shutdown: &Shutdown) {
+    let mut stages = Stages { times: Vec::new(), begun_ms: shutdown.begun_ms };
+    stages.end("commands");
+    let flushed = if shutdown.is_machine {
+        // What hid from its group, or was never in one, would keep the disks busy.
+        drop(sys::signals::kill_everything());
+        while sys::children::reap().is_some() {}
+        unmount_all(&agent.held);
+        stages.end("mounts");
+        sys::machine::sync();
+        stages.end("sync");
+        let flushed = settle_root(&agent.held);
+        stages.end("root");
+        flushed
+    } else {
+        groups::kill_descendants();
+        true
+    };
+    let killed = shutdown.killed.unwrap_or(0);
+    agent.channel.report(Bye { flushed, killed, stages: stages.times });
+    wait_for_answer(agent);
+}
+
+/// Ends everything when the runtime is gone and nobody is left to ask.
+pub(crate) fn abandon(agent: &Agent) {
+    if !agent.settings.place.is_machine() {
+        groups::kill_descendants();
+        return;
+    }
+    drop(sys::signals::kill_everything());
+    unmount_all(&agent.held);
+    sys::machine::sync();
+    settle_root(&agent.held);
+}
+
+/// Unmounts what is mounted over the root, deepest first.
+fn unmount_all(held: &Held) {
+    for target in held.mounts.iter().rev() {
+        // A disk that is busy is made read-only, so that its journal is clean all the same.
+        if mount::unmount(target).is_err() {
+            let settled = mount::make_read_only(target).and_then(|()| mount::detach(target));
+            if let Err(error) = settled {
+                log::error!("unmounting {}: {error}", target.display());
+            }
+        }
+    }
+}
+
+fn settle_root(held: &Held) -> bool {
+    let mut settled = mount::make_read_only(Path::new("/"));
+    for disk in &held.root_disks {
+        // The disk below the root has no path any more, but its descriptor has one.
+        let path = format!("/proc/self/fd/{}", disk.as_raw_fd());
+        settled = settled.and(mount::make_read_only(Path::new(&path)));
+    }
+    settled.inspect_err(|error: &io::Error| log::error!("settling the root: {error}")).is_ok()
+}
+
+fn wait_for_answer(agent: &mut Agent) {
+    let until = sys::clock::monotonic_ms() + BYE_MS;
+    while let Ok(Some(frame)) = agent.channel.wait_frame(until) {
+        let is_answer = frame.session == CONTROL_SESSION
+            && matches!(Message::decode(frame.code, &frame.payload), Ok(Message::Done(_)));
+        if is_answer {
+            return;
+        }
+    }
+}

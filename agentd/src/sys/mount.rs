@@ -1,0 +1,108 @@
+//! Mounting and its opposite.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::{c_string, check};
+
+/// How a file system is mounted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Flags(libc::c_ulong);
+
+impl Flags {
+    /// Nothing special.
+    pub(crate) const NONE: Self = Self(0);
+    /// Nothing is written.
+    pub(crate) const READ_ONLY: Self = Self(libc::MS_RDONLY);
+    /// No program is run from it.
+    pub(crate) const NO_EXEC: Self = Self(libc::MS_NOEXEC);
+    /// Set-user-id bits are ignored.
+    pub(crate) const NO_SUID: Self = Self(libc::MS_NOSUID);
+    /// Device nodes are ignored.
+    pub(crate) const NO_DEV: Self = Self(libc::MS_NODEV);
+    /// Reading does not change access times.
+    pub(crate) const NO_ATIME: Self = Self(libc::MS_NOATIME);
+
+    /// Returns both together.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns both together where `condition` holds.
+    pub(crate) const fn and_if(self, condition: bool, other: Self) -> Self {
+        if condition { self.and(other) } else { self }
+    }
+}
+
+/// Mounts a file system.
+pub(crate) fn mount(
+    source: &str,
+    target: &Path,
+    fstype: &str,
+    flags: Flags,
+    options: &str,
+) -> io::Result<()> {
+    let (source, target) = (c_string(source)?, path(target)?);
+    let (fstype, options) = (c_string(fstype)?, c_string(options)?);
+    // SAFETY: all four texts end with a zero and live through the call.
+    check(unsafe {
+        libc::mount(
+            source.as_ptr(),
+            target.as_ptr(),
+            fstype.as_ptr(),
+            flags.0,
+            options.as_ptr().cast(),
+        )
+    })?;
+    Ok(())
+}
+
+/// Moves what is mounted at one place to another.
+pub(crate) fn move_to(from: &Path, to: &Path) -> io::Result<()> {
+    change(Some(from), to, libc::MS_MOVE)
+}
+
+/// Makes what is mounted here read-only, for everybody who has it mounted.
+pub(crate) fn make_read_only(target: &Path) -> io::Result<()> {
+    change(None, target, libc::MS_REMOUNT | libc::MS_RDONLY)
+}
+
+/// Unmounts; what is still in use goes when it is no longer.
+pub(crate) fn unmount(target: &Path) -> io::Result<()> {
+    let target = path(target)?;
+    // SAFETY: the text ends with a zero and lives through the call.
+    check(unsafe { libc::umount2(target.as_ptr(), 0) })?;
+    Ok(())
+}
+
+/// Takes a mount out of the tree, even if something in it is still in use.
+pub(crate) fn detach(target: &Path) -> io::Result<()> {
+    let target = path(target)?;
+    // SAFETY: the text ends with a zero and lives through the call.
+    check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) })?;
+    Ok(())
+}
+
+/// Makes this folder the root of this process and of its children.
+pub(crate) fn change_root(to: &Path) -> io::Result<()> {
+    std::os::unix::fs::chroot(to)?;
+    std::env::set_current_dir("/")
+}
+
+fn change(source: Option<&Path>, target: &Path, flags: libc::c_ulong) -> io::Result<()> {
+    let source = source.map(path).transpose()?;
+    let source_text = source.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
+    let target = path(target)?;
+    // SAFETY: both texts end with a zero and live through the call; a null source, type and
+    // options are what these flags ask for.
+    check(unsafe {
+        libc::mount(source_text, target.as_ptr(), std::ptr::null(), flags, std::ptr::null())
+    })?;
+    Ok(())
+}
+
+fn path(path: &Path) -> io::Result<CString> {
+    c_string(path.as_os_str().as_bytes())
+}
