@@ -1,0 +1,107 @@
+//! The folder of one machine, and whether the machine lives.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use schema::lifecycle::Phase;
+use schema::record::{FILE, LEASE, Process, Record};
+
+use super::process;
+use crate::store::lease;
+
+/// Where a machine keeps what is its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder(PathBuf);
+
+/// What a machine's folder says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Whether its lease is held by the process that its record names.
+    pub alive: bool,
+    /// Its record, where there is one that can be read.
+    pub record: Option<Record>,
+}
+
+impl Folder {
+    /// Returns the folder of machine `id`.
+    #[must_use]
+    pub fn of(home: &Path, id: &str) -> Self {
+        Self(home.join("machines").join(id))
+    }
+
+    /// Returns where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Returns the path of a file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Returns the private writable disk.
+    #[must_use]
+    pub fn upper(&self) -> PathBuf {
+        self.file("upper.ext4")
+    }
+
+    /// Returns the runtime's own log.
+    #[must_use]
+    pub fn runtime_log(&self) -> PathBuf {
+        self.file("runtime.log")
+    }
+
+    /// Returns the record; `None` where there is none that can be read.
+    #[must_use]
+    pub fn record(&self) -> Option<Record> {
+        serde_json::from_slice(&fs::read(self.file(FILE)).ok()?).ok()
+    }
+
+    /// Tells whether some process holds the lease.
+    ///
+    /// # Errors
+    /// The lease is there and cannot be opened.
+    pub fn is_leased(&self) -> io::Result<bool> {
+        lease::is_held(&self.file(LEASE))
+    }
+
+    /// Looks whether the machine lives: lease, process and boot all say so.
+    #[must_use]
+    pub fn look(&self, boot_id: &str) -> Look {
+        let record = self.record();
+        let fits = record.as_ref().is_some_and(|r| process::is_running(&r.runtime, boot_id));
+        // Looking takes the lease for a moment, so a runtime that is only starting is left alone.
+        let alive = fits && self.is_leased().unwrap_or(false);
+        Look { alive, record }
+    }
+}
+
+impl Look {
+    /// Returns where the machine is and why, also when it died without a word.
+    #[must_use]
+    pub fn phase(&self, remembered: Phase, boot_id: &str) -> (Phase, Option<String>) {
+        let Some(record) = &self.record else {
+            return match remembered {
+                phase if phase.has_machine() => died("runtime-lost"),
+                phase => (phase, None),
+            };
+        };
+        if self.alive || record.phase.is_resting() {
+            return (record.phase, record.reason.clone());
+        }
+        died(if record.runtime.boot_id == boot_id { "runtime-lost" } else { "host-rebooted" })
+    }
+
+    /// Returns the runtime's process.
+    #[must_use]
+    pub fn runtime(&self) -> Option<&Process> {
+        self.record.as_ref().map(|record| &record.runtime)
+    }
+}
+
+fn died(detail: &str) -> (Phase, Option<String>) {
+    (Phase::Failed, Some(format!("machine-died: {detail}")))
+}

@@ -1,0 +1,58 @@
+//! Processes that cannot be mistaken for later ones of the same number.
+
+use std::fs;
+use std::io;
+
+use schema::record::Process;
+
+/// Returns this host's boot, as the kernel names it.
+///
+/// # Errors
+/// `/proc` is not there.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// Returns when a process started, in ticks since the host's boot; `None` where there is none.
+///
+/// A process that has ended and was not waited for yet counts as gone.
+#[must_use]
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The program's name may hold anything, so the fields are counted from its last parenthesis.
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// Returns this very process.
+///
+/// # Errors
+/// `/proc` is not there.
+pub fn me() -> io::Result<Process> {
+    let pid = std::process::id();
+    let start_ticks = start_ticks(pid).ok_or(io::ErrorKind::NotFound)?;
+    Ok(Process { pid, start_ticks, boot_id: boot_id()? })
+}
+
+/// Tells whether exactly this process runs, on the boot `boot_id`.
+#[must_use]
+pub fn is_running(process: &Process, boot_id: &str) -> bool {
+    process.boot_id == boot_id && start_ticks(process.pid) == Some(process.start_ticks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_runs_and_one_that_started_at_another_time_does_not() {
+        let me = me().unwrap();
+        assert!(is_running(&me, &me.boot_id));
+        let other = Process { start_ticks: me.start_ticks + 1, ..me.clone() };
+        assert!(!is_running(&other, &me.boot_id));
+        assert!(!is_running(&me, "another boot"));
+    }
+}

@@ -1,0 +1,297 @@
+//! The host as it is: what state remembers, and what records and `/proc` say of it.
+//!
+//! One read of the database and one pass over the machines' folders; no
+//! process is started, no machine asked, nothing written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use schema::launch::{DriverName, Isolation};
+use schema::lifecycle::Phase;
+use schema::name::{ProjectName, SandboxName, VolumeName};
+use schema::project::{ImageRef, Kind, Sandbox};
+use schema::record::{Effective, Record};
+
+use crate::machines::{Folder, process};
+use crate::plan::Wish;
+use crate::store::inventory::{
+    self, MachineRow, ProjectRow, Role, SandboxRow, VolumeRow, VolumeUse,
+};
+use crate::store::operations::{self, Audit};
+use crate::store::{Rows, Store, StoreError};
+
+/// A project as it was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// What state knows of the project.
+    pub project: Option<ProjectRow>,
+    /// A project of another name that lives in the same folder.
+    pub same_folder: Option<ProjectName>,
+    /// The run that last applied it, and when.
+    pub last_applied: Option<(i64, String)>,
+    /// Its sandboxes and jobs.
+    pub sandboxes: BTreeMap<SandboxName, Seen>,
+    /// Volumes that it can see: its own, else nobody's.
+    pub volumes: BTreeMap<VolumeName, SeenVolume>,
+    /// The manifest digests of the images that the files name; `None` where one is not here.
+    pub images: BTreeMap<ImageRef, Option<String>>,
+    /// Today's digests of values that come from outside the files, by sandbox and field.
+    pub sources: BTreeMap<(SandboxName, String), Source>,
+    /// What was last done by hand, by address without project.
+    pub audits: BTreeMap<String, Audit>,
+}
+
+/// A value that comes from outside the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It is there, with this keyed digest.
+    Digest(String),
+    /// It is not there.
+    Missing,
+}
+
+/// A sandbox as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its row.
+    pub row: SandboxRow,
+    /// The definition that was last applied.
+    pub applied: Option<Sandbox>,
+    /// The definition that was last wished for.
+    pub desired: Option<Sandbox>,
+    /// Its current machine.
+    pub machine: Option<SeenMachine>,
+    /// Machines that are not current, by role.
+    pub others: Vec<MachineRow>,
+    /// Digests of sensitive values as applied, by field.
+    pub sensitive: BTreeMap<String, String>,
+}
+
+/// A machine as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenMachine {
+    /// Its row.
+    pub row: MachineRow,
+    /// Whether it lives.
+    pub alive: bool,
+    /// Where it is.
+    pub phase: Phase,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its record.
+    pub record: Option<Record>,
+}
+
+/// A volume as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenVolume {
+    /// Its row.
+    pub row: VolumeRow,
+    /// The name of its owner; `None` for nobody's.
+    pub owner: Option<ProjectName>,
+    /// Who mounts it.
+    pub uses: Vec<VolumeUse>,
+}
+
+impl Seen {
+    /// Returns where the sandbox is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.machine.as_ref().map_or_else(
+            || match self.row.completed_code {
+                Some(_) => Phase::Completed,
+                None => Phase::Absent,
+            },
+            |machine| machine.phase,
+        )
+    }
+
+    /// Tells whether its machine lives.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.machine.as_ref().is_some_and(|machine| machine.alive)
+    }
+
+    /// Returns the live values of its machine, where one lives.
+    #[must_use]
+    pub fn effective(&self) -> Option<Effective> {
+        let machine = self.machine.as_ref().filter(|machine| machine.alive)?;
+        machine.record.as_ref().map(|record| record.effective)
+    }
+
+    /// Returns who runs its machine and what that promises.
+    #[must_use]
+    pub fn driver(&self) -> Option<(DriverName, Isolation)> {
+        let machine = self.machine.as_ref()?;
+        machine.record.as_ref().map(|record| (record.driver, record.isolation))
+    }
+
+    /// Tells whether the sandbox is a job that has run to a good end.
+    #[must_use]
+    pub fn is_completed(&self) -> bool {
+        self.row.kind == Kind::Job && self.phase() == Phase::Completed
+    }
+}
+
+/// Everything of one database at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Everything {
+    /// Every project, by name.
+    pub projects: Vec<ProjectRow>,
+    /// Every sandbox of the asked project, or of all.
+    pub sandboxes: Vec<(ProjectName, Seen)>,
+    /// Every volume.
+    pub volumes: Vec<SeenVolume>,
+    last_applied: Option<(i64, String)>,
+    audits: BTreeMap<String, Audit>,
+}
+
+/// Looks at one project, or at all of them.
+///
+/// # Errors
+/// The state cannot be read.
+pub fn look(
+    store: Option<&mut Store>,
+    home: &Path,
+    project: Option<&ProjectName>,
+) -> Result<Everything, StoreError> {
+    let Some(store) = store else {
+        return Ok(Everything::default());
+    };
+    let boot_id = process::boot_id().unwrap_or_default();
+    store.read(|db| {
+        let projects = inventory::projects(db)?;
+        let only = match project {
+            None => None,
+            Some(name) => match projects.iter().find(|row| row.name == *name) {
+                Some(row) => Some(row.id.clone()),
+                // The volumes of nobody are seen also by a project that is not there yet.
+                None => Some(String::new()),
+            },
+        };
+        let only = only.as_deref();
+        let mut found = Everything {
+            sandboxes: sandboxes(db, home, &projects, only, &boot_id)?,
+            volumes: volumes(db, &projects)?,
+            ..Everything::default()
+        };
+        if let (Some(id), Some(name)) = (only, project) {
+            found.last_applied = operations::last_applied(db, id)?;
+            found.audits = operations::audits(db, &format!("{name}/"))?;
+        }
+        found.projects = projects;
+        Ok(found)
+    })
+}
+
+fn sandboxes(
+    db: &Rows,
+    home: &Path,
+    projects: &[ProjectRow],
+    only: Option<&str>,
+    boot_id: &str,
+) -> Result<Vec<(ProjectName, Seen)>, StoreError> {
+    let definitions = inventory::definitions(db, only)?;
+    let mut digests: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for ((sandbox, path), digest) in inventory::sensitive(db, only)? {
+        digests.entry(sandbox).or_default().insert(path, digest);
+    }
+    let mut machines: BTreeMap<String, Vec<MachineRow>> = BTreeMap::new();
+    for machine in inventory::machines(db, only)? {
+        machines.entry(machine.sandbox_id.clone()).or_default().push(machine);
+    }
+    let definition = |digest: &Option<String>| {
+        digest.as_ref().and_then(|digest| definitions.get(digest)).cloned()
+    };
+    let mut found = Vec::new();
+    for row in inventory::sandboxes(db, only)? {
+        let Some(owner) = projects.iter().find(|project| project.id == row.project_id) else {
+            continue;
+        };
+        let (current, others): (Vec<_>, Vec<_>) = machines
+            .remove(&row.id)
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|machine| machine.role == Role::Current);
+        let seen = Seen {
+            applied: definition(&row.applied),
+            desired: definition(&row.desired),
+            machine: current.into_iter().next().map(|row| machine(home, row, boot_id)),
+            others,
+            sensitive: digests.remove(&row.id).unwrap_or_default(),
+            row,
+        };
+        found.push((owner.name.clone(), seen));
+    }
+    Ok(found)
+}
+
+fn machine(home: &Path, row: MachineRow, boot_id: &str) -> SeenMachine {
+    let look = Folder::of(home, &row.id).look(boot_id);
+    let (phase, reason) = look.phase(row.phase, boot_id);
+    let reason = reason.or_else(|| row.reason.clone());
+    SeenMachine { row, alive: look.alive, phase, reason, record: look.record }
+}
+
+fn volumes(db: &Rows, projects: &[ProjectRow]) -> Result<Vec<SeenVolume>, StoreError> {
+    let mut uses = inventory::volume_uses(db)?;
+    let owner = |id: &Option<String>| {
+        let row = projects.iter().find(|row| Some(&row.id) == id.as_ref());
+        row.map(|row| row.name.clone())
+    };
+    let seen = inventory::volumes(db)?.into_iter().map(|row| {
+        let (mine, rest) =
+            std::mem::take(&mut uses).into_iter().partition(|one| one.volume_id == row.id);
+        uses = rest;
+        SeenVolume { owner: owner(&row.project_id), uses: mine, row }
+    });
+    Ok(seen.collect())
+}
+
+impl Observed {
+    /// Returns what a wish is compared with; images and sources are added by who can look.
+    #[must_use]
+    pub fn of(wish: &Wish, everything: Everything) -> Self {
+        let name = &wish.project.name;
+        let project = everything.projects.iter().find(|row| row.name == *name).cloned();
+        let same_folder = everything
+            .projects
+            .iter()
+            .find(|row| row.folder == wish.project.folder && row.name != *name && !is_adhoc(row));
+        let prefix = format!("{name}/");
+        let audits = everything.audits.into_iter().filter_map(|(address, audit)| {
+            Some((address.strip_prefix(&prefix)?.to_owned(), audit))
+        });
+        Self {
+            same_folder: same_folder.map(|row| row.name.clone()),
+            last_applied: everything.last_applied,
+            sandboxes: everything
+                .sandboxes
+                .into_iter()
+                .filter(|(owner, _)| owner == name)
+                .map(|(_, seen)| (seen.row.name.clone(), seen))
+                .collect(),
+            volumes: visible(everything.volumes, name),
+            audits: audits.collect(),
+            project,
+            ..Self::default()
+        }
+    }
+}
+
+fn is_adhoc(row: &ProjectRow) -> bool {
+    row.name.as_str() == ProjectName::ADHOC
+}
+
+/// Returns the volumes a project can see: nobody's, with its own before them.
+fn visible(all: Vec<SeenVolume>, project: &ProjectName) -> BTreeMap<VolumeName, SeenVolume> {
+    let mut found: BTreeMap<VolumeName, SeenVolume> = BTreeMap::new();
+    for volume in all {
+        let is_ours = volume.owner.as_ref() == Some(project);
+        let is_free = volume.owner.as_ref().is_none_or(|o| o.as_str() == ProjectName::ADHOC);
+        if is_ours || (is_free && !found.contains_key(&volume.row.name)) {
+            found.insert(volume.row.name.clone(), volume);
+        }
+    }
+    found
+}

@@ -1,0 +1,300 @@
+//! Examples by data: a wish, a host, and the plan in short words.
+
+use std::collections::BTreeMap;
+
+use schema::lifecycle::Phase;
+use schema::name::{ProjectName, SandboxName};
+use schema::project::{
+    ArgumentList, Dependency, ImageRef, Kind, OnChange, Origins, Project, Sandbox, Until,
+};
+use schema::units::Bytes;
+
+use super::{Action, Op, Plan, Selection, Wish, document, plan, show};
+use crate::observe::{Observed, Seen, SeenMachine};
+use crate::store::inventory::{MachineRow, ProjectRow, Role, SandboxRow};
+
+/// Reads `db=1`, `web=2>db`, `job seed=1>db`: a name, an image's tag, what it depends on.
+fn project(text: &str) -> Project {
+    let name = ProjectName::parse("shop").unwrap();
+    let mut project = Project::empty(name, "/srv/shop".into());
+    for word in text.split(", ").filter(|word| !word.is_empty()) {
+        let (kind, word) = match word.strip_prefix("job ") {
+            Some(word) => (Kind::Job, word),
+            None => (Kind::Service, word),
+        };
+        let (word, needs) = word.split_once('>').unwrap_or((word, ""));
+        let (name, tag) = word.split_once('=').unwrap();
+        let mut sandbox = Sandbox::new(kind, ImageRef::parse(&format!("app:{tag}")).unwrap());
+        for target in needs.split('+').filter(|target| !target.is_empty()) {
+            let (target, on_change) = match target.strip_suffix('!') {
+                Some(target) => (target, OnChange::Restart),
+                None => (target, OnChange::Ignore),
+            };
+            let dependency = Dependency { until: Until::Ready, optional: false, on_change };
+            sandbox.depends_on.insert(SandboxName::parse(target).unwrap(), dependency);
+        }
+        project.sandboxes.insert(SandboxName::parse(name).unwrap(), sandbox);
+    }
+    project
+}
+
+fn wish(text: &str) -> Wish {
+    Wish::new(project(text), Origins::default(), Vec::new(), "/srv/shop/Sandboxfile".into())
+}
+
+/// Reads `db=1:Ready`: the project as above, each with the phase its machine is in.
+fn observed(text: &str) -> Observed {
+    let mut phases = BTreeMap::new();
+    let mut words = Vec::new();
+    for word in text.split(", ").filter(|word| !word.is_empty()) {
+        let (word, phase) = word.rsplit_once(':').unwrap();
+        let name = word.trim_start_matches("job ").split('=').next().unwrap();
+        let phase = Phase::ALL.into_iter().find(|p| p.as_str() == phase).unwrap();
+        phases.insert(SandboxName::parse(name).unwrap(), phase);
+        words.push(word);
+    }
+    let project = project(&words.join(", "));
+    let seen = |(name, sandbox): (SandboxName, Sandbox)| {
+        let phase = phases[&name];
+        (name.clone(), seen(&name, sandbox, phase))
+    };
+    let row = ProjectRow {
+        id: "p".into(),
+        name: project.name.clone(),
+        folder: project.folder.clone(),
+        files: Vec::new(),
+        generation: 1,
+        updated_at: String::new(),
+    };
+    Observed {
+        project: Some(row),
+        sandboxes: project.sandboxes.into_iter().map(seen).collect(),
+        ..Observed::default()
+    }
+}
+
+fn seen(name: &SandboxName, sandbox: Sandbox, phase: Phase) -> Seen {
+    let row = SandboxRow {
+        id: format!("id-{name}"),
+        project_id: "p".into(),
+        name: name.clone(),
+        kind: sandbox.kind,
+        desired: Some(sandbox.digest()),
+        applied: Some(sandbox.digest()),
+        generation: 1,
+        observed: 1,
+        protect: sandbox.lifecycle.protect,
+        completed_code: None,
+        created_at: String::new(),
+    };
+    let machine = MachineRow {
+        id: format!("m-{name}"),
+        sandbox_id: row.id.clone(),
+        role: Role::Current,
+        nonce: String::new(),
+        driver: None,
+        pid: None,
+        phase,
+        reason: None,
+        exit_code: None,
+        image_digest: None,
+        effective: schema::record::Effective::default(),
+        started_at: None,
+        ended_at: None,
+    };
+    let alive = phase.has_machine();
+    let machine = SeenMachine { row: machine, alive, phase, reason: None, record: None };
+    Seen {
+        row,
+        applied: Some(sandbox.clone()),
+        desired: Some(sandbox),
+        machine: Some(machine),
+        others: Vec::new(),
+        sensitive: BTreeMap::new(),
+    }
+}
+
+fn words(plan: &Plan) -> String {
+    let words = plan.changes.iter().map(|c| format!("{} {}", c.action.as_str(), c.address.name()));
+    let refused = plan.refused.iter().map(|refusal| format!("refused {}", refusal.code));
+    words.chain(refused).collect::<Vec<_>>().join(", ")
+}
+
+fn check(wanted: &str, found: &str, expected: &str) {
+    let plan = plan(&wish(wanted), &observed(found));
+    assert_eq!(words(&plan), expected, "{wanted} against {found}");
+}
+
+#[test]
+fn what_is_in_order_stays() {
+    check("db=1, web=1>db", "db=1:Ready, web=1>db:Ready", "");
+    check("job seed=1", "job seed=1:Completed", "");
+    check("db=1", "db=1:Degraded", "");
+}
+
+#[test]
+fn what_is_new_is_made_and_what_left_goes() {
+    check("db=1, web=1", "", "create db, create web");
+    check("db=1", "db=1:Ready, web=1:Ready", "destroy web");
+    check("", "web=1:Ready", "destroy web, refused msb::plan::mass-delete");
+}
+
+#[test]
+fn a_changed_image_makes_a_new_machine() {
+    check("web=2", "web=1:Ready", "recreate web");
+    check("job seed=2", "job seed=1:Completed", "recreate seed");
+}
+
+#[test]
+fn what_rests_is_started_and_a_failed_job_runs_again() {
+    check("db=1", "db=1:Stopped", "start db");
+    check("db=1", "db=1:Failed", "start db");
+    check("db=1", "db=1:Stalled", "start db");
+    check("job seed=1", "job seed=1:Failed", "recreate seed");
+    check("job seed=1", "job seed=1:Starting", "");
+}
+
+#[test]
+fn a_dependent_restarts_only_where_it_asked_to() {
+    check("db=2, web=1>db", "db=1:Ready, web=1>db:Ready", "recreate db");
+    check("db=2, web=1>db!", "db=1:Ready, web=1>db!:Ready", "recreate db, restart web");
+}
+
+#[test]
+fn a_name_of_another_folder_is_refused() {
+    let mut wish = wish("db=1");
+    wish.project.folder = "/elsewhere".into();
+    let plan = plan(&wish, &observed("db=1:Ready"));
+    assert_eq!(words(&plan), "refused msb::owner::elsewhere");
+}
+
+#[test]
+fn what_is_protected_stays_although_it_left_the_file() {
+    let mut host = observed("db=1:Ready, web=1:Ready");
+    for seen in host.sandboxes.values_mut() {
+        seen.row.protect = true;
+    }
+    assert_eq!(words(&plan(&wish("db=1"), &host)), "refused msb::protect::refused");
+}
+
+#[test]
+fn a_part_never_removes() {
+    let mut wish = wish("db=1, web=1>db, other=2");
+    let web = SandboxName::parse("web").unwrap();
+    wish.selection = Selection { names: [web].into(), ..Selection::default() };
+    let plan = plan(&wish, &observed("gone=1:Ready, other=1:Ready"));
+    assert_eq!(words(&plan), "create db, create web");
+    assert!(show::show(&plan, show::Layout::default()).contains("removals not considered"));
+}
+
+/// The operations of a plan, each with what it waits for.
+fn steps(plan: &Plan) -> Vec<String> {
+    let step =
+        |id| plan.step(id).map(|step| format!("{} {}", step.op.as_str(), step.address.name()));
+    plan.steps
+        .iter()
+        .map(|one| {
+            let after: Vec<String> = one.after.iter().filter_map(|edge| step(edge.step)).collect();
+            format!("{} < {}", step(one.id).unwrap(), after.join(", "))
+        })
+        .collect()
+}
+
+#[test]
+fn a_boot_waits_for_the_gate_of_what_it_depends_on() {
+    let plan = plan(&wish("db=1, web=1>db"), &observed(""));
+    assert_eq!(
+        steps(&plan),
+        [
+            "prepare db < ",
+            "boot db < prepare db",
+            "gate db < boot db",
+            "prepare web < ",
+            "boot web < gate db, prepare web",
+            "gate web < boot web",
+        ]
+    );
+}
+
+#[test]
+fn a_new_root_is_ready_before_the_old_machine_stops() {
+    let plan = plan(&wish("web=2"), &observed("web=1:Ready"));
+    let ops: Vec<Op> = plan.steps.iter().map(|step| step.op).collect();
+    assert_eq!(ops, [Op::Prepare, Op::Stop, Op::Boot, Op::Gate, Op::Retire]);
+}
+
+#[test]
+fn removals_go_against_the_order_of_starts() {
+    let mut down = wish("");
+    down.goal = super::Goal::Down;
+    let plan = plan(&down, &observed("db=1:Ready, web=1>db:Ready"));
+    assert_eq!(words(&plan), "destroy db, destroy web");
+    assert_eq!(
+        steps(&plan),
+        [
+            "stop web < ",
+            "discard web < stop web",
+            "stop db < stop web, discard web",
+            "discard db < discard web, stop db"
+        ]
+    );
+}
+
+#[test]
+fn what_runs_and_needs_what_goes_is_in_the_way() {
+    let mut down = wish("");
+    down.goal = super::Goal::Down;
+    down.selection.names = [SandboxName::parse("db").unwrap()].into();
+    let found = observed("db=1:Ready, web=1>db:Ready");
+    assert_eq!(words(&plan(&down, &found)), "destroy db, refused msb::plan::dependents");
+    down.selection.reach = super::Reach::Dependents;
+    assert_eq!(words(&plan(&down, &found)), "destroy db, destroy web");
+}
+
+#[test]
+fn a_change_names_field_values_class_and_place() {
+    let mut wish = wish("web=1");
+    let web = wish.project.sandboxes.values_mut().next().unwrap();
+    web.memory.size = Bytes::gib(1);
+    web.memory.max = Bytes::gib(1);
+    let place = schema::project::Place { file: "Sandboxfile".into(), line: 4, column: 5 };
+    wish.origins.insert("sandbox.web.memory".into(), place);
+    let plan = plan(&wish, &observed("web=1:Ready"));
+    assert_eq!(plan.changes[0].action, Action::Restart);
+    let text = show::show(&plan, show::Layout::default());
+    let expected = "\
+Project shop  /srv/shop/Sandboxfile
+
+Changes
+  ↻ sandbox.web  restart
+      memory.max   512 MiB → 1 GiB  restart                                            Sandboxfile:4
+      memory.size  512 MiB → 1 GiB  live                                               Sandboxfile:4
+
+Plan: 1 restart (0 unchanged)
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn equal_inputs_give_equal_bytes_and_every_key_is_there() {
+    let make = || plan(&wish("db=2, web=1>db"), &observed("db=1:Ready, old=1:Ready"));
+    let (first, second) = (document(&make()), document(&make()));
+    assert_eq!(first.to_string(), second.to_string());
+    for key in ["format_version", "plan_hash", "summary", "changes", "steps", "applyable", "inputs"]
+    {
+        assert!(first.get(key).is_some(), "{key}");
+    }
+    assert_eq!(first["summary"]["recreate"], 1);
+}
+
+#[test]
+fn a_sleeping_command_changes_nothing_of_a_machine_without_one() {
+    let mut wish = wish("web=1");
+    let mut found = observed("web=1:Ready");
+    let web = wish.project.sandboxes.values_mut().next().unwrap();
+    web.command = ArgumentList::Nothing;
+    web.shell = schema::project::GuestPath::parse("/bin/bash").unwrap();
+    let applied = found.sandboxes.values_mut().next().unwrap();
+    applied.applied.as_mut().unwrap().command = ArgumentList::Nothing;
+    assert_eq!(words(&plan(&wish, &found)), "update web");
+}

@@ -1,0 +1,199 @@
+//! The tables of images: names, manifests, their blobs, and roots.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+
+use super::time::{parse, rfc3339};
+use crate::images::catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
+
+/// The tables that images add to the state.
+pub const SCHEMA_SQL: &str = include_str!("images.sql");
+
+const COLUMNS: &str = "SELECT r.reference, r.pulled_at, m.digest, m.config, m.platform, m.bytes, \
+     m.root, m.created_at, m.body FROM image_ref r JOIN manifest m ON m.digest = r.manifest";
+
+impl Catalog for Connection {
+    fn put_images(
+        &mut self,
+        images: &[ImageEntry],
+        roots: &[RootEntry],
+    ) -> Result<(), CatalogError> {
+        let failed = failed("write images down");
+        let transaction = self.transaction().map_err(&failed)?;
+        for root in roots {
+            put_root(&transaction, root).map_err(&failed)?;
+        }
+        for image in images {
+            put_image(&transaction, image).map_err(&failed)?;
+        }
+        transaction.commit().map_err(&failed)
+    }
+
+    fn find(&self, reference: &str) -> Result<Option<ImageEntry>, CatalogError> {
+        let failed = failed("find an image");
+        let (condition, key) = match reference.split_once('@') {
+            Some((_, digest)) => ("m.digest = ?1 ORDER BY r.reference LIMIT 1", digest),
+            None => ("r.reference = ?1", reference),
+        };
+        let found = self
+            .query_row(&format!("{COLUMNS} WHERE {condition}"), [key], image)
+            .optional()
+            .map_err(&failed)?;
+        found.map(|image| with_layers(self, image)).transpose().map_err(failed)
+    }
+
+    fn list(&self) -> Result<Vec<ImageEntry>, CatalogError> {
+        let read = || {
+            let mut query = self.prepare(&format!("{COLUMNS} ORDER BY r.reference"))?;
+            let images = query.query_map([], image)?.collect::<Result<Vec<_>, _>>()?;
+            images.into_iter().map(|image| with_layers(self, image)).collect()
+        };
+        read().map_err(failed("list images"))
+    }
+
+    fn remove(&mut self, reference: &str) -> Result<bool, CatalogError> {
+        let removed = self.execute("DELETE FROM image_ref WHERE reference = ?1", [reference]);
+        removed.map(|count| count > 0).map_err(failed("remove an image"))
+    }
+}
+
+fn failed(what: &'static str) -> impl Fn(rusqlite::Error) -> CatalogError {
+    move |source| CatalogError { what, source: Box::new(source) }
+}
+
+fn put_root(transaction: &Transaction<'_>, root: &RootEntry) -> rusqlite::Result<usize> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO root (digest, file, bytes_apparent, bytes_on_disk, writer, built_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            root.digest,
+            root.file,
+            root.bytes_apparent,
+            root.bytes_on_disk,
+            root.writer,
+            rfc3339(root.built_at_ms)
+        ],
+    )
+}
+
+fn put_image(transaction: &Transaction<'_>, image: &ImageEntry) -> rusqlite::Result<()> {
+    let body = serde_json::to_string(&image.config)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let now = rfc3339(image.pulled_at_ms);
+    transaction.execute(
+        "INSERT OR REPLACE INTO manifest (digest, config, platform, bytes, root, created_at, body) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            image.manifest_digest,
+            image.config_digest,
+            image.platform,
+            image.bytes,
+            image.root_digest,
+            image.created_at,
+            body
+        ],
+    )?;
+    transaction.execute("DELETE FROM manifest_blob WHERE manifest = ?1", [&image.manifest_digest])?;
+    for (position, layer) in image.layers.iter().enumerate() {
+        transaction.execute(
+            "INSERT OR REPLACE INTO blob (digest, bytes, verified_at) VALUES (?1, ?2, ?3)",
+            params![layer.blob, layer.bytes, now],
+        )?;
+        transaction.execute(
+            "INSERT INTO manifest_blob (manifest, position, blob, media_type, diff_id) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![image.manifest_digest, position, layer.blob, layer.media_type, layer.diff_id],
+        )?;
+    }
+    transaction.execute(
+        "INSERT OR REPLACE INTO image_ref (reference, manifest, pulled_at) VALUES (?1, ?2, ?3)",
+        params![image.reference, image.manifest_digest, now],
+    )?;
+    Ok(())
+}
+
+/// Reads the columns of [`COLUMNS`]; layers come in a query of their own.
+fn image(row: &Row<'_>) -> rusqlite::Result<ImageEntry> {
+    let body: String = row.get(8)?;
+    let pulled_at: String = row.get(1)?;
+    let config = serde_json::from_str(&body).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(8, rusqlite::types::Type::Text, Box::new(error))
+    })?;
+    Ok(ImageEntry {
+        reference: row.get(0)?,
+        manifest_digest: row.get(2)?,
+        config_digest: row.get(3)?,
+        root_digest: row.get(6)?,
+        platform: row.get(4)?,
+        bytes: row.get(5)?,
+        layers: Vec::new(),
+        config,
+        created_at: row.get(7)?,
+        pulled_at_ms: parse(&pulled_at).unwrap_or(0),
+    })
+}
+
+fn with_layers(db: &Connection, mut image: ImageEntry) -> rusqlite::Result<ImageEntry> {
+    let mut query = db.prepare_cached(
+        "SELECT mb.blob, mb.media_type, b.bytes, mb.diff_id FROM manifest_blob mb \
+         JOIN blob b ON b.digest = mb.blob WHERE mb.manifest = ?1 ORDER BY mb.position",
+    )?;
+    let layers = query.query_map([&image.manifest_digest], |row| {
+        Ok(LayerEntry {
+            blob: row.get(0)?,
+            media_type: row.get(1)?,
+            bytes: row.get(2)?,
+            diff_id: row.get(3)?,
+        })
+    })?;
+    image.layers = layers.collect::<Result<_, _>>()?;
+    Ok(image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(reference: &str, manifest: &str) -> ImageEntry {
+        let layer = |blob: &str| LayerEntry {
+            blob: blob.into(),
+            media_type: "application/vnd.oci.image.layer.v1.tar".into(),
+            bytes: 5,
+            diff_id: blob.into(),
+        };
+        ImageEntry {
+            reference: reference.into(),
+            manifest_digest: manifest.into(),
+            config_digest: "sha256:c".into(),
+            root_digest: "ab".into(),
+            platform: "linux/amd64".into(),
+            bytes: 12,
+            layers: vec![layer("sha256:1"), layer("sha256:2")],
+            config: crate::images::config::ImageConfig::default(),
+            created_at: None,
+            pulled_at_ms: 1_700_000_000_123,
+        }
+    }
+
+    #[test]
+    fn a_name_moves_and_its_old_manifest_is_found_no_more() {
+        let mut db = Connection::open_in_memory().unwrap();
+        db.execute_batch(SCHEMA_SQL).unwrap();
+        let (old, new) = (image("docker.io/library/a:1", "sha256:m1"), image("docker.io/library/a:1", "sha256:m2"));
+        let root = RootEntry {
+            digest: "ab".into(),
+            file: "ab-1.erofs".into(),
+            bytes_apparent: 4096,
+            bytes_on_disk: 4096,
+            writer: 1,
+            built_at_ms: 1,
+        };
+        db.put_images(&[old.clone()], std::slice::from_ref(&root)).unwrap();
+        assert_eq!(db.find("docker.io/library/a:1").unwrap(), Some(old.clone()));
+        assert_eq!(db.find("docker.io/library/x@sha256:m1").unwrap(), Some(old));
+        db.put_images(&[new.clone()], &[root]).unwrap();
+        assert_eq!(db.list().unwrap(), [new]);
+        assert_eq!(db.find("docker.io/library/x@sha256:m1").unwrap(), None);
+        assert!(db.remove("docker.io/library/a:1").unwrap());
+        assert!(!db.remove("docker.io/library/a:1").unwrap());
+    }
+}

@@ -1,0 +1,562 @@
+//! What exists: projects, sandboxes, their machines, volumes and who uses them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use schema::launch::DriverName;
+use schema::lifecycle::Phase;
+use schema::name::{ProjectName, SandboxName, VolumeName};
+use schema::project::{InputFile, Kind, Labels, Sandbox, VolumeKind};
+use schema::record::Effective;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{StoreError, time};
+
+/// A project that was brought up at least once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectRow {
+    /// 26 characters of base 32.
+    pub id: String,
+    /// What it is called.
+    pub name: ProjectName,
+    /// The folder of its first file.
+    pub folder: PathBuf,
+    /// The files it was last applied from.
+    pub files: Vec<InputFile>,
+    /// Rises with every run that changes a wish.
+    pub generation: u64,
+    /// When it was last written.
+    pub updated_at: String,
+}
+
+/// A sandbox or job that state knows of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxRow {
+    /// 16 hexadecimal digits.
+    pub id: String,
+    /// Its project's id.
+    pub project_id: String,
+    /// Its name.
+    pub name: SandboxName,
+    /// Service or job.
+    pub kind: Kind,
+    /// The digest of the definition that is wished for; `None` once it left the file.
+    pub desired: Option<String>,
+    /// The digest of the definition that was last applied.
+    pub applied: Option<String>,
+    /// Rises with every new wish.
+    pub generation: u64,
+    /// The generation that was last carried out.
+    pub observed: u64,
+    /// Whether removing it is refused.
+    pub protect: bool,
+    /// The exit code of its finished run.
+    pub completed_code: Option<u8>,
+    /// When it was first wished for.
+    pub created_at: String,
+}
+
+/// Which of an instance's machines one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The one that counts.
+    Current,
+    /// Prepared to take over.
+    Next,
+    /// Taken over from, kept until the new one is ready.
+    Previous,
+    /// Did not get ready; kept for its logs.
+    Failed,
+}
+
+/// A machine that state knows of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineRow {
+    /// 16 hexadecimal digits.
+    pub id: String,
+    /// Whose it is.
+    pub sandbox_id: String,
+    /// Which of the instance's machines it is.
+    pub role: Role,
+    /// The nonce of its last launch.
+    pub nonce: String,
+    /// Who runs it, once it was launched.
+    pub driver: Option<DriverName>,
+    /// The runtime's process id.
+    pub pid: Option<u32>,
+    /// Where it was when last looked at.
+    pub phase: Phase,
+    /// Why.
+    pub reason: Option<String>,
+    /// How its workload ended.
+    pub exit_code: Option<u8>,
+    /// The image that its root was made from.
+    pub image_digest: Option<String>,
+    /// Live values, as last told.
+    pub effective: Effective,
+    /// When it was last launched.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<String>,
+}
+
+/// A volume that state knows of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeRow {
+    /// 16 hexadecimal digits.
+    pub id: String,
+    /// Whose it is; `None` for nobody's.
+    pub project_id: Option<String>,
+    /// Its name.
+    pub name: VolumeName,
+    /// Its folder below `volumes/`.
+    pub folder: String,
+    /// What it is.
+    pub kind: VolumeKind,
+    /// Its size, for a disk.
+    pub size_bytes: Option<u64>,
+    /// Whether removing it is refused.
+    pub protect: bool,
+    /// Its labels.
+    pub labels: Labels,
+    /// When it was made.
+    pub created_at: String,
+}
+
+type Found<T> = Result<T, StoreError>;
+
+fn query(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |error| StoreError::Query(what, error)
+}
+
+/// Turns a column's text into a value, or says which column cannot be read.
+fn parsed<T: std::str::FromStr>(what: &'static str, text: &str) -> Found<T> {
+    text.parse().map_err(|_| StoreError::Value { what, value: text.to_owned() })
+}
+
+fn json<T: DeserializeOwned>(what: &'static str, text: &str) -> Found<T> {
+    serde_json::from_str(text).map_err(|_| StoreError::Value { what, value: text.to_owned() })
+}
+
+fn word<T: DeserializeOwned>(what: &'static str, text: &str) -> Found<T> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| StoreError::Value { what, value: text.to_owned() })
+}
+
+/// Returns a value of a closed set as the word that is stored.
+pub(super) fn as_word<T: Serialize>(value: T) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Returns every row that `read` makes of `sql`.
+fn rows<T>(
+    db: &Connection,
+    what: &'static str,
+    (sql, values): (&str, &[&dyn rusqlite::ToSql]),
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<Found<T>>,
+) -> Found<Vec<T>> {
+    let mut statement = db.prepare_cached(sql).map_err(query(what))?;
+    let found = statement.query_map(values, |row| read(row)).map_err(query(what))?;
+    found.map(|row| row.map_err(query(what))?).collect()
+}
+
+const PROJECT: &str = "SELECT id, name, folder, files, generation, updated_at FROM project";
+
+fn project(row: &Row<'_>) -> rusqlite::Result<Found<ProjectRow>> {
+    let (id, name, folder): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let (files, generation, updated_at): (String, i64, String) =
+        (row.get(3)?, row.get(4)?, row.get(5)?);
+    let read = || {
+        Ok(ProjectRow {
+            id,
+            name: parsed("a project's name", &name)?,
+            folder: folder.into(),
+            files: json("a project's files", &files)?,
+            generation: generation.cast_unsigned(),
+            updated_at,
+        })
+    };
+    Ok(read())
+}
+
+/// Returns every project, by name.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn projects(db: &Connection) -> Found<Vec<ProjectRow>> {
+    rows(db, "list projects", (&format!("{PROJECT} ORDER BY name"), &[]), project)
+}
+
+/// Writes a project: new, or with its folder and files as they now are.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn put_project(db: &Connection, row: &ProjectRow, now_ms: u64) -> Found<()> {
+    let files = serde_json::to_string(&row.files)
+        .map_err(|_| StoreError::Value { what: "a project's files", value: String::new() })?;
+    db.execute(
+        "INSERT INTO project (id, name, folder, files, generation, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT(id) DO UPDATE SET \
+         name = excluded.name, folder = excluded.folder, files = excluded.files, \
+         generation = excluded.generation, updated_at = excluded.updated_at",
+        params![
+            row.id,
+            row.name.as_str(),
+            row.folder.to_string_lossy(),
+            files,
+            row.generation.cast_signed(),
+            time::rfc3339(now_ms)
+        ],
+    )
+    .map(|_| ())
+    .map_err(query("write a project"))
+}
+
+const SANDBOX: &str = "SELECT id, project_id, name, kind, desired, applied, generation, observed, \
+                       protect, completed_code, created_at FROM sandbox";
+
+fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
+    let (name, kind): (String, String) = (row.get(2)?, row.get(3)?);
+    let row = SandboxRow {
+        id: row.get(0)?,
+        project_id: row.get(1)?,
+        name: match parsed("a sandbox's name", &name) {
+            Ok(name) => name,
+            Err(error) => return Ok(Err(error)),
+        },
+        kind: if kind == "job" { Kind::Job } else { Kind::Service },
+        desired: row.get(4)?,
+        applied: row.get(5)?,
+        generation: row.get::<_, i64>(6)?.cast_unsigned(),
+        observed: row.get::<_, i64>(7)?.cast_unsigned(),
+        protect: row.get(8)?,
+        completed_code: row.get(9)?,
+        created_at: row.get(10)?,
+    };
+    Ok(Ok(row))
+}
+
+/// Returns the sandboxes of one project, or of all, by name.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn sandboxes(db: &Connection, project_id: Option<&str>) -> Found<Vec<SandboxRow>> {
+    let sql = format!("{SANDBOX} WHERE ?1 IS NULL OR project_id = ?1 ORDER BY project_id, name");
+    rows(db, "list sandboxes", (&sql, &[&project_id]), sandbox)
+}
+
+/// Writes a sandbox's row whole.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn put_sandbox(db: &Connection, row: &SandboxRow, now_ms: u64) -> Found<()> {
+    db.execute(
+        "INSERT INTO sandbox (id, project_id, name, kind, desired, applied, generation, observed, \
+         protect, completed_code, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11) ON CONFLICT(id) DO UPDATE SET \
+         kind = excluded.kind, desired = excluded.desired, applied = excluded.applied, \
+         generation = excluded.generation, observed = excluded.observed, \
+         protect = excluded.protect, completed_code = excluded.completed_code, \
+         updated_at = excluded.updated_at",
+        params![
+            row.id,
+            row.project_id,
+            row.name.as_str(),
+            if row.kind == Kind::Job { "job" } else { "service" },
+            row.desired,
+            row.applied,
+            row.generation.cast_signed(),
+            row.observed.cast_signed(),
+            row.protect,
+            row.completed_code,
+            time::rfc3339(now_ms)
+        ],
+    )
+    .map(|_| ())
+    .map_err(query("write a sandbox"))
+}
+
+/// Returns one sandbox.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn sandbox_by_id(db: &Connection, id: &str) -> Found<Option<SandboxRow>> {
+    let sql = format!("{SANDBOX} WHERE id = ?1");
+    Ok(rows(db, "read a sandbox", (&sql, &[&id]), sandbox)?.pop())
+}
+
+/// Removes a sandbox that no machine belongs to any more.
+///
+/// # Errors
+/// A machine still belongs to it.
+pub fn remove_sandbox(db: &Connection, id: &str) -> Found<()> {
+    db.execute("DELETE FROM sandbox WHERE id = ?1", [id])
+        .map(|_| ())
+        .map_err(query("remove a sandbox"))
+}
+
+/// Stores a definition under its digest and returns that.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn put_definition(db: &Connection, definition: &Sandbox) -> Found<String> {
+    let digest = definition.digest();
+    let body = serde_json::to_string(definition)
+        .map_err(|_| StoreError::Value { what: "a definition", value: digest.clone() })?;
+    db.execute("INSERT OR IGNORE INTO definition VALUES (?1, 1, ?2)", params![digest, body])
+        .map_err(query("write a definition"))?;
+    Ok(digest)
+}
+
+/// Returns the definitions that a project's sandboxes name, or that any does, by digest.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn definitions(db: &Connection, project_id: Option<&str>) -> Found<BTreeMap<String, Sandbox>> {
+    let sql = "SELECT DISTINCT d.digest, d.body FROM definition d JOIN sandbox s \
+               ON d.digest IN (s.desired, s.applied) WHERE ?1 IS NULL OR s.project_id = ?1";
+    let found = rows(db, "read definitions", (sql, &[&project_id]), |row| {
+        let (digest, body): (String, String) = (row.get(0)?, row.get(1)?);
+        Ok(json("a definition", &body).map(|body| (digest, body)))
+    })?;
+    Ok(found.into_iter().collect())
+}
+
+const MACHINE: &str = "SELECT m.id, m.sandbox_id, m.role, m.nonce, m.driver, m.pid, m.phase, \
+                       m.reason, m.exit_code, m.image_digest, m.effective, m.started_at, \
+                       m.ended_at FROM machine m";
+
+fn machine(row: &Row<'_>) -> rusqlite::Result<Found<MachineRow>> {
+    let (role, driver): (String, Option<String>) = (row.get(2)?, row.get(4)?);
+    let (phase, effective): (String, String) = (row.get(6)?, row.get(10)?);
+    let (id, sandbox_id, nonce) = (row.get(0)?, row.get(1)?, row.get(3)?);
+    let (pid, reason, exit_code) = (row.get(5)?, row.get(7)?, row.get(8)?);
+    let (image_digest, started_at, ended_at) = (row.get(9)?, row.get(11)?, row.get(12)?);
+    let read = || {
+        Ok(MachineRow {
+            id,
+            sandbox_id,
+            role: word("a machine's role", &role)?,
+            nonce,
+            driver: driver.map(|name| word("a driver", &name)).transpose()?,
+            pid,
+            phase: word("a phase", &phase)?,
+            reason,
+            exit_code,
+            image_digest,
+            effective: json("live values", &effective)?,
+            started_at,
+            ended_at,
+        })
+    };
+    Ok(read())
+}
+
+/// Returns the machines of one project's sandboxes, or of all.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn machines(db: &Connection, project_id: Option<&str>) -> Found<Vec<MachineRow>> {
+    let sql = format!(
+        "{MACHINE} JOIN sandbox s ON s.id = m.sandbox_id \
+         WHERE ?1 IS NULL OR s.project_id = ?1 ORDER BY m.id"
+    );
+    rows(db, "list machines", (&sql, &[&project_id]), machine)
+}
+
+/// Writes a machine's row whole.
+///
+/// # Errors
+/// The instance already has another current machine.
+pub fn put_machine(db: &Connection, row: &MachineRow) -> Found<()> {
+    let effective = serde_json::to_string(&row.effective)
+        .map_err(|_| StoreError::Value { what: "live values", value: row.id.clone() })?;
+    db.execute(
+        "INSERT INTO machine (id, sandbox_id, role, nonce, driver, pid, phase, reason, exit_code, \
+         image_digest, effective, started_at, ended_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+         ON CONFLICT(id) DO UPDATE SET role = excluded.role, nonce = excluded.nonce, \
+         driver = excluded.driver, pid = excluded.pid, phase = excluded.phase, \
+         reason = excluded.reason, exit_code = excluded.exit_code, \
+         image_digest = excluded.image_digest, effective = excluded.effective, \
+         started_at = excluded.started_at, ended_at = excluded.ended_at",
+        params![
+            row.id,
+            row.sandbox_id,
+            as_word(row.role),
+            row.nonce,
+            row.driver.map(DriverName::as_str),
+            row.pid,
+            as_word(row.phase),
+            row.reason,
+            row.exit_code,
+            row.image_digest,
+            effective,
+            row.started_at,
+            row.ended_at
+        ],
+    )
+    .map(|_| ())
+    .map_err(query("write a machine"))
+}
+
+/// Removes a machine's row.
+///
+/// # Errors
+/// The row cannot be removed.
+pub fn remove_machine(db: &Connection, id: &str) -> Found<()> {
+    db.execute("DELETE FROM machine WHERE id = ?1", [id])
+        .map(|_| ())
+        .map_err(query("remove a machine"))
+}
+
+const VOLUME: &str = "SELECT id, project_id, name, folder, kind, size_bytes, protect, labels, \
+                      created_at FROM volume WHERE trashed_at IS NULL";
+
+fn volume(row: &Row<'_>) -> rusqlite::Result<Found<VolumeRow>> {
+    let (name, kind, labels): (String, String, String) = (row.get(2)?, row.get(4)?, row.get(7)?);
+    let (id, project_id, folder) = (row.get(0)?, row.get(1)?, row.get(3)?);
+    let size: Option<i64> = row.get(5)?;
+    let (protect, created_at) = (row.get(6)?, row.get(8)?);
+    let read = || {
+        Ok(VolumeRow {
+            id,
+            project_id,
+            name: parsed("a volume's name", &name)?,
+            folder,
+            kind: word("a volume's kind", &kind)?,
+            size_bytes: size.map(i64::cast_unsigned),
+            protect,
+            labels: json("a volume's labels", &labels)?,
+            created_at,
+        })
+    };
+    Ok(read())
+}
+
+/// Returns every volume that is not in the trash, by owner and name.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn volumes(db: &Connection) -> Found<Vec<VolumeRow>> {
+    rows(db, "list volumes", (&format!("{VOLUME} ORDER BY project_id, name"), &[]), volume)
+}
+
+/// Writes a volume's row whole.
+///
+/// # Errors
+/// The owner already has a volume of that name.
+pub fn put_volume(db: &Connection, row: &VolumeRow, created_by: &str) -> Found<()> {
+    let labels = serde_json::to_string(&row.labels)
+        .map_err(|_| StoreError::Value { what: "a volume's labels", value: row.id.clone() })?;
+    db.execute(
+        "INSERT INTO volume (id, project_id, name, folder, kind, size_bytes, protect, labels, \
+         created_by, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+         ON CONFLICT(id) DO UPDATE SET size_bytes = excluded.size_bytes, \
+         protect = excluded.protect, labels = excluded.labels",
+        params![
+            row.id,
+            row.project_id,
+            row.name.as_str(),
+            row.folder,
+            row.kind.as_str(),
+            row.size_bytes.map(u64::cast_signed),
+            row.protect,
+            labels,
+            created_by,
+            row.created_at
+        ],
+    )
+    .map(|_| ())
+    .map_err(query("write a volume"))
+}
+
+/// One mount of a volume in a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeUse {
+    /// The volume.
+    pub volume_id: String,
+    /// The sandbox.
+    pub sandbox_id: String,
+    /// Where in the guest.
+    pub destination: String,
+    /// `ro` or `rw`.
+    pub mode: String,
+}
+
+/// Returns every use of every volume.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn volume_uses(db: &Connection) -> Found<Vec<VolumeUse>> {
+    let sql = "SELECT volume_id, sandbox_id, destination, mode FROM volume_use ORDER BY 1, 2, 3";
+    rows(db, "list uses of volumes", (sql, &[]), |row| {
+        Ok(Ok(VolumeUse {
+            volume_id: row.get(0)?,
+            sandbox_id: row.get(1)?,
+            destination: row.get(2)?,
+            mode: row.get(3)?,
+        }))
+    })
+}
+
+/// Replaces what a sandbox uses of volumes, its labels, and the digests of its sensitive values.
+///
+/// # Errors
+/// The rows cannot be written.
+pub fn put_belongings(
+    db: &Connection,
+    sandbox_id: &str,
+    uses: &[VolumeUse],
+    labels: &Labels,
+    sensitive: &BTreeMap<String, String>,
+) -> Found<()> {
+    let failed = query("write what belongs to a sandbox");
+    for table in ["volume_use", "label", "sensitive"] {
+        db.execute(&format!("DELETE FROM {table} WHERE sandbox_id = ?1"), [sandbox_id])
+            .map_err(&failed)?;
+    }
+    for one in uses {
+        let values = params![one.volume_id, one.sandbox_id, one.destination, one.mode];
+        db.execute("INSERT INTO volume_use VALUES (?1, ?2, ?3, ?4)", values).map_err(&failed)?;
+    }
+    for (key, value) in labels {
+        let values = params![sandbox_id, key, value];
+        db.execute("INSERT INTO label VALUES (?1, ?2, ?3, 'file')", values).map_err(&failed)?;
+    }
+    for (path, digest) in sensitive {
+        let values = params![sandbox_id, path, digest];
+        db.execute("INSERT INTO sensitive VALUES (?1, ?2, ?3)", values).map_err(&failed)?;
+    }
+    Ok(())
+}
+
+/// Returns the digests of sensitive values as they were last applied, by sandbox and path.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn sensitive(
+    db: &Connection,
+    project_id: Option<&str>,
+) -> Found<BTreeMap<(String, String), String>> {
+    let sql = "SELECT v.sandbox_id, v.path, v.digest FROM sensitive v JOIN sandbox s \
+               ON s.id = v.sandbox_id WHERE ?1 IS NULL OR s.project_id = ?1";
+    let found = rows(db, "read digests", (sql, &[&project_id]), |row| {
+        Ok(Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))
+    })?;
+    Ok(found.into_iter().collect())
+}
+
+/// Returns a value of the installation itself.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn meta(db: &Connection, key: &str) -> Found<Option<String>> {
+    db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
+        .optional()
+        .map_err(query("read the installation"))
+}

@@ -1,0 +1,275 @@
+//! What was begun: runs, and the operations of each, written before they act.
+
+use rusqlite::{Connection, params};
+
+use super::{StoreError, time};
+
+/// A command that changes a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRow {
+    /// Its number.
+    pub id: i64,
+    /// The process that runs it.
+    pub pid: u32,
+    /// The ticks at which that started.
+    pub start_ticks: u64,
+    /// The command: `msb up`.
+    pub command: String,
+}
+
+/// An operation that was begun and not closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenOp {
+    /// Its number.
+    pub id: i64,
+    /// The run that began it.
+    pub run: RunRow,
+    /// What it was to do.
+    pub kind: String,
+    /// To what.
+    pub address: String,
+    /// The nonce of the launch, for a boot.
+    pub nonce: Option<String>,
+    /// What is needed to judge it, as JSON.
+    pub intent: String,
+}
+
+/// How an operation was closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It was done.
+    Done,
+    /// It was tried and failed.
+    Failed(String),
+    /// A later command judged it by what exists.
+    Settled(String),
+}
+
+fn query(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |error| StoreError::Query(what, error)
+}
+
+/// Writes that a command begins to change a project; returns the run's number.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn begin_run(
+    db: &Connection,
+    project_id: &str,
+    run: &RunRow,
+    plan_digest: &str,
+    now_ms: u64,
+) -> Result<i64, StoreError> {
+    db.execute(
+        "INSERT INTO run (project_id, command, actor, pid, start_ticks, plan_digest, started_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            project_id,
+            run.command,
+            format!("pid {}", run.pid),
+            run.pid,
+            run.start_ticks.cast_signed(),
+            plan_digest,
+            time::rfc3339(now_ms)
+        ],
+    )
+    .map_err(query("begin a run"))?;
+    Ok(db.last_insert_rowid())
+}
+
+/// Writes how a run ended, and drops what is too old to matter.
+///
+/// # Errors
+/// The rows cannot be written.
+pub fn end_run(db: &Connection, id: i64, exit_code: u8, now_ms: u64) -> Result<(), StoreError> {
+    let failed = query("end a run");
+    db.execute(
+        "UPDATE run SET ended_at = ?2, exit_code = ?3 WHERE id = ?1",
+        params![id, time::rfc3339(now_ms), exit_code],
+    )
+    .map_err(&failed)?;
+    let horizon = time::rfc3339(now_ms.saturating_sub(HISTORY_MS));
+    db.execute("DELETE FROM op WHERE state <> 'started' AND ended_at < ?1", [&horizon])
+        .map_err(&failed)?;
+    db.execute(
+        "DELETE FROM run WHERE ended_at < ?1 AND NOT EXISTS (SELECT 1 FROM op WHERE run_id = run.id)",
+        [&horizon],
+    )
+    .map_err(&failed)?;
+    db.execute("DELETE FROM audit WHERE at < ?1", [&horizon]).map(|_| ()).map_err(failed)
+}
+
+/// How long rows of finished work are kept: 30 days.
+const HISTORY_MS: u64 = 30 * 86_400_000;
+
+/// What an operation is about to do.
+#[derive(Clone, Debug)]
+pub struct Intent<'a> {
+    /// The step's id.
+    pub step: &'a str,
+    /// What it does.
+    pub kind: &'a str,
+    /// To what.
+    pub address: &'a str,
+    /// The wish that it carries out.
+    pub generation: u64,
+    /// The nonce of the launch, for a boot.
+    pub nonce: Option<&'a str>,
+    /// What is needed to judge it later, as JSON.
+    pub intent: &'a str,
+}
+
+/// Writes what is about to be done; returns the operation's number.
+///
+/// # Errors
+/// The row cannot be written; nothing may then be done.
+pub fn begin_op(
+    db: &Connection,
+    run_id: i64,
+    op: &Intent<'_>,
+    now_ms: u64,
+) -> Result<i64, StoreError> {
+    db.prepare_cached(
+        "INSERT INTO op (run_id, step, address, kind, generation, nonce, intent, state, started_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'started', ?8)",
+    )
+    .and_then(|mut statement| {
+        statement.execute(params![
+            run_id,
+            op.step,
+            op.address,
+            op.kind,
+            op.generation.cast_signed(),
+            op.nonce,
+            op.intent,
+            time::rfc3339(now_ms)
+        ])
+    })
+    .map_err(query("begin an operation"))?;
+    Ok(db.last_insert_rowid())
+}
+
+/// Writes how an operation ended.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn close_op(db: &Connection, id: i64, how: &Closed, now_ms: u64) -> Result<(), StoreError> {
+    let (state, error) = match how {
+        Closed::Done => ("done", None),
+        Closed::Failed(error) => ("failed", Some(error)),
+        Closed::Settled(found) => ("settled", Some(found)),
+    };
+    db.execute(
+        "UPDATE op SET state = ?2, error = ?3, ended_at = ?4 WHERE id = ?1",
+        params![id, state, error, time::rfc3339(now_ms)],
+    )
+    .map(|_| ())
+    .map_err(query("close an operation"))
+}
+
+/// Returns the operations of a project that were begun and not closed, oldest first.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn open_ops(db: &Connection, project_id: &str) -> Result<Vec<OpenOp>, StoreError> {
+    let failed = query("list open operations");
+    let mut statement = db
+        .prepare_cached(
+            "SELECT op.id, op.kind, op.address, op.nonce, op.intent, run.id, run.pid, \
+             run.start_ticks, run.command FROM op JOIN run ON run.id = op.run_id \
+             WHERE op.state = 'started' AND run.project_id = ?1 ORDER BY op.id",
+        )
+        .map_err(&failed)?;
+    let found = statement
+        .query_map([project_id], |row| {
+            Ok(OpenOp {
+                id: row.get(0)?,
+                kind: row.get(1)?,
+                address: row.get(2)?,
+                nonce: row.get(3)?,
+                intent: row.get(4)?,
+                run: RunRow {
+                    id: row.get(5)?,
+                    pid: row.get(6)?,
+                    start_ticks: row.get::<_, i64>(7)?.cast_unsigned(),
+                    command: row.get(8)?,
+                },
+            })
+        })
+        .map_err(&failed)?;
+    found.collect::<Result<_, _>>().map_err(failed)
+}
+
+/// Returns the number and the start of the last run of a project that ended well.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn last_applied(
+    db: &Connection,
+    project_id: &str,
+) -> Result<Option<(i64, String)>, StoreError> {
+    use rusqlite::OptionalExtension;
+    db.query_row(
+        "SELECT id, started_at FROM run WHERE project_id = ?1 AND command = 'msb up' \
+         AND ended_at IS NOT NULL ORDER BY id DESC LIMIT 1",
+        [project_id],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+    .optional()
+    .map_err(query("read the last run"))
+}
+
+/// Notes that somebody did something to an address, for plans to name later.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn put_audit(
+    db: &Connection,
+    (actor, command): (&str, &str),
+    address: &str,
+    (path, before, after): (&str, Option<&str>, Option<&str>),
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    db.execute(
+        "INSERT INTO audit (at, actor, command, address, path, before, after) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![time::rfc3339(now_ms), actor, command, address, path, before, after],
+    )
+    .map(|_| ())
+    .map_err(query("write the audit"))
+}
+
+/// What an `audit` row tells of a drift.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// When.
+    pub at: String,
+    /// Who: a process and a user.
+    pub actor: String,
+    /// With which command.
+    pub command: String,
+}
+
+/// Returns the last thing that was done by hand to each address of a project, `PROJECT/ADDRESS`.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn audits(
+    db: &Connection,
+    prefix: &str,
+) -> Result<std::collections::BTreeMap<String, Audit>, StoreError> {
+    let failed = query("read the audit");
+    let mut statement = db
+        .prepare_cached(
+            "SELECT address, at, actor, command FROM audit \
+             WHERE substr(address, 1, length(?1)) = ?1 ORDER BY id",
+        )
+        .map_err(&failed)?;
+    let found = statement
+        .query_map([prefix], |row| {
+            let audit = Audit { at: row.get(1)?, actor: row.get(2)?, command: row.get(3)? };
+            Ok((row.get::<_, String>(0)?, audit))
+        })
+        .map_err(&failed)?;
+    found.collect::<Result<_, _>>().map_err(failed)
+}
