@@ -58,7 +58,9 @@ fn run(place: Place, channel: Option<OwnedFd>) -> bool {
     match agent.serve() {
         End::ShutDown(shutdown) => shutdown::finish(&mut agent, &shutdown),
         End::Lost(error) => {
-            log::note!("the runtime is gone: {error}");
+            if agent.settings.place.is_machine() {
+                log::error!("the runtime is gone: {error}");
+            }
             shutdown::abandon(&agent);
         }
     }

@@ -26,7 +26,10 @@ impl Place {
     pub(crate) fn resolve(&self, path: &str) -> PathBuf {
         match self {
             Self::Machine => Path::new("/").join(path),
-            Self::Process { root, .. } => root.join(path.trim_start_matches('/')),
+            Self::Process { root, .. } => match path.trim_start_matches('/') {
+                "" => root.clone(),
+                below => root.join(below),
+            },
         }
     }
 }

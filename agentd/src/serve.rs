@@ -175,14 +175,9 @@ impl Agent {
         }
     }
 
-    /// Moves bytes of those that are ready, beginning behind the session that was served last.
+    /// Does what is ready; outputs last, beginning behind the session that was served last.
     fn serve_ready(&mut self, wait: &Wait) {
-        let first = wait.watched.iter().position(|(_, watched)| match watched {
-            Watched::Output(id, _) => *id > self.last_served,
-            Watched::Report(_) | Watched::Input(_) | Watched::Discard(_) => false,
-        });
-        let (before, behind) = wait.watched.split_at(first.unwrap_or(0));
-        for (slot, watched) in behind.iter().chain(before) {
+        for (slot, watched) in &wait.watched {
             match *watched {
                 Watched::Report(id) if wait.set.can_read(*slot) => {
                     if let Some(session) = self.sessions.get_mut(id) {
@@ -194,21 +189,27 @@ impl Agent {
                         session.pump_input(&mut self.channel);
                     }
                 }
-                Watched::Output(id, index)
-                    if wait.set.can_read(*slot) && self.channel.has_room() =>
-                {
-                    if let Some(session) = self.sessions.get_mut(id) {
-                        session.pump_output(index, &mut self.channel, &mut self.buffer);
-                        self.last_served = id;
-                    }
-                }
                 Watched::Discard(index) if wait.set.can_read(*slot) => {
                     self.sessions.empty_discard(index, &mut self.buffer);
                 }
-                Watched::Report(_)
-                | Watched::Input(_)
-                | Watched::Output(..)
-                | Watched::Discard(_) => {}
+                Watched::Report(_) | Watched::Input(_) | Watched::Discard(_) => {}
+                Watched::Output(..) => {}
+            }
+        }
+        let ready = wait.watched.iter().filter(|(slot, _)| wait.set.can_read(*slot));
+        let outputs = ready.filter_map(|(_, watched)| match watched {
+            Watched::Output(id, index) => Some((*id, *index)),
+            Watched::Report(_) | Watched::Input(_) | Watched::Discard(_) => None,
+        });
+        let (before, behind): (Vec<_>, Vec<_>) =
+            outputs.partition(|(id, _)| *id <= self.last_served);
+        for (id, index) in behind.into_iter().chain(before) {
+            if !self.channel.has_room() {
+                break;
+            }
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.pump_output(index, &mut self.channel, &mut self.buffer);
+                self.last_served = id;
             }
         }
     }
