@@ -4,7 +4,11 @@
 //! needs from below stands in [`hypervisor`]; only its drivers know more.
 
 pub mod clock;
+mod folder;
+mod host;
 pub mod hypervisor;
 pub mod initramfs;
+mod life;
+mod logs;
 pub mod probe;
 mod sys;

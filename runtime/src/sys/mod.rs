@@ -3,10 +3,12 @@
 //! Each file wraps one kernel interface in a function that cannot be misused.
 #![expect(unsafe_code, reason = "kernel interfaces; each block states why it is sound")]
 
+mod chance;
 mod descriptor;
 mod spawn;
 mod watch;
 
+pub(crate) use chance::random;
 pub(crate) use descriptor::{close_others, inherited};
 pub(crate) use spawn::confined;
 pub(crate) use watch::watch;

@@ -1,0 +1,407 @@
+//! The life of one machine as decisions: what was heard in, what is to be done out.
+//!
+//! ```text
+//! Booting ─ agent ready ─▶ workload runs ─▶ Starting ─ gate ─▶ Ready ─┐
+//!    │                          │               │                     │ exited, stop, panic, …
+//!    └── deadline, step failed ─┴───────────────┴──▶ closing ─────────┤
+//!                                                                     ▼
+//!                                      VMM ended ──▶ rest, with one verdict
+//! ```
+//!
+//! [`Life`] reads no clock and does nothing by itself: time comes in with each
+//! call, deeds go out as [`Act`]s. A verdict is reached once; what comes later
+//! may hasten the end but does not change why.
+
+mod boot;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use schema::launch::Kind;
+use schema::lifecycle::{Event, Phase};
+use schema::record::Exit;
+
+use crate::hypervisor::VmmEnd;
+use boot::Boot;
+use stop::Stop;
+pub(crate) use stop::{StopAsk, Urgency};
+
+/// How long a machine whose channel or kernel is lost may take to end by itself.
+const LOST_GRACE: Duration = Duration::from_secs(2);
+
+/// What the machine was launched with.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) kind: Kind,
+    pub(crate) has_workload: bool,
+    pub(crate) success_codes: Vec<u8>,
+    /// How long a boot goes without progress.
+    pub(crate) boot: Duration,
+    /// How long the gate takes to pass.
+    pub(crate) gate: Duration,
+    /// How long commands may take to end, unless a stop says otherwise.
+    pub(crate) grace: Duration,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub(crate) enum Heard {
+    /// The agent wrote its first byte.
+    FirstByte,
+    /// The VMM used processor time.
+    Busy,
+    /// A boot step began.
+    Step(String),
+    /// A boot step failed.
+    StepFailed { step: String, errno: Option<String>, detail: String },
+    /// The guest is up.
+    AgentReady,
+    /// The workload runs.
+    WorkloadStarted,
+    /// The workload could not be run.
+    WorkloadRefused { kind: &'static str, message: String },
+    /// The workload ended.
+    WorkloadExited { exit: Exit, oom: bool },
+    /// The gate passed.
+    GatePassed,
+    /// Somebody wants the machine to end.
+    Stop(StopAsk),
+    /// The guest began to shut down.
+    Stopping { from_guest: bool },
+    /// The guest shut down.
+    Bye { killed: u32 },
+    /// The agent's channel cannot be used any more.
+    ChannelLost(String),
+    /// The console shows a kernel panic.
+    Panicked,
+    /// The VMM has ended and was reaped.
+    VmmEnded(VmmEnd),
+    /// A fault of the runtime: nothing can be promised about the machine any more.
+    Fault(String),
+}
+
+/// Something to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Act {
+    /// The machine moved on; not to a phase of rest.
+    Move { from: Phase, to: Phase, reason: Option<String> },
+    /// Start the workload.
+    StartWorkload,
+    /// Begin to ask the gate's probe.
+    StartGate,
+    /// Write down that the machine is to end.
+    Ask { actor: String, reason: String, grace: Duration },
+    /// Tell the agent to shut down.
+    Shutdown { grace: Duration, reason: String },
+    /// Ask the VMM to flush and end.
+    Quit,
+    /// Kill the VMM.
+    Kill,
+    /// Nothing runs any more.
+    Rest(Box<Rest>),
+}
+
+/// How a machine rests.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rest {
+    pub(crate) from: Phase,
+    pub(crate) phase: Phase,
+    pub(crate) verdict: Verdict,
+    pub(crate) exit: Option<Exit>,
+    pub(crate) forced: bool,
+}
+
+/// Why a machine rests.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) event: Event,
+    pub(crate) reason: String,
+    pub(crate) detail: Option<String>,
+    pub(crate) message: Option<String>,
+    /// Whether the console's last lines belong to it.
+    pub(crate) shows_console: bool,
+}
+
+impl Verdict {
+    fn new(event: Event, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { event, reason, detail: None, message: None, shows_console: false }
+    }
+
+    fn died(detail: &str, message: impl Into<String>) -> Self {
+        Self::new(Event::Died, "machine-died").detail(detail).message(message)
+    }
+
+    fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    fn message(self, message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), ..self }
+    }
+
+    fn with_console(self) -> Self {
+        Self { shows_console: true, ..self }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Life {
+    terms: Terms,
+    phase: Phase,
+    boot: Boot,
+    agent_ready: bool,
+    gate_until: Option<Instant>,
+    verdict: Option<Verdict>,
+    exit: Option<Exit>,
+    stop: Option<Stop>,
+    forced: bool,
+    /// When a machine that is lost is killed.
+    lost_until: Option<Instant>,
+    bye: bool,
+    rests: bool,
+}
+
+impl Life {
+    /// Returns the life of a machine whose VMM was just started.
+    pub(crate) fn new(terms: Terms, now: Instant) -> Self {
+        let boot = Boot::new(terms.boot, now);
+        Self {
+            terms,
+            phase: Phase::Booting,
+            boot,
+            agent_ready: false,
+            gate_until: None,
+            verdict: None,
+            exit: None,
+            stop: None,
+            forced: false,
+            lost_until: None,
+            bye: false,
+            rests: false,
+        }
+    }
+
+    /// Returns the phase.
+    pub(crate) const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Tells whether the end is under way or reached.
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.stop.is_some() || self.verdict.is_some() || self.rests
+    }
+
+    /// Changes the grace of stops from now on.
+    pub(crate) const fn set_grace(&mut self, grace: Duration) {
+        self.terms.grace = grace;
+    }
+
+    /// Returns when [`Life::tick`] is due, if nothing is heard before.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        if self.rests {
+            return None;
+        }
+        let boot = (self.phase == Phase::Booting && !self.is_closing()).then(|| self.boot.until());
+        let gate = self.gate_until.filter(|_| !self.is_closing());
+        let stop = self.stop.as_ref().and_then(Stop::deadline);
+        [boot, gate, stop, self.lost_until].into_iter().flatten().min()
+    }
+
+    /// Takes something that happened; returns what is to be done about it.
+    pub(crate) fn hear(&mut self, heard: Heard, now: Instant) -> Vec<Act> {
+        if self.rests {
+            return Vec::new();
+        }
+        match heard {
+            Heard::FirstByte => self.boot.spoke(now),
+            Heard::Busy => self.boot.busy(now),
+            Heard::Step(step) => self.boot.reached(step, now),
+            Heard::StepFailed { step, errno, detail } => {
+                self.judge(boot::step_failed(&step, errno.as_deref(), &detail));
+                self.lost_until.get_or_insert(now + LOST_GRACE);
+            }
+            Heard::AgentReady => return self.agent_ready(now),
+            Heard::WorkloadStarted => return self.runs(now),
+            Heard::WorkloadRefused { kind, message } => {
+                let verdict = Verdict::new(Event::Fact, "exec").detail(kind).message(message);
+                return self.close(verdict, now);
+            }
+            Heard::WorkloadExited { exit, oom } => return self.exited(exit, oom, now),
+            Heard::GatePassed => return self.gate_passed(),
+            Heard::Stop(ask) => return self.stop_asked(ask, now),
+            Heard::Stopping { from_guest } => return self.stopping(from_guest, now),
+            Heard::Bye { killed } => {
+                self.bye = true;
+                self.forced |= killed > 0;
+            }
+            Heard::ChannelLost(why) => self.channel_lost(why, now),
+            Heard::Panicked => self.panicked(now),
+            Heard::VmmEnded(end) => return self.vmm_ended(&end),
+            Heard::Fault(message) => {
+                self.judge(Verdict::new(Event::Died, "internal").message(message));
+                return vec![Act::Kill];
+            }
+        }
+        Vec::new()
+    }
+
+    /// Looks at what is due at `now`.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Act> {
+        let mut acts = Vec::new();
+        if self.rests {
+            return acts;
+        }
+        if self.phase == Phase::Booting && !self.is_closing() && now >= self.boot.until() {
+            self.judge(self.boot.overdue());
+            acts.push(Act::Kill);
+        }
+        if self.gate_until.is_some_and(|until| now >= until) && !self.is_closing() {
+            self.gate_until = None;
+            acts.extend(self.shift(Event::GateTimedOut, Some("not-ready")));
+        }
+        if let Some(stop) = &mut self.stop {
+            let (more, forced) = stop.tick(now);
+            self.forced |= forced;
+            acts.extend(more);
+        }
+        if self.lost_until.is_some_and(|until| now >= until) {
+            self.lost_until = None;
+            acts.push(Act::Kill);
+        }
+        acts
+    }
+
+    fn agent_ready(&mut self, now: Instant) -> Vec<Act> {
+        self.agent_ready = true;
+        self.boot.spoke(now);
+        if self.is_closing() {
+            return Vec::new();
+        }
+        if self.terms.has_workload { vec![Act::StartWorkload] } else { self.runs(now) }
+    }
+
+    fn runs(&mut self, now: Instant) -> Vec<Act> {
+        let mut acts = self.shift(Event::AgentReady, None);
+        if !acts.is_empty() && !self.is_closing() {
+            // A job is judged by its end, not by its gate.
+            self.gate_until = (self.terms.kind == Kind::Service).then(|| now + self.terms.gate);
+            acts.push(Act::StartGate);
+        }
+        acts
+    }
+
+    fn gate_passed(&mut self) -> Vec<Act> {
+        self.gate_until = None;
+        if self.is_closing() { Vec::new() } else { self.shift(Event::GatePassed, None) }
+    }
+
+    fn exited(&mut self, exit: Exit, oom: bool, now: Instant) -> Vec<Act> {
+        self.exit = Some(exit);
+        let verdict = self.verdict_of(exit, oom);
+        self.close(verdict, now)
+    }
+
+    fn verdict_of(&self, exit: Exit, oom: bool) -> Verdict {
+        let succeeded = exit.code.is_some_and(|code| self.terms.success_codes.contains(&code));
+        let was_ready = matches!(self.phase, Phase::Ready | Phase::Degraded);
+        match (succeeded, self.terms.kind) {
+            (true, Kind::Job) => {
+                Verdict::new(Event::JobSucceeded, format!("exit {}", exit.shell_code()))
+            }
+            (true, Kind::Service) if was_ready => Verdict::new(Event::Stopped, "exited"),
+            (true, Kind::Service) => Verdict::new(Event::Died, "exited-early"),
+            (false, _) if oom => Verdict::new(Event::Died, "oom"),
+            (false, _) => match (exit.code, exit.signal) {
+                (None, Some(signal)) => Verdict::new(Event::Died, format!("signal {signal}")),
+                (code, _) => Verdict::new(Event::Died, format!("exit {}", code.unwrap_or(1))),
+            },
+        }
+    }
+
+    /// Ends the machine in good order because of `verdict`, unless its end is under way.
+    fn close(&mut self, verdict: Verdict, now: Instant) -> Vec<Act> {
+        if self.is_closing() {
+            return Vec::new();
+        }
+        let reason = verdict.reason.clone();
+        self.judge(verdict);
+        let ask =
+            StopAsk { actor: "msb-runtime".into(), reason, grace: None, urgency: Urgency::Normal };
+        self.begin_stop(ask, now)
+    }
+
+    fn judge(&mut self, verdict: Verdict) {
+        self.verdict.get_or_insert(verdict);
+    }
+
+    fn channel_lost(&mut self, why: String, now: Instant) {
+        if self.bye || self.stop.is_some() {
+            return;
+        }
+        if self.verdict.is_none() {
+            // The VMM may be about to be reaped, and then tells more than a closed channel.
+            self.boot.lost_channel(why);
+        }
+        self.lost_until.get_or_insert(now + LOST_GRACE);
+    }
+
+    fn panicked(&mut self, now: Instant) {
+        let message = "the guest's kernel panicked";
+        let verdict = if self.phase == Phase::Booting {
+            Verdict::new(Event::Died, "boot").detail("kernel-panic").message(message)
+        } else {
+            Verdict::died("kernel-panic", message)
+        };
+        self.judge(verdict.with_console());
+        self.lost_until.get_or_insert(now + LOST_GRACE);
+    }
+
+    fn vmm_ended(&mut self, end: &VmmEnd) -> Vec<Act> {
+        self.rests = true;
+        if let Some(stop) = &self.stop {
+            // An end that nobody said good-bye to may have lost what was not flushed.
+            self.forced |= !self.bye && stop.was_told;
+        }
+        let verdict = self.verdict.take().unwrap_or_else(|| self.verdict_of_end(end));
+        let from = self.phase;
+        // A job may succeed before its gate passed; everything else is known to every phase.
+        let phase = from.next(verdict.event).unwrap_or(match verdict.event {
+            Event::JobSucceeded => Phase::Completed,
+            _ => Phase::Failed,
+        });
+        self.phase = phase;
+        let (exit, forced) = (self.exit, self.forced);
+        vec![Act::Rest(Box::new(Rest { from, phase, verdict, exit, forced }))]
+    }
+
+    fn verdict_of_end(&self, end: &VmmEnd) -> Verdict {
+        if let Some(stop) = &self.stop {
+            return Verdict::new(Event::Stopped, stop.reason.clone());
+        }
+        if self.bye {
+            return Verdict::new(Event::Stopped, "guest-shutdown");
+        }
+        if let Some(why) = self.boot.channel_lost()
+            && end.signal == Some(KILLED)
+        {
+            return Verdict::died("agent-lost", why).with_console();
+        }
+        let detail = if end.code == Some(0) { "guest-reset" } else { "vmm-exited" };
+        Verdict::died(detail, format!("the machine's process is gone: {end}")).with_console()
+    }
+
+    /// Moves on, or stays where the event does not apply.
+    fn shift(&mut self, event: Event, reason: Option<&str>) -> Vec<Act> {
+        let from = self.phase;
+        let Ok(to) = from.next(event) else { return Vec::new() };
+        self.phase = to;
+        vec![Act::Move { from, to, reason: reason.map(str::to_owned) }]
+    }
+}
+
+/// The signal of [`Act::Kill`].
+const KILLED: i32 = 9;

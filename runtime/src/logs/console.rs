@@ -1,0 +1,100 @@
+//! The guest's console: kept as it came, and watched for a panic.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::rotating::{Caps, Rotating};
+use crate::folder::Folder;
+
+/// How much of the console is kept in memory.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// What a kernel prints before it gives up.
+const PANIC: &[u8] = b"Kernel panic - not syncing";
+
+const CAPS: Caps = Caps { bytes_max: 4 * 1024 * 1024, old_max: 1 };
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Console {
+    file: Option<Rotating>,
+    kept: Vec<u8>,
+}
+
+impl Console {
+    /// Opens `console.log`; without it the console is only watched.
+    pub(crate) fn open(folder: Arc<Folder>) -> Self {
+        let file = Rotating::open(folder, "console.log", CAPS)
+            .inspect_err(|error| tracing::warn!(%error, "cannot open console.log"))
+            .ok();
+        Self { file, kept: Vec::new() }
+    }
+
+    /// Takes what the guest printed; tells whether it is, with what came before, a kernel panic.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(bytes)
+        {
+            // A full disk stops logging, not the machine.
+            tracing::warn!(%error, "console.log is closed");
+            self.file = None;
+        }
+        let seam = self.kept.len().saturating_sub(PANIC.len());
+        self.kept.extend_from_slice(bytes);
+        let panicked = self.kept[seam..].windows(PANIC.len()).any(|window| window == PANIC);
+        let excess = self.kept.len().saturating_sub(KEPT_BYTES);
+        self.kept.drain(..excess);
+        panicked
+    }
+
+    /// Returns the last lines, made safe to print.
+    pub(crate) fn tail(&self) -> Vec<String> {
+        tail_lines(&self.kept)
+    }
+}
+
+/// How many lines a report shows.
+const TAIL_LINES: usize = 20;
+
+/// How long a line of a report is.
+const TAIL_LINE_CHARS: usize = 500;
+
+/// Returns the last lines of `bytes`, without control characters.
+pub(crate) fn tail_lines(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines: Vec<String> = text
+        .lines()
+        .rev()
+        .map(|line| line.chars().filter(|c| !c.is_control()).take(TAIL_LINE_CHARS).collect())
+        .filter(|line: &String| !line.is_empty())
+        .take(TAIL_LINES)
+        .collect();
+    lines.reverse();
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::tests::Scratch;
+
+    #[test]
+    fn a_panic_is_seen_across_a_cut() {
+        let scratch = Scratch::new("console");
+        let mut console = Console::open(Arc::new(scratch.open()));
+        assert!(!console.push(b"[ 1.0] Kernel panic - not "));
+        assert!(console.push(b"syncing: Attempted to kill init!\n"));
+        assert!(!console.push(b"[ 1.1] Rebooting\n"), "it is told once");
+        assert_eq!(console.tail().len(), 2);
+    }
+
+    #[test]
+    fn the_tail_is_short_and_plain() {
+        let long = "x".repeat(900);
+        let text = format!("{}\x1b[31mred\x07\r\n{long}\n", "line\n".repeat(50));
+        let tail = tail_lines(text.as_bytes());
+        assert_eq!(tail.len(), TAIL_LINES);
+        assert_eq!(tail[TAIL_LINES - 2], "[31mred");
+        assert_eq!(tail[TAIL_LINES - 1].len(), TAIL_LINE_CHARS);
+    }
+}

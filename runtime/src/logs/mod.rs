@@ -1,0 +1,14 @@
+//! What a machine leaves to be read: sessions, console, and the runtime's own log.
+
+mod base64;
+mod console;
+mod exec;
+mod lines;
+mod own;
+mod rotating;
+mod time;
+
+pub(crate) use console::{Console, tail_lines};
+pub(crate) use exec::{ExecLog, Source};
+pub(crate) use lines::Lines;
+pub(crate) use own::{OwnLog, start as start_own};
