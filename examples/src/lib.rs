@@ -1,1 +1,36 @@
 //! Projects a person might want, one folder each; the suite runs them all.
+
+/// One project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Example {
+    /// Its folder, and the project's name.
+    pub name: &'static str,
+    /// The name of its Sandboxfile.
+    pub file: &'static str,
+    /// What the Sandboxfile says.
+    pub text: &'static str,
+    /// How many sandboxes and jobs it has.
+    pub instances: usize,
+}
+
+/// Every example.
+pub const ALL: [Example; 3] = [
+    Example {
+        name: "hello",
+        file: "Sandboxfile",
+        text: include_str!("../hello/Sandboxfile"),
+        instances: 1,
+    },
+    Example {
+        name: "web-and-db",
+        file: "Sandboxfile",
+        text: include_str!("../web-and-db/Sandboxfile"),
+        instances: 3,
+    },
+    Example {
+        name: "ci-job",
+        file: "Sandboxfile.yaml",
+        text: include_str!("../ci-job/Sandboxfile.yaml"),
+        instances: 2,
+    },
+];

@@ -1,2 +1,12 @@
-//! One test binary, one file per promise.
+//! One test binary, one file per promise: the real programs, with machines that are plain
+//! processes; and the checks that look at how the checkout is written.
 #![cfg(test)]
+
+mod examples;
+mod floors;
+mod kills;
+mod not_yet;
+mod pages;
+mod problems;
+mod road;
+mod tidy;

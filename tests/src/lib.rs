@@ -1,1 +1,16 @@
-//! What the suites share.
+//! What the suites share: a throw-away home, the programs, a finished command, who is alive,
+//! and the oracle that looks at what a case left behind.
+//!
+//! A case reads: make a [`home::Home`], write a Sandboxfile into it, run `msb`, say what must be
+//! true, then ask the [`oracle`].
+#![expect(clippy::panic, reason = "a helper of the suite fails the test it serves")]
+
+pub mod golden;
+pub mod home;
+pub mod machines;
+pub mod oracle;
+pub mod processes;
+pub mod programs;
+pub mod run;
+pub mod skip;
+pub mod source;

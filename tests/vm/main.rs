@@ -1,2 +1,9 @@
-//! Tests on real machines.
+//! Tests on real machines, under the driver that proves itself; emulation is enough.
+//!
+//! What `it` holds for plain processes has its case here, one at least for each promise.
 #![cfg(test)]
+
+mod debian;
+mod example;
+mod faults;
+mod guest;

@@ -1,0 +1,216 @@
+"""Counts the processor time of every process that a bench starts, ended and living.
+
+The bench is a child subreaper: whatever a case leaves behind becomes its child. What has ended
+is counted once, from `wait4`; what lives is read from its own clock, so both add up to the
+same total however a case is cut into samples.
+"""
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+PR_SET_CHILD_SUBREAPER = 36
+TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+# How often the VMM's clock is read while a case runs: its last reading is its processor time.
+WATCH_S = 0.003
+CASE_DEADLINE_S = 300
+VMM = "qemu-system"
+
+
+@dataclass
+class Run:
+    """One command from its start until nothing of it is left."""
+
+    status: int
+    out: bytes
+    err: bytes
+    # Seconds from the start: first byte of output, end of the command, end of all it started.
+    first_byte_s: float
+    ended_s: float
+    gone_s: float
+    # Processor seconds of everything below the bench, and of VMMs alone.
+    cpu_s: float
+    vmm_s: float
+    vmm_arguments: list = field(default_factory=list)
+    vmm_files: dict = field(default_factory=dict)
+
+
+class Meter:
+    """The processor time of everything below this process."""
+
+    def __init__(self):
+        if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl: cannot become a subreaper")
+        self.ended_ns = 0
+        self.statuses = {}
+
+    def total_ns(self):
+        """Returns what has been used so far, by the ended and the living."""
+        self.reap()
+        return self.ended_ns + sum(used_ns(pid) for pid in descendants())
+
+    def vmm_ns(self):
+        """Returns what living VMMs have used so far."""
+        return sum(used_ns(pid) for pid in descendants() if is_vmm(pid))
+
+    def reap(self):
+        """Takes in what has ended."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self.statuses[pid] = os.waitstatus_to_exitcode(status)
+            self.ended_ns += round((usage.ru_utime + usage.ru_stime) * 1e9)
+
+    def run(self, command, env=None, stdin=None, until_gone=False, capture_vmm=False):
+        """Runs a command to its end; `until_gone` waits for all it left behind too."""
+        before, before_vmm = self.total_ns(), self.vmm_ns()
+        self.statuses.clear()
+        started = time.monotonic()
+        child = subprocess.Popen(
+            command,
+            env=env,
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        watch = Watch(child, started)
+        ended = None
+        while ended is None or (until_gone and descendants()):
+            watch.turn(capture_vmm, WATCH_S if until_gone else 0.05)
+            self.reap()
+            now = time.monotonic() - started
+            if ended is None and child.pid in self.statuses:
+                ended = now
+            if now > CASE_DEADLINE_S:
+                os.kill(child.pid, signal.SIGKILL)
+                raise TimeoutError(f"{command} did not end within {CASE_DEADLINE_S} s")
+        gone = time.monotonic() - started
+        watch.drain()
+        child.returncode = self.statuses[child.pid]
+        child.stdout.close()
+        child.stderr.close()
+        vmm = watch.vmm_ns if until_gone else self.vmm_ns() - before_vmm
+        return Run(
+            status=child.returncode,
+            out=bytes(watch.out),
+            err=bytes(watch.err),
+            first_byte_s=watch.first_byte_s,
+            ended_s=ended,
+            gone_s=gone,
+            cpu_s=(self.total_ns() - before) / 1e9,
+            vmm_s=vmm / 1e9,
+            vmm_arguments=watch.vmm_arguments,
+            vmm_files=watch.vmm_files,
+        )
+
+
+class Watch:
+    """What is seen of a command while it runs: its output, and the clock of its VMM."""
+
+    def __init__(self, child, started):
+        self.started = started
+        self.out, self.err = bytearray(), bytearray()
+        self.first_byte_s = float("nan")
+        self.vmm, self.vmm_ns = None, 0
+        self.vmm_arguments, self.vmm_files = [], {}
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(child.stdout, selectors.EVENT_READ, self.out)
+        self.selector.register(child.stderr, selectors.EVENT_READ, self.err)
+
+    def turn(self, capture_vmm, wait_s):
+        """Waits for output for a moment, and looks at the VMM."""
+        if self.selector.get_map():
+            for key, _ in self.selector.select(wait_s):
+                self.take(key)
+        else:
+            time.sleep(wait_s)
+        if wait_s > WATCH_S:
+            return
+        if self.vmm is None:
+            self.vmm = next((pid for pid in descendants() if is_vmm(pid)), None)
+            if self.vmm and capture_vmm:
+                self.capture()
+        elif used := used_ns(self.vmm):
+            self.vmm_ns = max(self.vmm_ns, used)
+
+    def take(self, key):
+        chunk = os.read(key.fd, 65536)
+        if not chunk:
+            self.selector.unregister(key.fileobj)
+            return
+        if key.data is self.out and not self.out:
+            self.first_byte_s = time.monotonic() - self.started
+        key.data.extend(chunk)
+
+    def drain(self):
+        """Reads what is left in the pipes of a command that has ended."""
+        deadline = time.monotonic() + 1
+        while self.selector.get_map() and time.monotonic() < deadline:
+            for key, _ in self.selector.select(0.05):
+                self.take(key)
+
+    def capture(self):
+        """Keeps the VMM's arguments and what its descriptors are."""
+        folder = f"/proc/{self.vmm}"
+        try:
+            with open(f"{folder}/cmdline", "rb") as file:
+                self.vmm_arguments = [word.decode() for word in file.read().split(b"\0")[:-1]]
+            self.vmm_files = {
+                int(number): os.readlink(f"{folder}/fd/{number}")
+                for number in os.listdir(f"{folder}/fd")
+            }
+        except OSError:
+            self.vmm_arguments, self.vmm_files = [], {}
+
+
+def descendants():
+    """Returns every living process below this one, zombies left out."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (stat := stat_fields(int(name))):
+            if stat[0] != "Z":
+                parents[int(name)] = int(stat[1])
+    known, found = {os.getpid()}, []
+    while True:
+        more = [pid for pid, parent in parents.items() if parent in known and pid not in known]
+        if not more:
+            return found
+        known.update(more)
+        found.extend(more)
+
+
+def stat_fields(pid):
+    """Returns the fields of `/proc/PID/stat` from the state on, or nothing."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].decode().split()
+    except OSError:
+        return None
+
+
+def used_ns(pid):
+    """Returns the processor time of a process and of the children it has waited for."""
+    try:
+        # CPUCLOCK_SCHED of a whole process, as clock_getcpuclockid makes it.
+        own = time.clock_gettime_ns((~pid << 3) | 2)
+    except OSError:
+        return 0
+    stat = stat_fields(pid)
+    waited = int(stat[13]) + int(stat[14]) if stat else 0
+    return own + waited * TICKS_NS
+
+
+def is_vmm(pid):
+    """Tells whether a process is QEMU."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(VMM)
+    except OSError:
+        return False

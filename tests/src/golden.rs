@@ -1,0 +1,56 @@
+//! Text that people read, held as a whole in `tests/golden/NAME.txt`.
+//!
+//! `MSB_GOLDEN=write` writes what is true now; read the difference before it is committed.
+
+use std::fs;
+use std::path::Path;
+
+use regex::Regex;
+
+use crate::home::Home;
+
+/// Holds `text` against the golden file `name`.
+///
+/// # Panics
+/// When it differs.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a golden file is written on request, and read as a diff"
+)]
+pub fn check(name: &str, text: &str) {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name).with_extension("txt");
+    if std::env::var_os("MSB_GOLDEN").is_some_and(|value| value == "write") {
+        fs::create_dir_all(path.parent().expect("golden files lie in a folder"))
+            .expect("the checkout can be written");
+        fs::write(&path, text).expect("the checkout can be written");
+        return;
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        golden == text,
+        "{} is not what is printed now; MSB_GOLDEN=write takes it over\n--- golden\n{golden}--- now\n{text}---",
+        path.display()
+    );
+}
+
+/// Takes out of a text what differs between runs: paths, times, process numbers, ids, digests.
+///
+/// # Panics
+/// Never: the expressions are constant.
+pub fn steady(home: &Home, text: &str) -> String {
+    let text = text
+        .replace(home.project().to_str().expect("our own paths are text"), "PROJECT")
+        .replace(home.path().to_str().expect("our own paths are text"), "HOME");
+    let rules = [
+        (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?", "DATE"),
+        (r"\b\d\d:\d\d:\d\d\b", "CLOCK"),
+        (r"\b\d+\.\d\ds\b|\b\d+s\b", "TIME"),
+        (r"\bpid \d+\b", "pid N"),
+        (r"sha256:[0-9a-f]+", "sha256:DIGEST"),
+        (r"\b[0-9a-f]{16}\b", "ID"),
+    ];
+    rules.iter().fold(text, |text, (find, put)| {
+        Regex::new(find).expect("a constant expression").replace_all(&text, *put).into_owned()
+    })
+}

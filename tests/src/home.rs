@@ -1,0 +1,185 @@
+//! A throw-away home: `$MSB_HOME`, a user's home and a project folder, gone when the test ends.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::processes::Alive;
+use crate::run::{Run, Started, bare};
+use crate::{processes, programs};
+
+/// What the machines of a home are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rung {
+    /// Driver `process`: the agent as a plain child.
+    Process,
+    /// Real guests, under the driver that proves itself.
+    Machine,
+}
+
+impl Rung {
+    /// Returns how long one command may take.
+    pub fn patience(self) -> Duration {
+        match self {
+            Self::Process => Duration::from_secs(60),
+            Self::Machine => Duration::from_secs(300),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Home {
+    root: PathBuf,
+    rung: Rung,
+    scratch: AtomicU32,
+}
+
+impl Home {
+    /// Makes a home whose machines are plain processes.
+    pub fn process() -> Self {
+        Self::new(Rung::Process)
+    }
+
+    /// Makes a home whose machines are real.
+    ///
+    /// # Panics
+    /// When there is no guest kernel.
+    pub fn machine() -> Self {
+        let home = Self::new(Rung::Machine);
+        let kernel = programs::kernel();
+        let kernels = home.path().join("kernels");
+        home.folder(&kernels);
+        let key = kernel.file_name().expect("a kernel's folder is its key");
+        std::os::unix::fs::symlink(&kernel, kernels.join(key)).expect("a new folder");
+        home
+    }
+
+    fn new(rung: Rung) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let root = std::env::temp_dir().join(format!("msb-t{}-{number}", std::process::id()));
+        let home = Self { root, rung, scratch: AtomicU32::new(0) };
+        for folder in [home.root.clone(), home.path(), home.project(), home.root.join("user")] {
+            home.folder(&folder);
+        }
+        home
+    }
+
+    /// Returns `$MSB_HOME`.
+    pub fn path(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    /// Returns the project folder, in which commands run.
+    pub fn project(&self) -> PathBuf {
+        self.root.join("shop")
+    }
+
+    /// Returns what its machines are.
+    pub fn rung(&self) -> Rung {
+        self.rung
+    }
+
+    /// Writes a file of the project.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's input; a crash in the middle ends the test"
+    )]
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.project().join(name), text).expect("the project folder can be written");
+    }
+
+    /// Returns a path for a file of the test's own, outside home and project.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Runs `msb` until it ends.
+    pub fn msb<const N: usize>(&self, args: [&str; N]) -> Run {
+        self.start(args).wait(self.rung.patience())
+    }
+
+    /// Starts `msb`.
+    pub fn start<const N: usize>(&self, args: [&str; N]) -> Started {
+        let mut command = self.command();
+        command.args(args);
+        self.spawn(command)
+    }
+
+    /// Runs `msb` with a file as its standard input.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn msb_reading<const N: usize>(&self, args: [&str; N], input: &Path) -> Run {
+        let mut command = self.command();
+        command.args(args).stdin(Stdio::from(fs::File::open(input).expect("the input exists")));
+        self.spawn(command).wait(self.rung.patience())
+    }
+
+    /// Starts a command that [`Home::command`] began.
+    pub fn spawn(&self, command: Command) -> Started {
+        let number = self.scratch.fetch_add(1, Ordering::Relaxed);
+        Started::spawn(command, &self.root.join(format!("run{number}")))
+    }
+
+    /// Returns `msb` with this home and nothing of the caller's environment.
+    pub fn command(&self) -> Command {
+        let mut command = bare(programs::folder().join("msb"));
+        command
+            .current_dir(self.project())
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", self.root.join("user"))
+            .env("MSB_HOME", self.path());
+        if self.rung == Rung::Process {
+            command.env("MSB_DRIVER", "process");
+        }
+        command
+    }
+
+    /// Returns `ps --output json`.
+    pub fn ps(&self) -> Vec<serde_json::Value> {
+        let list = self.msb(["ps", "--output", "json"]).exits(0).json();
+        list.as_array().expect("ps prints an array").clone()
+    }
+
+    /// Returns the row of one sandbox in `ps --output json`.
+    ///
+    /// # Panics
+    /// When there is not exactly one.
+    pub fn sandbox(&self, name: &str) -> serde_json::Value {
+        let rows: Vec<_> = self.ps().into_iter().filter(|row| row["name"] == name).collect();
+        assert_eq!(rows.len(), 1, "{name}: {rows:?}");
+        rows[0].clone()
+    }
+
+    /// Returns the processes that work for this home.
+    pub fn alive(&self) -> Vec<Alive> {
+        processes::of(&self.root)
+    }
+
+    fn folder(&self, path: &Path) {
+        fs::DirBuilder::new().mode(0o700).create(path).unwrap_or_else(|error| {
+            panic!("cannot make {} for {:?}: {error}", path.display(), self.rung)
+        });
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        for process in self.alive() {
+            process.kill();
+        }
+        if std::thread::panicking() {
+            // What is left tells the story.
+            return;
+        }
+        drop(fs::remove_dir_all(&self.root));
+    }
+}

@@ -1,0 +1,70 @@
+//! The machine folders of a home, read as `msb` leaves them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use schema::launch::LaunchRecord;
+use schema::record::{self, Record};
+
+use crate::home::Home;
+
+/// One machine folder.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What the machine was launched with, once it was.
+    pub launch: Option<LaunchRecord>,
+    /// What its runtime wrote last.
+    pub record: Option<Record>,
+    /// Whether its lease is held, so the machine lives.
+    pub leased: bool,
+}
+
+impl Folder {
+    /// Returns `PROJECT/SANDBOX[INSTANCE]`, or the folder where nothing is known.
+    pub fn whose(&self) -> String {
+        self.launch.as_ref().map_or_else(
+            || self.path.display().to_string(),
+            |launch| {
+                let machine = &launch.machine;
+                format!("{}/{}[{}]", machine.project, machine.sandbox, machine.instance)
+            },
+        )
+    }
+}
+
+/// Returns the machine folders of a home, by name.
+pub fn of(home: &Home) -> Vec<Folder> {
+    let held = flocks();
+    let Ok(entries) = fs::read_dir(home.path().join("machines")) else { return Vec::new() };
+    let mut folders: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|name| name != "names"))
+        .map(|path| Folder {
+            launch: read(&path, "launch"),
+            record: read(&path, record::FILE),
+            leased: fs::metadata(path.join(record::LEASE))
+                .is_ok_and(|lease| held.contains(&lease.ino())),
+            path,
+        })
+        .collect();
+    folders.sort_by(|one, other| one.path.cmp(&other.path));
+    folders
+}
+
+fn read<T: serde::de::DeserializeOwned>(folder: &std::path::Path, file: &str) -> Option<T> {
+    serde_json::from_slice(&fs::read(folder.join(file)).ok()?).ok()
+}
+
+/// Returns the inodes of files that somebody holds an flock on, without trying any lock.
+fn flocks() -> HashSet<u64> {
+    let text = fs::read_to_string("/proc/locks").unwrap_or_default();
+    text.lines()
+        .filter(|line| line.contains(" FLOCK ") && !line.contains("->"))
+        .filter_map(|line| line.split_whitespace().nth(5)?.rsplit(':').next()?.parse().ok())
+        .collect()
+}

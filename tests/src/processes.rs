@@ -1,0 +1,74 @@
+//! Who is alive for a home: every process that names it, works in it or holds a file of it.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::run::gone_within;
+
+/// A process, known by number and start time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alive {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in ticks since boot.
+    pub start_ticks: u64,
+    /// Its command line, blanks between the words.
+    pub command: String,
+}
+
+impl Alive {
+    /// Returns the process of this number, if it lives and is no zombie.
+    pub fn find(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in parentheses may hold anything; what follows the last one is regular.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        if matches!(fields.next()?, "Z" | "X") {
+            return None;
+        }
+        let start_ticks = fields.nth(18)?.parse().ok()?;
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned();
+        Some(Self { pid, start_ticks, command })
+    }
+
+    /// Kills it and waits until it is gone; somebody else's process of the same number is left alone.
+    pub fn kill(&self) {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return };
+        let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+        if Self::find(self.pid).is_none_or(|now| now.start_ticks != self.start_ticks) {
+            return;
+        }
+        // It may have ended on its own; the wait tells.
+        let _ = pidfd_send_signal(&fd, Signal::KILL);
+        gone_within(pid, Duration::from_secs(10));
+    }
+}
+
+/// Returns the processes that have to do with `folder`, the caller left out.
+pub fn of(folder: &Path) -> Vec<Alive> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != std::process::id() && touches(*pid, folder))
+        .filter_map(Alive::find)
+        .collect()
+}
+
+fn touches(pid: u32, folder: &Path) -> bool {
+    let proc = Path::new("/proc").join(pid.to_string());
+    let needle = folder.as_os_str().as_bytes();
+    let names = |file: &str| {
+        fs::read(proc.join(file))
+            .is_ok_and(|bytes| bytes.windows(needle.len()).any(|part| part == needle))
+    };
+    let within = |link: &Path| fs::read_link(link).is_ok_and(|path| path.starts_with(folder));
+    names("cmdline")
+        || names("environ")
+        || within(&proc.join("cwd"))
+        || fs::read_dir(proc.join("fd")).is_ok_and(|fds| fds.flatten().any(|fd| within(&fd.path())))
+}

@@ -1,0 +1,82 @@
+//! A Debian root file system made on the spot loads as docker and as OCI archive, and runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tests::home::Home;
+use tests::oracle::nothing_lives;
+use tests::programs::checkout;
+use tests::skip::skip;
+
+/// Returns the folder with the archives, made once per machine; none where packages cannot be had.
+fn archives() -> Option<PathBuf> {
+    let output = Command::new(checkout().join("tests/fixtures/debian-image")).output().unwrap();
+    if !output.status.success() {
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    Some(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end()))
+}
+
+fn runs_python(home: &Home, image: &str) {
+    home.msb(["run", "-m", "256MiB", image, "--", "python3", "-c", "print(6*7)"])
+        .exits(0)
+        .says(&["42\n"]);
+}
+
+#[test]
+fn a_debian_root_loads_as_docker_and_oci_archive_and_runs_python() {
+    let Some(folder) = archives() else { return skip("debian-image") };
+    let docker = folder.join("debian.docker.tar");
+    let oci = folder.join("debian.oci.tar");
+    let home = Home::machine();
+
+    home.msb(["load", "-i", path(&docker)]).exits(0).says(&["loaded debian:made-here", "sha256:"]);
+    home.msb_reading(["load", "-t", "debian:from-oci"], &oci)
+        .exits(0)
+        .says(&["loaded debian:from-oci"]);
+    home.msb(["image", "ls"]).exits(0).says(&["debian:made-here", "debian:from-oci"]);
+    let again = home.msb(["load", "-i", path(&docker), "--output", "json"]).exits(0).json();
+    assert!(
+        again[0]["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")),
+        "{again}"
+    );
+
+    runs_python(&home, "debian:made-here");
+    runs_python(&home, "debian:from-oci");
+    let env = home.msb([
+        "run",
+        "-m",
+        "256MiB",
+        "debian:made-here",
+        "--",
+        "bash",
+        "-c",
+        "echo $MADE; cat /etc/debian_version",
+    ]);
+    env.exits(0).says(&["here\n"]);
+    nothing_lives(&home);
+
+    // One flipped byte in a layer, and nothing of it is loaded.
+    let mut bytes = std::fs::read(&oci).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    let broken = home.scratch("broken.tar");
+    write(&broken, &bytes);
+    home.msb(["load", "-i", path(&broken), "-t", "debian:broken"])
+        .exits(1)
+        .complains(&["sha256:", "hint: "]);
+    assert!(!home.msb(["image", "ls"]).exits(0).stdout.contains("broken"));
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's input; a crash in the middle ends the test"
+)]
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+}
