@@ -37,7 +37,7 @@ packages() {
         die "these packages are missing: ${missing[*]}" "Run this as root, or install sudo."
     fi
     say "Installing packages: ${missing[*]}"
-    as_root apt-get update -qq >&2
+    as_root apt-get update -qq >&2 || note "apt-get update had complaints; going on with the lists at hand"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 ||
         die "apt-get could not install ${missing[*]}"
 }
