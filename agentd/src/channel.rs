@@ -17,6 +17,15 @@ use crate::sys::poll::{Interest, PollSet};
 /// Beyond this, nothing more is read that would have to be written here.
 const OUT_BYTES_SOFT_MAX: usize = 2 * DATA_BYTES_MAX;
 
+/// Beyond this, nothing is read any more that could ask for an answer.
+const OUT_BYTES_MAX: usize = 1024 * 1024;
+
+/// How often the channel is read before anything else has its turn.
+const FILL_READS_MAX: usize = 16;
+
+/// What one read of a console port gives at most.
+const PORT_PIECE_BYTES: usize = 4096;
+
 /// Why the channel is of no use any more.
 #[derive(Debug, Error)]
 pub(crate) enum ChannelError {
@@ -53,15 +62,25 @@ impl Channel {
         self.decoder.next_frame().map_err(ChannelError::Frame)
     }
 
-    /// Reads what is there, one buffer of it.
+    /// Reads what is there, up to [`FILL_READS_MAX`] pieces.
     pub(crate) fn fill(&mut self) -> Result<(), ChannelError> {
+        for _ in 0..FILL_READS_MAX {
+            // A console port gives a page at a time: a full one is likely to have a successor.
+            if self.fill_once()? < PORT_PIECE_BYTES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_once(&mut self) -> Result<usize, ChannelError> {
         match sys::io::read(self.fd.as_fd(), &mut self.buffer) {
             Ok(0) => Err(ChannelError::Closed),
             Ok(count) => {
                 self.decoder.push(self.buffer.get(..count).unwrap_or_default());
-                Ok(())
+                Ok(count)
             }
-            Err(error) if is_temporary(&error) => Ok(()),
+            Err(error) if is_temporary(&error) => Ok(0),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                 Err(ChannelError::Closed)
             }
@@ -149,7 +168,11 @@ impl Channel {
 
     /// Returns what this channel waits for.
     pub(crate) fn interest(&self) -> Interest {
-        if self.out.is_empty() { Interest::Read } else { Interest::Both }
+        match self.out.len() - self.written {
+            0 => Interest::Read,
+            waiting if waiting < OUT_BYTES_MAX => Interest::Both,
+            _ => Interest::Write,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use schema::wire::message::{
 use schema::wire::relay::IDS_PER_SLOT;
 use schema::wire::{CONTROL_SESSION, DecodeError, Frame, Kind, Message};
 
-use crate::boot::{Share, follow_clock, set_share};
+use crate::boot::{Share, follow_clock, set_share, user_of};
 use crate::log;
 use crate::serve::Agent;
 use crate::session::Session;
@@ -175,16 +175,25 @@ impl Agent {
     }
 
     fn update(&mut self, update: &Update) {
+        let mut update = update.clone();
+        let mut refused = Vec::new();
+        if let Some(user) = update.user.take() {
+            match user_of(&self.settings.place, Some(&user)) {
+                Ok(_) => update.user = Some(user),
+                Err(unknown) => refused.push(("user", unknown.to_string())),
+            }
+        }
         let mut applied: Vec<String> =
-            self.settings.apply(update).into_iter().map(String::from).collect();
+            self.settings.apply(&update).into_iter().map(String::from).collect();
         let share = Share { cpus: update.cpus, memory_bytes: update.memory_bytes };
         let asked = [("cpus", share.cpus.is_some()), ("memory", share.memory_bytes.is_some())];
         let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(field, _)| field);
-        let refused = if self.settings.place.is_machine() {
-            set_share(share)
+        if self.settings.place.is_machine() {
+            refused.extend(set_share(share));
         } else {
-            asked.clone().map(|field| (field, "there is no machine".to_owned())).collect()
-        };
+            let why = "there is no machine";
+            refused.extend(asked.clone().map(|field| (field, why.to_owned())));
+        }
         let taken = asked.filter(|field| !refused.iter().any(|(name, _)| name == field));
         applied.extend(taken.map(String::from));
         let refused =

@@ -63,7 +63,7 @@ impl Group {
         match self {
             Self::Control { path, .. } if number == signals::KILL => kill(path),
             Self::Control { path, .. } => {
-                for pid in members(path) {
+                for pid in folders(path).iter().flat_map(|folder| members(folder)) {
                     // One that ended meanwhile needs no signal.
                     drop(signals::send(pid, number));
                 }
@@ -81,11 +81,14 @@ impl Group {
         }
     }
 
-    /// Gives the group back, once nobody is left in it.
-    pub(crate) fn remove(&self) -> io::Result<()> {
+    /// Gives the group back; tells whether that went well, as it does once nobody is left in it.
+    pub(crate) fn remove(&self) -> bool {
         match self {
-            Self::Control { path, .. } => fs::remove_dir(path),
-            Self::Processes { .. } => Ok(()),
+            // Groups that a command made below its own go first.
+            Self::Control { path, .. } => {
+                folders(path).iter().rev().all(|folder| fs::remove_dir(folder).is_ok())
+            }
+            Self::Processes { leader } => signals::send_to_group(*leader, 0).is_err(),
         }
     }
 }
@@ -97,9 +100,8 @@ pub(crate) fn is_anybody_left() -> bool {
 
 /// Returns how many processes are left below [`ROOT`].
 pub(crate) fn count_all() -> u32 {
-    let folders = fs::read_dir(ROOT).into_iter().flatten().flatten();
-    let count: usize = folders.map(|folder| members(&folder.path()).len()).sum();
-    u32::try_from(count).unwrap_or(u32::MAX)
+    let text = fs::read_to_string(Path::new(ROOT).join("pids.current")).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
 }
 
 /// Ends every process below [`ROOT`].
@@ -161,6 +163,20 @@ fn kill(path: &Path) -> io::Result<()> {
     write(&path.join("cgroup.kill"), "1")
 }
 
+/// Returns a group's folder and all below it, parents first.
+fn folders(top: &Path) -> Vec<PathBuf> {
+    let mut found = vec![top.to_owned()];
+    let mut next = 0;
+    while let Some(folder) = found.get(next) {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let below: Vec<PathBuf> = below.map(|entry| entry.path()).collect();
+        found.extend(below);
+        next += 1;
+    }
+    found
+}
+
 fn members(path: &Path) -> Vec<u32> {
     let text = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
@@ -192,6 +208,7 @@ pub(crate) fn kill_descendants() -> u32 {
             drop(signals::send(pid, signals::KILL));
         }
         while sys::children::reap().is_some() {}
+        sys::poll::pause(1);
     }
     killed
 }

@@ -24,6 +24,8 @@ pub(crate) struct Sessions {
     leftovers: Vec<Leftover>,
     /// Pipes that nobody reads any more, but somebody may write to.
     discards: Vec<OwnedFd>,
+    /// Somebody ended, or left: groups may be empty now.
+    has_change: bool,
 }
 
 impl Sessions {
@@ -85,6 +87,7 @@ impl Sessions {
 
     /// Takes note of a child that ended.
     pub(crate) fn hear_end(&mut self, ended: Ended, now_ms: u64, channel: &mut Channel) {
+        self.has_change = true;
         let session = self.live.values_mut().find(|session| session.pid() == Some(ended.pid));
         if let Some(session) = session {
             session.hear_end(ended, now_ms, channel);
@@ -110,6 +113,7 @@ impl Sessions {
         };
         let (leftover, pipes) = session.abandon(now_ms);
         self.leftovers.push(leftover);
+        self.has_change = true;
         self.discard(pipes);
         Abandoned::Live
     }
@@ -136,6 +140,7 @@ impl Sessions {
                 self.said.insert(id);
             }
             self.leftovers.push(session.into_leftover());
+            self.has_change = true;
         }
         for leftover in &mut self.leftovers {
             if leftover.kill_at_ms.is_some_and(|at| now_ms >= at) {
@@ -143,8 +148,10 @@ impl Sessions {
                 drop(leftover.group.signal(signals::KILL));
             }
         }
-        // A group that still has processes refuses to go, and is asked again after the next one ended.
-        self.leftovers.retain(|leftover| leftover.group.remove().is_err());
+        // A group that still has processes refuses to go, and is asked again when one has ended.
+        if std::mem::take(&mut self.has_change) {
+            self.leftovers.retain(|leftover| !leftover.group.remove());
+        }
     }
 
     /// Sends a signal to the processes whose session is over.

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schema::wire::message::{Bye, StepTime};
 use schema::wire::{CONTROL_SESSION, Message};
@@ -108,14 +108,12 @@ pub(crate) fn finish(agent: &mut Agent, shutdown: &Shutdown) {
     let mut stages = Stages { times: Vec::new(), begun_ms: shutdown.begun_ms };
     stages.end("commands");
     let flushed = if shutdown.is_machine {
-        // What hid from its group, or was never in one, would keep the disks busy.
-        drop(sys::signals::kill_everything());
-        while sys::children::reap().is_some() {}
-        unmount_all(&agent.held);
+        end_everything();
+        let busy = unmount_all(&agent.held);
         stages.end("mounts");
         sys::machine::sync();
         stages.end("sync");
-        let flushed = settle_root(&agent.held);
+        let flushed = settle(&agent.held, &busy);
         stages.end("root");
         flushed
     } else {
@@ -133,33 +131,66 @@ pub(crate) fn abandon(agent: &Agent) {
         groups::kill_descendants();
         return;
     }
-    drop(sys::signals::kill_everything());
-    unmount_all(&agent.held);
-    sys::machine::sync();
-    settle_root(&agent.held);
+    end_everything();
+    let settled = settle_disks(&agent.held);
+    log::note!("the disks are settled: {settled}");
 }
 
-/// Unmounts what is mounted over the root, deepest first.
-fn unmount_all(held: &Held) {
-    for target in held.mounts.iter().rev() {
-        // A disk that is busy is made read-only, so that its journal is clean all the same.
-        if mount::unmount(target).is_err() {
-            let settled = mount::make_read_only(target).and_then(|()| mount::detach(target));
-            if let Err(error) = settled {
-                log::error!("unmounting {}: {error}", target.display());
-            }
+/// Writes everything to the disks and lets nothing more be written; tells whether that went well.
+pub(crate) fn settle_disks(held: &Held) -> bool {
+    let busy = unmount_all(held);
+    sys::machine::sync();
+    settle(held, &busy)
+}
+
+/// Ends what hid from its group, or was never in one: it would keep the disks busy.
+fn end_everything() {
+    // There may be nobody, which is as good.
+    drop(sys::signals::kill_everything());
+    let until = sys::clock::monotonic_ms() + AFTER_KILL_MS;
+    while sys::children::are_any_left() && sys::clock::monotonic_ms() < until {
+        if sys::children::reap().is_none() {
+            sys::poll::pause(1);
         }
     }
 }
 
-fn settle_root(held: &Held) -> bool {
-    let mut settled = mount::make_read_only(Path::new("/"));
+/// Unmounts what is mounted over the root, deepest first; returns what is still written to.
+fn unmount_all(held: &Held) -> Vec<&Path> {
+    let busy = held.mounts.iter().rev().filter(|target| mount::unmount(target).is_err());
+    busy.map(PathBuf::as_path).collect()
+}
+
+/// Makes every disk read-only that is still mounted, so that its journal is clean.
+fn settle(held: &Held, busy: &[&Path]) -> bool {
+    // The overlay refuses while something is open in it; what counts is the disk below.
+    drop(mount::make_read_only(Path::new("/")));
+    let Err(error) = make_read_only(held, busy) else {
+        return true;
+    };
+    log::error!("settling the disks: {error}");
+    // Something of the kernel's own, as a loop device, holds one: the kernel can still be told.
+    let until = sys::clock::monotonic_ms() + AFTER_KILL_MS;
+    let forced = groups::write(Path::new("/proc/sysrq-trigger"), "u");
+    while forced.is_ok() && sys::clock::monotonic_ms() < until {
+        if make_read_only(held, busy).is_ok() {
+            return true;
+        }
+        sys::poll::pause(1);
+    }
+    false
+}
+
+fn make_read_only(held: &Held, busy: &[&Path]) -> io::Result<()> {
+    for target in busy {
+        mount::make_read_only(target)?;
+    }
     for disk in &held.root_disks {
         // The disk below the root has no path any more, but its descriptor has one.
         let path = format!("/proc/self/fd/{}", disk.as_raw_fd());
-        settled = settled.and(mount::make_read_only(Path::new(&path)));
+        mount::make_read_only(Path::new(&path))?;
     }
-    settled.inspect_err(|error: &io::Error| log::error!("settling the root: {error}")).is_ok()
+    Ok(())
 }
 
 fn wait_for_answer(agent: &mut Agent) {

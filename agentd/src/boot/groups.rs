@@ -59,12 +59,9 @@ fn set_cpus(cpus: u32) -> Result<(), String> {
         return Err(format!("the machine has {online} processors, {cpus} were asked for"));
     }
     let root = Path::new(ROOT);
-    // All of them is what a group has unasked.
-    let (set, quota) = if cpus == online {
-        (String::from("\n"), String::from("max"))
-    } else {
-        (format!("0-{}", cpus - 1), format!("{} {PERIOD_US}", u64::from(cpus) * PERIOD_US))
-    };
+    let period = PERIOD_US;
+    let quota = if cpus == online { "max".into() } else { format!("{}", u64::from(cpus) * period) };
+    let (set, quota) = (format!("0-{}", cpus - 1), format!("{quota} {period}"));
     write(&root.join("cpuset.cpus"), &set)
         .and_then(|()| write(&root.join("cpu.max"), &quota))
         .map_err(|error| error.to_string())

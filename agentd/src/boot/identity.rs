@@ -62,6 +62,9 @@ fn name(booting: &Booting) -> Result<(), StepError> {
 
 /// Writes a file of the guest; a root that cannot be written keeps its own.
 fn write(path: &str, content: &str) -> Result<(), StepError> {
+    if fs::read(path).is_ok_and(|there| there == content.as_bytes()) {
+        return Ok(());
+    }
     match place_file(Path::new(path), 0o644, content.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
         answer => answer.attempt(|| format!("writing {path}")),

@@ -32,6 +32,7 @@ use thiserror::Error;
 use crate::channel::{Channel, ChannelError};
 use crate::log;
 use crate::place::Place;
+use crate::shutdown::settle_disks;
 use crate::sys;
 use crate::sys::limits::Limit;
 use crate::sys::signals::Signals;
@@ -94,6 +95,14 @@ pub(crate) enum StepError {
 }
 
 impl StepError {
+    /// Returns what was attempted, without what the kernel said.
+    fn detail(&self) -> String {
+        match self {
+            Self::Kernel { attempt, .. } => attempt.clone(),
+            Self::Record(_) | Self::Channel(_) => self.to_string(),
+        }
+    }
+
     fn errno(&self) -> i32 {
         match self {
             Self::Kernel { source, .. } => source.raw_os_error().unwrap_or(0),
@@ -211,11 +220,15 @@ impl Booting {
         self.channel.report(BootFailed {
             name: step.into(),
             errno: error.errno(),
-            detail: error.to_string(),
+            detail: error.detail(),
         });
         let until = sys::clock::monotonic_ms() + LAST_WORDS_MS;
         if let Err(error) = self.channel.flush_until(until) {
             log::error!("the runtime was not told: {error}");
+        }
+        if self.place.is_machine() {
+            let settled = settle_disks(&self.held);
+            log::note!("the disks are settled: {settled}");
         }
         let now = sys::clock::monotonic_ms();
         sys::poll::pause(until.saturating_sub(now));

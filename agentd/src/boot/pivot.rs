@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::root::NEW_ROOT;
 use super::{Attempt as _, Booting, StepError};
+use crate::log::note;
 use crate::sys::mount::{Flags, change_root, mount, move_to};
 
 const HARMLESS: Flags = Flags::NO_SUID.and(Flags::NO_DEV);
@@ -43,21 +44,30 @@ pub(super) fn run(booting: &mut Booting) -> Result<(), StepError> {
     move_to(Path::new("."), Path::new("/")).attempt(|| "moving the root".into())?;
     change_root(Path::new(".")).attempt(|| "changing the root".into())?;
     for (fstype, target, flags, options) in FILE_SYSTEMS {
-        let target = Path::new(target);
-        make_folder(target)?;
-        mount(fstype, target, fstype, flags, options)
-            .attempt(|| format!("mounting {fstype} at {}", target.display()))?;
+        mount_at(fstype, target, flags, options)?;
     }
     for (original, link) in LINKS {
         symlink(original, link).attempt(|| format!("linking {link}"))?;
     }
     if booting.record.root.upper.is_none() && booting.held.root_disks.is_empty() {
-        let target = Path::new("/tmp");
-        make_folder(target)?;
-        mount("tmpfs", target, "tmpfs", HARMLESS, "mode=1777")
-            .attempt(|| "mounting tmpfs at /tmp".into())?;
+        mount_at("tmpfs", "/tmp", HARMLESS, "mode=1777")?;
     }
     Ok(())
+}
+
+fn mount_at(fstype: &str, target: &str, flags: Flags, options: &str) -> Result<(), StepError> {
+    match make_folder(Path::new(target)) {
+        // A root that is not written and has no such folder goes without.
+        Err(StepError::Kernel { source, .. })
+            if source.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+        {
+            note!("there is no {target} in a root that is read-only");
+            return Ok(());
+        }
+        answer => answer?,
+    }
+    mount(fstype, Path::new(target), fstype, flags, options)
+        .attempt(|| format!("mounting {fstype} at {target}"))
 }
 
 /// Makes a folder, unless there is one.

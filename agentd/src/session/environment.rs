@@ -1,5 +1,7 @@
 //! What a command finds in its environment, and where its program is looked for.
 
+use std::collections::BTreeMap;
+
 use schema::wire::boot::EnvVar;
 
 use crate::users::Identity;
@@ -12,12 +14,16 @@ pub(crate) const PATH_DEFAULT: &str =
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Environment {
     variables: Vec<(String, String)>,
+    /// Where each variable stands: an environment may have thousands.
+    places: BTreeMap<String, usize>,
 }
 
 impl Environment {
     /// Returns an environment with nothing but a `PATH`.
     pub(crate) fn with_path(path: &str) -> Self {
-        Self { variables: vec![("PATH".into(), path.into())] }
+        let mut environment = Self::default();
+        environment.set("PATH", path);
+        environment
     }
 
     /// Takes variables over those that are there.
@@ -56,15 +62,19 @@ impl Environment {
 
     /// Sets one variable.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
-        match self.variables.iter_mut().find(|(known, _)| known == key) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.variables.push((key.to_owned(), value.to_owned())),
+        let place = self.places.get(key).and_then(|index| self.variables.get_mut(*index));
+        if let Some((_, old)) = place {
+            value.clone_into(old);
+            return;
         }
+        self.places.insert(key.to_owned(), self.variables.len());
+        self.variables.push((key.to_owned(), value.to_owned()));
     }
 
     /// Returns the value of a variable.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.variables.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+        let place = self.places.get(key).and_then(|index| self.variables.get(*index));
+        place.map(|(_, value)| value.as_str())
     }
 
     /// Returns the folders that programs are looked for in.

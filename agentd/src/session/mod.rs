@@ -128,7 +128,7 @@ impl Session {
         let pid = match spawn(&launch) {
             Ok(pid) => pid,
             Err(error) => {
-                drop(group.remove());
+                group.remove();
                 return Err(other("starting a process", &error));
             }
         };

@@ -40,6 +40,15 @@ pub(crate) fn reap() -> Option<Ended> {
     })
 }
 
+/// Tells whether any child is left, running or not.
+pub(crate) fn are_any_left() -> bool {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: an all-zero `siginfo_t` is a valid value of a plain C struct.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is a live value of the type that the call fills.
+    unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) == 0 }
+}
+
 /// Makes this process the parent of every orphan below it.
 pub(crate) fn become_subreaper() -> io::Result<()> {
     // SAFETY: this option takes one integer and touches no memory of ours.

@@ -69,19 +69,11 @@ pub(crate) fn make_read_only(target: &Path) -> io::Result<()> {
     change(None, target, libc::MS_REMOUNT | libc::MS_RDONLY)
 }
 
-/// Unmounts; what is still in use goes when it is no longer.
+/// Unmounts what nobody uses.
 pub(crate) fn unmount(target: &Path) -> io::Result<()> {
     let target = path(target)?;
     // SAFETY: the text ends with a zero and lives through the call.
     check(unsafe { libc::umount2(target.as_ptr(), 0) })?;
-    Ok(())
-}
-
-/// Takes a mount out of the tree, even if something in it is still in use.
-pub(crate) fn detach(target: &Path) -> io::Result<()> {
-    let target = path(target)?;
-    // SAFETY: the text ends with a zero and lives through the call.
-    check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) })?;
     Ok(())
 }
 
