@@ -45,7 +45,7 @@ impl Catalog for Connection {
         let read = || {
             let mut query = self.prepare(&format!("{COLUMNS} ORDER BY r.reference"))?;
             let images = query.query_map([], image)?.collect::<Result<Vec<_>, _>>()?;
-            images.into_iter().map(|image| with_layers(self, image)).collect()
+            images.into_iter().map(|image| with_layers(self, image)).collect::<Result<Vec<_>, _>>()
         };
         read().map_err(failed("list images"))
     }
@@ -60,6 +60,15 @@ fn failed(what: &'static str) -> impl Fn(rusqlite::Error) -> CatalogError {
     move |source| CatalogError { what, source: Box::new(source) }
 }
 
+/// SQLite counts to 2⁶³; nothing here is larger.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get(column).map(|bytes: i64| u64::try_from(bytes).unwrap_or(0))
+}
+
 fn put_root(transaction: &Transaction<'_>, root: &RootEntry) -> rusqlite::Result<usize> {
     transaction.execute(
         "INSERT OR REPLACE INTO root (digest, file, bytes_apparent, bytes_on_disk, writer, built_at) \
@@ -67,8 +76,8 @@ fn put_root(transaction: &Transaction<'_>, root: &RootEntry) -> rusqlite::Result
         params![
             root.digest,
             root.file,
-            root.bytes_apparent,
-            root.bytes_on_disk,
+            signed(root.bytes_apparent),
+            signed(root.bytes_on_disk),
             root.writer,
             rfc3339(root.built_at_ms)
         ],
@@ -86,17 +95,18 @@ fn put_image(transaction: &Transaction<'_>, image: &ImageEntry) -> rusqlite::Res
             image.manifest_digest,
             image.config_digest,
             image.platform,
-            image.bytes,
+            signed(image.bytes),
             image.root_digest,
             image.created_at,
             body
         ],
     )?;
-    transaction.execute("DELETE FROM manifest_blob WHERE manifest = ?1", [&image.manifest_digest])?;
-    for (position, layer) in image.layers.iter().enumerate() {
+    transaction
+        .execute("DELETE FROM manifest_blob WHERE manifest = ?1", [&image.manifest_digest])?;
+    for (position, layer) in (0_i64..).zip(&image.layers) {
         transaction.execute(
             "INSERT OR REPLACE INTO blob (digest, bytes, verified_at) VALUES (?1, ?2, ?3)",
-            params![layer.blob, layer.bytes, now],
+            params![layer.blob, signed(layer.bytes), now],
         )?;
         transaction.execute(
             "INSERT INTO manifest_blob (manifest, position, blob, media_type, diff_id) \
@@ -124,7 +134,7 @@ fn image(row: &Row<'_>) -> rusqlite::Result<ImageEntry> {
         config_digest: row.get(3)?,
         root_digest: row.get(6)?,
         platform: row.get(4)?,
-        bytes: row.get(5)?,
+        bytes: unsigned(row, 5)?,
         layers: Vec::new(),
         config,
         created_at: row.get(7)?,
@@ -141,7 +151,7 @@ fn with_layers(db: &Connection, mut image: ImageEntry) -> rusqlite::Result<Image
         Ok(LayerEntry {
             blob: row.get(0)?,
             media_type: row.get(1)?,
-            bytes: row.get(2)?,
+            bytes: unsigned(row, 2)?,
             diff_id: row.get(3)?,
         })
     })?;
@@ -178,7 +188,10 @@ mod tests {
     fn a_name_moves_and_its_old_manifest_is_found_no_more() {
         let mut db = Connection::open_in_memory().unwrap();
         db.execute_batch(SCHEMA_SQL).unwrap();
-        let (old, new) = (image("docker.io/library/a:1", "sha256:m1"), image("docker.io/library/a:1", "sha256:m2"));
+        let (old, new) = (
+            image("docker.io/library/a:1", "sha256:m1"),
+            image("docker.io/library/a:1", "sha256:m2"),
+        );
         let root = RootEntry {
             digest: "ab".into(),
             file: "ab-1.erofs".into(),
@@ -187,10 +200,10 @@ mod tests {
             writer: 1,
             built_at_ms: 1,
         };
-        db.put_images(&[old.clone()], std::slice::from_ref(&root)).unwrap();
+        db.put_images(std::slice::from_ref(&old), std::slice::from_ref(&root)).unwrap();
         assert_eq!(db.find("docker.io/library/a:1").unwrap(), Some(old.clone()));
         assert_eq!(db.find("docker.io/library/x@sha256:m1").unwrap(), Some(old));
-        db.put_images(&[new.clone()], &[root]).unwrap();
+        db.put_images(std::slice::from_ref(&new), &[root]).unwrap();
         assert_eq!(db.list().unwrap(), [new]);
         assert_eq!(db.find("docker.io/library/x@sha256:m1").unwrap(), None);
         assert!(db.remove("docker.io/library/a:1").unwrap());

@@ -1,0 +1,104 @@
+//! What is remembered of images: which name means which manifest, and what
+//! that manifest is made of.
+
+use std::error::Error;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::config::ImageConfig;
+
+/// Everything that is written down for one image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageEntry {
+    /// The name, in full.
+    pub reference: String,
+    /// The digest of the manifest: `sha256:…`.
+    pub manifest_digest: String,
+    /// The digest of the configuration.
+    pub config_digest: String,
+    /// The name of the root: hex, as it stands in `roots/`.
+    pub root_digest: String,
+    /// `os/architecture`.
+    pub platform: String,
+    /// The size of manifest, configuration and layers as they are stored.
+    pub bytes: u64,
+    /// The layers from the bottom up.
+    pub layers: Vec<LayerEntry>,
+    /// What a sandbox starts from.
+    pub config: ImageConfig,
+    /// When the image says it was made.
+    pub created_at: Option<String>,
+    /// When it came here, in milliseconds since 1970.
+    pub pulled_at_ms: u64,
+}
+
+/// One layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerEntry {
+    /// The digest of the stored bytes.
+    pub blob: String,
+    /// How they are stored.
+    pub media_type: String,
+    /// How many they are.
+    pub bytes: u64,
+    /// The digest of the tar.
+    pub diff_id: String,
+}
+
+/// A root image as it was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootEntry {
+    /// The name of the root: hex.
+    pub digest: String,
+    /// The file's name in `roots/`.
+    pub file: String,
+    /// Its size.
+    pub bytes_apparent: u64,
+    /// What it occupies.
+    pub bytes_on_disk: u64,
+    /// Which writer made it.
+    pub writer: u32,
+    /// When, in milliseconds since 1970.
+    pub built_at_ms: u64,
+}
+
+/// The catalogue could not be read or written.
+#[derive(Debug, Error)]
+#[error("cannot {what} in the catalogue of images")]
+pub struct CatalogError {
+    /// What was attempted.
+    pub what: &'static str,
+    /// What the store answered.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// Where images are written down.
+pub trait Catalog {
+    /// Writes images down, all or none; a name that was there moves.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn put_images(&mut self, images: &[ImageEntry], root: &[RootEntry])
+    -> Result<(), CatalogError>;
+
+    /// Returns the image of a name in full, or of any name with this manifest
+    /// digest if the name ends in one.
+    ///
+    /// # Errors
+    /// The catalogue could not be read.
+    fn find(&self, reference: &str) -> Result<Option<ImageEntry>, CatalogError>;
+
+    /// Returns all images by name.
+    ///
+    /// # Errors
+    /// The catalogue could not be read.
+    fn list(&self) -> Result<Vec<ImageEntry>, CatalogError>;
+
+    /// Takes a name away and says whether it was there; blobs stay until they are pruned.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn remove(&mut self, reference: &str) -> Result<bool, CatalogError>;
+}

@@ -1,0 +1,121 @@
+//! A file that nobody can see until it is whole.
+//!
+//! It has no name while it is written, so a process that dies leaves nothing.
+//! File systems that cannot do that get a name in the temporary folder.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+
+/// A file on its way into the store.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    file: File,
+    folder: PathBuf,
+    /// Its name, where the file system insists on one.
+    named: Option<PathBuf>,
+}
+
+impl Draft {
+    /// Returns an empty file that will live beside `folder`, on the same file system.
+    pub(crate) fn create(folder: &Path) -> io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(Self { file: file.into(), folder: folder.to_owned(), named: None }),
+            Err(error) if is_unable(error) => Self::create_named(folder),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn create_named(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(unique("draft"));
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        // Whoever tidies up can see that somebody is still writing.
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { file, folder: folder.to_owned(), named: Some(path) })
+    }
+
+    /// Returns the file, to be read and written.
+    pub(crate) const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes the content durable and gives it its name, read-only, over whatever was there.
+    pub(crate) fn publish(mut self, to: &Path) -> io::Result<()> {
+        self.file.set_permissions(fs::Permissions::from_mode(0o444))?;
+        self.file.sync_all()?;
+        let named = match self.named.take() {
+            Some(named) => named,
+            None => self.give_name()?,
+        };
+        let renamed = fs::rename(&named, to);
+        if renamed.is_err() {
+            drop(fs::remove_file(&named));
+        }
+        renamed
+    }
+
+    fn give_name(&self) -> io::Result<PathBuf> {
+        let named = self.folder.join(unique("ready"));
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, own, CWD, &named, AtFlags::SYMLINK_FOLLOW)?;
+        Ok(named)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(path) = &self.named {
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+fn is_unable(error: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    matches!(error, Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS)
+}
+
+/// Returns a file name that no other process or call uses.
+fn unique(what: &str) -> OsString {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{what}-{}-{number}", std::process::id()).into()
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_draft_appears_whole_or_not_at_all() {
+        let folder = Scratch::new();
+        for create in [Draft::create, Draft::create_named] {
+            let to = folder.path().join("blob");
+            drop(create(folder.path()).unwrap());
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+            let draft = create(folder.path()).unwrap();
+            draft.file().write_all(b"whole").unwrap();
+            draft.publish(&to).unwrap();
+            assert_eq!(fs::read(&to).unwrap(), b"whole");
+            assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o444);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+            fs::remove_file(&to).unwrap();
+        }
+    }
+}

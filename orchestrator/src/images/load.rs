@@ -1,0 +1,345 @@
+//! From an archive to images in the store: all of them or none.
+//!
+//! Everything is read, checked and built while it has no name; then blobs,
+//! roots and at last the catalogue are written, each after what it speaks of.
+
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+use schema::project::ImageRef;
+use thiserror::Error;
+
+use super::archive::{Archive, ArchiveError};
+use super::builder::BuildError;
+use super::cache::{ImagesHome, RootError, root_digest, root_name, spool};
+use super::catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
+use super::digest::Digest;
+use super::draft::{Draft, sync_folder};
+use super::erofs::WRITER_VERSION;
+use super::layers::Layer;
+use super::layout::{self, Found, LayoutError};
+use super::prune::prune_leftovers;
+use super::source::Coding;
+
+/// What is asked of a load, beside the archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Names for the archive's single image; none: the archive's own.
+    pub tags: Vec<ImageRef>,
+    /// Now, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// An image that is in the store now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its name, in full.
+    pub reference: String,
+    /// The digest of its manifest.
+    pub digest: String,
+    /// How many layers it has.
+    pub layers: usize,
+    /// The size of manifest, configuration and layers.
+    pub size_bytes: u64,
+    /// What was left out, as sentences.
+    pub notes: Vec<String>,
+}
+
+/// How far a load is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many bytes of the archive's files were read.
+    Reading(u64),
+    /// The root of this image is being built.
+    Building(String),
+}
+
+/// Why nothing was loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The folder of images could not be used.
+    #[error("cannot prepare the store of images")]
+    Prepare(#[source] RootError),
+    /// The archive could not be read.
+    #[error("cannot read the archive of images")]
+    Archive(#[source] ArchiveError),
+    /// The archive holds no usable image.
+    #[error("cannot find the images of the archive")]
+    Layout(#[source] LayoutError),
+    /// One name was given for several images.
+    #[error("the archive holds {} images, and a tag names one", names.len())]
+    ManyImages {
+        /// What they are called in the archive.
+        names: Vec<String>,
+    },
+    /// Neither the archive nor the command names the image.
+    #[error("the image {digest} has no name")]
+    Unnamed {
+        /// The digest of its manifest.
+        digest: String,
+    },
+    /// Two images of the archive have the same name.
+    #[error("two images of the archive are called {0}")]
+    SameName(String),
+    /// A layer is damaged, broken or not allowed.
+    #[error("cannot build the root of {reference}")]
+    Build {
+        /// The image.
+        reference: String,
+        /// What went wrong.
+        #[source]
+        source: BuildError,
+    },
+    /// What was read could not be kept.
+    #[error("cannot keep {what} in the store of images")]
+    Keep {
+        /// What was to be kept.
+        what: String,
+        /// What the host answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The root could not be kept.
+    #[error("cannot keep a root image")]
+    Root(#[source] RootError),
+    /// The catalogue could not be written.
+    #[error("cannot write the images down")]
+    Catalog(#[source] CatalogError),
+}
+
+/// Loads the images of an archive, in the form of `docker save` or of an OCI
+/// layout, plain or compressed.
+///
+/// # Errors
+/// Nothing was loaded; what the store held before still stands.
+pub fn load(
+    home: &ImagesHome,
+    input: impl Read,
+    options: &LoadOptions,
+    catalog: &mut dyn Catalog,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Loaded>, LoadError> {
+    home.prepare().map_err(LoadError::Prepare)?;
+    prune_leftovers(home, options.now_ms);
+    let mut archive =
+        Archive::read(input, &home.tmp(), &mut |bytes| progress(Progress::Reading(bytes)))
+            .map_err(LoadError::Archive)?;
+    let found = layout::images(&archive, &host_platform()).map_err(LoadError::Layout)?;
+    let named = names(&found, &options.tags)?;
+    let mut images = Vec::new();
+    for (found, names) in found.into_iter().zip(named) {
+        progress(Progress::Building(names[0].short()));
+        images.push(Ready::build(home, &archive, found, names)?);
+    }
+    for image in &images {
+        image.publish_blobs(home, &mut archive)?;
+    }
+    sync_folder(&home.blobs()).map_err(|source| keep("blobs", source))?;
+    let (mut entries, mut roots, mut loaded) = (Vec::new(), Vec::new(), Vec::new());
+    for image in images {
+        loaded.extend(image.loaded());
+        entries.extend(image.entries(options.now_ms));
+        roots.push(image.publish_root(home, options.now_ms)?);
+    }
+    catalog.put_images(&entries, &roots).map_err(LoadError::Catalog)?;
+    Ok(loaded)
+}
+
+/// Returns the platform of this host, as images write it.
+#[must_use]
+pub fn host_platform() -> String {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("linux/{architecture}")
+}
+
+/// Returns the names of each image, at least one.
+fn names(found: &[Found], tags: &[ImageRef]) -> Result<Vec<Vec<ImageRef>>, LoadError> {
+    let digest = |image: &Found| Digest::of(&image.manifest).to_string();
+    if !tags.is_empty() {
+        if found.len() > 1 {
+            let label = |image: &Found| image.names.first().map_or(digest(image), ImageRef::short);
+            return Err(LoadError::ManyImages { names: found.iter().map(label).collect() });
+        }
+        return Ok(vec![tags.to_vec()]);
+    }
+    let mut seen = Vec::new();
+    for image in found {
+        if image.names.is_empty() {
+            return Err(LoadError::Unnamed { digest: digest(image) });
+        }
+        for name in &image.names {
+            if seen.contains(&name) {
+                return Err(LoadError::SameName(name.short()));
+            }
+            seen.push(name);
+        }
+    }
+    Ok(found.iter().map(|image| image.names.clone()).collect())
+}
+
+/// An image whose root is built, but which nobody can see yet.
+struct Ready {
+    found: Found,
+    names: Vec<ImageRef>,
+    digest: Digest,
+    root_digest: String,
+    /// `None` where the store has the root already.
+    root: Option<Draft>,
+    notes: Vec<String>,
+}
+
+impl Ready {
+    fn build(
+        home: &ImagesHome,
+        archive: &Archive,
+        found: Found,
+        names: Vec<ImageRef>,
+    ) -> Result<Self, LoadError> {
+        let described = &found.described;
+        let hash = root_digest(&described.diff_ids, &described.platform);
+        let root_digest = root_name(&hash);
+        let reference = names[0].short();
+        let failed = |source| LoadError::Build { reference: reference.clone(), source };
+        let layers = layers(home, archive, &found)?;
+        check_plain(&found, &layers).map_err(failed)?;
+        let mut notes = Vec::new();
+        if described.dropped_labels > 0 {
+            notes.push(format!(
+                "{} labels beyond the limits were left out",
+                described.dropped_labels
+            ));
+        }
+        // An image must be checked against its diff ids even if the root is there:
+        // these very bytes may not be the ones it was built from.
+        let (draft, built) = home.build(&layers, &hash).map_err(failed)?;
+        if built.dropped_xattrs > 0 {
+            notes.push(format!(
+                "{} attributes that mean nothing to a guest were left out",
+                built.dropped_xattrs
+            ));
+        }
+        let root = home.good_root(&root_digest).is_none().then_some(draft);
+        let digest = Digest::of(&found.manifest);
+        Ok(Self { found, names, digest, root_digest, root, notes })
+    }
+
+    /// Moves the image's blobs into the store, under their digests.
+    fn publish_blobs(&self, home: &ImagesHome, archive: &mut Archive) -> Result<(), LoadError> {
+        let (config, config_digest) = &self.found.config;
+        let layers = self.found.layers.iter().map(|layer| (&layer.path, &layer.digest));
+        for (path, digest) in layers.chain([(config, config_digest)]) {
+            // Images of one archive share blobs; the first one has moved it.
+            if let Some(stored) = archive.take(path) {
+                stored
+                    .into_draft(&home.tmp())
+                    .and_then(|draft| draft.publish(&home.blob(digest)))
+                    .map_err(|source| keep(&digest.to_string(), source))?;
+            }
+        }
+        let write = || -> io::Result<()> {
+            let draft = Draft::create(&home.tmp())?;
+            draft.file().write_all_at(&self.found.manifest, 0)?;
+            draft.publish(&home.blob(&self.digest))
+        };
+        write().map_err(|source| keep(&self.digest.to_string(), source))
+    }
+
+    fn publish_root(self, home: &ImagesHome, now_ms: u64) -> Result<RootEntry, LoadError> {
+        if let Some(draft) = self.root {
+            home.publish_root(draft, &self.root_digest).map_err(LoadError::Root)?;
+        }
+        let path = home.root_path(&self.root_digest);
+        let metadata = path.metadata().map_err(|source| keep("a root image", source))?;
+        Ok(RootEntry {
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            digest: self.root_digest,
+            bytes_apparent: metadata.len(),
+            bytes_on_disk: metadata.blocks() * 512,
+            writer: WRITER_VERSION,
+            built_at_ms: now_ms,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        let layers: u64 = self.found.layers.iter().map(|layer| layer.bytes).sum();
+        layers + self.found.manifest.len() as u64 + self.found.config_bytes
+    }
+
+    fn loaded(&self) -> Vec<Loaded> {
+        let one = |name: &ImageRef| Loaded {
+            reference: name.to_string(),
+            digest: self.digest.to_string(),
+            layers: self.found.layers.len(),
+            size_bytes: self.bytes(),
+            notes: self.notes.clone(),
+        };
+        self.names.iter().map(one).collect()
+    }
+
+    fn entries(&self, now_ms: u64) -> Vec<ImageEntry> {
+        let described = &self.found.described;
+        let layers = self.found.layers.iter().zip(&described.diff_ids);
+        let layers: Vec<_> = layers
+            .map(|(layer, diff_id)| LayerEntry {
+                blob: layer.digest.to_string(),
+                media_type: layer.media_type.clone(),
+                bytes: layer.bytes,
+                diff_id: diff_id.to_string(),
+            })
+            .collect();
+        let one = |name: &ImageRef| ImageEntry {
+            reference: name.to_string(),
+            manifest_digest: self.digest.to_string(),
+            config_digest: self.found.config.1.to_string(),
+            root_digest: self.root_digest.clone(),
+            platform: described.platform.clone(),
+            bytes: self.bytes(),
+            layers: layers.clone(),
+            config: described.config.clone(),
+            created_at: described.created_at.clone(),
+            pulled_at_ms: now_ms,
+        };
+        self.names.iter().map(one).collect()
+    }
+}
+
+fn keep(what: &str, source: io::Error) -> LoadError {
+    LoadError::Keep { what: what.to_owned(), source }
+}
+
+/// Returns the layers as the builder takes them. Their stored bytes were
+/// hashed by this process and are not hashed again.
+fn layers(home: &ImagesHome, archive: &Archive, found: &Found) -> Result<Vec<Layer>, LoadError> {
+    let open = |index: usize| -> io::Result<Layer> {
+        let layer = &found.layers[index];
+        let stored = archive.get(&layer.path).ok_or(io::ErrorKind::NotFound)?;
+        let is_plain = Coding::of(&stored.first()?) == Coding::Plain;
+        // A plain layer is its own tar: its digest is compared right here.
+        let diff_id = (!is_plain).then(|| found.described.diff_ids[index]);
+        Ok(Layer {
+            blob: stored.open(&home.tmp())?,
+            spool: spool(&home.tmp())?,
+            digest: None,
+            diff_id,
+        })
+    };
+    let opened = (0..found.layers.len()).map(open).collect::<io::Result<_>>();
+    opened.map_err(|source| keep("a layer", source))
+}
+
+/// Checks the diff ids of plain layers, which are the digests they have already.
+fn check_plain(found: &Found, layers: &[Layer]) -> Result<(), BuildError> {
+    let pairs = found.layers.iter().zip(&found.described.diff_ids).zip(layers).enumerate();
+    for (index, ((layer, expected), opened)) in pairs {
+        if opened.diff_id.is_none() && layer.digest != *expected {
+            let found = layer.digest;
+            let why = format!("layer {index} is not {expected}: its bytes hash to {found}");
+            return Err(BuildError::Damaged(why));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Images: from an archive to verified blobs and one root a machine can mount.
+//!
+//! ```text
+//! archive ─▶ layout ─▶ verified blobs ─▶ builder (a confined child) ─▶ root
+//!                            └────────── catalogue, written last ───────┘
+//! ```
+//!
+//! What strangers wrote is parsed strictly and with limits. No layer is ever
+//! unpacked into a host folder, and nothing has a name before it is whole.
+
+mod archive;
+pub mod builder;
+pub mod cache;
+pub mod catalog;
+pub mod config;
+mod confine;
+pub mod digest;
+mod draft;
+mod erofs;
+mod job;
+mod json;
+mod layers;
+mod layout;
+pub mod load;
+mod merge;
+mod prune;
+mod source;
+mod spool;
+mod tar;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use archive::ArchiveError;
+pub use builder::{BuildError, Builder};
+pub use cache::{ImagesHome, RootError, RootImage, root_for};
+pub use catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
+pub use config::ImageConfig;
+pub use layout::LayoutError;
+pub use load::{LoadError, LoadOptions, Loaded, Progress, host_platform, load};
+pub use prune::prune_leftovers;

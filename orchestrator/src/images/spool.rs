@@ -1,0 +1,153 @@
+//! Where file contents wait between reading a layer and writing the image.
+//!
+//! Zero blocks of files are not kept: they come back as holes.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use super::tree::Extent;
+
+/// The unit in which zeros are found.
+const BLOCK: usize = 4096;
+/// How many pieces one layer may have beyond one a file, so that memory stays bounded.
+const EXTRA_EXTENTS_MAX: usize = 1 << 19;
+
+/// Where the content of a layer can be read again.
+#[derive(Debug)]
+pub(crate) enum Spool {
+    /// The layer is plain: the bytes stay where they are.
+    InPlace,
+    /// The layer is compressed: its bytes are appended to a file.
+    Appended {
+        /// The file, written in order.
+        file: BufWriter<File>,
+        /// How many bytes it has.
+        bytes: u64,
+    },
+}
+
+/// The content of one file as it passes.
+#[derive(Debug)]
+pub(crate) struct Pieces<'a> {
+    spool: &'a mut Spool,
+    extents: Vec<Extent>,
+    extra: &'a mut usize,
+}
+
+impl Spool {
+    /// Returns a spool that appends to `file`.
+    pub(crate) fn appending_to(file: File) -> Self {
+        Self::Appended { file: BufWriter::with_capacity(256 << 10, file), bytes: 0 }
+    }
+
+    /// Starts the content of one file; `extra` counts pieces beyond the first.
+    pub(crate) fn start<'a>(&'a mut self, extra: &'a mut usize) -> Pieces<'a> {
+        Pieces { spool: self, extents: Vec::new(), extra }
+    }
+
+    /// Hands what is buffered to the host.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        match self {
+            Self::InPlace => Ok(()),
+            Self::Appended { mut file, .. } => file.flush(),
+        }
+    }
+}
+
+impl Pieces<'_> {
+    /// Keeps bytes that belong at `offset` in the file and stood at `stream_at`.
+    pub(crate) fn keep(&mut self, offset: u64, stream_at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            let rest = &bytes[done..];
+            let is_data = self.is_data(at, rest);
+            let mut length = Self::block_end(at, rest);
+            // A run of like blocks is kept at once.
+            while length < rest.len() {
+                let next = &rest[length..];
+                if self.is_data(at + length as u64, next) != is_data {
+                    break;
+                }
+                length += Self::block_end(at + length as u64, next);
+            }
+            if is_data {
+                self.keep_data(at, stream_at + done as u64, &rest[..length])?;
+            }
+            done += length;
+        }
+        Ok(())
+    }
+
+    /// Returns the pieces, in order.
+    pub(crate) fn finish(self) -> Box<[Extent]> {
+        self.extents.into_boxed_slice()
+    }
+
+    /// Says whether the next block holds anything but zeros.
+    ///
+    /// A block that came in two parts, or one too many, is data.
+    fn is_data(&self, at: u64, rest: &[u8]) -> bool {
+        let is_whole = at.is_multiple_of(BLOCK as u64) && rest.len() >= BLOCK;
+        !is_whole || *self.extra >= EXTRA_EXTENTS_MAX || rest[..BLOCK].iter().any(|b| *b != 0)
+    }
+
+    fn block_end(at: u64, rest: &[u8]) -> usize {
+        let within = usize::try_from(at % BLOCK as u64).unwrap_or(0);
+        (BLOCK - within).min(rest.len())
+    }
+
+    fn keep_data(&mut self, offset: u64, stream_at: u64, bytes: &[u8]) -> io::Result<()> {
+        let at = match self.spool {
+            Spool::InPlace => stream_at,
+            Spool::Appended { file, bytes: written } => {
+                file.write_all(bytes)?;
+                *written += bytes.len() as u64;
+                *written - bytes.len() as u64
+            }
+        };
+        let bytes = bytes.len() as u64;
+        match self.extents.last_mut() {
+            Some(last) if last.offset + last.bytes == offset && last.at + last.bytes == at => {
+                last.bytes += bytes;
+            }
+            last => {
+                *self.extra += usize::from(last.is_some());
+                self.extents.push(Extent { offset, at, bytes });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_blocks_are_left_out_and_neighbours_join() {
+        let mut content = vec![1; BLOCK * 2];
+        content.extend(vec![0; BLOCK * 2]);
+        content.extend(vec![2; 100]);
+        let mut spool = Spool::InPlace;
+        let mut extra = 0;
+        let mut pieces = spool.start(&mut extra);
+        pieces.keep(0, 512, &content[..BLOCK + 7]).unwrap();
+        pieces.keep(BLOCK as u64 + 7, 512 + BLOCK as u64 + 7, &content[BLOCK + 7..]).unwrap();
+        let expected = [
+            Extent { offset: 0, at: 512, bytes: 8192 },
+            Extent { offset: 16384, at: 512 + 16384, bytes: 100 },
+        ];
+        assert_eq!(*pieces.finish(), expected);
+        assert_eq!(extra, 1);
+    }
+
+    #[test]
+    fn a_file_of_zeros_keeps_nothing() {
+        let mut spool = Spool::InPlace;
+        let mut extra = 0;
+        let mut pieces = spool.start(&mut extra);
+        pieces.keep(0, 0, &[0; BLOCK * 3]).unwrap();
+        assert!(pieces.finish().is_empty());
+    }
+}

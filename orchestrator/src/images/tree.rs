@@ -1,0 +1,304 @@
+//! The file tree of an image, as it grows layer by layer in memory.
+//!
+//! Nothing here touches a host path: a link is followed inside the tree, and
+//! file contents are only places in a spool.
+
+use std::collections::BTreeMap;
+
+use super::tar::{DEPTH_MAX, Time};
+
+/// An extended attribute: its name and its value.
+pub(crate) type Xattr = (Box<[u8]>, Box<[u8]>);
+
+/// What every inode has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    /// Permissions with setuid, setgid and sticky.
+    pub(crate) mode: u16,
+    /// The owner.
+    pub(crate) uid: u32,
+    /// The group.
+    pub(crate) gid: u32,
+    /// When its content was last changed.
+    pub(crate) mtime: Time,
+    /// Extended attributes, sorted by name.
+    pub(crate) xattrs: Box<[Xattr]>,
+}
+
+impl Attributes {
+    /// What a folder gets that no layer describes.
+    pub(crate) fn of_missing_parent() -> Self {
+        Self { mode: 0o755, uid: 0, gid: 0, mtime: Time::default(), xattrs: Box::default() }
+    }
+}
+
+/// A piece of a file: where it belongs and where its bytes lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// The first byte in the file.
+    pub(crate) offset: u64,
+    /// The first byte in the spool.
+    pub(crate) at: u64,
+    /// How many bytes.
+    pub(crate) bytes: u64,
+}
+
+/// The content of a file; what no extent covers reads as zeros.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Data {
+    /// The apparent size.
+    pub(crate) size: u64,
+    /// Which spool holds the bytes.
+    pub(crate) spool: u16,
+    /// The pieces, in order, without overlap.
+    pub(crate) extents: Box<[Extent]>,
+}
+
+/// What an inode is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A folder.
+    Folder(Folder),
+    /// A regular file.
+    File(Data),
+    /// A symbolic link with this text.
+    Symlink(Box<[u8]>),
+    /// A character device.
+    Character(u32, u32),
+    /// A block device.
+    Block(u32, u32),
+    /// A named pipe.
+    Fifo,
+}
+
+/// One inode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inode {
+    /// Owner, permissions, times.
+    pub(crate) attributes: Attributes,
+    /// What it is.
+    pub(crate) content: Content,
+}
+
+/// An inode's place in the tree.
+pub(crate) type InodeId = u32;
+
+/// A name in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    /// What it names.
+    pub(crate) inode: InodeId,
+    /// The layer that said so last.
+    pub(crate) layer: u16,
+}
+
+/// The names of a folder, sorted by their bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Folder {
+    /// Every entry but `.` and `..`.
+    pub(crate) names: BTreeMap<Box<[u8]>, Name>,
+    /// The layer above which nothing of lower layers is left here.
+    cleared: Option<u16>,
+}
+
+/// All inodes; the first is the root.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    inodes: Vec<Inode>,
+}
+
+/// The root folder.
+pub(crate) const ROOT: InodeId = 0;
+/// How many links one path may go through.
+const LINKS_MAX: usize = 40;
+
+/// What to do about a parent that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Make it, for this layer.
+    Make(u16),
+    /// Leave it.
+    Leave,
+}
+
+impl Tree {
+    /// Returns a tree with an empty root.
+    pub(crate) fn new() -> Self {
+        let content = Content::Folder(Folder::default());
+        Self { inodes: vec![Inode { attributes: Attributes::of_missing_parent(), content }] }
+    }
+
+    /// Returns the inode `id`.
+    pub(crate) fn inode(&self, id: InodeId) -> &Inode {
+        &self.inodes[id as usize]
+    }
+
+    /// Returns the inode `id`, to be changed.
+    pub(crate) fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+        &mut self.inodes[id as usize]
+    }
+
+    /// Returns the number of inodes ever made, reachable or not.
+    pub(crate) fn len(&self) -> usize {
+        self.inodes.len()
+    }
+
+    /// Returns the folder `id`, or `None` if it is something else.
+    pub(crate) fn folder(&self, id: InodeId) -> Option<&Folder> {
+        match &self.inode(id).content {
+            Content::Folder(folder) => Some(folder),
+            _ => None,
+        }
+    }
+
+    /// Adds an inode and returns its id.
+    pub(crate) fn add(&mut self, inode: Inode) -> Result<InodeId, &'static str> {
+        let id = InodeId::try_from(self.inodes.len()).map_err(|_| "too many inodes")?;
+        self.inodes.push(inode);
+        Ok(id)
+    }
+
+    /// Returns what `name` in the folder names.
+    pub(crate) fn lookup(&self, folder: InodeId, name: &[u8]) -> Option<Name> {
+        self.folder(folder)?.names.get(name).copied()
+    }
+
+    /// Gives a name in a folder to an inode, whatever had it before.
+    pub(crate) fn link(&mut self, folder: InodeId, name: &[u8], to: Name) {
+        if let Content::Folder(folder) = &mut self.inode_mut(folder).content {
+            folder.names.insert(name.into(), to);
+        }
+    }
+
+    /// Takes a name away from a folder.
+    pub(crate) fn unlink(&mut self, folder: InodeId, name: &[u8]) {
+        if let Content::Folder(folder) = &mut self.inode_mut(folder).content {
+            folder.names.remove(name);
+        }
+    }
+
+    /// Returns the folder that `path` names, links followed inside the tree.
+    ///
+    /// `None` is a folder that is not there, when it is not to be made.
+    pub(crate) fn folder_at(
+        &mut self,
+        path: &[u8],
+        missing: Missing,
+    ) -> Result<Option<InodeId>, &'static str> {
+        let mut walk = Walk::new(path);
+        while let Some((name, from_link)) = walk.next_component() {
+            let here = walk.here();
+            let Some(found) = self.lookup(here, &name) else {
+                if from_link {
+                    return Err("a parent is a link to nothing");
+                }
+                let Missing::Make(layer) = missing else {
+                    return Ok(None);
+                };
+                let inode = self.add(Inode {
+                    attributes: Attributes::of_missing_parent(),
+                    content: Content::Folder(Folder::default()),
+                })?;
+                self.link(here, &name, Name { inode, layer });
+                walk.enter(inode)?;
+                continue;
+            };
+            match &self.inode(found.inode).content {
+                Content::Folder(_) => walk.enter(found.inode)?,
+                Content::Symlink(text) => walk.follow(text)?,
+                _ => return Err("a parent is not a folder"),
+            }
+        }
+        Ok(Some(walk.here()))
+    }
+
+    /// Removes what lower layers than `layer` put below a folder, and says
+    /// whether anything is left.
+    ///
+    /// A folder that stays only for what `layer` put into it loses the
+    /// attributes that a lower layer gave it.
+    pub(crate) fn clear_lower(&mut self, id: InodeId, layer: u16) -> bool {
+        let Content::Folder(folder) = &mut self.inode_mut(id).content else {
+            return false;
+        };
+        if folder.cleared == Some(layer) {
+            return !folder.names.is_empty();
+        }
+        folder.cleared = Some(layer);
+        let mut names = std::mem::take(&mut folder.names);
+        names.retain(|_, name| self.keeps_after_clearing(name, layer));
+        let is_left = !names.is_empty();
+        if let Content::Folder(folder) = &mut self.inode_mut(id).content {
+            folder.names = names;
+        }
+        is_left
+    }
+
+    /// Hides what lower layers put under one name, and says whether the name stays.
+    pub(crate) fn keeps_after_clearing(&mut self, name: &mut Name, layer: u16) -> bool {
+        let is_left = self.clear_lower(name.inode, layer);
+        if name.layer == layer {
+            return true;
+        }
+        if is_left {
+            name.layer = layer;
+            self.inode_mut(name.inode).attributes = Attributes::of_missing_parent();
+        }
+        is_left
+    }
+}
+
+/// A path on its way through the tree.
+struct Walk {
+    /// The folders from the root to here.
+    stack: Vec<InodeId>,
+    /// Components still to come, last first, and whether a link brought them.
+    pending: Vec<(Box<[u8]>, bool)>,
+    links: usize,
+}
+
+impl Walk {
+    fn new(path: &[u8]) -> Self {
+        let mut walk = Self { stack: vec![ROOT], pending: Vec::new(), links: 0 };
+        walk.push(path, false);
+        walk
+    }
+
+    fn push(&mut self, path: &[u8], from_link: bool) {
+        let parts = path.rsplit(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".");
+        self.pending.extend(parts.map(|part| (part.into(), from_link)));
+    }
+
+    fn here(&self) -> InodeId {
+        self.stack.last().copied().unwrap_or(ROOT)
+    }
+
+    fn next_component(&mut self) -> Option<(Box<[u8]>, bool)> {
+        loop {
+            let (name, from_link) = self.pending.pop()?;
+            if &*name != b".." {
+                return Some((name, from_link));
+            }
+            if self.stack.len() > 1 {
+                self.stack.pop();
+            }
+        }
+    }
+
+    fn enter(&mut self, folder: InodeId) -> Result<(), &'static str> {
+        self.stack.push(folder);
+        if self.stack.len() > DEPTH_MAX { Err("the tree is too deep") } else { Ok(()) }
+    }
+
+    fn follow(&mut self, text: &[u8]) -> Result<(), &'static str> {
+        self.links += 1;
+        if self.links > LINKS_MAX {
+            return Err("a parent goes through more than 40 links");
+        }
+        if text.starts_with(b"/") {
+            self.stack.truncate(1);
+        }
+        self.push(text, true);
+        Ok(())
+    }
+}
