@@ -8,8 +8,13 @@
 //! Stages run to their end and report all they find. An entry with a problem
 //! is left out of later stages, so nothing is said that only follows from it.
 
+pub mod document;
+pub mod keys;
 pub mod limits;
 pub mod problem;
+pub mod resolve;
+pub mod shape;
 pub mod source;
 pub mod syntax;
 pub mod tree;
+pub mod value;

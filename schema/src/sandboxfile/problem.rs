@@ -147,6 +147,56 @@ impl Problem {
     }
 }
 
+/// The problems of one run: at most so many errors and so many warnings, and a count of the rest.
+#[derive(Clone, Debug)]
+pub struct Problems {
+    list: Vec<Problem>,
+    errors: usize,
+    warnings: usize,
+    most: usize,
+}
+
+impl Problems {
+    /// Returns a list that keeps `most` errors and `most` warnings.
+    #[must_use]
+    pub const fn new(most: usize) -> Self {
+        Self { list: Vec::new(), errors: 0, warnings: 0, most }
+    }
+
+    /// Adds a problem, or counts it where there is no more room.
+    pub fn push(&mut self, problem: Problem) {
+        let count = match problem.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning | Severity::Note => &mut self.warnings,
+        };
+        *count += 1;
+        if *count <= self.most && !self.list.contains(&problem) {
+            self.list.push(problem);
+        }
+    }
+
+    /// Counts an error that nobody will read, if so; the caller then need not word it.
+    pub fn is_full(&mut self) -> bool {
+        let full = self.errors >= self.most;
+        self.errors += usize::from(full);
+        full
+    }
+
+    /// Returns whether there is an error.
+    #[must_use]
+    pub const fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// Returns what was kept, in order, and how many errors were not.
+    #[must_use]
+    pub fn into_sorted(mut self) -> (Vec<Problem>, usize) {
+        sort(&mut self.list);
+        let more = self.errors.saturating_sub(self.most);
+        (self.list, more)
+    }
+}
+
 /// Puts problems in order: by file, byte and code.
 pub fn sort(problems: &mut [Problem]) {
     problems.sort_by_key(|problem| {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::kdl::{self, Placed, Sink};
 use crate::sandboxfile::limits::Limits;
-use crate::sandboxfile::problem::{Code, Problem, shown};
+use crate::sandboxfile::problem::{Code, Problem, Problems, shown};
 use crate::sandboxfile::tree::{Entry, Origin, Scalar, Span, Tree};
 
 /// Reads KDL into a tree; what is refused without ending the reading is added to `problems`.
@@ -12,7 +12,7 @@ pub fn kdl<'a>(
     text: &'a str,
     file: u16,
     limits: &Limits,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
 ) -> Option<Tree<'a>> {
     let mut builder =
         Builder { text, open: Vec::new(), done: Vec::new(), budget: Budget::new(limits), problems };
@@ -73,7 +73,7 @@ struct Builder<'a, 'p> {
     open: Vec<Entry<'a>>,
     done: Vec<Entry<'a>>,
     budget: Budget,
-    problems: &'p mut Vec<Problem>,
+    problems: &'p mut Problems,
 }
 
 impl<'a> Builder<'a, '_> {

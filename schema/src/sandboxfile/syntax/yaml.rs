@@ -11,7 +11,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks};
 use self::offsets::Offsets;
 use super::build::Budget;
 use crate::sandboxfile::limits::Limits;
-use crate::sandboxfile::problem::{Code, Problem};
+use crate::sandboxfile::problem::{Code, Problem, Problems};
 use crate::sandboxfile::tree::{Entry, Origin, Scalar, ScalarKind, Span, Tree};
 
 /// Reads YAML into a tree; what is refused is added to `problems`.
@@ -19,7 +19,7 @@ pub fn yaml<'a>(
     text: &'a str,
     file: u16,
     limits: &Limits,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
 ) -> Option<Tree<'a>> {
     let offsets = Offsets::new(text, file);
     let mut reader = Reader {
@@ -73,7 +73,7 @@ struct Reader<'a, 'p> {
     kept_nodes: usize,
     alias_nodes: usize,
     budget: Budget,
-    problems: &'p mut Vec<Problem>,
+    problems: &'p mut Problems,
 }
 
 impl<'a> Reader<'a, '_> {

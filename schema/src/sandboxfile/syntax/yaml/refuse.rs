@@ -3,7 +3,8 @@
 use saphyr_parser::ScanError;
 
 use super::offsets::Offsets;
-use crate::sandboxfile::problem::{Code, Problem, shown};
+use crate::sandboxfile::limits::Limits;
+use crate::sandboxfile::problem::{Code, Problem, Problems, shown};
 use crate::sandboxfile::tree::{Entry, Origin, ScalarKind, Span, Tree};
 
 /// A key that is a map, a list, or nothing.
@@ -30,6 +31,11 @@ pub(super) fn scan(error: &ScanError, text: &str, offsets: &Offsets) -> Problem 
         span.end = span.start + u32::try_from(length).unwrap_or(1);
         return Problem::error(Code::SYNTAX_BARE_INTERPOLATION, message, span)
             .help(format!("write \"{name}\"; inside braces YAML reads {{ as a map"));
+    }
+    if error.info().contains("recursion limit") {
+        let message = format!("more than {} levels are open here", Limits::DEPTH);
+        return Problem::error(Code::LIMIT_DEPTH, message, offsets.at(byte))
+            .help("a file this deep is refused");
     }
     let message = format!("the YAML is not in order: {}", shown(error.info()));
     Problem::error(Code::SYNTAX_YAML, message, offsets.at(byte))
@@ -59,7 +65,7 @@ fn bare_interpolation(line: &str) -> Option<(usize, usize)> {
 }
 
 /// Takes the entries out of the root, which is a map or nothing.
-pub(super) fn root<'a>(root: Entry<'a>, problems: &mut Vec<Problem>) -> Option<Tree<'a>> {
+pub(super) fn root<'a>(root: Entry<'a>, problems: &mut Problems) -> Option<Tree<'a>> {
     let nothing =
         root.items.iter().all(|item| matches!(item.kind, ScalarKind::Nothing | ScalarKind::Null));
     match root.origin {

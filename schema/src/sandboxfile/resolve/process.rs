@@ -1,0 +1,192 @@
+//! What runs in a sandbox: arguments, environment, user and the way it ends.
+
+use super::decode::Decoder;
+use crate::name::{EnvKey, check_name};
+use crate::project::{ArgumentList, EnvValue, Kind, Sandbox, StopSignal, UserRef};
+use crate::sandboxfile::document::{Content, Group, Member};
+use crate::sandboxfile::problem::{Code, Problem, shown};
+use crate::sandboxfile::tree::Span;
+use crate::sandboxfile::value;
+
+impl Decoder<'_, '_> {
+    /// Reads everything about the workload into `sandbox`.
+    pub(super) fn process(&mut self, group: &Group<'_>, sandbox: &mut Sandbox) {
+        sandbox.command = self.arguments(group, "command");
+        sandbox.entrypoint = self.arguments(group, "entrypoint");
+        self.command_rules(group, sandbox);
+        sandbox.workdir = self.guest_path(group, "workdir");
+        if let Some((scalar, _)) = self.scalar(group, "user", "user") {
+            let rule =
+                |text: &str| UserRef::parse(text).ok_or_else(|| format!("`{text}` is not a user"));
+            let help = "write a name or a number, then perhaps : and a group";
+            sandbox.user = self.take(value::checked(scalar, Code::VALUE_USER, rule, help));
+        }
+        if let Some((scalar, _)) = self.scalar(group, "hostname", "hostname") {
+            let rule = |text: &str| check_name(text).map(|()| text.to_owned());
+            let help = "write lower-case letters, digits and dashes, at most 63";
+            sandbox.hostname = self.take(value::checked(scalar, Code::VALUE_NAME, rule, help));
+        }
+        if let Some(shell) = self.guest_path(group, "shell") {
+            sandbox.shell = shell;
+        }
+        if let Some((scalar, _)) = self.scalar(group, "stop-signal", "stop-signal") {
+            let rule = |text: &str| {
+                StopSignal::parse(text).ok_or_else(|| format!("`{text}` is not a signal"))
+            };
+            let help = "write the name of a signal, such as \"TERM\" or \"INT\"";
+            sandbox.stop_signal = self.take(value::checked(scalar, Code::VALUE_CHOICE, rule, help));
+        }
+        if let Some(grace) = self.duration(group, "stop-grace", "stop-grace") {
+            sandbox.stop_grace = grace;
+        }
+        self.success_codes(group, sandbox);
+        self.environment(group, sandbox);
+    }
+
+    fn arguments(&mut self, group: &Group<'_>, name: &str) -> ArgumentList {
+        let Some(item) = group.get(name) else { return ArgumentList::Image };
+        self.note(name, item.at);
+        if matches!(item.content, Content::Null(_)) {
+            return ArgumentList::Nothing;
+        }
+        let Some(words) = self.words(group, name) else { return ArgumentList::Image };
+        let bytes: usize = words.iter().map(String::len).sum();
+        if words.len() > WORDS_MAX || bytes > WORDS_BYTES_MAX {
+            let message = format!("`{name}` has more than {WORDS_MAX} words, or more than 1 MiB");
+            self.error(Code::VALUE_RANGE, message, item.at, "put it into a script");
+        }
+        if words.is_empty() { ArgumentList::Nothing } else { ArgumentList::Words(words) }
+    }
+
+    fn command_rules(&mut self, group: &Group<'_>, sandbox: &Sandbox) {
+        let Some(item) = group.get("command") else { return };
+        match &sandbox.command {
+            ArgumentList::Nothing if sandbox.kind == Kind::Job => {
+                let message = "a job without a command has nothing to complete";
+                let help = "write its command, or make it a sandbox";
+                self.error(Code::SCHEMA_NOT_FOR_JOBS, message, item.at, help);
+            }
+            ArgumentList::Words(words) => {
+                if let [word] = words.as_slice()
+                    && word.trim().contains([' ', '\t', '\n'])
+                    && sandbox.entrypoint == ArgumentList::Image
+                {
+                    self.one_word(word, item.at);
+                }
+            }
+            ArgumentList::Nothing | ArgumentList::Image => {}
+        }
+    }
+
+    fn one_word(&mut self, word: &str, at: Span) {
+        let message = format!("the command is one word with blanks in it: `{}`", shown(word));
+        let split: Vec<String> =
+            word.split_whitespace().map(|part| format!("\"{}\"", shown(part))).collect();
+        let (list, shell) = if self.is_yaml(at) {
+            (format!("command: [{}]", split.join(", ")), "[sh, -c, …]")
+        } else {
+            (format!("command {}", split.join(" ")), "\"sh\" \"-c\" \"…\"")
+        };
+        let help = format!("write {list}, or {shell} where a shell is wanted");
+        self.error(Code::RULE_COMMAND_IS_ONE_WORD, message, at, &help);
+    }
+
+    fn success_codes(&mut self, group: &Group<'_>, sandbox: &mut Sandbox) {
+        let Some(item) = group.get("success-codes") else { return };
+        let Content::List(items) = &item.content else { return };
+        self.note("success-codes", item.at);
+        let mut codes = std::collections::BTreeSet::new();
+        for scalar in items {
+            let read = value::count(scalar, (0, 255));
+            codes.extend(self.take(read).and_then(|code| u8::try_from(code).ok()));
+        }
+        if !codes.is_empty() {
+            sandbox.success_codes = codes;
+        }
+    }
+
+    fn environment(&mut self, group: &Group<'_>, sandbox: &mut Sandbox) {
+        let mut bytes = 0;
+        for member in group.members("env") {
+            let rule = EnvKey::parse;
+            let help = "write letters, digits, _, . and -, not beginning with a digit or MSB_";
+            let identity = super::project::identity(member);
+            let key = self.take(value::checked(&identity, Code::VALUE_ENV_KEY, rule, help));
+            let value = self.env_value(member);
+            let (Some(key), Some(value)) = (key, value) else { continue };
+            self.note(&format!("env.{key}"), member.at);
+            if let EnvValue::Literal(text) = &value {
+                let pair = key.as_str().len() + 1 + text.len();
+                bytes += pair;
+                if pair > ENV_PAIR_BYTES_MAX {
+                    let message = format!("`{key}` and its value have more than 131071 bytes");
+                    let help = "keep large text in a file of its own";
+                    self.error(Code::VALUE_RANGE, message, member.at, help);
+                }
+            }
+            sandbox.env.insert(key, value);
+        }
+        if bytes > ENV_BYTES_MAX
+            && let Some(item) = group.get("env")
+        {
+            let message = "the environment has more than 1 MiB";
+            self.error(Code::VALUE_RANGE, message, item.at, "keep large text in files");
+        }
+    }
+
+    fn env_value(&mut self, member: &Member<'_>) -> Option<EnvValue> {
+        let group = member.group()?;
+        let mut places: Vec<(&str, Span)> = Vec::new();
+        places.extend(group.principal.as_ref().map(|scalar| ("a value", scalar.span)));
+        let sources = group.items.iter().map(|item| (item.key.name, item.at));
+        places.extend(sources);
+        match places.as_slice() {
+            [] if !group.dropped.is_empty() => None,
+            [] => {
+                let message = format!("`{}` has no value", shown(&member.name));
+                let help = "write a value, or from-env with the name of a host variable";
+                self.error(Code::SCHEMA_MISSING_KEY, message, member.at, help);
+                None
+            }
+            [_] => self.only_env_value(group),
+            [(first, at), (second, there), ..] => {
+                let name = shown(&member.name);
+                let message = format!("`{name}` has {first} and `{second}`");
+                let problem = Problem::error(Code::SCHEMA_CONFLICT, message, *there)
+                    .related(*at, "the other is here")
+                    .help("keep the one that gives its value");
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    fn only_env_value(&mut self, group: &Group<'_>) -> Option<EnvValue> {
+        if let Some(scalar) = &group.principal {
+            let read = value::text(scalar, usize::MAX).map(str::to_owned);
+            return self.take(read).map(EnvValue::Literal);
+        }
+        let item = group.items.first()?;
+        let Content::Scalar(scalar) = &item.content else { return None };
+        if item.key.name == "from-file" {
+            return self.host_path(scalar).map(EnvValue::FromFile);
+        }
+        let help = "write the name of a variable of the host";
+        let read = value::checked(scalar, Code::VALUE_ENV_KEY, host_variable, help);
+        self.take(read).map(EnvValue::FromEnv)
+    }
+}
+
+/// Checks `[A-Za-z_][A-Za-z0-9_]{0,127}`.
+fn host_variable(text: &str) -> Result<String, String> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let good = (1..=128).contains(&text.len())
+        && !text.as_bytes()[0].is_ascii_digit()
+        && text.bytes().all(word);
+    if good { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the name of a variable")) }
+}
+
+const WORDS_MAX: usize = 1024;
+const WORDS_BYTES_MAX: usize = 1 << 20;
+const ENV_PAIR_BYTES_MAX: usize = 131_071;
+const ENV_BYTES_MAX: usize = 1 << 20;

@@ -1,0 +1,220 @@
+//! Stage six: from the text of a value to what its key asks for.
+//!
+//! A value is typed by its key, never by its looks: quoted or not, `2` is a
+//! count where a count is due, and `3.10` stays `3.10` where text is due.
+
+use super::problem::{Code, Problem, listed, nearest, shown};
+use super::tree::{Scalar, ScalarKind};
+use crate::units::{Bytes, Millis, UnitError, parse_count};
+
+/// What reading one value gives.
+pub type Read<T> = Result<T, Problem>;
+
+fn fault(code: Code, value: &Scalar<'_>, message: &str) -> Problem {
+    Problem::error(code, message, value.span)
+}
+
+/// Reads text of at most so many bytes.
+///
+/// # Errors
+/// A keyword is no text, and text has a limit.
+pub fn text<'v>(value: &'v Scalar<'_>, most: usize) -> Read<&'v str> {
+    let word = shown(&value.text);
+    match value.kind {
+        ScalarKind::Quoted | ScalarKind::Word | ScalarKind::Number => {}
+        ScalarKind::True | ScalarKind::False => {
+            let bare = word.trim_start_matches('#');
+            let message = format!("`{word}` is a boolean where text is due");
+            return Err(
+                fault(Code::VALUE_TYPE, value, &message).help(format!("quote it: \"{bare}\""))
+            );
+        }
+        ScalarKind::Null | ScalarKind::Nothing => {
+            return Err(fault(Code::VALUE_NULL, value, "text is due").help("write a value"));
+        }
+    }
+    if value.text.contains('\0') {
+        let problem = fault(Code::VALUE_TYPE, value, "text holds no character with code zero");
+        return Err(problem.help("delete it"));
+    }
+    if value.text.len() > most {
+        let message = format!("the text has more than {most} bytes");
+        return Err(fault(Code::VALUE_RANGE, value, &message).help("shorten it"));
+    }
+    Ok(&value.text)
+}
+
+/// Reads `true` or `false`.
+///
+/// # Errors
+/// Any other word is no boolean.
+pub fn boolean(value: &Scalar<'_>, yaml: bool) -> Read<bool> {
+    let word = shown(&value.text);
+    match (value.kind, value.text.as_ref()) {
+        (ScalarKind::True, _) | (_, "true") => return Ok(true),
+        (ScalarKind::False, _) | (_, "false") => return Ok(false),
+        _ => {}
+    }
+    let mark = if yaml { "" } else { "#" };
+    let meant = match value.text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "1" | "y" => "true",
+        "no" | "off" | "0" | "n" => "false",
+        _ => "true or false",
+    };
+    let meant = meant.replace("or ", &format!("or {mark}"));
+    let why = if yaml { "; YAML 1.2 reads yes, no, on and off as words" } else { "" };
+    let message = format!("`{word}` is not a boolean");
+    Err(fault(Code::VALUE_BOOLEAN, value, &message).help(format!("write {mark}{meant}{why}")))
+}
+
+/// Reads a count within bounds.
+///
+/// # Errors
+/// A count has no sign, fraction, base or leading zero, and has bounds.
+pub fn count(value: &Scalar<'_>, (least, most): (u64, u64)) -> Read<u64> {
+    let text = text(value, usize::MAX)?;
+    let zeros = text.len() > 1 && text.starts_with('0');
+    let number = parse_count(text).filter(|_| !zeros);
+    let Some(number) = number else {
+        let message = format!("`{}` is not a count", shown(text));
+        let bare = text.trim_start_matches('0');
+        let help = if zeros && parse_count(bare).is_some() {
+            format!("write {bare}")
+        } else {
+            "write a whole number, such as 2".to_owned()
+        };
+        return Err(fault(Code::VALUE_COUNT, value, &message).help(help));
+    };
+    if (least..=most).contains(&number) {
+        return Ok(number);
+    }
+    let message = format!("{number} is out of range");
+    let bounds = match most {
+        u64::MAX => format!("{least} or more"),
+        _ => format!("between {least} and {most}"),
+    };
+    Err(fault(Code::VALUE_RANGE, value, &message).help(format!("write a number {bounds}")))
+}
+
+fn unit_problem(code: Code, value: &Scalar<'_>, error: &UnitError, example: &str) -> Problem {
+    let message = match error {
+        UnitError::NotANumber(_) => format!("`{}` is not {example}", shown(&value.text)),
+        other => shown(&other.to_string()),
+    };
+    let problem = fault(code, value, &message);
+    match (error.nearest(), error) {
+        (Some(near), _) => {
+            let near = near.to_owned();
+            let help = format!("write \"{near}\"");
+            problem.nearest(Some(&near)).help(help)
+        }
+        (None, UnitError::NoUnit(number)) if code == Code::VALUE_SIZE => {
+            problem.help(format!("write the unit: \"{}MiB\"", shown(number)))
+        }
+        (None, UnitError::NoUnit(number)) => {
+            let near = number.parse().ok().map(|seconds| Millis::seconds(seconds).to_string());
+            let near = near.unwrap_or_else(|| "10s".to_owned());
+            problem.help(format!("write the unit: \"{near}\" for seconds"))
+        }
+        (None, _) => problem.help(format!("write {example}, such as {}", sample(code))),
+    }
+}
+
+fn sample(code: Code) -> &'static str {
+    if code == Code::VALUE_SIZE { "\"512MiB\"" } else { "\"1m30s\"" }
+}
+
+/// Reads a size within bounds; whole mebibytes where the bounds are.
+///
+/// # Errors
+/// The unit is required, and there are bounds.
+pub fn size(value: &Scalar<'_>, (least, most): (u64, u64)) -> Read<Bytes> {
+    let text = text(value, usize::MAX)?;
+    let size = Bytes::parse(text)
+        .map_err(|error| unit_problem(Code::VALUE_SIZE, value, &error, "a size"))?;
+    if !(least..=most).contains(&size.0) {
+        let message = format!("{size} is out of range");
+        let help = format!("write a size between {} and {}", Bytes(least), Bytes(most));
+        return Err(fault(Code::VALUE_RANGE, value, &message).help(help));
+    }
+    if least >= Bytes::MIB && !size.is_whole_mib() {
+        let message = format!("{size} is not a whole number of MiB");
+        let near = Bytes(size.0.div_ceil(Bytes::MIB) * Bytes::MIB);
+        let near = near.to_string().replace(' ', "");
+        return Err(fault(Code::VALUE_RANGE, value, &message).help(format!("write \"{near}\"")));
+    }
+    Ok(size)
+}
+
+/// Reads a duration of at least so many milliseconds.
+///
+/// # Errors
+/// The unit is required, and there is a least.
+pub fn duration(value: &Scalar<'_>, least: u64) -> Read<Millis> {
+    let text = text(value, usize::MAX)?;
+    let duration = Millis::parse(text)
+        .map_err(|error| unit_problem(Code::VALUE_DURATION, value, &error, "a duration"))?;
+    if duration.0 < least {
+        let message = format!("{duration} is out of range");
+        let help = format!("write {} or more", Millis(least));
+        return Err(fault(Code::VALUE_RANGE, value, &message).help(help));
+    }
+    Ok(duration)
+}
+
+/// Reads one of `words`, and returns which.
+///
+/// # Errors
+/// Any other word is none of them.
+pub fn choice(value: &Scalar<'_>, words: &'static [&'static str]) -> Read<&'static str> {
+    let word = match value.kind {
+        // `no` and `off` are words of ours; `false` is not.
+        ScalarKind::True | ScalarKind::False => shown(&value.text),
+        _ => text(value, usize::MAX)?.to_owned(),
+    };
+    if let Some(known) = words.iter().find(|known| **known == word) {
+        return Ok(known);
+    }
+    let near = nearest(&word, words.iter().copied());
+    let message = format!("`{}` is not one of the words here", shown(&word));
+    let help = format!("write one of {}", words.join(", "));
+    Err(fault(Code::VALUE_CHOICE, value, &message).nearest(near).help(help))
+}
+
+/// Reads a value by a rule of its own, whose refusal is a sentence.
+///
+/// # Errors
+/// What the rule refuses.
+pub fn checked<T, E: std::fmt::Display>(
+    value: &Scalar<'_>,
+    code: Code,
+    rule: impl FnOnce(&str) -> Result<T, E>,
+    help: &str,
+) -> Read<T> {
+    let text = text(value, usize::MAX)?;
+    rule(text).map_err(|error| fault(code, value, &shown(&error.to_string())).help(help))
+}
+
+/// Returns the problem of a name that refers to nothing, with the nearest that exists.
+#[must_use]
+pub fn unknown_reference<'n>(
+    kind: &str,
+    value: &Scalar<'_>,
+    known: impl IntoIterator<Item = &'n str> + Clone,
+) -> Problem {
+    let name = shown(&value.text);
+    let message = format!("there is no {kind} `{name}`");
+    let near = nearest(&value.text, known.clone());
+    let problem = fault(Code::REF_UNKNOWN, value, &message);
+    match near {
+        Some(near) => problem.nearest(Some(near)).help(format!("write \"{near}\"")),
+        None => {
+            let all = listed(known);
+            if all.is_empty() {
+                problem.help(format!("define {kind} \"{name}\""))
+            } else {
+                problem.help(format!("there are {all}"))
+            }
+        }
+    }
+}
