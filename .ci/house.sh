@@ -38,7 +38,7 @@ packages() {
     fi
     say "Installing packages: ${missing[*]}"
     as_root apt-get update -qq >&2 || note "apt-get update had complaints; going on with the lists at hand"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 ||
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" >&2 ||
         die "apt-get could not install ${missing[*]}"
 }
 

@@ -4,6 +4,7 @@
 
 mod examples;
 mod floors;
+mod install;
 mod kills;
 mod not_yet;
 mod pages;
