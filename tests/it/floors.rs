@@ -199,3 +199,20 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     let rest = text.split_once(start).map_or("", |(_, rest)| rest);
     rest.split_once(end).map_or(rest, |(part, _)| part)
 }
+
+#[test]
+fn every_crate_we_ask_for_has_its_line() {
+    let page = fs::read_to_string(checkout().join("docs/decisions/dependencies.md")).unwrap();
+    let manifest = fs::read_to_string(checkout().join("Cargo.toml")).unwrap();
+    let table = between(&manifest, "[workspace.dependencies]\n", "\n[");
+    let asked = table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(" = "));
+    for (name, _) in asked.filter(|(name, _)| *name != "schema") {
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/decisions/dependencies.md does not say why {name}"
+        );
+    }
+}
