@@ -5,10 +5,13 @@
 
 pub mod clock;
 mod folder;
+pub mod handover;
 mod host;
 pub mod hypervisor;
 pub mod initramfs;
 mod life;
 mod logs;
+mod peer;
 pub mod probe;
+mod relay;
 mod sys;
