@@ -3,7 +3,7 @@
 use tests::home::Home;
 
 /// A key that a later version takes, and the lines that write it.
-const KEYS: [(&str, &str); 22] = [
+const KEYS: [(&str, &str); 24] = [
     ("secret", "secret \"s\" { from-env \"S\"; hosts \"a.example\" }"),
     ("include", "include \"./db.kdl\" { as \"db\" }"),
     ("network", "network { preset \"none\" }"),
@@ -14,7 +14,9 @@ const KEYS: [(&str, &str); 22] = [
     ("dir", "sandbox \"a\" { image \"builtin:base\"; mount \"/x\" { dir \"./x\" } }"),
     ("file", "sandbox \"a\" { image \"builtin:base\"; mount \"/x\" { file \"./x\" } }"),
     ("disk", "sandbox \"a\" { image \"builtin:base\"; mount \"/x\" { disk \"./x.raw\" } }"),
-    ("tmpfs", "sandbox \"a\" { image \"builtin:base\"; mount \"/x\" { tmpfs \"1MiB\" } }"),
+    ("from", "sandbox \"a\" { image \"builtin:base\"; from \"base\" }"),
+    ("template", "template \"base\" { cpus 1 }"),
+    ("log", "sandbox \"a\" { image \"builtin:base\"; ready { log \"up\" } }"),
     ("root-disk", "sandbox \"a\" { root-disk \"./vm.raw\" }"),
     ("root-dir", "sandbox \"a\" { root-dir \"./root\" }"),
     ("restart", "sandbox \"a\" { image \"builtin:base\"; restart \"always\" }"),

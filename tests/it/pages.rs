@@ -5,8 +5,10 @@ use std::path::Path;
 
 use regex::Regex;
 use schema::exit::Kind;
+use tests::golden;
 use tests::home::Home;
 use tests::programs::checkout;
+use tests::reference;
 use tests::source::{Source, files};
 
 fn pages() -> Vec<Source> {
@@ -27,6 +29,11 @@ fn links_lead_to_files_that_exist() {
             assert!(folder.join(&found[1]).exists(), "{}: {}", page.path, &found[1]);
         }
     }
+}
+
+#[test]
+fn the_reference_of_the_language_is_fresh() {
+    golden::check_page("docs/reference/sandboxfile.md", &reference::sandboxfile());
 }
 
 #[test]

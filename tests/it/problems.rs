@@ -28,7 +28,7 @@ fn five_mistakes_are_told_in_one_run() {
     for command in ["validate", "up", "diff"] {
         home.msb([command]).exits(65).complains(&[
             "msb::schema::unknown-key",
-            "did you mean `memory`?",
+            "write memory \"512MiB\"",
             "msb::sandbox::zero-cpus",
             "msb::value::size",
             "msb::ref::unknown",

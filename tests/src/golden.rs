@@ -8,28 +8,42 @@ use std::path::Path;
 use regex::Regex;
 
 use crate::home::Home;
+use crate::programs::checkout;
 
 /// Holds `text` against the golden file `name`.
 ///
 /// # Panics
 /// When it differs.
+pub fn check(name: &str, text: &str) {
+    hold(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name).with_extension("txt"),
+        text,
+    );
+}
+
+/// Holds `text` against a page of the checkout that is made, not written.
+///
+/// # Panics
+/// When it differs.
+pub fn check_page(path: &str, text: &str) {
+    hold(&checkout().join(path), text);
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "a golden file is written on request, and read as a diff"
 )]
-pub fn check(name: &str, text: &str) {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name).with_extension("txt");
+fn hold(path: &Path, text: &str) {
     if std::env::var_os("MSB_GOLDEN").is_some_and(|value| value == "write") {
-        fs::create_dir_all(path.parent().expect("golden files lie in a folder"))
+        fs::create_dir_all(path.parent().expect("a file lies in a folder"))
             .expect("the checkout can be written");
-        fs::write(&path, text).expect("the checkout can be written");
+        fs::write(path, text).expect("the checkout can be written");
         return;
     }
-    let golden = fs::read_to_string(&path).unwrap_or_default();
+    let golden = fs::read_to_string(path).unwrap_or_default();
     assert!(
         golden == text,
-        "{} is not what is printed now; MSB_GOLDEN=write takes it over\n--- golden\n{golden}--- now\n{text}---",
+        "{} is not what is true now; MSB_GOLDEN=write takes it over\n--- golden\n{golden}--- now\n{text}---",
         path.display()
     );
 }

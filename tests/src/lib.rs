@@ -11,6 +11,7 @@ pub mod machines;
 pub mod oracle;
 pub mod processes;
 pub mod programs;
+pub mod reference;
 pub mod run;
 pub mod skip;
 pub mod source;
