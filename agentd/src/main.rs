@@ -8,7 +8,6 @@ mod channel;
 mod dispatch;
 mod groups;
 mod log;
-mod oom;
 mod place;
 mod serve;
 mod session;
@@ -16,6 +15,7 @@ mod sessions;
 mod shutdown;
 mod sys;
 mod users;
+mod watch;
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;

@@ -12,13 +12,13 @@ use schema::wire::message::Notice;
 use crate::boot::{Booted, Held};
 use crate::channel::{Channel, ChannelError};
 use crate::log;
-use crate::oom::OomWatch;
 use crate::session::settings::Settings;
 use crate::sessions::Sessions;
 use crate::shutdown::Shutdown;
 use crate::sys;
 use crate::sys::poll::{Interest, PollSet, Slot};
 use crate::sys::signals::{Heard, Signals, TERM};
+use crate::watch::{DiskWatch, MemoryWatch};
 
 /// How long commands have when the guest itself asks to shut down.
 const GRACE_FROM_GUEST_MS: u32 = 5000;
@@ -43,8 +43,11 @@ pub(crate) struct Agent {
     pub(crate) sessions: Sessions,
     /// What has to be let go of at the end.
     pub(crate) held: Held,
+    /// Not everything that was written is on its disk.
+    pub(crate) has_bad_disk: bool,
     signals: Signals,
-    oom: Option<OomWatch>,
+    memory: Option<MemoryWatch>,
+    disks: Option<DiskWatch>,
     stop_signal: u8,
     shutdown: Option<Shutdown>,
     last_served: u32,
@@ -70,7 +73,7 @@ struct Wait {
 impl Agent {
     /// Takes over a guest that is up.
     pub(crate) fn new(booted: Booted) -> Self {
-        let oom = booted.place.is_machine().then(OomWatch::open).and_then(Result::ok);
+        let memory = booted.place.is_machine().then(MemoryWatch::open).and_then(Result::ok);
         Self {
             settings: Settings::new(booted.place, booted.limits, &booted.record),
             stop_signal: booted.record.stop_signal.unwrap_or(TERM),
@@ -78,7 +81,9 @@ impl Agent {
             sessions: Sessions::default(),
             held: booted.held,
             signals: booted.signals,
-            oom,
+            memory,
+            disks: booted.disks,
+            has_bad_disk: false,
             shutdown: None,
             last_served: 0,
             buffer: vec![0; DATA_BYTES_MAX],
@@ -130,12 +135,16 @@ impl Agent {
         wait.watched.clear();
         let signals = wait.set.add(&self.signals, Interest::Read);
         let channel = wait.set.add(&self.channel, self.channel.interest());
-        let oom = self.oom.as_ref().map(|oom| wait.set.add(oom, Interest::Change));
+        let memory = self.memory.as_ref().map(|memory| wait.set.add(memory, Interest::Change));
+        let disks = self.disks.as_ref().map(|disks| wait.set.add(disks, Interest::Read));
         self.watch(wait);
         let timeout = self.timeout_ms(sys::clock::monotonic_ms());
         wait.set.wait(timeout).map_err(ChannelError::Broken)?;
-        if oom.is_some_and(|slot| wait.set.has_changed(slot)) {
-            self.hear_oom();
+        if memory.is_some_and(|slot| wait.set.has_changed(slot)) {
+            self.hear_memory();
+        }
+        if disks.is_some_and(|slot| wait.set.can_read(slot)) {
+            self.hear_disks();
         }
         if wait.set.can_read(signals) {
             self.hear_signals();
@@ -228,15 +237,23 @@ impl Agent {
         }
     }
 
-    fn hear_oom(&mut self) {
-        if let Some(Err(error)) = self.oom.as_mut().map(OomWatch::take) {
-            log::note!("no more news of memory: {error}");
-            self.oom = None;
+    fn hear_memory(&mut self) {
+        if self.memory.as_ref().is_some_and(|memory| memory.take().is_err()) {
+            self.memory = None;
         }
         for (id, session) in self.sessions.iter_mut() {
             if session.has_new_oom_kill() {
                 self.channel.report(Notice { oom_session: Some(id), ..Notice::default() });
             }
+        }
+    }
+
+    fn hear_disks(&mut self) {
+        for serial in self.disks.iter_mut().flat_map(DiskWatch::take) {
+            log::error!("the disk `{serial}` had an error and is read-only from now on");
+            self.has_bad_disk = true;
+            let remounted_read_only = Some(serial);
+            self.channel.report(Notice { remounted_read_only, ..Notice::default() });
         }
     }
 }

@@ -198,3 +198,28 @@ pub(crate) enum Abandoned {
     /// No session.
     Unknown,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_in_use_until_the_client_has_answered() {
+        let mut sessions = Sessions::default();
+        sessions.add_said(7);
+        assert_eq!(sessions.admit(7).unwrap_err().code, ErrorCode::BadSession);
+        assert_eq!(sessions.abandon(7, 0), Abandoned::WasSaid);
+        assert_eq!(sessions.admit(7), Ok(()));
+        assert_eq!(sessions.abandon(7, 0), Abandoned::Unknown);
+    }
+
+    #[test]
+    fn there_is_a_most_of_sessions() {
+        let mut sessions = Sessions::default();
+        let most = u32::try_from(SESSIONS_MAX).unwrap();
+        (0..most).for_each(|id| sessions.add_said(id));
+        assert_eq!(sessions.admit(most).unwrap_err().code, ErrorCode::TooMany);
+        sessions.forget_said(10, 20);
+        assert_eq!(sessions.admit(most), Ok(()));
+    }
+}

@@ -121,6 +121,7 @@ pub(crate) fn finish(agent: &mut Agent, shutdown: &Shutdown) {
         true
     };
     let killed = shutdown.killed.unwrap_or(0);
+    let flushed = flushed && !agent.has_bad_disk;
     agent.channel.report(Bye { flushed, killed, stages: stages.times });
     wait_for_answer(agent);
 }

@@ -15,7 +15,7 @@ use crate::log::note;
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The shell of a user whose entry names none.
-const SHELL_DEFAULT: &str = "/bin/sh";
+pub(crate) const SHELL_DEFAULT: &str = "/bin/sh";
 
 /// Somebody a command can run as.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -64,6 +64,7 @@ pub(super) fn connect(
         devices: Vec::new(),
         held: Held::default(),
         limits: Vec::new(),
+        disks: None,
     })
 }
 

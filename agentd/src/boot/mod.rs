@@ -36,7 +36,8 @@ use crate::shutdown::settle_disks;
 use crate::sys;
 use crate::sys::limits::Limit;
 use crate::sys::signals::Signals;
-use crate::users::Identity;
+use crate::users::{Identity, SHELL_DEFAULT};
+use crate::watch::DiskWatch;
 
 pub(crate) use clock::follow as follow_clock;
 pub(crate) use groups::{Share, set_share};
@@ -146,6 +147,7 @@ struct Booting {
     devices: Vec<disks::Device>,
     held: Held,
     limits: Vec<Limit>,
+    disks: Option<DiskWatch>,
 }
 
 /// A guest that is up.
@@ -163,6 +165,8 @@ pub(crate) struct Booted {
     pub(crate) held: Held,
     /// The limits of every session, before the sandbox's.
     pub(crate) limits: Vec<Limit>,
+    /// Tells when a disk goes bad.
+    pub(crate) disks: Option<DiskWatch>,
 }
 
 /// Boots; `None` when it failed, which the runtime has been told where it could be.
@@ -236,12 +240,25 @@ impl Booting {
 
     fn finish(self) -> Booted {
         Booted {
+            disks: self.disks,
             place: self.place,
             channel: self.channel,
             signals: self.signals,
             record: self.record,
             held: self.held,
             limits: self.limits,
+        }
+    }
+
+    /// Hears from now on when a disk that is written goes bad.
+    fn watch_disk(&mut self, device: &disks::Device, folder: &OwnedFd) {
+        if self.disks.is_none() {
+            self.disks = DiskWatch::open().ok();
+        }
+        let watched = self.disks.as_mut().map(|disks| disks.add(&device.serial, folder));
+        // A kernel that cannot tell still has the disk.
+        if let Some(Err(error)) = watched {
+            log::note!("the disk `{}` is not watched: {error}", device.serial);
         }
     }
 
@@ -263,12 +280,13 @@ fn nothing(_: &mut Booting) -> Result<(), StepError> {
 }
 
 fn say_ready(booting: &mut Booting) -> Result<(), StepError> {
-    let shell = &booting.record.shell;
+    let shell = Some(&booting.record.shell).filter(|shell| !shell.is_empty()).cloned();
+    let shell = booting.user.shell.clone().or(shell);
     let user = schema::wire::message::User {
         uid: booting.user.uid,
         gid: booting.user.gid,
         home: booting.user.home.clone(),
-        shell: booting.user.shell.as_ref().unwrap_or(shell).clone(),
+        shell: shell.unwrap_or_else(|| SHELL_DEFAULT.into()),
         name: booting.user.name.clone(),
     };
     let ready = Ready {

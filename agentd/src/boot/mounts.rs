@@ -26,7 +26,7 @@ pub(super) fn run(booting: &mut Booting) -> Result<(), StepError> {
     Ok(())
 }
 
-fn make(booting: &Booting, wanted: &Mount) -> Result<(), StepError> {
+fn make(booting: &mut Booting, wanted: &Mount) -> Result<(), StepError> {
     let target = checked(&wanted.target)?;
     if !target.is_dir() {
         fs::DirBuilder::new()
@@ -46,8 +46,11 @@ fn make(booting: &Booting, wanted: &Mount) -> Result<(), StepError> {
             device.read_only |= wanted.read_only;
             let written =
                 mount_disk(&device, fstype.as_deref().unwrap_or_default(), &wanted.target, flags)?;
-            if *own_when_empty && written.is_some() {
-                own(booting, target)?;
+            if let Some(root) = written {
+                booting.watch_disk(&device, &root);
+                if *own_when_empty {
+                    own(booting, target)?;
+                }
             }
             Ok(())
         }

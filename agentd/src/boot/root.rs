@@ -43,7 +43,7 @@ pub(super) fn run(booting: &mut Booting) -> Result<(), StepError> {
     let lower = booting.device(&root.lower)?.clone();
     let Some(upper) = &root.upper else {
         let disk = mount_disk(&lower, &root.lower_fstype, NEW_ROOT, Flags::NONE)?;
-        booting.held.root_disks.extend(disk);
+        hold(booting, &lower, disk);
         return Ok(());
     };
     let upper = booting.device(upper)?.clone();
@@ -53,12 +53,20 @@ pub(super) fn run(booting: &mut Booting) -> Result<(), StepError> {
     let lower = Device { read_only: true, ..lower };
     mount_disk(&lower, &root.lower_fstype, LOWER, Flags::NONE)?;
     let disk = mount_disk(&upper, "ext4", UPPER, Flags::NO_ATIME)?;
-    booting.held.root_disks.extend(disk);
+    hold(booting, &upper, disk);
     for folder in ["/.msb-upper/u", "/.msb-upper/w"] {
         make_folder(folder)?;
     }
     mount("overlay", Path::new(NEW_ROOT), "overlay", Flags::NONE, OVERLAY_OPTIONS)
         .attempt(|| format!("mounting the overlay at {NEW_ROOT}"))
+}
+
+/// Keeps the root of a disk that is written, which is out of reach later.
+fn hold(booting: &mut Booting, device: &Device, root: Option<OwnedFd>) {
+    if let Some(root) = root {
+        booting.watch_disk(device, &root);
+        booting.held.root_disks.push(root);
+    }
 }
 
 /// Mounts a disk and lets its file system grow to it; returns its root where it is written.

@@ -6,6 +6,7 @@
 pub(crate) mod children;
 pub(crate) mod clock;
 pub(crate) mod ext4;
+pub(crate) mod fanotify;
 pub(crate) mod io;
 pub(crate) mod limits;
 pub(crate) mod machine;

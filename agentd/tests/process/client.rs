@@ -187,6 +187,14 @@ impl Agent {
         }
     }
 
+    /// Hears a session until its output says what is waited for.
+    pub(crate) fn hear_until(&mut self, outcome: &mut Outcome, enough: impl Fn(&str) -> bool) {
+        while !enough(&outcome.text()) {
+            let frame = self.frame();
+            assert!(!self.hear(&frame, outcome), "it ended with {}", outcome.text());
+        }
+    }
+
     /// Takes one frame of a session; tells whether it was the last.
     pub(crate) fn hear(&mut self, frame: &Frame, outcome: &mut Outcome) -> bool {
         match frame.kind {

@@ -150,21 +150,18 @@ fn a_signal_reaches_the_leader_or_the_whole_group() {
     let mut agent = Agent::up();
     let script = "trap 'echo leader' USR1; sh -c 'trap \"echo child; exit\" USR1; echo ready; \
                   while :; do sleep 0.01; done' & wait; wait; echo end";
-    for (target, expected) in [(SignalTarget::Group, "leader"), (SignalTarget::Leader, "leader")] {
+    for target in [SignalTarget::Group, SignalTarget::Leader] {
+        let heard_by: &[&str] = match target {
+            SignalTarget::Group => &["leader", "child"],
+            SignalTarget::Leader => &["leader"],
+        };
         let id = agent.open(shell(script));
         let mut outcome = Outcome::default();
-        while !outcome.text().contains("ready") {
-            let frame = agent.frame();
-            assert!(!agent.hear(&frame, &mut outcome));
-        }
+        agent.hear_until(&mut outcome, |text| text.contains("ready"));
         agent.say(id, Signal { number: 10, target });
-        while !outcome.text().contains(expected) {
-            let frame = agent.frame();
-            assert!(!agent.hear(&frame, &mut outcome));
-        }
+        agent.hear_until(&mut outcome, |text| heard_by.iter().all(|who| text.contains(who)));
         agent.say(id, Signal { number: 9, target: SignalTarget::Group });
-        let rest = agent.finish(id);
-        let text = outcome.text() + &rest.text();
+        let text = outcome.text() + &agent.finish(id).text();
         assert_eq!(text.contains("child"), target == SignalTarget::Group, "{text}");
     }
 }
@@ -185,10 +182,7 @@ fn a_terminal_has_its_size_and_one_stream() {
     exec.stdin = StdinMode::Pipe;
     let id = agent.open(exec);
     let mut outcome = Outcome::default();
-    while !outcome.text().contains("xterm") {
-        let frame = agent.frame();
-        assert!(!agent.hear(&frame, &mut outcome));
-    }
+    agent.hear_until(&mut outcome, |text| text.contains("xterm"));
     agent.say(id, Resize { rows: 11, cols: 22 });
     agent.send(&Frame::data(id, STREAM_MAIN, b"word\n"));
     let rest = agent.finish(id);
@@ -231,7 +225,8 @@ fn what_the_command_wrote_is_delivered_however_slow_the_client() {
     let id = agent.open(shell("head -c 131072 /dev/zero; sleep 60 & exit 0"));
     let mut received = 0;
     while received < CREDIT_START_BYTES as usize {
-        received += agent.frame().payload.len() * usize::from(true);
+        let frame = agent.frame();
+        received += frame.payload.len() * usize::from(frame.kind == Kind::Data);
     }
     let later = agent.run(shell("sleep 0.3"));
     assert_eq!(later.code(), Some(0));
@@ -276,10 +271,7 @@ fn a_reset_ends_a_command_or_keeps_it_as_was_asked() {
         exec.on_gone = on_gone;
         let id = agent.open(exec);
         let mut outcome = Outcome::default();
-        while !outcome.text().contains('\n') {
-            let frame = agent.frame();
-            assert!(!agent.hear(&frame, &mut outcome));
-        }
+        agent.hear_until(&mut outcome, |text| text.contains('\n'));
         let reason = schema::wire::message::Error::new(ErrorCode::ClientGone, "gone");
         agent.send(&Frame::reset(id, &reason));
         assert!(matches!(agent.message(id), Message::Done(_)), "the agent answers");
@@ -307,4 +299,18 @@ fn a_client_that_goes_takes_only_its_own_sessions() {
     agent.say(slot + 2, Signal { number: 9, target: SignalTarget::Leader });
     let exited = agent.finish(slot + 2).exited.unwrap();
     assert_eq!(exited.signal, Some(9), "a kept one goes on until it ends");
+}
+
+#[test]
+fn without_a_machine_root_can_be_another_user_by_number() {
+    let mut agent = Agent::up();
+    let is_root = agent.run(command(&["id", "-u"])).text() == "0\n";
+    let mut exec = shell("id -u; id -g");
+    exec.user = Some("4242:4343".into());
+    let expected = if is_root { "4242\n4343\n" } else { "" };
+    let text = agent.run(exec).text();
+    assert!(text == expected || !is_root, "{text}");
+    let mut exec = command(&["true"]);
+    exec.user = Some("app".into());
+    assert_eq!(agent.run(exec).code(), Some(0), "a name means nothing on a host");
 }

@@ -28,10 +28,7 @@ fn open_with_pid(agent: &mut Agent, script: &str, name: Option<&str>) -> (u32, u
     exec.name = name.map(String::from);
     let id = agent.open(exec);
     let mut outcome = Outcome::default();
-    while !outcome.text().contains('\n') {
-        let frame = agent.frame();
-        assert!(!agent.hear(&frame, &mut outcome));
-    }
+    agent.hear_until(&mut outcome, |text| text.contains('\n'));
     (id, outcome.text().trim().parse().unwrap())
 }
 
