@@ -44,11 +44,25 @@ impl Home {
         Self::new(Rung::Process)
     }
 
-    /// Makes a home whose machines are real.
+    /// Makes a home whose machines are real, with the proof of a driver that an earlier test left;
+    /// the programs judge for themselves whether it still holds.
     ///
     /// # Panics
     /// When there is no guest kernel.
     pub fn machine() -> Self {
+        let home = Self::unproved();
+        if shared_proof().exists() {
+            home.folder(&home.path().join("db"));
+            fs::copy(shared_proof(), home.path().join(PROOF)).expect("a new folder");
+        }
+        home
+    }
+
+    /// Makes a home whose machines are real, in which no driver was proved yet.
+    ///
+    /// # Panics
+    /// When there is no guest kernel.
+    pub fn unproved() -> Self {
         let home = Self::new(Rung::Machine);
         let kernel = programs::kernel();
         let kernels = home.path().join("kernels");
@@ -171,6 +185,13 @@ impl Home {
     }
 }
 
+/// Where a home keeps the proof of its drivers.
+const PROOF: &str = "db/proof.json";
+
+fn shared_proof() -> PathBuf {
+    programs::folder().join("proof.json")
+}
+
 impl Drop for Home {
     fn drop(&mut self) {
         for process in self.alive() {
@@ -179,6 +200,12 @@ impl Drop for Home {
         if std::thread::panicking() {
             // What is left tells the story.
             return;
+        }
+        let proof = self.path().join(PROOF);
+        if self.rung == Rung::Machine && proof.exists() {
+            // A copy that appears whole; where it cannot, the next home proves for itself.
+            let beside = programs::folder().join(format!("proof.{}", std::process::id()));
+            drop(fs::copy(&proof, &beside).and_then(|_| fs::rename(&beside, shared_proof())));
         }
         drop(fs::remove_dir_all(&self.root));
     }

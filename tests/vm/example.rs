@@ -8,7 +8,7 @@ use tests::programs::checkout;
 
 /// Returns a home with the example as its Sandboxfile.
 fn example() -> (Home, String) {
-    let home = Home::machine();
+    let home = Home::unproved();
     let text = fs::read_to_string(checkout().join("Sandboxfile.example")).unwrap();
     home.write("Sandboxfile", &text);
     (home, text)
