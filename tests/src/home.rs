@@ -35,6 +35,7 @@ impl Rung {
 pub struct Home {
     root: PathBuf,
     rung: Rung,
+    kernel: Option<PathBuf>,
     scratch: AtomicU32,
 }
 
@@ -50,7 +51,9 @@ impl Home {
     /// # Panics
     /// When there is no guest kernel.
     pub fn machine() -> Self {
-        let home = Self::unproved();
+        let mut home = Self::new(Rung::Machine);
+        // A proof names its kernel by path; one path for all homes lets them share it.
+        home.kernel = Some(programs::kernel().join("vmlinux"));
         if shared_proof().exists() {
             home.folder(&home.path().join("db"));
             fs::copy(shared_proof(), home.path().join(PROOF)).expect("a new folder");
@@ -58,7 +61,7 @@ impl Home {
         home
     }
 
-    /// Makes a home whose machines are real, in which no driver was proved yet.
+    /// Makes a home as `./setup` does, in which no driver was proved yet.
     ///
     /// # Panics
     /// When there is no guest kernel.
@@ -76,7 +79,7 @@ impl Home {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("msb-t{}-{number}", std::process::id()));
-        let home = Self { root, rung, scratch: AtomicU32::new(0) };
+        let home = Self { root, rung, kernel: None, scratch: AtomicU32::new(0) };
         for folder in [home.root.clone(), home.path(), home.project(), home.root.join("user")] {
             home.folder(&folder);
         }
@@ -154,6 +157,9 @@ impl Home {
         if self.rung == Rung::Process {
             command.env("MSB_DRIVER", "process");
         }
+        if let Some(kernel) = &self.kernel {
+            command.env("MSB_KERNEL", kernel);
+        }
         command
     }
 
@@ -202,7 +208,7 @@ impl Drop for Home {
             return;
         }
         let proof = self.path().join(PROOF);
-        if self.rung == Rung::Machine && proof.exists() {
+        if self.kernel.is_some() && proof.exists() {
             // A copy that appears whole; where it cannot, the next home proves for itself.
             let beside = programs::folder().join(format!("proof.{}", std::process::id()));
             drop(fs::copy(&proof, &beside).and_then(|_| fs::rename(&beside, shared_proof())));
