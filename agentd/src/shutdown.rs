@@ -6,7 +6,6 @@
 //! ```
 
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use schema::wire::message::{Bye, StepTime};
@@ -187,9 +186,7 @@ fn make_read_only(held: &Held, busy: &[&Path]) -> io::Result<()> {
         mount::make_read_only(target)?;
     }
     for disk in &held.root_disks {
-        // The disk below the root has no path any more, but its descriptor has one.
-        let path = format!("/proc/self/fd/{}", disk.as_raw_fd());
-        mount::make_read_only(Path::new(&path))?;
+        mount::make_read_only_at(disk)?;
     }
     Ok(())
 }

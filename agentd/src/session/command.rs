@@ -72,15 +72,15 @@ impl Command {
             (Stage::Limits, _) => ExecFailure::Limits,
             (Stage::User, _) => ExecFailure::User,
             (Stage::Cwd, _) => ExecFailure::Cwd,
-            (Stage::Exec, libc_errno::ENOENT | libc_errno::ENOTDIR) => {
+            (Stage::Exec, errno_of::ENOENT | errno_of::ENOTDIR) => {
                 // The kernel says the same when the program is there and what runs it is not.
-                if self.name.contains('/') && Path::new(&self.name).is_file() {
+                if self.name.starts_with('/') && Path::new(&self.name).is_file() {
                     let detail = format!("{}: what it is to be run by is missing", self.name);
                     return failed(ExecFailure::NotExecutable, errno, detail);
                 }
                 ExecFailure::NotFound
             }
-            (Stage::Exec, libc_errno::E2BIG) => ExecFailure::Other,
+            (Stage::Exec, errno_of::E2BIG) => ExecFailure::Other,
             (Stage::Exec, _) => ExecFailure::NotExecutable,
         };
         let detail = match stage {
@@ -92,7 +92,7 @@ impl Command {
 }
 
 /// Numbers of the kernel's answers, which are the same on every architecture.
-mod libc_errno {
+mod errno_of {
     pub(super) const ENOENT: i32 = 2;
     pub(super) const E2BIG: i32 = 7;
     pub(super) const ENOTDIR: i32 = 20;
@@ -272,10 +272,10 @@ mod tests {
     fn the_kernels_answer_decides_the_kind() {
         let command = Command::prepare(&some_exec(), &some_settings()).unwrap();
         for (stage, errno, kind) in [
-            (Stage::Exec, libc_errno::ENOENT, ExecFailure::NotFound),
+            (Stage::Exec, errno_of::ENOENT, ExecFailure::NotFound),
             (Stage::Exec, 13, ExecFailure::NotExecutable),
-            (Stage::Exec, libc_errno::E2BIG, ExecFailure::Other),
-            (Stage::Cwd, libc_errno::ENOENT, ExecFailure::Cwd),
+            (Stage::Exec, errno_of::E2BIG, ExecFailure::Other),
+            (Stage::Cwd, errno_of::ENOENT, ExecFailure::Cwd),
             (Stage::Limits, 1, ExecFailure::Limits),
             (Stage::User, 1, ExecFailure::User),
         ] {

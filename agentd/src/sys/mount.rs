@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -67,6 +68,14 @@ pub(crate) fn move_to(from: &Path, to: &Path) -> io::Result<()> {
 /// Makes what is mounted here read-only, for everybody who has it mounted.
 pub(crate) fn make_read_only(target: &Path) -> io::Result<()> {
     change(None, target, libc::MS_REMOUNT | libc::MS_RDONLY)
+}
+
+/// Makes the mount whose root folder this is read-only, also where no path leads to it.
+pub(crate) fn make_read_only_at(root: impl AsFd) -> io::Result<()> {
+    // SAFETY: the descriptor is borrowed, so it is open.
+    check(unsafe { libc::fchdir(root.as_fd().as_raw_fd()) })?;
+    let made = make_read_only(Path::new("."));
+    std::env::set_current_dir("/").and(made)
 }
 
 /// Unmounts what nobody uses.
