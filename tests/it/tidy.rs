@@ -218,6 +218,7 @@ fn scripts_stop_at_the_first_failure() {
         "setup",
         "test",
         ".ci/run",
+        ".ci/newcomer",
         "runtime/kernel/build",
         "runtime/base/build",
         "tests/fixtures/debian-image",
