@@ -9,8 +9,10 @@
 //! is left out of later stages, so nothing is said that only follows from it.
 
 pub mod document;
+pub mod interpolate;
 pub mod keys;
 pub mod limits;
+pub mod merge;
 pub mod problem;
 pub mod resolve;
 pub mod shape;

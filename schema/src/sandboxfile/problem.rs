@@ -138,10 +138,11 @@ impl Problem {
             } else {
                 format!("{}:", there.file)
             };
-            text += &format!("  {file}{}:{}: {}\n", there.line, there.column, label.text);
+            let line = format!("  {file}{}:{}: {}\n", there.line, there.column, label.text);
+            text.push_str(&line);
         }
         if let Some(help) = &self.help {
-            text += &format!("  help: {help}\n");
+            text.extend(["  help: ", help, "\n"]);
         }
         text
     }
@@ -165,12 +166,16 @@ impl Problems {
 
     /// Adds a problem, or counts it where there is no more room.
     pub fn push(&mut self, problem: Problem) {
+        // A template's mistake is met once for each use.
+        if self.list.contains(&problem) {
+            return;
+        }
         let count = match problem.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning | Severity::Note => &mut self.warnings,
         };
         *count += 1;
-        if *count <= self.most && !self.list.contains(&problem) {
+        if *count <= self.most {
             self.list.push(problem);
         }
     }
@@ -180,6 +185,12 @@ impl Problems {
         let full = self.errors >= self.most;
         self.errors += usize::from(full);
         full
+    }
+
+    /// Returns how many errors there are.
+    #[must_use]
+    pub const fn errors(&self) -> usize {
+        self.errors
     }
 
     /// Returns whether there is an error.

@@ -8,6 +8,8 @@ mod process;
 mod project;
 mod ready;
 mod sandbox;
+mod templates;
+mod variables;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ pub use outcome::{Failed, Resolved};
 use self::decode::Decoder;
 use super::document::Group;
 use super::limits::Limits;
+use super::merge::merge;
 use super::problem::{Code, Problem, Problems};
 use super::shape::shape;
 use super::source::{Format, SourceFile, Sources, check_text};
@@ -71,9 +74,9 @@ pub fn resolve(files: &[SourceFile], inputs: &ResolveInputs) -> Result<Resolved,
         if groups.len() < files.len() {
             return Err(Failed::boxed(problems, sources));
         }
-        let group = merged(groups, &mut problems);
+        let layers = groups.into_iter().reduce(|lower, upper| merge(lower, upper, ""));
         let mut decoder = Decoder::new(&sources, files, inputs, &mut problems);
-        let project = decoder.project(&group);
+        let project = decoder.project(layers.unwrap_or_default());
         (project, decoder.into_origins())
     };
     match project {
@@ -111,7 +114,8 @@ fn read_all(
                 sources.add(name, text);
                 read.push(true);
             }
-            Err((text, problem)) => {
+            Err(failed) => {
+                let (text, problem) = *failed;
                 sources.add(name, text);
                 problems.push(problem);
                 read.push(false);
@@ -148,16 +152,7 @@ fn document<'s>(
     Some(shape(tree, format == Format::Yaml, problems))
 }
 
-/// Stage four, as far as it goes: one layer.
-fn merged<'s>(mut groups: Vec<Group<'s>>, problems: &mut Problems) -> Group<'s> {
-    if groups.len() > 1 {
-        let second = groups[1].items.first().map(|item| item.at);
-        let at = second.unwrap_or(Span { file: 1, start: 0, end: 0 });
-        let message = "several files are not supported yet";
-        problems.push(Problem::error(Code::SCHEMA_NOT_YET, message, at).help("join them"));
-    }
-    if groups.is_empty() { Group::default() } else { groups.swap_remove(0) }
-}
-
+#[cfg(test)]
+mod layers_tests;
 #[cfg(test)]
 mod tests;

@@ -206,7 +206,7 @@ impl Shaper<'_> {
                 _ => format!("`{name}` takes one value"),
             };
             let problem = Problem::error(Code::SCHEMA_SHAPE, message, at);
-            let help = form::group(&name, principal, place.stand == Stand::Lines, self.yaml);
+            let help = form::group(&name, principal, place.stand, self.yaml);
             self.problems.push(problem.help(help));
             return None;
         }
@@ -225,7 +225,7 @@ impl Shaper<'_> {
         if value.is_none() && principal.is_some_and(|principal| principal.required) {
             let message = format!("`{name}` needs a value");
             let problem = Problem::error(Code::SCHEMA_SHAPE, message, at);
-            let help = form::group(&name, principal, place.stand == Stand::Lines, self.yaml);
+            let help = form::group(&name, principal, place.stand, self.yaml);
             self.problems.push(problem.help(help));
             return None;
         }

@@ -130,9 +130,9 @@ pub fn check_text(
     format: Format,
     file: u16,
     limits: &Limits,
-) -> Result<String, (String, Problem)> {
+) -> Result<String, Box<(String, Problem)>> {
     let lossy = || String::from_utf8_lossy(&bytes[..bytes.len().min(limits.file_bytes)]);
-    let fail = |problem: Problem| (Cow::into_owned(lossy()), problem);
+    let fail = |problem: Problem| Box::new((Cow::into_owned(lossy()), problem));
     let at = |start: usize, end: usize| Span { file, start: saturate(start), end: saturate(end) };
     if bytes.len() > limits.file_bytes {
         let place = at(limits.file_bytes, limits.file_bytes);
@@ -151,13 +151,13 @@ pub fn check_text(
         let problem = Problem::error(Code::FILE_NOT_UTF8, message, at(offset, offset));
         // What is shown must have the same offsets up to the bad byte.
         let head = String::from_utf8_lossy(&bytes[..offset]).into_owned();
-        (head, problem.help("save the file as UTF-8"))
+        Box::new((head, problem.help("save the file as UTF-8")))
     })?;
     match first_forbidden(text, format) {
         None => Ok(text.to_owned()),
         Some((offset, character)) => {
             let span = at(offset, offset + character.len_utf8());
-            Err((text.to_owned(), forbidden(offset, character, span)))
+            Err(Box::new((text.to_owned(), forbidden(offset, character, span))))
         }
     }
 }
@@ -228,7 +228,7 @@ mod tests {
 
     fn check(bytes: &[u8], format: Format) -> Result<String, String> {
         check_text(bytes, format, 0, &Limits::default())
-            .map_err(|(_, problem)| format!("{} {}", problem.code, problem.labels[0].span.start))
+            .map_err(|failed| format!("{} {}", failed.1.code, failed.1.labels[0].span.start))
     }
 
     #[test]

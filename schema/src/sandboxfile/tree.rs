@@ -63,7 +63,7 @@ pub struct Entry<'a> {
     /// Its scalars.
     pub items: Vec<Scalar<'a>>,
     /// Its fields.
-    pub fields: Vec<Entry<'a>>,
+    pub fields: Vec<Self>,
     /// What it was in its format.
     pub origin: Origin,
 }

@@ -8,7 +8,7 @@ use super::{Body, Key, MIB, Principal, Shape, TEXT, TIB, Type, key, principal};
 
 /// The keys of a sandbox, of a job and, most of them, of a template.
 pub const SANDBOX: &[Key] = &[
-    key("from", Shape::Scalar(Type::Name), "The template whose keys it takes over.").not_yet(),
+    key("from", Shape::Scalar(Type::Name), "The template whose keys it takes over."),
     key(
         "image",
         Shape::Line { principal: principal("ref", Type::Image), attributes: IMAGE },

@@ -40,8 +40,7 @@ pub const TOP: &[Key] = &[
         Shape::Keyed { identity: Type::Name, body: Body::Block, keys: SANDBOX },
         "Keys that several sandboxes take over with `from`.",
     )
-    .plural("templates")
-    .not_yet(),
+    .plural("templates"),
     key(
         "include",
         Shape::Keyed { identity: Type::HostPath, body: Body::Block, keys: INCLUDE },

@@ -40,8 +40,9 @@ impl Decoder<'_, '_> {
             for member in members {
                 let mount = self.mount(member, read.sandbox.memory, volumes);
                 let Some(mount) = mount else { continue };
-                self.one_writer(name.as_str(), &mount, member.at, volumes, &mut writers);
-                mounts.push(Placed { mount, at: member.at });
+                let placed = Placed { mount, at: member.at };
+                self.one_writer(name.as_str(), &placed, volumes, &mut writers);
+                mounts.push(placed);
             }
             self.clashes(&mut mounts);
             read.sandbox.mounts = mounts.into_iter().map(|placed| placed.mount).collect();
@@ -216,8 +217,7 @@ impl Decoder<'_, '_> {
     fn one_writer(
         &mut self,
         sandbox: &str,
-        mount: &Mount,
-        at: Span,
+        Placed { mount, at }: &Placed,
         volumes: &Volumes,
         writers: &mut Writers,
     ) {
@@ -228,13 +228,13 @@ impl Decoder<'_, '_> {
         }
         if let Some((other, first)) = writers.get(volume) {
             let message = format!("disk `{volume}` is written by `{other}` and `{sandbox}`");
-            let problem = Problem::error(Code::RULE_DISK_SHARED, message, at)
+            let problem = Problem::error(Code::RULE_DISK_SHARED, message, *at)
                 .related(*first, format!("`{other}` mounts it here"))
                 .help("a disk has one writer; give each its own, or mount one with options \"ro\"");
             self.problems.push(problem);
             return;
         }
-        writers.insert(volume.clone(), (sandbox.to_owned(), at));
+        writers.insert(volume.clone(), (sandbox.to_owned(), *at));
     }
 }
 

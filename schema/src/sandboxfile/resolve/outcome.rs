@@ -58,7 +58,7 @@ impl Failed {
     pub fn plain(&self) -> String {
         let mut text: String = self.problems.iter().map(|p| p.plain(&self.sources)).collect();
         if self.more > 0 {
-            text += &format!("and {} more\n", self.more);
+            text.extend(["and ", &self.more.to_string(), " more\n"]);
         }
         text + "error: " + &self.summary() + "\n"
     }

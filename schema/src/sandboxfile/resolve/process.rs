@@ -1,6 +1,7 @@
 //! What runs in a sandbox: arguments, environment, user and the way it ends.
 
 use super::decode::Decoder;
+use super::variables::variable_name;
 use crate::name::{EnvKey, check_name};
 use crate::project::{ArgumentList, EnvValue, Kind, Sandbox, StopSignal, UserRef};
 use crate::sandboxfile::document::{Content, Group, Member};
@@ -172,18 +173,9 @@ impl Decoder<'_, '_> {
             return self.host_path(scalar).map(EnvValue::FromFile);
         }
         let help = "write the name of a variable of the host";
-        let read = value::checked(scalar, Code::VALUE_ENV_KEY, host_variable, help);
+        let read = value::checked(scalar, Code::VALUE_ENV_KEY, variable_name, help);
         self.take(read).map(EnvValue::FromEnv)
     }
-}
-
-/// Checks `[A-Za-z_][A-Za-z0-9_]{0,127}`.
-fn host_variable(text: &str) -> Result<String, String> {
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let good = (1..=128).contains(&text.len())
-        && !text.as_bytes()[0].is_ascii_digit()
-        && text.bytes().all(word);
-    if good { Ok(text.to_owned()) } else { Err(format!("`{text}` is not the name of a variable")) }
 }
 
 const WORDS_MAX: usize = 1024;

@@ -23,14 +23,15 @@ pub(super) type Sandboxes<'g, 'a> = BTreeMap<SandboxName, Read<'g, 'a>>;
 
 impl Decoder<'_, '_> {
     /// Stages six to eight for the whole document.
-    pub(super) fn project(&mut self, document: &Group<'_>) -> Option<Project> {
+    pub(super) fn project(&mut self, mut document: Group<'_>) -> Option<Project> {
+        self.apply_templates(&mut document);
+        let name = self.project_name(&document);
+        let known = name.as_ref().map_or("", ProjectName::as_str);
+        self.interpolate(&mut document, known);
+        let document = &document;
         let empty = Group::default();
-        let (node, name_at) = match document.group("project") {
-            Some((item, group)) => (group, item.at),
-            None => (&empty, Span { file: 0, start: 0, end: 0 }),
-        };
+        let node = document.group("project").map_or(&empty, |(_, group)| group);
         self.address = "project".to_owned();
-        let name = self.project_name(document, node, name_at);
         self.format(node);
         let labels = self.labels(node, &Labels::new());
         let driver = self.driver(node).unwrap_or_default();
@@ -54,13 +55,11 @@ impl Decoder<'_, '_> {
         Some(Project { name: name?, folder, labels, sandboxes, volumes, wait_timeout, driver })
     }
 
-    fn project_name(
-        &mut self,
-        document: &Group<'_>,
-        node: &Group<'_>,
-        at: Span,
-    ) -> Option<ProjectName> {
-        if let Some(scalar) = &node.principal {
+    fn project_name(&mut self, document: &Group<'_>) -> Option<ProjectName> {
+        self.address = "project".to_owned();
+        let node = document.group("project");
+        let at = node.map_or(Span { file: 0, start: 0, end: 0 }, |(item, _)| item.at);
+        if let Some(scalar) = node.and_then(|(_, group)| group.principal.as_ref()) {
             let name = self.name(scalar, ProjectName::parse)?;
             if name.as_str() == ProjectName::ADHOC {
                 let help = "choose another name; it belongs to what is made by hand";

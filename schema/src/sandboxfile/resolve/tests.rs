@@ -235,7 +235,7 @@ fn a_mistake_in_one_line_is_one_problem() {
         ("restart \"always\"", "schema::not-yet", "always"),
         ("restart { max 3 }", "schema::not-yet", "max"),
         ("port guest=80", "schema::not-yet", "`port`"),
-        ("from \"base\"", "schema::not-yet", "`from`"),
+        ("from \"base\"", "ref::unknown", "no template `base`"),
         ("lifecycle { protect #true; keep #true }", "schema::not-yet", "`keep`"),
         ("lifecycle { protect yes }", "value::boolean", "write #true"),
         ("lifecycle protect=#true", "schema::property-or-child", "protect #true"),

@@ -1,5 +1,6 @@
 //! How a key is written, said in the format that was read.
 
+use super::Stand;
 use crate::sandboxfile::keys::Principal;
 use crate::sandboxfile::problem::{Code, Problem, shown};
 use crate::sandboxfile::tree::{Scalar, ScalarKind, Span};
@@ -32,15 +33,15 @@ pub(super) fn list(name: &str, yaml: bool) -> String {
 }
 
 /// How a line or a block is written.
-pub(super) fn group(name: &str, principal: Option<Principal>, block: bool, yaml: bool) -> String {
+pub(super) fn group(name: &str, principal: Option<Principal>, stand: Stand, yaml: bool) -> String {
     let name = shown(name);
     let value = principal.map_or("", |principal| principal.name).to_uppercase();
-    match (yaml, block, principal.is_some()) {
+    match (yaml, stand, principal.is_some()) {
         (true, _, true) => format!("write {name}: {value}, or a map under {name}"),
         (true, _, false) => format!("write a map under {name}"),
-        (false, true, true) => format!("write {name} \"{value}\" {{ … }}"),
-        (false, true, false) => format!("write {name} {{ … }}"),
-        (false, false, _) => format!("write {name} \"{value}\", then properties"),
+        (false, Stand::Lines, true) => format!("write {name} \"{value}\" {{ … }}"),
+        (false, Stand::Lines, false) => format!("write {name} {{ … }}"),
+        (false, Stand::Properties, _) => format!("write {name} \"{value}\", then properties"),
     }
 }
 

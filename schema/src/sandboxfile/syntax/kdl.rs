@@ -79,10 +79,19 @@ pub fn read<'a>(text: &'a str, file: u16, sink: &mut impl Sink<'a>) -> Result<()
 struct Node {
     /// It, or something around it, is behind a slashdash.
     muted: bool,
-    /// Braces were seen, so entries may no longer follow.
-    braces: bool,
-    /// Braces that count were seen, so no others may follow.
-    children: bool,
+    /// Which braces were seen.
+    braces: Braces,
+}
+
+/// Which braces a node has had so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Braces {
+    /// None.
+    None,
+    /// Only some behind a slashdash; entries may no longer follow.
+    Hidden,
+    /// Its children; no others may follow.
+    Children,
 }
 
 /// Braces that are open, and the node they belong to.
@@ -149,7 +158,7 @@ impl<'a> Reader<'a> {
         let slashdash = self.slashdash()?;
         let annotation = self.annotation()?;
         let start = self.at;
-        let node = Node { muted: outer || slashdash, braces: false, children: false };
+        let node = Node { muted: outer || slashdash, braces: Braces::None };
         match self.token("the name of a node")? {
             Token::Text(name, _) if node.muted => drop(name),
             Token::Text(name, _) => sink.node(annotation, name)?,
@@ -179,7 +188,7 @@ impl<'a> Reader<'a> {
             if self.peek() == Some(b'{') {
                 return self.open(node, hidden, sink);
             }
-            if node.braces {
+            if node.braces != Braces::None {
                 let message = "nothing but braces can follow braces on a line";
                 return Err(self.error(message).help("end the line, or write a semicolon"));
             }
@@ -231,7 +240,7 @@ impl<'a> Reader<'a> {
         sink: &mut impl Sink<'a>,
     ) -> Result<(), Problem> {
         let brace = self.span(self.at, self.at + 1);
-        if node.children && !hidden {
+        if node.braces == Braces::Children && !hidden {
             let message = "a node has one block of children";
             return Err(Problem::error(Code::SYNTAX_KDL, message, brace).help("join the two"));
         }
@@ -240,8 +249,10 @@ impl<'a> Reader<'a> {
             return Err(Problem::error(Code::LIMIT_DEPTH, message, brace)
                 .help("a file this deep is refused"));
         }
-        node.braces = true;
-        node.children |= !hidden;
+        node.braces = match node.braces {
+            Braces::None | Braces::Hidden if hidden => Braces::Hidden,
+            Braces::None | Braces::Hidden | Braces::Children => Braces::Children,
+        };
         let muted = node.muted || hidden;
         if !muted {
             sink.open(brace)?;

@@ -36,9 +36,9 @@ const fn is_word_byte(byte: u8) -> bool {
 
 const WORD_BYTES: [bool; 256] = {
     let mut table = [false; 256];
-    let mut byte = 0;
+    let mut byte = 0_u8;
     while byte < 128 {
-        table[byte] = is_word_byte(byte as u8);
+        table[byte as usize] = is_word_byte(byte);
         byte += 1;
     }
     table

@@ -110,7 +110,7 @@ impl<'a> Sink<'a> for Collector {
 }
 
 fn document(bytes: &[u8]) -> Result<Document, Problem> {
-    let text = check_text(bytes, Format::Kdl, 0, &Limits::default()).map_err(|(_, p)| p)?;
+    let text = check_text(bytes, Format::Kdl, 0, &Limits::default()).map_err(|failed| failed.1)?;
     let mut collector = Collector::default();
     read(&text, 0, &mut collector)?;
     assert!(collector.open.is_empty());
