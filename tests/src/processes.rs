@@ -72,3 +72,31 @@ fn touches(pid: u32, folder: &Path) -> bool {
         || within(&proc.join("cwd"))
         || fs::read_dir(proc.join("fd")).is_ok_and(|fds| fds.flatten().any(|fd| within(&fd.path())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_works_in_a_folder_is_found_and_ended() {
+        let folder = std::env::temp_dir().join(format!("msb-p{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let mut child = Command::new("sleep").arg("60").current_dir(&folder).spawn().unwrap();
+        let found = of(&folder);
+        assert_eq!(found.iter().map(|process| process.pid).collect::<Vec<_>>(), [child.id()]);
+        assert_eq!(found[0].command, "sleep 60");
+
+        let other = Alive { start_ticks: found[0].start_ticks + 1, ..found[0].clone() };
+        other.kill();
+        assert!(
+            Alive::find(child.id()).is_some(),
+            "a later process of the same number is left alone"
+        );
+        found[0].kill();
+        child.wait().unwrap();
+        assert!(of(&folder).is_empty());
+        fs::remove_dir(&folder).unwrap();
+    }
+}
