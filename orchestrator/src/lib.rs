@@ -1,13 +1,19 @@
 //! Makes a host match a Sandboxfile.
 pub mod cli;
+pub mod consent;
 pub mod context;
+pub mod disks;
+pub mod drivers;
+pub mod engine;
+pub mod execute;
 pub mod images;
-
 pub mod machines;
 pub mod observe;
 pub mod plan;
 pub mod report;
+pub mod sessions;
 pub mod store;
+pub mod volumes;
 
 #[cfg(test)]
 mod scratch;

@@ -3,6 +3,7 @@
 //! The binary `msb-runtime` is a thin door to this library. What a machine
 //! needs from below stands in [`hypervisor`]; only its drivers know more.
 
+mod boot;
 pub mod clock;
 mod folder;
 pub mod handover;

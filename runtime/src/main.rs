@@ -6,6 +6,12 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let job = arguments.next();
+    if job.is_none()
+        && let Err(error) = runtime::handover::take()
+    {
+        writeln!(std::io::stderr(), "msb-runtime: {error}").ok();
+        return ExitCode::from(70);
+    }
     match job.as_ref().and_then(|job| job.to_str()) {
         Some("initramfs") => runtime::initramfs::run(arguments),
         Some("probe") => runtime::probe::run(arguments),

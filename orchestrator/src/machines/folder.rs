@@ -68,6 +68,13 @@ impl Folder {
         lease::is_held(&self.file(LEASE))
     }
 
+    /// Tells whether the runtime has cleared the folder of an ephemeral machine that ended.
+    #[must_use]
+    pub fn is_cleared(&self) -> bool {
+        let ended = self.record().is_some_and(|record| record.phase.is_resting());
+        ended && !self.file("launch").exists()
+    }
+
     /// Looks whether the machine lives: lease, process and boot all say so.
     #[must_use]
     pub fn look(&self, boot_id: &str) -> Look {

@@ -43,6 +43,23 @@ pub fn is_running(process: &Process, boot_id: &str) -> bool {
     process.boot_id == boot_id && start_ticks(process.pid) == Some(process.start_ticks)
 }
 
+/// Waits until exactly this process is gone; returns at once where it is.
+pub async fn until_gone(process: &Process) {
+    let Some(pid) = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw) else {
+        return;
+    };
+    let flags = rustix::process::PidfdFlags::empty();
+    let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return };
+    // Only now is it sure that the number still means the same process.
+    if start_ticks(process.pid) != Some(process.start_ticks) {
+        return;
+    }
+    let interest = tokio::io::Interest::READABLE;
+    if let Ok(pidfd) = tokio::io::unix::AsyncFd::with_interest(pidfd, interest) {
+        drop(pidfd.readable().await);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 //! returns; `msb up` carries out the very same value.
 
 mod change;
-mod json;
+pub mod json;
 mod order;
 mod refuse;
 pub mod show;

@@ -8,6 +8,9 @@ use crate::images::catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, Root
 /// The tables that images add to the state.
 pub const SCHEMA_SQL: &str = include_str!("images.sql");
 
+/// How many archives are remembered.
+const ARCHIVES_MAX: i64 = 256;
+
 const COLUMNS: &str = "SELECT r.reference, r.pulled_at, m.digest, m.config, m.platform, m.bytes, \
      m.root, m.created_at, m.body FROM image_ref r JOIN manifest m ON m.digest = r.manifest";
 
@@ -48,6 +51,30 @@ impl Catalog for Connection {
             images.into_iter().map(|image| with_layers(self, image)).collect::<Result<Vec<_>, _>>()
         };
         read().map_err(failed("list images"))
+    }
+
+    fn remember_archive(&mut self, identity: &str, held: &str) -> Result<(), CatalogError> {
+        let failed = failed("remember an archive");
+        let transaction = self.transaction().map_err(&failed)?;
+        transaction
+            .execute(
+                "INSERT OR REPLACE INTO archive (identity, held) VALUES (?1, ?2)",
+                [identity, held],
+            )
+            .map_err(&failed)?;
+        transaction
+            .execute(
+                "DELETE FROM archive WHERE id <= (SELECT max(id) FROM archive) - ?1",
+                [ARCHIVES_MAX],
+            )
+            .map_err(&failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    fn recall_archive(&self, identity: &str) -> Result<Option<String>, CatalogError> {
+        self.query_row("SELECT held FROM archive WHERE identity = ?1", [identity], |row| row.get(0))
+            .optional()
+            .map_err(failed("recall an archive"))
     }
 
     fn remove(&mut self, reference: &str) -> Result<bool, CatalogError> {
@@ -206,6 +233,11 @@ mod tests {
         db.put_images(std::slice::from_ref(&new), &[root]).unwrap();
         assert_eq!(db.list().unwrap(), [new]);
         assert_eq!(db.find("docker.io/library/x@sha256:m1").unwrap(), None);
+        for n in 0..300 {
+            db.remember_archive(&format!("file {n}"), "held").unwrap();
+        }
+        assert_eq!(db.recall_archive("file 299").unwrap().as_deref(), Some("held"));
+        assert_eq!(db.recall_archive("file 1").unwrap(), None);
         assert!(db.remove("docker.io/library/a:1").unwrap());
         assert!(!db.remove("docker.io/library/a:1").unwrap());
     }

@@ -11,6 +11,8 @@ CREATE TABLE image_ref (
     reference TEXT PRIMARY KEY, manifest TEXT NOT NULL REFERENCES manifest, pulled_at TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX image_ref_manifest ON image_ref (manifest);
+-- Archives that were loaded, so that the same file is not read again.
+CREATE TABLE archive (id INTEGER PRIMARY KEY AUTOINCREMENT, identity TEXT NOT NULL UNIQUE, held TEXT NOT NULL);
 CREATE TABLE blob (digest TEXT PRIMARY KEY, bytes INTEGER NOT NULL, verified_at TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE manifest_blob (
     manifest TEXT NOT NULL REFERENCES manifest ON DELETE CASCADE, position INTEGER NOT NULL,

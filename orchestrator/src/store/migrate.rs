@@ -17,7 +17,8 @@ pub const VERSION: u32 = 1;
 const APPLICATION_ID: i32 = 0x6d73_6200;
 
 /// What each version adds; the first makes everything.
-const STEPS: [&str; VERSION as usize] = [include_str!("schema-1.sql")];
+const STEPS: [&str; VERSION as usize] =
+    [concat!(include_str!("schema-1.sql"), include_str!("images.sql"))];
 
 /// Brings the database to [`VERSION`].
 pub(super) fn migrate(db: &mut Connection, home: &Path, now_ms: u64) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 //! nothing and finds nothing on a bare machine.
 
 pub mod atomic;
+pub mod images;
 pub mod inventory;
 pub mod lease;
 pub mod migrate;
@@ -166,6 +167,11 @@ impl Store {
         let done = work(&transaction)?;
         transaction.commit().map_err(|error| StoreError::Query("commit a change", error))?;
         Ok(done)
+    }
+
+    /// Returns the catalogue of images.
+    pub fn catalog(&mut self) -> &mut dyn crate::images::Catalog {
+        &mut self.db
     }
 
     /// Does `work` over one unchanging view of the database.

@@ -1,0 +1,209 @@
+//! Uppers and volume disks: made once per size, copied with their holes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::{SeekFrom, seek};
+use thiserror::Error;
+
+use crate::store::atomic;
+
+/// Where e2fsprogs puts its maker of file systems.
+const MKE2FS: [&str; 3] = ["/usr/sbin/mke2fs", "/sbin/mke2fs", "/usr/local/sbin/mke2fs"];
+
+/// The bytes that one copy call is asked for.
+const COPY_BYTES_MAX: usize = 1 << 30;
+
+/// Why a disk was not made.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    /// The program that makes file systems is not installed.
+    #[error("cannot find mke2fs")]
+    NoMke2fs,
+    /// The program that makes file systems failed.
+    #[error("mke2fs failed on {}: {said}", path.display())]
+    Mke2fs {
+        /// The disk's file.
+        path: PathBuf,
+        /// Its last words.
+        said: String,
+    },
+    /// A file could not be made, copied or renamed.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What was attempted.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the host answered.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What a disk is for; it names the file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The private writable layer of a machine.
+    Upper,
+    /// A volume.
+    Volume,
+}
+
+impl Purpose {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Upper => "msb-upper",
+            Self::Volume => "msb-data",
+        }
+    }
+}
+
+/// Makes an empty disk of `bytes` at `path`, synced; the file must not be there yet.
+///
+/// Uppers are copied from a blank that is kept per size. A volume is made by
+/// itself, so that no two volumes share the identity of their file system.
+///
+/// # Errors
+/// Nothing is left at `path`.
+pub fn make(home: &Path, purpose: Purpose, bytes: u64, path: &Path) -> Result<(), DiskError> {
+    let made = match purpose {
+        Purpose::Upper => blank(home, bytes).and_then(|blank| copy_sparse(&blank, path)),
+        Purpose::Volume => format(purpose, bytes, path),
+    };
+    if made.is_err() {
+        drop(fs::remove_file(path));
+    }
+    made
+}
+
+/// Returns the blank of this size; makes it where there is none.
+fn blank(home: &Path, bytes: u64) -> Result<PathBuf, DiskError> {
+    let path = home.join(format!("templates/blank-{bytes}.ext4"));
+    if path.is_file() {
+        return Ok(path);
+    }
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| DiskError::File { what, path, source }
+    };
+    let name = atomic::random_hex(4).map_err(failed("name", &path))?;
+    let draft = home.join(format!("templates/.blank-{bytes}.{name}.tmp"));
+    let made = format(Purpose::Upper, bytes, &draft)
+        .and_then(|()| fs::rename(&draft, &path).map_err(failed("rename", &draft)));
+    if made.is_err() {
+        drop(fs::remove_file(&draft));
+    }
+    made.map(|()| path)
+}
+
+fn format(purpose: Purpose, bytes: u64, path: &Path) -> Result<(), DiskError> {
+    let failed = |what| {
+        let path = path.to_owned();
+        move |source| DiskError::File { what, path, source }
+    };
+    let program = MKE2FS.iter().find(|path| Path::new(path).is_file()).ok_or(DiskError::NoMke2fs)?;
+    let file = create(path).map_err(failed("make"))?;
+    file.set_len(bytes).map_err(failed("size"))?;
+    let output = Command::new(program)
+        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0"])
+        .args(["-L", purpose.label()])
+        .args(["-E", "assume_storage_prezeroed=1,nodiscard,root_owner=0:0"])
+        .arg(path)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(failed("start mke2fs for"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(DiskError::Mke2fs { path: path.to_owned(), said });
+    }
+    file.sync_all().map_err(failed("sync"))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Copies a file with its holes, synced.
+///
+/// # Errors
+/// The copy is incomplete; the caller removes it.
+pub fn copy_sparse(from: &Path, to: &Path) -> Result<(), DiskError> {
+    let failed = |source| DiskError::File { what: "copy to", path: to.to_owned(), source };
+    let copy = || -> io::Result<()> {
+        let source = File::open(from)?;
+        let target = create(to)?;
+        let length = source.metadata()?.len();
+        target.set_len(length)?;
+        let mut at = 0;
+        while at < length {
+            let start = match seek(&source, SeekFrom::Data(at)) {
+                Ok(start) => start,
+                // Nothing but a hole follows.
+                Err(rustix::io::Errno::NXIO) => break,
+                Err(errno) => return Err(errno.into()),
+            };
+            let end = seek(&source, SeekFrom::Hole(start))?;
+            copy_range(&source, &target, start, end)?;
+            at = end;
+        }
+        target.sync_all()
+    };
+    copy().map_err(failed)
+}
+
+fn copy_range(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
+    let (mut from, mut to) = (start, start);
+    while from < end {
+        let wanted = usize::try_from(end - from).unwrap_or(COPY_BYTES_MAX).min(COPY_BYTES_MAX);
+        let copied =
+            rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), wanted)?;
+        if copied == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+/// Returns what a file occupies on the host.
+#[must_use]
+pub fn occupied(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata(path).map_or(0, |meta| meta.blocks() * 512)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+    use std::io::{Seek, Write};
+
+    #[test]
+    fn a_copy_has_the_bytes_and_the_holes_of_its_source() {
+        let folder = Scratch::new();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let mut file = create(&from).unwrap();
+        file.set_len(64 << 20).unwrap();
+        file.seek(io::SeekFrom::Start(32 << 20)).unwrap();
+        file.write_all(b"in the middle").unwrap();
+        file.sync_all().unwrap();
+        copy_sparse(&from, &to).unwrap();
+        assert_eq!(fs::read(&from).unwrap(), fs::read(&to).unwrap());
+        assert!(occupied(&to) < 1 << 20, "{} bytes are not sparse", occupied(&to));
+    }
+
+    #[test]
+    fn a_failed_copy_leaves_nothing() {
+        let folder = Scratch::new();
+        fs::create_dir(folder.path().join("templates")).unwrap();
+        let path = folder.path().join("upper");
+        create(&path).unwrap();
+        assert!(make(folder.path(), Purpose::Upper, 64 << 20, &path).is_err());
+        assert!(!path.exists());
+    }
+}

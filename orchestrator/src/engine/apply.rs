@@ -1,0 +1,491 @@
+//! One changing command, from its lock to its last row.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use schema::failure::Report;
+use schema::name::{ProjectName, SandboxName};
+use schema::project::DriverChoice;
+
+use super::options::{AttachedEnd, Options, SharedUi, Wait};
+use super::outcome::Outcome;
+use super::{SandboxView, Trouble, Troubles, observe_with, results};
+use crate::consent::{self, Answer};
+use crate::context::{Clock as _, Context};
+use crate::drivers::{self, Driver, Drivers};
+use crate::execute::{self, Beginning, Ended, Hooks, Host, LastGates, Limits, Progress, Slots};
+use crate::execute::failpoint::{Failpoint, VARIABLE};
+use crate::machines::process;
+use crate::observe::Observed;
+use crate::plan::{Action, Goal, Op, Plan, StepId, Wish, hash, is_preflight, plan};
+use crate::store::inventory::{self, ProjectRow, SandboxRow};
+use crate::store::lease::{Lease, Sharing};
+use crate::store::operations::{self, RunRow};
+use crate::store::{Store, StoreError, atomic};
+
+/// The longest that steps may go on after the user asked to stop.
+const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
+
+/// What a stop may need beyond its grace.
+const FLUSH_MAX: Duration = Duration::from_secs(8);
+
+/// A project of this command alone, until it is dropped.
+struct Session {
+    store: Store,
+    project_id: Option<String>,
+    leases: Vec<Lease>,
+}
+
+pub(super) async fn apply(
+    context: &Context,
+    wish: Wish,
+    options: Options,
+    ui: SharedUi,
+) -> Result<Outcome, Troubles> {
+    let began = tokio::time::Instant::now();
+    context.prepared_home().map_err(|error| {
+        Troubles::of(Report::of("msb::home::foreign", "state", &error))
+    })?;
+    let mut session = open(context, &wish.project.name, &options, &ui).await?;
+    let recovered = match session.project_id.clone() {
+        Some(id) => execute::settle(context, &mut session.store, &id)
+            .await
+            .map_err(|error| Troubles::of(error.report))?,
+        None => 0,
+    };
+    if recovered > 0 {
+        ui.recovered(recovered);
+    }
+    let observed = observe_with(context, Some(&mut session.store), &wish)?;
+    let planned = plan(&wish, &observed);
+    refused(&planned)?;
+    let drivers = drivers(context, &wish, &planned).await?;
+    let said = drivers.values().next().map(|d| drivers::said(d.name, d.accelerator));
+    ui.planned(&planned, said.as_deref());
+    agreed(&wish, &planned, &options, &ui)?;
+    let attach = options.attach.clone();
+    let (goal, name) = (wish.goal, wish.project.name.clone());
+    let run = Run { context, wish, options: options.clone(), ui, planned, observed, drivers };
+    let mut outcome = run.carry_out(session).await?;
+    outcome.recovered = recovered;
+    outcome.took = began.elapsed();
+    if let Some(attach) = attach.filter(|a| a.end == AttachedEnd::Remove && goal == Goal::Up)
+        && !outcome.is_ok()
+    {
+        clear_away(context, &name, &attach.name, options).await;
+    }
+    Ok(outcome)
+}
+
+/// A sandbox that was to leave nothing behind, and did not come up, goes.
+async fn clear_away(
+    context: &Context,
+    project: &ProjectName,
+    name: &SandboxName,
+    options: Options,
+) {
+    let engine = super::Engine::new(context.clone());
+    let Ok(mut wish) = engine.wish_of_state(project, Goal::Down) else { return };
+    wish.selection.names = [name.clone()].into();
+    let options = Options { attach: None, ..options };
+    let cleared = Box::pin(apply(context, wish, options, Rc::new(Silent))).await;
+    if let Err(troubles) = cleared {
+        tracing::warn!(?troubles, %name, "cannot clear away");
+    }
+}
+
+/// Hears nothing.
+struct Silent;
+
+impl super::Ui for Silent {
+    fn waiting(&self, _: &crate::store::lease::Holder) {}
+    fn recovered(&self, _: usize) {}
+    fn planned(&self, _: &Plan, _: Option<&str>) {}
+    fn consent(&self, _: &Plan, _: &[consent::Need]) -> Answer {
+        Answer::Denied
+    }
+    fn progress(&self, _: &Progress<'_>) {}
+    fn warn(&self, _: &str) {}
+}
+
+/// Opens the state and takes the project's lock.
+///
+/// A project that is not there yet is locked by its name until it has an id.
+async fn open(
+    context: &Context,
+    name: &ProjectName,
+    options: &Options,
+    ui: &SharedUi,
+) -> Result<Session, Troubles> {
+    let now_ms = context.clock.unix_ms();
+    let mut store = Store::open(context.home(), now_ms)?;
+    let sharing =
+        if name.as_str() == ProjectName::ADHOC { Sharing::Shared } else { Sharing::Exclusive };
+    loop {
+        let known = project(&mut store, name)?.map(|row| row.id);
+        let lock = known.clone().unwrap_or_else(|| format!("new-{name}"));
+        let path = context.home().join(format!("locks/{lock}.lock"));
+        let me = execute::holder(&options.command, now_ms);
+        let waiting = |holder: &crate::store::lease::Holder| ui.waiting(holder);
+        let lease = Lease::take(&path, &me, sharing, options.lock_timeout, waiting).await?;
+        // Whoever we waited for may have given the project its id.
+        if project(&mut store, name)?.map(|row| row.id) == known {
+            return Ok(Session { store, project_id: known, leases: vec![lease] });
+        }
+    }
+}
+
+fn project(store: &mut Store, name: &ProjectName) -> Result<Option<ProjectRow>, StoreError> {
+    let rows = store.read(inventory::projects)?;
+    Ok(rows.into_iter().find(|row| row.name == *name))
+}
+
+/// Refuses the whole plan where any part of it is refused, with every reason at once.
+fn refused(plan: &Plan) -> Result<(), Troubles> {
+    if plan.refused.is_empty() {
+        return Ok(());
+    }
+    // Where several stages refuse, the earliest decides.
+    let mut refused: Vec<_> = plan.refused.iter().collect();
+    refused.sort_by_key(|refusal| is_preflight(refusal));
+    Err(Troubles(refused.into_iter().map(Trouble::refused).collect()))
+}
+
+/// Chooses the driver of each sandbox that boots or is prepared.
+async fn drivers(
+    context: &Context,
+    wish: &Wish,
+    plan: &Plan,
+) -> Result<BTreeMap<SandboxName, Driver>, Troubles> {
+    let drivers = Drivers::of(context);
+    let mut chosen = BTreeMap::new();
+    let mut known: BTreeMap<&str, Driver> = BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| step.op == Op::Boot) {
+        let Some(name) = step.address.sandbox() else { continue };
+        let choice = wish.project.sandboxes.get(name).map_or(DriverChoice::Auto, |s| s.driver);
+        let driver = match known.get(choice.as_str()) {
+            Some(driver) => driver.clone(),
+            None => drivers.choose(wish.driver, choice).await?,
+        };
+        known.insert(choice.as_str(), driver.clone());
+        chosen.insert(name.clone(), driver);
+    }
+    Ok(chosen)
+}
+
+fn agreed(wish: &Wish, plan: &Plan, options: &Options, ui: &SharedUi) -> Result<(), Troubles> {
+    let needs = consent::needed(wish, plan, options.consents);
+    let Some(first) = needs.first() else { return Ok(()) };
+    let report = |code: &str, message: String| Report {
+        code: code.to_owned(),
+        stage: "consent".to_owned(),
+        message,
+        ..Report::default()
+    };
+    match ui.consent(plan, &needs) {
+        Answer::Given => Ok(()),
+        Answer::Denied => {
+            let flag = first.flag();
+            let report = report(first.code(), "this needs your consent".to_owned());
+            Err(Troubles::of(report.hint(format!("Look at `msb diff`, then say `{flag}`."))))
+        }
+        Answer::Ended => Err(Troubles::of(report("msb::interrupted", "interrupted".to_owned()))),
+    }
+}
+
+/// Everything that carrying out needs.
+struct Run<'a> {
+    context: &'a Context,
+    wish: Wish,
+    options: Options,
+    ui: SharedUi,
+    planned: Plan,
+    observed: Observed,
+    drivers: BTreeMap<SandboxName, Driver>,
+}
+
+impl Run<'_> {
+    async fn carry_out(self, mut session: Session) -> Result<Outcome, Troubles> {
+        if self.planned.steps.is_empty() {
+            let run = match &session.project_id {
+                Some(id) => Some(self.empty_run(&mut session.store, id)?),
+                None => None,
+            };
+            return Ok(self.outcome(run, &BTreeMap::new(), &BTreeMap::new()));
+        }
+        let (project_id, run) = self.begin(&mut session)?;
+        let parts = match self.drivers.values().any(|d| d.name != schema::launch::DriverName::Process) {
+            true => Some(Drivers::of(self.context).parts().await?),
+            false => None,
+        };
+        let host = Rc::new(Host::begin_run(Beginning {
+            context: self.context.clone(),
+            wish: self.wish.clone(),
+            options: self.options.clone(),
+            project_id,
+            run,
+            drivers: self.drivers.clone(),
+            parts,
+            store: session.store,
+        }));
+        let times: Rc<RefCell<BTreeMap<StepId, Duration>>> = Rc::default();
+        let planned = Rc::new(self.planned.clone());
+        let hooks = self.hooks(Rc::clone(&times), session.leases);
+        let ended = execute::execute(&planned, &host, self.limits(), hooks).await;
+        let creators = host.take_creators();
+        let now_ms = self.context.clock.unix_ms();
+        let times = times.take();
+        let mut outcome =
+            self.outcome(Some(run), &ended, &times);
+        let code = outcome.exit_code();
+        host.with_store(|store| {
+            store.write(|db| {
+                self.audited(db, &ended, now_ms)?;
+                operations::end_run(db, run, code, now_ms)
+            })
+        })?;
+        outcome.creators = creators;
+        results::probes(self.context, &mut outcome).await;
+        Ok(outcome)
+    }
+
+    fn limits(&self) -> Limits {
+        let memory = |name: &SandboxName| {
+            self.wish.project.sandboxes.get(name).map_or(0, |want| want.memory.max.0)
+        };
+        let largest = self.drivers.keys().map(memory).max().unwrap_or(0).max(1);
+        let machines = usize::try_from(memory_available() / largest).unwrap_or(usize::MAX);
+        let mut slots = Slots::of(processors(), machines);
+        if let Some(boots) = self.options.parallel {
+            slots.boots = boots.max(1);
+        }
+        let grace = self.wish.project.sandboxes.values().map(|want| want.stop_grace.as_duration());
+        let grace = grace.max().unwrap_or_default() + FLUSH_MAX;
+        let (timeout, last_gates) = match self.options.wait {
+            Wait::Booted => (None, LastGates::Leave),
+            Wait::Settled(timeout) => (timeout, LastGates::Await),
+        };
+        Limits {
+            slots,
+            after_failure: self.options.after_failure,
+            timeout,
+            last_gates,
+            grace: grace.max(INTERRUPTED_MAX),
+            cancel: self.options.cancel.clone(),
+            failpoint: Failpoint::parse(self.context.environment.get(VARIABLE)),
+        }
+    }
+
+    fn hooks(
+        &self,
+        times: Rc<RefCell<BTreeMap<StepId, Duration>>>,
+        leases: Vec<Lease>,
+    ) -> Hooks {
+        let ui = Rc::clone(&self.ui);
+        let progress = move |progress: &Progress<'_>| {
+            if let Progress::Done(step, _, took) | Progress::Failed(step, _, took) = progress {
+                times.borrow_mut().insert(step.id, *took);
+            }
+            ui.progress(progress);
+        };
+        let mut leases = Some(leases);
+        Hooks { progress: Rc::new(progress), only_waiting: Box::new(move || drop(leases.take())) }
+    }
+
+    /// Writes what is wished for, and that this run begins; all or nothing of it.
+    fn begin(&self, session: &mut Session) -> Result<(String, i64), Troubles> {
+        let now_ms = self.context.clock.unix_ms();
+        let id = match &session.project_id {
+            Some(id) => id.clone(),
+            None => project_id().map_err(|error| {
+                Troubles::of(Report::of("msb::internal::bug", "state", &error))
+            })?,
+        };
+        if session.project_id.is_none() {
+            let path = self.context.home().join(format!("locks/{id}.lock"));
+            let me = execute::holder(&self.options.command, now_ms);
+            session.leases.push(Lease::try_take(&path, &me, Sharing::Shared)?);
+        }
+        let run = session.store.write(|db| {
+            let generation = self.observed.project.as_ref().map_or(0, |row| row.generation) + 1;
+            let old = self.observed.project.as_ref();
+            let from_files = self.wish.goal == Goal::Up && !self.wish.files.is_empty();
+            let row = ProjectRow {
+                id: id.clone(),
+                name: self.wish.project.name.clone(),
+                folder: old.map_or_else(|| self.wish.project.folder.clone(), |row| row.folder.clone()),
+                files: match old.filter(|_| !from_files) {
+                    Some(row) => row.files.clone(),
+                    None => self.wish.files.clone(),
+                },
+                generation,
+                updated_at: String::new(),
+            };
+            inventory::put_project(db, &row, now_ms)?;
+            self.put_wishes(db, &id, now_ms)?;
+            operations::begin_run(db, &id, &self.run_row(), &hash(&self.planned), now_ms)
+        })?;
+        Ok((id, run))
+    }
+
+    /// Writes the wish for each sandbox that changes.
+    fn put_wishes(
+        &self,
+        db: &crate::store::Rows,
+        project_id: &str,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        for change in &self.planned.changes {
+            let Some(name) = change.address.sandbox() else { continue };
+            let seen = self.observed.sandboxes.get(name);
+            let want = self.wish.project.sandboxes.get(name);
+            let desired = match (change.action, want) {
+                (Action::Destroy, _) | (_, None) => None,
+                (_, Some(want)) => Some(inventory::put_definition(db, want)?),
+            };
+            let row = match seen {
+                Some(seen) => {
+                    let moved = u64::from(seen.row.desired != desired);
+                    // A row that changed since it was looked at belongs to somebody else's plan.
+                    let now = inventory::sandbox_by_id(db, &seen.row.id)?;
+                    if now.is_none_or(|now| now.generation != seen.row.generation) {
+                        return Err(StoreError::Raced(name.to_string()));
+                    }
+                    let kind = want.map_or(seen.row.kind, |want| want.kind);
+                    let generation = seen.row.generation + moved;
+                    SandboxRow { desired, generation, kind, ..seen.row.clone() }
+                }
+                None => {
+                    let Some(want) = want else { continue };
+                    new_sandbox(project_id, name, want.kind, desired)?
+                }
+            };
+            inventory::put_sandbox(db, &row, now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn run_row(&self) -> RunRow {
+        let pid = std::process::id();
+        let start_ticks = process::start_ticks(pid).unwrap_or_default();
+        RunRow { id: 0, pid, start_ticks, command: self.options.command.clone() }
+    }
+
+    /// A run that found nothing to do.
+    fn empty_run(&self, store: &mut Store, project_id: &str) -> Result<i64, Troubles> {
+        let now_ms = self.context.clock.unix_ms();
+        Ok(store.write(|db| {
+            let digest = hash(&self.planned);
+            let run = operations::begin_run(db, project_id, &self.run_row(), &digest, now_ms)?;
+            operations::end_run(db, run, 0, now_ms)?;
+            Ok(run)
+        })?)
+    }
+
+    /// Notes what was done by hand, so that a later plan can say who did it.
+    fn audited(
+        &self,
+        db: &crate::store::Rows,
+        ended: &BTreeMap<StepId, Ended>,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        if self.wish.goal != Goal::Stopped {
+            return Ok(());
+        }
+        let done = |id: &StepId| matches!(ended.get(id), Some(Ended::Done(_)));
+        for step in self.planned.steps.iter().filter(|step| done(&step.id)) {
+            let address = format!("{}/{}", self.wish.project.name, step.address);
+            let actor = format!("pid {}", std::process::id());
+            let what = ("phase", Some("ready"), Some("stopped"));
+            operations::put_audit(db, (&actor, &self.options.command), &address, what, now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn outcome(
+        &self,
+        run: Option<i64>,
+        ended: &BTreeMap<StepId, Ended>,
+        times: &BTreeMap<StepId, Duration>,
+    ) -> Outcome {
+        let kept = match self.wish.goal {
+            Goal::Down => results::kept(self.context, &self.observed, &self.wish.project.name),
+            Goal::Up | Goal::Stopped | Goal::Restarted => Vec::new(),
+        };
+        Outcome {
+            command: self.options.command.clone(),
+            plan: self.planned.clone(),
+            run,
+            recovered: 0,
+            results: results::rows(self.context, &self.planned, &self.observed, (ended, times)),
+            blockers: Vec::new(),
+            interrupted: self.options.cancel.count() > 0,
+            kept,
+            creators: BTreeMap::new(),
+            took: Duration::ZERO,
+        }
+    }
+}
+
+fn new_sandbox(
+    project_id: &str,
+    name: &SandboxName,
+    kind: schema::project::Kind,
+    desired: Option<String>,
+) -> Result<SandboxRow, StoreError> {
+    let id = atomic::random_hex(8)
+        .map_err(|source| StoreError::Prepare { path: "/dev/urandom".into(), source })?;
+    Ok(SandboxRow {
+        id,
+        project_id: project_id.to_owned(),
+        name: name.clone(),
+        kind,
+        desired,
+        applied: None,
+        generation: 1,
+        observed: 0,
+        protect: false,
+        completed_code: None,
+        created_at: String::new(),
+    })
+}
+
+/// Returns 16 random bytes as lower-case base 32.
+fn project_id() -> std::io::Result<String> {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bytes = atomic::random(16)?;
+    let mut number = bytes.iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    let mut text = String::new();
+    for _ in 0..26 {
+        text.push(char::from(LETTERS[(number & 31) as usize]));
+        number >>= 5;
+    }
+    Ok(text)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Returns the memory that the host can still give, in bytes.
+fn memory_available() -> u64 {
+    let text = std::fs::read_to_string(Path::new("/proc/meminfo")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.map_or(u64::MAX, |kib| kib * 1024)
+}
+
+pub(super) async fn kill(view: &SandboxView) -> Result<(), Troubles> {
+    let machine = view.machine().ok_or_else(|| Troubles::not_running(view))?;
+    let actor = format!("msb kill, pid {}", std::process::id());
+    machine.kill(&actor).await.map(|_| ()).map_err(|error| {
+        let code = match error {
+            crate::machines::ControlError::LivesOn { .. } => "msb::stop::timeout",
+            _ => "msb::agent::lost",
+        };
+        Troubles::of(Report::of(code, "stop", &error))
+    })
+}

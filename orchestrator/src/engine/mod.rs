@@ -1,0 +1,249 @@
+//! What the commands do: observe, plan, execute, wait, and say how it ended.
+//!
+//! | a command | calls |
+//! |---|---|
+//! | `diff`, `plan` | [`Engine::diff`] |
+//! | `up`, `down`, `start`, `stop`, `restart`, `rm`, `create`, `run` | [`Engine::apply`] with a [`Wish`] |
+//! | `kill` | [`Engine::kill`] |
+//! | `ps`, `list`, `inspect` | [`Engine::sandboxes`], [`Engine::projects`], [`Engine::volumes`] |
+//! | `exec`, `logs`, `wait` | [`Engine::sandbox`], then [`Machine`](crate::machines::Machine) |
+//! | `load`, `image` | [`Engine::catalog`], [`Engine::images_home`] |
+//! | `doctor`, `setup` | [`Engine::prove`], [`Engine::prepare_base`] |
+
+mod apply;
+mod options;
+mod outcome;
+mod results;
+mod sources;
+mod trouble;
+mod view;
+mod wishes;
+
+use std::path::PathBuf;
+
+use schema::name::{ProjectName, SandboxName};
+
+use crate::context::{Clock as _, Context};
+use crate::drivers::{Driver, Drivers, Verdict};
+use crate::images::{Builder, ImagesHome};
+use crate::machines::{Folder, Machine};
+use crate::observe::{self, Observed, SeenVolume};
+use crate::plan::{Goal, Plan, Wish, plan};
+use crate::store::Store;
+use crate::store::inventory::ProjectRow;
+
+pub use options::{
+    AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
+};
+pub use outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
+pub use trouble::{Trouble, Troubles};
+pub(crate) use sources::{read_source, sensitive_digests};
+pub use view::SandboxView;
+pub use wishes::Adhoc;
+
+/// One host's sandboxes, seen from one process.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    context: Context,
+}
+
+impl Engine {
+    /// Returns the engine of this process's home.
+    #[must_use]
+    pub const fn new(context: Context) -> Self {
+        Self { context }
+    }
+
+    /// Returns what stands between a wish and the host; acts on nothing.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn diff(&self, wish: &Wish) -> Result<Plan, Troubles> {
+        Ok(plan(wish, &self.observe(wish)?))
+    }
+
+    /// Carries out a wish: lock, settle, observe, plan, consent, execute, wait.
+    ///
+    /// # Errors
+    /// Nothing was changed: a lock is held, the plan is refused, consent is
+    /// missing, or no driver is usable. What fails later stands in the outcome.
+    pub async fn apply(
+        &self,
+        wish: Wish,
+        options: Options,
+        ui: SharedUi,
+    ) -> Result<Outcome, Troubles> {
+        apply::apply(&self.context, wish, options, ui).await
+    }
+
+    /// Returns every sandbox of a project, or of all, by project and name.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn sandboxes(&self, project: Option<&ProjectName>) -> Result<Vec<SandboxView>, Troubles> {
+        let found = self.look(project)?;
+        let views = found.sandboxes.into_iter();
+        let mut views: Vec<SandboxView> =
+            views.map(|(owner, seen)| SandboxView::of(&self.home(), owner, seen)).collect();
+        views.sort_by(|a, b| (&a.project, &a.name).cmp(&(&b.project, &b.name)));
+        Ok(views)
+    }
+
+    /// Returns one sandbox; `None` where the project has none of that name.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn sandbox(
+        &self,
+        project: &ProjectName,
+        name: &SandboxName,
+    ) -> Result<Option<SandboxView>, Troubles> {
+        Ok(self.sandboxes(Some(project))?.into_iter().find(|view| view.name == *name))
+    }
+
+    /// Returns every project, by name.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn projects(&self) -> Result<Vec<ProjectRow>, Troubles> {
+        Ok(self.look(Some(&ProjectName::adhoc()))?.projects)
+    }
+
+    /// Returns every volume, by owner and name.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn volumes(&self) -> Result<Vec<SeenVolume>, Troubles> {
+        Ok(self.look(Some(&ProjectName::adhoc()))?.volumes)
+    }
+
+    /// Ends a machine at once, without a flush; takes no lock.
+    ///
+    /// # Errors
+    /// It does not run, or does not end.
+    pub async fn kill(&self, view: &SandboxView) -> Result<(), Troubles> {
+        apply::kill(view).await
+    }
+
+    /// Returns the machine of a sandbox, to ask it and to reach its agent.
+    ///
+    /// # Errors
+    /// It has none that lives.
+    pub fn machine(&self, view: &SandboxView) -> Result<Machine, Troubles> {
+        view.machine().ok_or_else(|| Troubles::not_running(view))
+    }
+
+    /// Returns the driver that was proved before, without starting anything.
+    #[must_use]
+    pub fn remembered_driver(&self) -> Option<Driver> {
+        Drivers::of(&self.context).remembered()
+    }
+
+    /// Proves the drivers of this host anew; the verdicts are remembered.
+    ///
+    /// # Errors
+    /// No proof could be attempted.
+    pub async fn prove(&self) -> Result<Vec<Verdict>, Troubles> {
+        self.prepared()?;
+        Drivers::of(&self.context).prove().await.map_err(Troubles::from)
+    }
+
+    /// Makes the root that comes with msb, unless it is there.
+    ///
+    /// # Errors
+    /// Its archive is not beside the programs, or is damaged.
+    pub async fn prepare_base(&self) -> Result<(), Troubles> {
+        self.prepared()?;
+        crate::execute::build_base(&self.context).await.map_err(|error| Troubles::of(error.report))
+    }
+
+    /// Opens the state to change the catalogue of images.
+    ///
+    /// # Errors
+    /// The state cannot be opened.
+    pub fn store(&self) -> Result<Store, Troubles> {
+        self.prepared()?;
+        Ok(Store::open(&self.home(), self.context.clock.unix_ms())?)
+    }
+
+    /// Opens the state to read it; `None` where there is none.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn store_read_only(&self) -> Result<Option<Store>, Troubles> {
+        Ok(Store::open_read_only(&self.home())?)
+    }
+
+    /// Returns the folder of images, with the program that builds roots.
+    #[must_use]
+    pub fn images_home(&self) -> ImagesHome {
+        images_home(&self.context)
+    }
+
+    /// Returns the folder of a machine.
+    #[must_use]
+    pub fn folder(&self, machine_id: &str) -> Folder {
+        Folder::of(&self.home(), machine_id)
+    }
+
+    /// Returns a wish over what state knows of a project, for commands that read no file.
+    ///
+    /// # Errors
+    /// The state cannot be read, or knows no such project.
+    pub fn wish_of_state(&self, project: &ProjectName, goal: Goal) -> Result<Wish, Troubles> {
+        wishes::of_state(self, project, goal)
+    }
+
+    /// Returns a wish for one sandbox that a command defines.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn wish_of_command(&self, adhoc: Adhoc) -> Result<Wish, Troubles> {
+        wishes::of_command(self, adhoc)
+    }
+
+    fn observe(&self, wish: &Wish) -> Result<Observed, Troubles> {
+        let mut store = Store::open_read_only(&self.home())?;
+        observe_with(&self.context, store.as_mut(), wish)
+    }
+
+    fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {
+        let mut store = Store::open_read_only(&self.home())?;
+        Ok(observe::look(store.as_mut(), &self.home(), project)?)
+    }
+
+    fn home(&self) -> PathBuf {
+        self.context.home().to_path_buf()
+    }
+
+    fn prepared(&self) -> Result<(), Troubles> {
+        self.context.prepared_home().map(|_| ()).map_err(|error| {
+            Troubles::of(schema::failure::Report::of("msb::home::foreign", "state", &error))
+        })
+    }
+}
+
+/// Returns the folder of images, with the program that builds roots.
+pub(crate) fn images_home(context: &Context) -> ImagesHome {
+    let program = context.programs.join("msb");
+    let arguments = vec![BUILD_ROOT.into()];
+    ImagesHome { dir: context.home().join("images"), builder: Builder { program, arguments } }
+}
+
+/// The hidden argument with which `msb` becomes the builder of root images.
+pub const BUILD_ROOT: &str = "__build-root";
+
+/// Looks at everything a wish is compared with.
+pub(crate) fn observe_with(
+    context: &Context,
+    store: Option<&mut Store>,
+    wish: &Wish,
+) -> Result<Observed, Troubles> {
+    let mut store = store;
+    let everything =
+        observe::look(store.as_deref_mut(), context.home(), Some(&wish.project.name))?;
+    let mut observed = Observed::of(wish, everything);
+    observed.images = sources::images(store, wish)?;
+    observed.sources = sources::digests(context, wish);
+    Ok(observed)
+}

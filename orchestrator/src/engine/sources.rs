@@ -1,0 +1,117 @@
+//! What a wish refers to outside its files: images in the store, values of the host.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::FileTypeExt as _;
+
+use schema::launch::DriverName;
+use schema::name::SandboxName;
+use schema::project::{EnvValue, ImageRef};
+
+use super::Troubles;
+use crate::context::Context;
+use crate::observe::Source;
+use crate::plan::Wish;
+use crate::store::{Store, atomic};
+
+/// The longest value that is read.
+const VALUE_BYTES_MAX: u64 = 256 * 1024;
+
+/// The bytes of the key that digests of values are made with.
+const KEY_BYTES: usize = 32;
+
+/// Returns the manifest digest of each image that the wish names, as far as it is in the store.
+///
+/// The test driver needs no root of ours, so it is not missing there.
+pub(super) fn images(
+    store: Option<&mut Store>,
+    wish: &Wish,
+) -> Result<BTreeMap<ImageRef, Option<String>>, Troubles> {
+    let mut store = store;
+    let mut found = BTreeMap::new();
+    for sandbox in wish.project.sandboxes.values() {
+        let reference = &sandbox.image.reference;
+        if found.contains_key(reference) {
+            continue;
+        }
+        let entry = match store.as_deref_mut() {
+            None => None,
+            Some(store) => store.catalog().find(&reference.to_string()).map_err(|error| {
+                Troubles::of(schema::failure::Report::of("msb::state::unusable", "image", &error))
+            })?,
+        };
+        let digest = entry.map(|entry| entry.manifest_digest);
+        let process = wish.driver == Some(DriverName::Process);
+        if digest.is_none() && process && matches!(reference, ImageRef::Builtin(_)) {
+            continue;
+        }
+        found.insert(reference.clone(), digest);
+    }
+    Ok(found)
+}
+
+/// Returns today's digests of the values that the wish only refers to.
+pub(super) fn digests(context: &Context, wish: &Wish) -> BTreeMap<(SandboxName, String), Source> {
+    let Some(key) = key(context) else { return BTreeMap::new() };
+    let mut found = BTreeMap::new();
+    for (name, sandbox) in &wish.project.sandboxes {
+        for (variable, value) in sandbox.env.iter().filter(|(_, value)| value.is_sensitive()) {
+            let source = match read_source(context, value) {
+                Some(bytes) => Source::Digest(digest(&key, &bytes)),
+                None => Source::Missing,
+            };
+            found.insert((name.clone(), format!("env.{variable}")), source);
+        }
+    }
+    found
+}
+
+/// Returns the digests of one sandbox's values, to be remembered; makes the key where it is not there.
+pub(crate) fn sensitive_digests(
+    context: &Context,
+    wish: &Wish,
+    name: &SandboxName,
+) -> BTreeMap<String, String> {
+    let Some(sandbox) = wish.project.sandboxes.get(name) else { return BTreeMap::new() };
+    let mut found = BTreeMap::new();
+    for (variable, value) in sandbox.env.iter().filter(|(_, value)| value.is_sensitive()) {
+        if let (Some(key), Some(bytes)) = (made_key(context), read_source(context, value)) {
+            found.insert(format!("env.{variable}"), digest(&key, &bytes));
+        }
+    }
+    found
+}
+
+/// Reads a value that a file only refers to; `None` where it is not there.
+pub(crate) fn read_source(context: &Context, value: &EnvValue) -> Option<Vec<u8>> {
+    match value {
+        EnvValue::Literal(text) => Some(text.clone().into_bytes()),
+        EnvValue::FromEnv(name) => context.environment.raw(name).map(|text| text.as_bytes().to_vec()),
+        EnvValue::FromFile(path) => {
+            let kind = fs::metadata(path).ok()?.file_type();
+            if !kind.is_file() || kind.is_fifo() {
+                return None;
+            }
+            let mut bytes = Vec::new();
+            File::open(path).ok()?.take(VALUE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+            Some(bytes)
+        }
+    }
+}
+
+fn digest(key: &[u8; KEY_BYTES], bytes: &[u8]) -> String {
+    blake3::keyed_hash(key, bytes).to_hex().to_string()
+}
+
+fn key(context: &Context) -> Option<[u8; KEY_BYTES]> {
+    fs::read(context.home().join("db/digest.key")).ok()?.try_into().ok()
+}
+
+fn made_key(context: &Context) -> Option<[u8; KEY_BYTES]> {
+    key(context).or_else(|| {
+        let bytes = atomic::random(KEY_BYTES).ok()?;
+        atomic::write(&context.home().join("db/digest.key"), &bytes).ok()?;
+        key(context)
+    })
+}

@@ -1,0 +1,99 @@
+//! One sandbox as `ps`, `list` and `inspect` show it.
+
+use std::path::{Path, PathBuf};
+
+use schema::launch::{DriverName, Isolation};
+use schema::lifecycle::Phase;
+use schema::name::{ProjectName, SandboxName};
+use schema::project::{Kind, Sandbox};
+use schema::record::Record;
+
+use crate::machines::{Folder, Machine};
+use crate::observe::Seen;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxView {
+    /// Its project.
+    pub project: ProjectName,
+    /// Its name.
+    pub name: SandboxName,
+    /// Service or job.
+    pub kind: Kind,
+    /// Where it is.
+    pub phase: Phase,
+    /// Why.
+    pub reason: Option<String>,
+    /// Whether a stop is under way.
+    pub stopping: bool,
+    /// The exit code of its workload.
+    pub exit_code: Option<u8>,
+    /// What it is to be: as applied, else as wished for.
+    pub definition: Option<Sandbox>,
+    /// The digest of the definition that is wished for; `None` once it left the file.
+    pub desired: Option<String>,
+    /// The manifest digest of its image.
+    pub image_digest: Option<String>,
+    /// Rises with every new wish.
+    pub generation: u64,
+    /// The generation that was last carried out.
+    pub observed: u64,
+    /// The id of its current machine.
+    pub machine_id: Option<String>,
+    /// Whether that lives.
+    pub alive: bool,
+    /// Who runs it, and what that promises.
+    pub driver: Option<(DriverName, Isolation)>,
+    /// Its record.
+    pub record: Option<Record>,
+    /// Whether removing it is refused.
+    pub protected: bool,
+    /// When it was first wished for, RFC 3339.
+    pub created_at: String,
+    home: PathBuf,
+}
+
+impl SandboxView {
+    pub(super) fn of(home: &Path, project: ProjectName, seen: Seen) -> Self {
+        let phase = seen.phase();
+        let driver = seen.driver();
+        let machine = seen.machine;
+        let record = machine.as_ref().and_then(|machine| machine.record.clone());
+        let exit = record.as_ref().and_then(|record| record.exit);
+        Self {
+            project,
+            name: seen.row.name.clone(),
+            kind: seen.row.kind,
+            phase,
+            reason: machine.as_ref().and_then(|machine| machine.reason.clone()),
+            stopping: record.as_ref().is_some_and(|r| r.asked.is_some()) && !phase.is_resting(),
+            exit_code: exit.map(schema::record::Exit::shell_code).or(seen.row.completed_code),
+            definition: seen.applied.or(seen.desired),
+            desired: seen.row.desired,
+            image_digest: machine.as_ref().and_then(|machine| machine.row.image_digest.clone()),
+            generation: seen.row.generation,
+            observed: seen.row.observed,
+            machine_id: machine.as_ref().map(|machine| machine.row.id.clone()),
+            alive: machine.as_ref().is_some_and(|machine| machine.alive),
+            driver,
+            record,
+            protected: seen.row.protect,
+            created_at: seen.row.created_at,
+            home: home.to_owned(),
+        }
+    }
+
+    /// Returns its machine, where one lives.
+    #[must_use]
+    pub fn machine(&self) -> Option<Machine> {
+        let id = self.machine_id.as_ref().filter(|_| self.alive)?;
+        let nonce = self.record.as_ref()?.nonce.clone();
+        Some(Machine::new(Folder::of(&self.home, id), id.clone(), nonce))
+    }
+
+    /// Returns the folder of its current machine, where its logs lie.
+    #[must_use]
+    pub fn folder(&self) -> Option<Folder> {
+        self.machine_id.as_ref().map(|id| Folder::of(&self.home, id))
+    }
+}

@@ -1,0 +1,68 @@
+//! Wishes without a file: what state remembers, or what one command defines.
+
+use std::collections::BTreeMap;
+
+use schema::name::{ProjectName, SandboxName, VolumeName};
+use schema::project::{Ensure, Origins, Project, Sandbox, Volume};
+use schema::units::Bytes;
+
+use super::{Engine, Troubles};
+use crate::plan::{Goal, Selection, Wish};
+
+/// A sandbox that a command defines.
+#[derive(Clone, Debug)]
+pub struct Adhoc {
+    /// Its name.
+    pub name: SandboxName,
+    /// What it is to be.
+    pub sandbox: Sandbox,
+    /// The volumes that its mounts name.
+    pub volumes: BTreeMap<VolumeName, Volume>,
+}
+
+pub(super) fn of_state(
+    engine: &Engine,
+    project: &ProjectName,
+    goal: Goal,
+) -> Result<Wish, Troubles> {
+    let found = engine.look(Some(project))?;
+    let row = found.projects.iter().find(|row| row.name == *project);
+    let folder = row.map_or_else(|| engine.home(), |row| row.folder.clone());
+    if row.is_none() && project.as_str() != ProjectName::ADHOC {
+        let message = format!("there is no project {project}");
+        return Err(Troubles::plain("msb::project::not-found", "state", message));
+    }
+    let mut wanted = Project::empty(project.clone(), folder.clone());
+    for (owner, seen) in found.sandboxes {
+        if owner != *project {
+            continue;
+        }
+        let definition = seen.desired.or(seen.applied);
+        if let Some(definition) = definition {
+            wanted.sandboxes.insert(seen.row.name, definition);
+        }
+    }
+    for volume in found.volumes {
+        if volume.owner.as_ref() == Some(project) {
+            let wish = Volume {
+                kind: Some(volume.row.kind),
+                size: volume.row.size_bytes.map(Bytes),
+                ensure: Ensure::Ensure,
+                labels: volume.row.labels,
+                protect: volume.row.protect,
+            };
+            wanted.volumes.insert(volume.row.name, wish);
+        }
+    }
+    let mut wish = Wish::new(wanted, Origins::default(), Vec::new(), folder);
+    wish.goal = goal;
+    Ok(wish)
+}
+
+pub(super) fn of_command(engine: &Engine, adhoc: Adhoc) -> Result<Wish, Troubles> {
+    let mut wish = of_state(engine, &ProjectName::adhoc(), Goal::Up)?;
+    wish.selection = Selection { names: [adhoc.name.clone()].into(), ..Selection::default() };
+    wish.project.sandboxes.insert(adhoc.name, adhoc.sandbox);
+    wish.project.volumes.extend(adhoc.volumes);
+    Ok(wish)
+}

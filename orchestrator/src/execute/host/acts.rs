@@ -1,0 +1,265 @@
+//! The acts that make, change and remove.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use schema::control::Update;
+use schema::failure::Report;
+use schema::launch::DriverName;
+use schema::lifecycle::Phase;
+use schema::name::{SandboxName, VolumeName};
+use schema::project::{ImageRef, Kind};
+
+use super::{Host, Ticket, bug};
+use crate::disks::{self, Purpose};
+use crate::execute::world::{Done, Effect, StepError};
+use crate::images::ImageEntry;
+use crate::machines::{ControlError, ImageFacts};
+use crate::store::inventory::Role;
+use crate::store::{Store, atomic};
+use crate::volumes::{self, Marker};
+
+/// Does blocking work off the thread that all tasks share.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(bug("a worker was lost")))
+}
+
+impl Host {
+    pub(super) async fn make_volume(&self, name: &VolumeName, ticket: &Ticket) -> Done {
+        let want = self.wish.project.volumes.get(name).ok_or_else(|| bug("no such volume"))?;
+        let marker = Marker {
+            format: 1,
+            id: ticket.volume.clone().unwrap_or_default(),
+            name: name.clone(),
+            project_id: Some(self.project_id.clone()),
+            kind: "disk".to_owned(),
+            size_bytes: want.size.map_or(0, |size| size.0),
+            quota_bytes: None,
+        };
+        let home = self.context.home().to_path_buf();
+        let folder = volumes::folder_name(&self.wish.project.name, name);
+        blocking(move || {
+            volumes::make(&home, &folder, &marker)
+                .map(|()| Effect::default())
+                .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))
+        })
+        .await
+    }
+
+    /// Makes the machine's folder under a hidden name and renames it when it is whole.
+    pub(super) async fn make_machine(&self, name: &SandboxName, ticket: &Ticket) -> Done {
+        let want = self.wanted(name)?;
+        let id = ticket.machine.clone().ok_or_else(|| bug("no machine was announced"))?;
+        self.image(name).await?;
+        for failed in self.machine_rows(name)?.iter().filter(|m| m.role == Role::Failed) {
+            self.remove_folder(&failed.id)?;
+        }
+        let upper = match self.driver(name)?.name {
+            DriverName::Process => None,
+            DriverName::Qemu | DriverName::Krun => Some(want.upper.0),
+        };
+        let home = self.context.home().to_path_buf();
+        blocking(move || {
+            furnish(&home, &id, upper)?;
+            Ok(Effect { phase: Some(Phase::Pending), ..Effect::default() })
+        })
+        .await
+    }
+
+    /// Returns the image of a sandbox, its root made ready.
+    pub(super) async fn image(&self, name: &SandboxName) -> Result<ImageFacts, StepError> {
+        let (want, driver) = (self.wanted(name)?, self.driver(name)?);
+        let reference = want.image.reference.clone();
+        let process = driver.name == DriverName::Process;
+        let Some(entry) = self.catalogued(&reference)? else {
+            if process && matches!(reference, ImageRef::Builtin(_)) {
+                return Ok(ImageFacts::default());
+            }
+            return Err(no_image(&reference));
+        };
+        let (digest, config) = (entry.manifest_digest.clone(), entry.config.clone());
+        let root = if process { None } else { Some(self.root(entry).await?) };
+        Ok(ImageFacts { digest, root, config })
+    }
+
+    async fn root(&self, entry: ImageEntry) -> Result<std::path::PathBuf, StepError> {
+        let home = crate::engine::images_home(&self.context);
+        blocking(move || {
+            crate::images::root_for(&home, &entry)
+                .map(|root| root.path)
+                .map_err(|error| StepError::from("msb::image::damaged", "image", &error))
+        })
+        .await
+    }
+
+    fn catalogued(&self, reference: &ImageRef) -> Result<Option<ImageEntry>, StepError> {
+        let mut store = self.store.borrow_mut();
+        let found = store.catalog().find(&reference.to_string());
+        found.map_err(|error| StepError::from("msb::state::unusable", "image", &error))
+    }
+
+    pub(super) fn image_digest(&self, name: &SandboxName) -> Option<String> {
+        // The state is being written, so the catalogue is read through a view of its own.
+        let reference = &self.wanted(name).ok()?.image.reference;
+        let mut store = Store::open_read_only(self.context.home()).ok()??;
+        Some(store.catalog().find(&reference.to_string()).ok()??.manifest_digest)
+    }
+
+    pub(super) async fn update_live(&self, name: &SandboxName) -> Done {
+        let want = self.wanted(name)?;
+        let Some((id, machine)) = self.current(name)? else { return Ok(Effect::default()) };
+        if !self.is_alive(&id) {
+            return Ok(Effect::default());
+        }
+        let effective = self.folder(&id).record().map(|record| record.effective);
+        let effective = effective.unwrap_or_default();
+        let cpus = u32::from(want.cpus.count);
+        let changed = |now: u64, then: u64| Some(now).filter(|now| *now != then);
+        let update = Update {
+            cpus: Some(cpus).filter(|cpus| *cpus != effective.cpus),
+            memory_bytes: changed(want.memory.size.0, effective.memory_bytes),
+            stop_grace_ms: changed(want.stop_grace.0, effective.stop_grace_ms),
+        };
+        if update == Update::default() {
+            return Ok(Effect::default());
+        }
+        let (_, refused) = machine.update(update).await.map_err(|error| asked(&error, "update"))?;
+        match refused.first() {
+            None => Ok(Effect::default()),
+            Some((field, why)) => Err(StepError::of(Report {
+                code: "msb::step::failed".to_owned(),
+                stage: "agent".to_owned(),
+                message: format!("the machine refuses to change {field}: {why}"),
+                hints: vec![format!("Run `msb restart {name}` to apply it.")],
+                ..Report::default()
+            })),
+        }
+    }
+
+    pub(super) async fn stop_current(&self, name: &SandboxName) -> Done {
+        let Some((id, machine)) = self.current(name)? else { return Ok(Effect::default()) };
+        self.stop_machine(&id, &machine).await
+    }
+
+    pub(super) async fn stop_machine(
+        &self,
+        id: &str,
+        machine: &crate::machines::Machine,
+    ) -> Done {
+        if !self.is_alive(id) {
+            return Ok(Effect { phase: None, ..Effect::default() });
+        }
+        let grace = self.options.grace.map(|grace| Duration::from_millis(grace.0));
+        let ended = match grace {
+            Some(Duration::ZERO) => machine.kill(&self.actor()).await,
+            grace => machine.stop(grace, &self.actor()).await,
+        };
+        let record = ended.map_err(|error| asked(&error, "stop"))?;
+        Ok(record.map_or_else(Effect::default, |record| Effect {
+            phase: Some(record.phase),
+            reason: record.reason,
+            exit_code: record.exit.map(schema::record::Exit::shell_code),
+            forced: record.forced,
+        }))
+    }
+
+    /// Removes what a newer machine took over from; of a job, everything it had.
+    pub(super) fn remove_old(&self, name: &SandboxName) -> Done {
+        let job = self.wanted(name).is_ok_and(|want| want.kind == Kind::Job);
+        for machine in self.machine_rows(name)? {
+            if job || machine.role != Role::Current {
+                self.remove_folder(&machine.id)?;
+            }
+        }
+        Ok(Effect::default())
+    }
+
+    pub(super) fn remove_all(&self, name: &SandboxName) -> Done {
+        for machine in self.machine_rows(name)? {
+            self.remove_folder(&machine.id)?;
+        }
+        Ok(Effect::default())
+    }
+
+    fn remove_folder(&self, id: &str) -> Result<(), StepError> {
+        if self.is_alive(id) {
+            return Err(bug("a machine that lives is not removed"));
+        }
+        remove_folder(self.context.home(), id)
+            .map_err(|error| StepError::from("msb::state::unusable", "remove", &error))
+    }
+}
+
+/// Gives a machine's folder a hidden name and removes it; one that is not there is as good.
+pub(in crate::execute) fn remove_folder(home: &Path, id: &str) -> io::Result<()> {
+    let folder = home.join("machines").join(id);
+    let hidden = home.join("machines").join(format!(".{id}.gone"));
+    for path in [hidden.clone(), home.join("machines").join(format!(".{id}.making"))] {
+        remove_if_there(&path)?;
+    }
+    match fs::rename(&folder, &hidden) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    remove_if_there(&hidden)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn furnish(home: &Path, id: &str, upper: Option<u64>) -> Result<(), StepError> {
+    let failed =
+        |error: io::Error| StepError::from("msb::state::unusable", "state", &Furnish(error));
+    let hidden = home.join("machines").join(format!(".{id}.making"));
+    DirBuilder::new().mode(0o700).create(&hidden).map_err(failed)?;
+    let made = upper.map_or(Ok(()), |bytes| {
+        disks::make(home, Purpose::Upper, bytes, &hidden.join("upper.ext4"))
+            .map_err(|error| StepError::from("msb::host::disk-space", "image", &error))
+    });
+    let made = made.and_then(|()| {
+        let folder = home.join("machines").join(id);
+        fs::rename(&hidden, &folder).and_then(|()| atomic::sync_folder(&folder)).map_err(failed)
+    });
+    if made.is_err() {
+        drop(fs::remove_dir_all(&hidden));
+    }
+    made
+}
+
+/// The machine's folder could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make the machine's folder")]
+struct Furnish(#[source] io::Error);
+
+pub(super) fn no_image(reference: &ImageRef) -> StepError {
+    let short = reference.short();
+    StepError::of(Report {
+        code: "msb::image::not-found".to_owned(),
+        stage: "image".to_owned(),
+        message: format!("image {short} is not in the store"),
+        hints: vec![format!("Load it from an archive with `msb load -i FILE -t {short}`.")],
+        ..Report::default()
+    })
+}
+
+/// Returns a failure to ask a machine something.
+pub(super) fn asked(error: &ControlError, what: &str) -> StepError {
+    match error {
+        ControlError::Refused(report) => StepError::of((**report).clone()),
+        ControlError::LivesOn { .. } => StepError::from("msb::stop::timeout", "stop", error),
+        _ => {
+            let mut failed = StepError::from("msb::agent::lost", "agent", error);
+            failed.report.notes.push(format!("while asking it to {what}"));
+            failed
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The acts that bring a machine up, wait for it, and bring the old one back.
+
+use std::collections::BTreeMap;
+
+use schema::control::Milestone;
+use schema::failure::Report;
+use schema::launch::{self, DriverName};
+use schema::lifecycle::Phase;
+use schema::name::SandboxName;
+use schema::project::{EnvValue, Kind, MountSource, Sandbox};
+use schema::record::{Exit, Record};
+
+use super::acts::asked;
+use super::{Host, Ticket, bug};
+use crate::drivers::Drivers;
+use crate::engine::AttachedEnd;
+use crate::execute::world::{Done, Effect, FailureKind, StepError};
+use crate::machines::{self, Machine, Making, Reached, VolumeDisk, process};
+use crate::store::inventory::{self, MachineRow, Role};
+use crate::volumes;
+
+impl Host {
+    pub(super) async fn boot_wanted(&self, name: &SandboxName, ticket: &Ticket) -> Done {
+        let id = ticket.machine.clone().ok_or_else(|| bug("there is no machine to boot"))?;
+        let nonce = ticket.nonce.clone().ok_or_else(|| bug("the launch has no nonce"))?;
+        self.boot_machine(name, self.wanted(name)?, (id, nonce)).await
+    }
+
+    async fn boot_machine(
+        &self,
+        name: &SandboxName,
+        want: &Sandbox,
+        (id, nonce): (String, String),
+    ) -> Done {
+        let row = self.sandbox_row(name)?;
+        let attach = self.options.attach.as_ref().filter(|attach| attach.name == *name);
+        let making = Making {
+            machine: launch::Machine {
+                id: id.clone(),
+                project: self.wish.project.name.to_string(),
+                project_id: self.project_id.clone(),
+                sandbox: name.to_string(),
+                instance: String::new(),
+                kind: machines::kind(row.kind),
+                ephemeral: attach.is_some_and(|attach| attach.end == AttachedEnd::Remove),
+                labels: want.labels.clone(),
+            },
+            nonce,
+            want,
+            image: self.image(name).await?,
+            driver: self.driver(name)?.clone(),
+            parts: self.parts.clone(),
+            volumes: self.volume_disks(name, want)?,
+            values: self.values(want)?,
+            folder: self.folder(&id),
+            installation: self.installation()?,
+            log_level: self.options.log_level.clone(),
+            attached: attach.is_some(),
+            require_jail: self.options.require_jail,
+        };
+        let mut launch = machines::assemble(making).map_err(|error| {
+            let (code, stage) = error.code();
+            StepError::from(code, stage, &error)
+        })?;
+        launch.environment = self.environment();
+        let program = Drivers::of(&self.context).runtime()?;
+        let started = machines::spawn(&program, launch, self.context.home()).await;
+        let started = started.map_err(|error| {
+            let mut failed = StepError::of(error.report(&self.folder(&id).runtime_log()));
+            failed.phase = Some(Phase::Failed);
+            failed
+        })?;
+        if let Some(creator) = started.creator {
+            self.creators.borrow_mut().insert(name.clone(), creator);
+        }
+        match started.machine.wait(Milestone::Running).await {
+            Ok(Reached::Yes(record)) => Ok(effect(&record)),
+            Ok(Reached::No(record)) => Err(failure(name, &record)),
+            Err(error) => Err(self.lost(name, &started.machine, &asked(&error, "boot"))),
+        }
+    }
+
+    /// The variables of the runtime's own process.
+    fn environment(&self) -> Vec<(String, String)> {
+        let known = ["PATH", "RUST_BACKTRACE"].into_iter().filter_map(|key| {
+            let value = self.context.environment.get(key)?;
+            Some((key.to_owned(), value.to_owned()))
+        });
+        known.collect()
+    }
+
+    fn installation(&self) -> Result<String, StepError> {
+        let found = self.store.borrow_mut().read(|db| inventory::meta(db, "installation"))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn volume_disks(
+        &self,
+        name: &SandboxName,
+        want: &Sandbox,
+    ) -> Result<BTreeMap<String, VolumeDisk>, StepError> {
+        let rows = self.store.borrow_mut().read(inventory::volumes)?;
+        let process = self.driver(name)?.name == DriverName::Process;
+        let home = self.context.home();
+        let mut found = BTreeMap::new();
+        for mount in &want.mounts {
+            let MountSource::Named(volume) = &mount.source else { continue };
+            let Some(row) = self.visible(&rows, volume.as_str()) else { continue };
+            let path = if process {
+                volumes::stand_in(home, &row.folder)
+                    .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))?
+            } else {
+                volumes::disk(home, &row.folder)
+            };
+            found.insert(volume.to_string(), VolumeDisk { id: row.id.clone(), path });
+        }
+        Ok(found)
+    }
+
+    /// Reads the values that the file only refers to.
+    fn values(&self, want: &Sandbox) -> Result<BTreeMap<String, Vec<u8>>, StepError> {
+        let mut values = BTreeMap::new();
+        for (key, value) in &want.env {
+            let found = match value {
+                EnvValue::Literal(_) => continue,
+                EnvValue::FromEnv(_) | EnvValue::FromFile(_) => {
+                    crate::engine::read_source(&self.context, value)
+                }
+            };
+            let bytes = found.ok_or_else(|| {
+                StepError::of(Report {
+                    code: "msb::env::missing".to_owned(),
+                    stage: "resolve".to_owned(),
+                    message: format!("the value of {key} is not there: {value}"),
+                    hints: vec![format!("Set {value} where msb runs.")],
+                    ..Report::default()
+                })
+            })?;
+            values.insert(key.to_string(), bytes);
+        }
+        Ok(values)
+    }
+
+    pub(super) async fn wait_at_gate(&self, name: &SandboxName) -> Done {
+        let kind = self.sandbox_row(name)?.kind;
+        let Some((id, machine)) = self.current(name)? else {
+            return Err(bug("there is no machine to wait for"));
+        };
+        let until = match kind {
+            Kind::Service => Milestone::Ready,
+            Kind::Job => Milestone::Completed,
+        };
+        let reached = match machine.wait(until).await {
+            Ok(reached) => reached,
+            Err(error) => return Err(self.lost(name, &machine, &asked(&error, "wait"))),
+        };
+        match reached {
+            Reached::Yes(record) => {
+                if kind == Kind::Job {
+                    self.clear_after_job(&id, &record).await;
+                }
+                Ok(effect(&record))
+            }
+            Reached::No(record) => {
+                let mut error = failure(name, &record);
+                if record.phase == Phase::Stalled {
+                    error.report.notes.extend(machine.last_probe().await);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The upper of a job goes with its success; logs and record stay.
+    async fn clear_after_job(&self, id: &str, record: &Record) {
+        process::until_gone(&record.runtime).await;
+        let folder = self.folder(id);
+        for path in [folder.upper(), folder.file("root")] {
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
+            if let Err(error) = removed
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, path = %path.display(), "cannot remove what a job left");
+            }
+        }
+    }
+
+    /// A runtime that is gone without a word: its record, if any, says where it was.
+    fn lost(&self, name: &SandboxName, machine: &Machine, error: &StepError) -> StepError {
+        let boot_id = process::boot_id().unwrap_or_default();
+        let look = machine.folder().look(&boot_id);
+        match &look.record {
+            Some(record) if record.phase.is_resting() => failure(name, record),
+            _ => {
+                let mut lost = error.clone();
+                let (phase, reason) = look.phase(Phase::Booting, &boot_id);
+                lost.phase = Some(phase);
+                lost.report.notes.extend(reason);
+                lost
+            }
+        }
+    }
+
+    /// The new machine did not get ready: it is kept for its logs, the old one runs again.
+    pub(super) async fn put_back(&self, name: &SandboxName) -> Done {
+        let rows = self.machine_rows(name)?;
+        let by_role = |role| rows.iter().find(|machine| machine.role == role).cloned();
+        let (Some(new), Some(old)) = (by_role(Role::Current), by_role(Role::Previous)) else {
+            return Ok(Effect::default());
+        };
+        let machine = Machine::new(self.folder(&new.id), new.id.clone(), new.nonce.clone());
+        self.stop_machine(&new.id, &machine).await?;
+        drop(std::fs::remove_file(self.folder(&new.id).upper()));
+        let nonce = super::random()? + &super::random()?;
+        self.store.borrow_mut().write(|db| {
+            inventory::put_machine(db, &MachineRow { role: Role::Failed, ..new })?;
+            let (role, nonce) = (Role::Current, nonce.clone());
+            inventory::put_machine(db, &MachineRow { role, nonce, ..old.clone() })
+        })?;
+        let applied = self.sandbox_row(name)?.applied;
+        let definitions = self
+            .store
+            .borrow_mut()
+            .read(|db| inventory::definitions(db, Some(&self.project_id)))?;
+        let Some(want) = applied.and_then(|digest| definitions.get(&digest).cloned()) else {
+            return Err(bug("the old definition is gone"));
+        };
+        self.boot_machine(name, &want, (old.id, nonce)).await
+    }
+}
+
+fn effect(record: &Record) -> Effect {
+    Effect {
+        phase: Some(record.phase),
+        reason: record.reason.clone(),
+        exit_code: record.exit.map(Exit::shell_code),
+        forced: record.forced,
+    }
+}
+
+/// Returns the failure that a record tells.
+fn failure(name: &SandboxName, record: &Record) -> StepError {
+    let reason = record.reason.as_deref().unwrap_or("no reason was given");
+    let booted = record.agent_ready_at_ms.is_some();
+    let (code, stage) = match (record.phase, reason) {
+        (Phase::Stalled, _) => ("msb::ready::timeout", "ready"),
+        (_, "exec") => exec_code(record),
+        (Phase::Failed, _) if !booted => ("msb::boot::failed", "boot"),
+        _ => ("msb::ready::failed", "ready"),
+    };
+    let message = match (record.phase, &record.message) {
+        (Phase::Stalled, _) => "it did not get ready in time; the machine is up".to_owned(),
+        (_, Some(message)) => message.clone(),
+        (phase, None) => {
+            let detail = record.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
+            format!("it is {}({reason}{detail})", phase.as_str())
+        }
+    };
+    let report = Report {
+        code: code.to_owned(),
+        stage: stage.to_owned(),
+        message,
+        causes: record.detail.iter().filter(|_| record.message.is_some()).cloned().collect(),
+        hints: vec![format!("Read its last words with `msb logs {name}`.")],
+        console: record.console_tail.clone(),
+        ..Report::default()
+    };
+    let kind = match record.phase {
+        Phase::Stalled => FailureKind::NotReady,
+        _ => FailureKind::Failed,
+    };
+    let exit_code = record.exit.map(Exit::shell_code);
+    StepError { report, kind, phase: Some(record.phase), exit_code }
+}
+
+/// A command that cannot be executed is told from one that does not exist by its exit code.
+fn exec_code(record: &Record) -> (&'static str, &'static str) {
+    match record.exit.and_then(|exit| exit.code) {
+        Some(126) => ("msb::exec::not-executable", "exec"),
+        _ => ("msb::exec::not-found", "exec"),
+    }
+}

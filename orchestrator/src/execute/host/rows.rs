@@ -1,0 +1,379 @@
+//! The rows of a run: the intent before each act, and what became of it.
+
+use std::collections::BTreeMap;
+
+use schema::lifecycle::Phase;
+use schema::name::SandboxName;
+use schema::project::{Access, Kind, MountSource, VolumeKind};
+use schema::record::Effective;
+use serde::{Deserialize, Serialize};
+
+use super::{Host, Ticket, has_row, random, sandbox_of};
+use crate::execute::world::{Done, Effect, StepError};
+use crate::plan::{Address, Op, Step};
+use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow, VolumeUse};
+use crate::store::operations::{self, Closed, Intent};
+use crate::store::{Rows, StoreError, time};
+use crate::volumes;
+
+/// What a later run needs to judge an operation that was left open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::execute) struct Meant {
+    /// The machine that it is about.
+    pub(in crate::execute) machine: Option<String>,
+    /// The volume that it is about.
+    pub(in crate::execute) volume: Option<String>,
+    /// The volume's folder.
+    pub(in crate::execute) folder: Option<String>,
+    /// The volume's name.
+    pub(in crate::execute) name: Option<String>,
+    /// The volume's size.
+    pub(in crate::execute) bytes: Option<u64>,
+    /// The definition that the step carries out.
+    pub(in crate::execute) definition: Option<String>,
+}
+
+impl Host {
+    pub(super) fn begin_step(&self, step: &Step) -> Result<Ticket, StepError> {
+        let mut ticket = Ticket::default();
+        if !has_row(step.op) {
+            return Ok(ticket);
+        }
+        let mut meant = Meant::default();
+        let row = sandbox_of(step).map(|name| self.sandbox_row(name)).transpose()?;
+        if let Some(row) = &row {
+            ticket.lease = Some(self.lock(&row.id)?);
+            meant.definition.clone_from(&row.desired);
+        }
+        match (&step.address, step.op) {
+            (_, Op::Prepare) => ticket.machine = Some(random()?),
+            (Address::Sandbox(name), op) => {
+                let incoming = if op == Op::Boot { self.row_of(name, Role::Next)? } else { None };
+                let row = incoming.map_or_else(|| self.current_row(name), |row| Ok(Some(row)))?;
+                ticket.machine = row.map(|row| row.id);
+                if op == Op::Boot {
+                    ticket.nonce = Some(random()? + &random()?);
+                }
+            }
+            (Address::Volume(name), Op::EnsureVolume) => {
+                let wanted = self.wish.project.volumes.get(name);
+                ticket.volume = Some(random()?);
+                meant.volume.clone_from(&ticket.volume);
+                meant.folder = Some(volumes::folder_name(&self.wish.project.name, name));
+                meant.name = Some(name.to_string());
+                meant.bytes = wanted.and_then(|volume| volume.size).map(|size| size.0);
+            }
+            (Address::Image(_) | Address::Volume(_), _) => {}
+        }
+        meant.machine.clone_from(&ticket.machine);
+        let now_ms = self.now_ms();
+        ticket.op = Some(self.store.borrow_mut().write(|db| {
+            if let Some(row) = &row {
+                self.announce(db, step.op, row, &ticket)?;
+            }
+            let intent = serde_json::to_string(&meant).unwrap_or_default();
+            let op = Intent {
+                step: &step.id.to_string(),
+                kind: step.op.as_str(),
+                address: &step.address.to_string(),
+                generation: row.as_ref().map_or(0, |row| row.generation),
+                nonce: ticket.nonce.as_deref(),
+                intent: &intent,
+            };
+            operations::begin_op(db, self.run, &op, now_ms)
+        })?);
+        Ok(ticket)
+    }
+
+    /// Writes the machine's row as it will be, in the same transaction as the intent.
+    fn announce(
+        &self,
+        db: &Rows,
+        op: Op,
+        row: &SandboxRow,
+        ticket: &Ticket,
+    ) -> Result<(), StoreError> {
+        let Some(id) = &ticket.machine else { return Ok(()) };
+        let machines = inventory::machines(db, Some(&self.project_id))?;
+        let mine = || machines.iter().filter(|machine| machine.sandbox_id == row.id);
+        match op {
+            Op::Prepare => {
+                let taken = mine().any(|machine| machine.role == Role::Current);
+                let role = if taken { Role::Next } else { Role::Current };
+                inventory::put_machine(db, &new_machine(id, &row.id, role))
+            }
+            Op::Boot => {
+                let Some(next) = mine().find(|machine| machine.id == *id) else { return Ok(()) };
+                if next.role == Role::Next {
+                    for old in mine().filter(|machine| machine.role == Role::Current) {
+                        let old = MachineRow { role: Role::Previous, ..old.clone() };
+                        inventory::put_machine(db, &old)?;
+                    }
+                }
+                let next = MachineRow {
+                    role: Role::Current,
+                    nonce: ticket.nonce.clone().unwrap_or_default(),
+                    phase: Phase::Booting,
+                    reason: None,
+                    exit_code: None,
+                    started_at: Some(time::rfc3339(self.now_ms())),
+                    ended_at: None,
+                    ..next.clone()
+                };
+                inventory::put_machine(db, &next)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn close_step(
+        &self,
+        step: &Step,
+        ticket: &Ticket,
+        done: &Done,
+    ) -> Result<(), StepError> {
+        let now_ms = self.now_ms();
+        self.store.borrow_mut().write(|db| {
+            match &step.address {
+                Address::Sandbox(name) => self.close_sandbox(db, (step.op, name), ticket, done)?,
+                Address::Volume(name) => {
+                    if done.is_ok() {
+                        self.close_volume(db, name, ticket)?;
+                    }
+                }
+                Address::Image(_) => {}
+            }
+            let Some(op) = ticket.op else { return Ok(()) };
+            let how = match done {
+                Ok(_) => Closed::Done,
+                Err(error) => Closed::Failed(error.report.message.clone()),
+            };
+            operations::close_op(db, op, &how, now_ms)
+        })?;
+        Ok(())
+    }
+
+    fn close_sandbox(
+        &self,
+        db: &Rows,
+        (op, name): (Op, &SandboxName),
+        ticket: &Ticket,
+        done: &Done,
+    ) -> Result<(), StoreError> {
+        let Some(mut row) = self.sandbox_in(db, name)? else { return Ok(()) };
+        let machines = inventory::machines(db, Some(&self.project_id))?;
+        let mut mine = machines.into_iter().filter(|machine| machine.sandbox_id == row.id);
+        let mine: Vec<MachineRow> = mine.by_ref().collect();
+        let id = ticket.machine.as_ref();
+        let one = mine.iter().find(|m| Some(&m.id) == id || (id.is_none() && m.role == Role::Current));
+        let replacing = mine.iter().any(|machine| machine.role == Role::Previous);
+        match (op, done) {
+            (Op::Prepare, Err(_)) => {
+                return id.map_or(Ok(()), |id| inventory::remove_machine(db, id));
+            }
+            (Op::Prepare, Ok(_)) => {
+                if let Some(machine) = one {
+                    let image_digest = self.image_digest(name);
+                    let prepared = MachineRow { image_digest, ..machine.clone() };
+                    inventory::put_machine(db, &prepared)?;
+                    if machine.role == Role::Current {
+                        self.applied(db, name, &mut row, Carried::Begun)?;
+                    }
+                }
+                for failed in mine.iter().filter(|machine| machine.role == Role::Failed) {
+                    inventory::remove_machine(db, &failed.id)?;
+                }
+            }
+            (Op::Boot | Op::Gate | Op::Stop, done) => {
+                if let Some(machine) = one {
+                    inventory::put_machine(db, &self.told(machine, done))?;
+                }
+                match (op, done) {
+                    (Op::Boot, Ok(_)) if !replacing => {
+                        self.applied(db, name, &mut row, Carried::Begun)?;
+                    }
+                    (Op::Gate, Ok(effect)) => {
+                        row.completed_code = effect.exit_code.filter(|_| row.kind == Kind::Job);
+                        self.applied(db, name, &mut row, Carried::Out)?;
+                    }
+                    _ => {}
+                }
+            }
+            (Op::Update, Ok(_)) => self.applied(db, name, &mut row, Carried::Out)?,
+            (Op::Retire, Ok(_)) => {
+                let job = row.kind == Kind::Job;
+                for old in mine.iter().filter(|m| job || m.role != Role::Current) {
+                    inventory::remove_machine(db, &old.id)?;
+                }
+            }
+            (Op::Discard, Ok(_)) => {
+                for machine in &mine {
+                    inventory::remove_machine(db, &machine.id)?;
+                }
+                inventory::remove_sandbox(db, &row.id)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Returns a machine's row with what its record tells, else with what the step tells.
+    fn told(&self, machine: &MachineRow, done: &Done) -> MachineRow {
+        let mut row = machine.clone();
+        let (phase, reason, exit_code) = match done {
+            Ok(Effect { phase, reason, exit_code, .. }) => (*phase, reason.clone(), *exit_code),
+            Err(error) => (error.phase, Some(error.report.message.clone()), error.exit_code),
+        };
+        row.phase = phase.unwrap_or(row.phase);
+        row.reason = reason;
+        row.exit_code = exit_code;
+        take_over(&mut row, self.folder(&machine.id).record().as_ref());
+        row
+    }
+
+    /// Writes that a definition holds now, with everything that belongs to it.
+    fn applied(
+        &self,
+        db: &Rows,
+        name: &SandboxName,
+        row: &mut SandboxRow,
+        carried: Carried,
+    ) -> Result<(), StoreError> {
+        let Some(want) = self.wish.project.sandboxes.get(name) else { return Ok(()) };
+        row.applied.clone_from(&row.desired);
+        row.protect = want.lifecycle.protect;
+        if carried == Carried::Out {
+            row.observed = row.generation;
+        }
+        let volumes = inventory::volumes(db)?;
+        let mut uses = Vec::new();
+        for mount in &want.mounts {
+            let MountSource::Named(volume) = &mount.source else { continue };
+            let Some(volume) = self.visible(&volumes, volume.as_str()) else { continue };
+            let read_only = mount.options.access == Access::ReadOnly;
+            uses.push(VolumeUse {
+                volume_id: volume.id.clone(),
+                sandbox_id: row.id.clone(),
+                destination: mount.destination.to_string(),
+                mode: if read_only { "ro" } else { "rw" }.to_owned(),
+            });
+        }
+        let digests = self.sensitive_digests(name);
+        inventory::put_sandbox(db, row, self.now_ms())?;
+        inventory::put_belongings(db, &row.id, &uses, &want.labels, &digests)
+    }
+
+    fn sensitive_digests(&self, name: &SandboxName) -> BTreeMap<String, String> {
+        crate::engine::sensitive_digests(&self.context, &self.wish, name)
+    }
+
+    fn close_volume(
+        &self,
+        db: &Rows,
+        name: &schema::name::VolumeName,
+        ticket: &Ticket,
+    ) -> Result<(), StoreError> {
+        let Some(want) = self.wish.project.volumes.get(name) else { return Ok(()) };
+        let known = inventory::volumes(db)?;
+        let mine = |row: &&VolumeRow| {
+            row.name == *name && row.project_id.as_ref() == Some(&self.project_id)
+        };
+        let row = match (known.iter().find(mine), &ticket.volume) {
+            (Some(row), _) => row.clone(),
+            (None, Some(id)) => VolumeRow {
+                id: id.clone(),
+                project_id: Some(self.project_id.clone()),
+                name: name.clone(),
+                folder: volumes::folder_name(&self.wish.project.name, name),
+                kind: want.kind.unwrap_or(VolumeKind::Disk),
+                size_bytes: want.size.map(|size| size.0),
+                protect: want.protect,
+                labels: want.labels.clone(),
+                created_at: time::rfc3339(self.now_ms()),
+            },
+            (None, None) => return Ok(()),
+        };
+        let row = VolumeRow { protect: want.protect, labels: want.labels.clone(), ..row };
+        inventory::put_volume(db, &row, &self.options.command)
+    }
+
+    /// Returns the volume of this name that the project can see: its own before anybody's.
+    pub(super) fn visible<'a>(&self, rows: &'a [VolumeRow], name: &str) -> Option<&'a VolumeRow> {
+        let named = || rows.iter().filter(|row| row.name.as_str() == name);
+        let own = named().find(|row| row.project_id.as_ref() == Some(&self.project_id));
+        own.or_else(|| named().find(|row| !row.folder.contains('.')))
+    }
+
+    pub(super) fn sandbox_row(&self, name: &SandboxName) -> Result<SandboxRow, StepError> {
+        let found = self.store.borrow_mut().read(|db| self.sandbox_in(db, name))?;
+        found.ok_or_else(|| super::bug("the state has no such sandbox"))
+    }
+
+    fn sandbox_in(&self, db: &Rows, name: &SandboxName) -> Result<Option<SandboxRow>, StoreError> {
+        let rows = inventory::sandboxes(db, Some(&self.project_id))?;
+        Ok(rows.into_iter().find(|row| row.name == *name))
+    }
+
+    pub(super) fn current_row(&self, name: &SandboxName) -> Result<Option<MachineRow>, StepError> {
+        self.row_of(name, Role::Current)
+    }
+
+    pub(super) fn row_of(
+        &self,
+        name: &SandboxName,
+        role: Role,
+    ) -> Result<Option<MachineRow>, StepError> {
+        Ok(self.machine_rows(name)?.into_iter().find(|machine| machine.role == role))
+    }
+
+    pub(super) fn machine_rows(&self, name: &SandboxName) -> Result<Vec<MachineRow>, StepError> {
+        let found = self.store.borrow_mut().read(|db| {
+            let Some(row) = self.sandbox_in(db, name)? else { return Ok(Vec::new()) };
+            let machines = inventory::machines(db, Some(&self.project_id))?;
+            Ok(machines.into_iter().filter(|machine| machine.sandbox_id == row.id).collect())
+        })?;
+        Ok(found)
+    }
+}
+
+/// How far a wish was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carried {
+    /// The machine is made by it.
+    Begun,
+    /// All of it holds.
+    Out,
+}
+
+fn new_machine(id: &str, sandbox_id: &str, role: Role) -> MachineRow {
+    MachineRow {
+        id: id.to_owned(),
+        sandbox_id: sandbox_id.to_owned(),
+        role,
+        nonce: String::new(),
+        driver: None,
+        pid: None,
+        phase: Phase::Pending,
+        reason: None,
+        exit_code: None,
+        image_digest: None,
+        effective: Effective::default(),
+        started_at: None,
+        ended_at: None,
+    }
+}
+
+/// Takes what a machine's record tells into its row.
+pub(in crate::execute) fn take_over(
+    row: &mut MachineRow,
+    record: Option<&schema::record::Record>,
+) {
+    let Some(record) = record.filter(|record| record.nonce == row.nonce) else { return };
+    row.phase = record.phase;
+    row.reason.clone_from(&record.reason);
+    row.driver = Some(record.driver);
+    row.pid = Some(record.runtime.pid);
+    row.effective = record.effective;
+    row.exit_code = record.exit.map(schema::record::Exit::shell_code);
+    row.ended_at = record.ended_at_ms.map(time::rfc3339);
+}

@@ -1,0 +1,152 @@
+//! A connection to a runtime's control socket.
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use schema::control::{Answer, Call, FORMAT, MESSAGE_BYTES_MAX, Reply, Request, SOCKET};
+use schema::failure::Report;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use super::Folder;
+
+/// How long a runtime may take to say who it is.
+const HELLO_MAX: Duration = Duration::from_secs(10);
+
+/// A connection to a runtime.
+#[derive(Debug)]
+pub struct Control {
+    stream: UnixStream,
+    requests: u64,
+}
+
+/// Why a runtime did not answer as it should.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// Nobody listens.
+    #[error("cannot reach the machine's runtime at {}", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// What the host answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to the machine's runtime broke")]
+    Broken(#[source] io::Error),
+    /// The runtime has ended.
+    #[error("the machine's runtime has ended")]
+    Ended,
+    /// It did not say who it is in time.
+    #[error("the machine's runtime does not answer")]
+    Deaf,
+    /// Another machine answers.
+    #[error("another machine answers where {expected} was expected")]
+    Stranger {
+        /// The id that was expected.
+        expected: String,
+    },
+    /// It refused.
+    #[error("{}", .0.message)]
+    Refused(Box<Report>),
+    /// It answered something else.
+    #[error("the machine's runtime gave an answer that does not fit the question")]
+    Unexpected,
+    /// It said that it ends, and does not.
+    #[error("the runtime with pid {pid} lives on after its machine has ended")]
+    LivesOn {
+        /// Its process id.
+        pid: u32,
+    },
+}
+
+impl Control {
+    /// Connects to the runtime of a machine and checks that it is this very launch.
+    pub(super) async fn connect(
+        folder: &Folder,
+        id: &str,
+        nonce: &str,
+    ) -> Result<Self, ControlError> {
+        let path = folder.file(SOCKET);
+        let failed = |source| ControlError::Connect { path: path.clone(), source };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = rustix::fs::open(folder.path(), flags, Mode::empty())
+            .map_err(|errno| failed(errno.into()))?;
+        // Socket addresses are short; a path through the open folder always fits.
+        let short = format!("/proc/self/fd/{}/{SOCKET}", open.as_raw_fd());
+        let stream = UnixStream::connect(short).await.map_err(failed)?;
+        let mut control = Self { stream, requests: 0 };
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let hello = control.call(Call::Hello { format: FORMAT, version });
+        match tokio::time::timeout(HELLO_MAX, hello).await {
+            Err(_) => Err(ControlError::Deaf),
+            Ok(Ok(Reply::Hello { machine, nonce: theirs, .. })) => {
+                if machine == id && theirs == nonce {
+                    Ok(control)
+                } else {
+                    Err(ControlError::Stranger { expected: id.to_owned() })
+                }
+            }
+            Ok(Ok(_)) => Err(ControlError::Unexpected),
+            Ok(Err(error)) => Err(error),
+        }
+    }
+
+    /// Asks and waits for the answer; events in between are passed over.
+    ///
+    /// # Errors
+    /// The runtime refuses, has ended, or answers something else.
+    pub async fn call(&mut self, call: Call) -> Result<Reply, ControlError> {
+        self.requests += 1;
+        let id = self.requests;
+        let message = serde_json::to_vec(&Request { id, call }).map_err(broken_json)?;
+        let length = u32::try_from(message.len()).map_err(|_| ControlError::Unexpected)?;
+        let mut frame = length.to_be_bytes().to_vec();
+        frame.extend(message);
+        self.stream.write_all(&frame).await.map_err(lost)?;
+        loop {
+            match self.answer().await? {
+                Answer::Ok { id: theirs, result } if theirs == id => return Ok(result),
+                Answer::Error { id: theirs, error } if theirs == id => {
+                    return Err(ControlError::Refused(Box::new(error)));
+                }
+                Answer::Ok { .. } | Answer::Error { .. } | Answer::Event { .. } => {}
+            }
+        }
+    }
+
+    /// Waits until the runtime closes the connection, which it does when it ends.
+    pub async fn until_end(&mut self) {
+        while self.answer().await.is_ok() {}
+    }
+
+    async fn answer(&mut self) -> Result<Answer, ControlError> {
+        let mut head = [0; 4];
+        self.stream.read_exact(&mut head).await.map_err(lost)?;
+        let length = u32::from_be_bytes(head) as usize;
+        if length > MESSAGE_BYTES_MAX {
+            return Err(ControlError::Unexpected);
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.map_err(lost)?;
+        serde_json::from_slice(&body).map_err(broken_json)
+    }
+}
+
+fn broken_json(error: serde_json::Error) -> ControlError {
+    ControlError::Broken(error.into())
+}
+
+fn lost(error: io::Error) -> ControlError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset => ControlError::Ended,
+        _ => ControlError::Broken(error),
+    }
+}

@@ -1,0 +1,407 @@
+//! From a definition and an image to what a new runtime is told.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use schema::launch::{
+    self, Accelerator, DriverName, Guest, LaunchRecord, Logs, Network, Resource, Role, Root,
+    SERIAL_ROOT, SERIAL_UPPER, Shape, Timers, Workload, fd,
+};
+use schema::project::{
+    Access, EnvValue, Kind, MountFlag, MountSource, Probe, Sandbox, StopSignal, argv,
+    instance_hostname,
+};
+use thiserror::Error;
+
+use super::Folder;
+use crate::drivers::{Driver, Parts};
+use crate::images::ImageConfig;
+
+/// How long a boot may go without progress, and how much longer under emulation.
+const BOOT_MS: u64 = 30_000;
+const EMULATED_FACTOR: u64 = 4;
+
+/// An image as a machine needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// The manifest's digest.
+    pub digest: String,
+    /// The root image; `None` where the driver needs none.
+    pub root: Option<PathBuf>,
+    /// What the image says of itself.
+    pub config: ImageConfig,
+}
+
+/// A volume as a machine needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeDisk {
+    /// The volume's id.
+    pub id: String,
+    /// Its disk, or the folder that stands in for it.
+    pub path: PathBuf,
+}
+
+/// What a machine is made from.
+#[derive(Clone, Debug)]
+pub struct Making<'a> {
+    /// Whose it is.
+    pub machine: launch::Machine,
+    /// The launch's nonce.
+    pub nonce: String,
+    /// What it is to be.
+    pub want: &'a Sandbox,
+    /// Its image.
+    pub image: ImageFacts,
+    /// Who runs it.
+    pub driver: Driver,
+    /// Kernel and initramfs, where the driver needs them.
+    pub parts: Option<Parts>,
+    /// The volumes it mounts, by name.
+    pub volumes: BTreeMap<String, VolumeDisk>,
+    /// Values that come from outside the file, by variable.
+    pub values: BTreeMap<String, Vec<u8>>,
+    /// Its folder.
+    pub folder: Folder,
+    /// The installation's id.
+    pub installation: String,
+    /// The level of its runtime's log.
+    pub log_level: String,
+    /// Whether it ends with its creator.
+    pub attached: bool,
+    /// Whether a jail with a layer missing refuses the start.
+    pub require_jail: bool,
+}
+
+/// Everything that a runtime is started with.
+#[derive(Debug)]
+pub struct Launch {
+    /// The record.
+    pub record: LaunchRecord,
+    /// The resources, in the record's order.
+    pub resources: Vec<OwnedFd>,
+    /// Values that the record may not hold.
+    pub values: Vec<(String, Vec<u8>)>,
+    /// The machine's folder.
+    pub folder: Folder,
+    /// The variables of the runtime's own process.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Why a machine could not be put together.
+#[derive(Debug, Error)]
+pub enum LaunchError {
+    /// A file that it needs could not be opened.
+    #[error("cannot open {what} at {}", path.display())]
+    Open {
+        /// What it is.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the host answered.
+        #[source]
+        source: io::Error,
+    },
+    /// A disk is in use.
+    #[error("{what} at {} is in use by another machine", path.display())]
+    Busy {
+        /// What it is.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// The driver has no room for so many disks.
+    #[error("{have} disks besides root and upper are more than the {max} that {driver} can have")]
+    TooManyDisks {
+        /// How many are wanted.
+        have: usize,
+        /// How many there can be.
+        max: usize,
+        /// Of which driver.
+        driver: &'static str,
+    },
+    /// A volume is not there.
+    #[error("volume {0} does not exist")]
+    NoVolume(String),
+}
+
+impl LaunchError {
+    /// Returns the code and the stage under which the failure is told.
+    #[must_use]
+    pub const fn code(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Busy { .. } => ("msb::volume::busy", "volume"),
+            Self::NoVolume(_) => ("msb::volume::not-found", "volume"),
+            Self::TooManyDisks { .. } => ("msb::host::driver-limit", "driver"),
+            Self::Open { .. } => ("msb::boot::failed", "boot"),
+        }
+    }
+}
+
+/// The disks that a driver has room for, besides root and upper.
+const QEMU_DISKS_MAX: usize = 3;
+
+/// Opens what a machine needs and writes down what it is told.
+///
+/// # Errors
+/// A file is missing, a disk is in use, or the driver has no room.
+pub fn assemble(making: Making<'_>) -> Result<Launch, LaunchError> {
+    let mut open = Opened::default();
+    match making.driver.name {
+        DriverName::Process => {
+            let program = making.driver.program.clone();
+            open.file((Role::Agent, ""), "the agent", &program, Lock::None)?;
+        }
+        DriverName::Qemu | DriverName::Krun => machine_files(&making, &mut open)?,
+    }
+    let mounts = mounts(&making, &mut open)?;
+    let record = record(&making, mounts, open.listed);
+    let values = making.values.into_iter().map(|(key, value)| (format!("env:{key}"), value));
+    Ok(Launch {
+        record,
+        resources: open.files,
+        values: values.collect(),
+        folder: making.folder,
+        environment: Vec::new(),
+    })
+}
+
+/// Kernel, initramfs, root and upper, for a driver that makes machines.
+fn machine_files(making: &Making<'_>, open: &mut Opened) -> Result<(), LaunchError> {
+    if let Some(parts) = &making.parts {
+        open.file((Role::Kernel, ""), "the kernel", &parts.kernel, Lock::None)?;
+        open.file((Role::Initramfs, ""), "the initramfs", &parts.initramfs, Lock::None)?;
+    }
+    if let Some(root) = &making.image.root {
+        open.file((Role::Root, SERIAL_ROOT), "the root image", root, Lock::Shared)?;
+    }
+    let upper = making.folder.upper();
+    open.file((Role::Upper, SERIAL_UPPER), "the private disk", &upper, Lock::Exclusive)
+}
+
+/// The mounts, and the disks behind them.
+fn mounts(making: &Making<'_>, open: &mut Opened) -> Result<Vec<launch::Mount>, LaunchError> {
+    let restricted = making.want.security == schema::project::Security::Restricted;
+    let mut mounts = Vec::new();
+    let mut disks = 0;
+    for mount in &making.want.mounts {
+        let read_only = mount.options.access == Access::ReadOnly;
+        let source = match &mount.source {
+            MountSource::Tmpfs { size, mode } => {
+                launch::MountSource::Tmpfs { size_bytes: Some(size.0), mode: *mode }
+            }
+            MountSource::Named(name) => {
+                let volume = making.volumes.get(name.as_str());
+                let volume = volume.ok_or_else(|| LaunchError::NoVolume(name.to_string()))?;
+                let serial = format!("v-{}", volume.id);
+                disks += 1;
+                match (making.driver.name, read_only) {
+                    (DriverName::Process, _) => open.folder(&serial, &volume.path, read_only)?,
+                    (_, true) => {
+                        let role = (Role::Disk, serial.as_str());
+                        open.file(role, "a volume", &volume.path, Lock::Shared)?;
+                    }
+                    (_, false) => {
+                        let role = (Role::Disk, serial.as_str());
+                        open.file(role, "a volume", &volume.path, Lock::Exclusive)?;
+                    }
+                }
+                launch::MountSource::Named { volume: name.to_string(), serial }
+            }
+        };
+        mounts.push(launch::Mount {
+            target: mount.destination.to_string(),
+            source,
+            read_only,
+            noexec: mount.options.has(MountFlag::NoExec),
+            nosuid: restricted || mount.options.has(MountFlag::NoSuid),
+            nodev: restricted || mount.options.has(MountFlag::NoDev),
+        });
+    }
+    if making.driver.name == DriverName::Qemu && disks > QEMU_DISKS_MAX {
+        let driver = making.driver.name.as_str();
+        return Err(LaunchError::TooManyDisks { have: disks, max: QEMU_DISKS_MAX, driver });
+    }
+    Ok(mounts)
+}
+
+/// How a file is locked for as long as its descriptor lives in any process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    None,
+    Shared,
+    Exclusive,
+}
+
+#[derive(Default)]
+struct Opened {
+    listed: Vec<Resource>,
+    files: Vec<OwnedFd>,
+}
+
+impl Opened {
+    fn file(
+        &mut self,
+        (role, serial): (Role, &str),
+        what: &'static str,
+        path: &Path,
+        lock: Lock,
+    ) -> Result<(), LaunchError> {
+        let failed = |source| LaunchError::Open { what, path: path.to_owned(), source };
+        let writable = lock == Lock::Exclusive;
+        let file = OpenOptions::new().read(true).write(writable).open(path).map_err(failed)?;
+        let operation = match lock {
+            Lock::None => None,
+            Lock::Shared => Some(FlockOperation::NonBlockingLockShared),
+            Lock::Exclusive => Some(FlockOperation::NonBlockingLockExclusive),
+        };
+        match operation.map_or(Ok(()), |operation| flock(&file, operation)) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(LaunchError::Busy { what, path: path.to_owned() });
+            }
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        self.list(role, serial, path, !writable);
+        self.files.push(file.into());
+        Ok(())
+    }
+
+    fn folder(&mut self, serial: &str, path: &Path, read_only: bool) -> Result<(), LaunchError> {
+        let failed = |source| LaunchError::Open { what: "a volume", path: path.to_owned(), source };
+        let folder = File::open(path).map_err(failed)?;
+        self.list(Role::Folder, serial, path, read_only);
+        self.files.push(folder.into());
+        Ok(())
+    }
+
+    fn list(&mut self, role: Role, serial: &str, path: &Path, read_only: bool) {
+        let number = i32::try_from(self.listed.len()).unwrap_or(i32::MAX - fd::RESOURCES);
+        self.listed.push(Resource {
+            fd: fd::RESOURCES + number,
+            role,
+            read_only,
+            serial: serial.to_owned(),
+            name: path.display().to_string(),
+        });
+    }
+}
+
+fn record(
+    making: &Making<'_>,
+    mounts: Vec<launch::Mount>,
+    resources: Vec<Resource>,
+) -> LaunchRecord {
+    let want = making.want;
+    let config = &making.image.config;
+    let factor = if making.driver.accelerator == Accelerator::Tcg { EMULATED_FACTOR } else { 1 };
+    let stop_signal = want.stop_signal.clone().or_else(|| {
+        config.stop_signal.as_deref().and_then(StopSignal::parse)
+    });
+    LaunchRecord {
+        format: launch::FORMAT,
+        nonce: making.nonce.clone(),
+        made_by: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: making.machine.clone(),
+        driver: launch::Driver {
+            name: making.driver.name,
+            accelerator: making.driver.accelerator,
+            program: making.driver.program.display().to_string(),
+        },
+        shape: Shape {
+            cpus: u32::from(want.cpus.count),
+            cpus_max: u32::from(want.cpus.max),
+            memory_bytes: want.memory.size.0,
+            memory_max_bytes: want.memory.max.0,
+        },
+        resources,
+        root: Root {
+            upper_bytes: want.upper.0,
+            image_digest: making.image.digest.clone(),
+            image: want.image.reference.short(),
+        },
+        mounts,
+        guest: guest(making),
+        workload: Workload {
+            argv: argv(&want.entrypoint, &want.command, (&config.entrypoint, &config.cmd)),
+            stop_signal: stop_signal.and_then(|signal| u8::try_from(signal.number()).ok()),
+            success_codes: want.success_codes.iter().copied().collect(),
+        },
+        network: Network::Off,
+        ready: launch::Probe {
+            kind: match &want.ready.probe {
+                Probe::Agent => launch::ProbeKind::Agent,
+                Probe::Exec(words) => launch::ProbeKind::Exec { argv: words.clone() },
+            },
+            timeout_ms: ready_timeout(want, factor),
+        },
+        timers: Timers { stop_grace_ms: want.stop_grace.0, boot_ms: BOOT_MS * factor },
+        logs: Logs {
+            level: want.log_level.map_or(making.log_level.as_str(), |level| level.as_str()).to_owned(),
+            boot_debug: making.log_level == "trace",
+        },
+        require_jail: making.require_jail,
+        attached: making.attached,
+    }
+}
+
+/// A time that the file left open is longer where the guest is emulated.
+fn ready_timeout(want: &Sandbox, factor: u64) -> u64 {
+    let timeout = want.ready.timeout;
+    if timeout == Sandbox::READY_TIMEOUT { timeout.0 * factor } else { timeout.0 }
+}
+
+fn guest(making: &Making<'_>) -> Guest {
+    let (want, config) = (making.want, &making.image.config);
+    let set = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let mut env: BTreeMap<String, String> = config
+        .env
+        .iter()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    let mut sensitive_env = Vec::new();
+    for (key, value) in &want.env {
+        match value {
+            EnvValue::Literal(text) => {
+                env.insert(key.to_string(), text.clone());
+            }
+            EnvValue::FromEnv(_) | EnvValue::FromFile(_) => {
+                env.remove(key.as_str());
+                sensitive_env.push(key.to_string());
+            }
+        }
+    }
+    let identity = format!("{}\0{}", making.machine.id, making.installation);
+    let identity = blake3::hash(identity.as_bytes()).to_hex();
+    let hostname = want.hostname.clone().unwrap_or_else(|| {
+        schema::name::SandboxName::parse(&making.machine.sandbox)
+            .map_or_else(|_| "sandbox".to_owned(), |name| instance_hostname(&name, ""))
+    });
+    Guest {
+        hostname,
+        user: want.user.as_ref().map(ToString::to_string).or_else(|| set(&config.user)),
+        workdir: want.workdir.as_ref().map(ToString::to_string).or_else(|| set(&config.workdir)),
+        shell: want.shell.to_string(),
+        env,
+        sensitive_env,
+        rlimits: Vec::new(),
+        security: match want.security {
+            schema::project::Security::Default => launch::Security::Default,
+            schema::project::Security::Restricted => launch::Security::Restricted,
+        },
+        os_machine_id: identity[..32].to_owned(),
+    }
+}
+
+/// Returns the kind of a machine's sandbox as launch records write it.
+#[must_use]
+pub const fn kind(kind: Kind) -> launch::Kind {
+    match kind {
+        Kind::Service => launch::Kind::Service,
+        Kind::Job => launch::Kind::Job,
+    }
+}

@@ -1,0 +1,147 @@
+//! Named volumes: made under a hidden name, marked, renamed when whole.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use schema::name::{ProjectName, VolumeName};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::disks::{self, DiskError, Purpose};
+use crate::store::atomic;
+
+/// The name of the marker in a volume's folder.
+const MARKER: &str = "volume";
+
+/// The name of the disk in a volume's folder.
+const DISK: &str = "disk.raw";
+
+/// The folder that stands in for the disk where there is no machine.
+const STAND_IN: &str = "process";
+
+/// What a volume's folder says of itself, so that state can be made anew from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// The marker's format.
+    pub format: u32,
+    /// The volume's id.
+    pub id: String,
+    /// Its name.
+    pub name: VolumeName,
+    /// Whose it is.
+    pub project_id: Option<String>,
+    /// `disk`.
+    pub kind: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// What it may hold beyond its size; never, for a disk.
+    pub quota_bytes: Option<u64>,
+}
+
+/// Why a volume was not made.
+#[derive(Debug, Error)]
+pub enum VolumeError {
+    /// Its folder could not be made.
+    #[error("cannot make {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the host answered.
+        #[source]
+        source: io::Error,
+    },
+    /// Its disk could not be made.
+    #[error("cannot make its disk")]
+    Disk(#[source] DiskError),
+    /// Another volume lies there.
+    #[error("{} belongs to another volume", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// Returns the folder's name of a project's volume; those of nobody have no dot.
+#[must_use]
+pub fn folder_name(project: &ProjectName, name: &VolumeName) -> String {
+    if project.as_str() == ProjectName::ADHOC {
+        name.to_string()
+    } else {
+        format!("{project}.{name}")
+    }
+}
+
+/// Returns the disk of the volume in `folder`.
+#[must_use]
+pub fn disk(home: &Path, folder: &str) -> PathBuf {
+    home.join("volumes").join(folder).join(DISK)
+}
+
+/// Returns the folder that stands in for the disk where there is no machine; makes it.
+///
+/// # Errors
+/// It cannot be made.
+pub fn stand_in(home: &Path, folder: &str) -> io::Result<PathBuf> {
+    let path = home.join("volumes").join(folder).join(STAND_IN);
+    DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+    Ok(path)
+}
+
+/// Returns the marker of the volume in `folder`.
+#[must_use]
+pub fn marker(home: &Path, folder: &str) -> Option<Marker> {
+    let path = home.join("volumes").join(folder).join(MARKER);
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Makes a volume, whole or not at all; one with the same marker is there already.
+///
+/// # Errors
+/// Nothing new is left, or somebody else's volume lies there.
+pub fn make(home: &Path, folder: &str, wanted: &Marker) -> Result<(), VolumeError> {
+    let path = home.join("volumes").join(folder);
+    match marker(home, folder) {
+        Some(there) if there.id == wanted.id => return Ok(()),
+        Some(_) => return Err(VolumeError::Foreign { path }),
+        None => {}
+    }
+    let hidden = hidden(home, folder);
+    let failed = |source| VolumeError::Folder { path: hidden.clone(), source };
+    remove_unfinished(home, folder).map_err(failed)?;
+    DirBuilder::new().mode(0o700).create(&hidden).map_err(failed)?;
+    let made = furnish(home, &hidden, wanted).and_then(|()| {
+        fs::rename(&hidden, &path)
+            .and_then(|()| atomic::sync_folder(&path))
+            .map_err(|source| VolumeError::Folder { path: path.clone(), source })
+    });
+    if made.is_err() {
+        drop(fs::remove_dir_all(&hidden));
+    }
+    made
+}
+
+/// Removes what a making that was cut off has left.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_unfinished(home: &Path, folder: &str) -> io::Result<()> {
+    match fs::remove_dir_all(hidden(home, folder)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn hidden(home: &Path, folder: &str) -> PathBuf {
+    home.join("volumes").join(format!(".{folder}.making"))
+}
+
+fn furnish(home: &Path, folder: &Path, wanted: &Marker) -> Result<(), VolumeError> {
+    disks::make(home, Purpose::Volume, wanted.size_bytes, &folder.join(DISK))
+        .map_err(VolumeError::Disk)?;
+    let marker = serde_json::to_vec(wanted).map_err(io::Error::other);
+    marker
+        .and_then(|marker| atomic::write(&folder.join(MARKER), &marker))
+        .map_err(|source| VolumeError::Folder { path: folder.to_owned(), source })
+}

@@ -1,0 +1,118 @@
+//! Takes the descriptors that a runtime is started with to their fixed numbers.
+//!
+//! The creator sends them over the socket that is our standard input, in one
+//! message whose bytes are the numbers as a JSON list. Nothing of this needs
+//! code between fork and exec on the other side. See
+//! `docs/decisions/descriptor-handover.md`.
+
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, IntoRawFd as _, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags, fstat};
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use thiserror::Error;
+
+/// The most descriptors that one message can carry.
+const DESCRIPTORS_MAX: usize = 200;
+
+/// The longest list of numbers.
+const LIST_BYTES_MAX: usize = 4096;
+
+/// Where descriptors wait while their numbers are still taken.
+const ASIDE: i32 = 512;
+
+/// Why the descriptors did not come to their numbers.
+#[derive(Debug, Error)]
+pub enum HandoverError {
+    /// The creator went away, or the message could not be read.
+    #[error("cannot receive the descriptors")]
+    Receive(#[source] io::Error),
+    /// The message is not a list of numbers, one for each descriptor.
+    #[error("the list of {numbers} numbers does not fit {descriptors} descriptors")]
+    List {
+        /// How many numbers there are.
+        numbers: usize,
+        /// How many descriptors came.
+        descriptors: usize,
+    },
+    /// A number is taken by something that nobody sent.
+    #[error("cannot place a descriptor at number {0}")]
+    Place(i32),
+    /// The process could not be set apart from its creator's terminal.
+    #[error("cannot begin a session of its own")]
+    Session(#[source] io::Error),
+}
+
+/// Places what the creator sends, leaves its session, and takes the umask of a runtime.
+///
+/// Where standard input is no socket the descriptors are in place already.
+///
+/// # Errors
+/// The descriptors did not come, or do not fit their numbers.
+pub fn take() -> Result<(), HandoverError> {
+    let stdin = io::stdin();
+    let is_socket = fstat(stdin.as_fd())
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket);
+    if !is_socket {
+        return Ok(());
+    }
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::setsid().map_err(|errno| HandoverError::Session(errno.into()))?;
+    let (numbers, descriptors) = receive(stdin.as_fd())?;
+    if numbers.len() != descriptors.len() {
+        let (numbers, descriptors) = (numbers.len(), descriptors.len());
+        return Err(HandoverError::List { numbers, descriptors });
+    }
+    place(numbers, descriptors)?;
+    close_input(stdin.as_fd())
+}
+
+fn receive(socket: impl AsFd) -> Result<(Vec<i32>, Vec<OwnedFd>), HandoverError> {
+    let mut bytes = [0; LIST_BYTES_MAX];
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut iov = [IoSliceMut::new(&mut bytes)];
+    let message = recvmsg(socket, &mut iov, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        .map_err(|errno| HandoverError::Receive(errno.into()))?;
+    let descriptors: Vec<OwnedFd> = ancillary
+        .drain()
+        .filter_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let numbers = serde_json::from_slice(&bytes[..message.bytes])
+        .map_err(|error| HandoverError::Receive(error.into()))?;
+    Ok((numbers, descriptors))
+}
+
+/// Moves all aside first, so that no descriptor lies at the number of another.
+fn place(numbers: Vec<i32>, descriptors: Vec<OwnedFd>) -> Result<(), HandoverError> {
+    let mut aside = Vec::new();
+    for (number, open) in numbers.into_iter().zip(descriptors) {
+        let moved = fcntl_dupfd_cloexec(&open, ASIDE).map_err(|_| HandoverError::Place(number))?;
+        aside.push((number, moved));
+        drop(open);
+    }
+    for (number, open) in aside {
+        // The lowest free number from `number` on is `number` itself, or somebody holds it.
+        let placed =
+            fcntl_dupfd_cloexec(&open, number).map_err(|_| HandoverError::Place(number))?;
+        let raw = placed.into_raw_fd();
+        if raw != number {
+            return Err(HandoverError::Place(number));
+        }
+    }
+    Ok(())
+}
+
+/// Puts `/dev/null` in the place of the socket.
+fn close_input(input: impl AsFd) -> Result<(), HandoverError> {
+    drop(input);
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| HandoverError::Receive(errno.into()))?;
+    rustix::stdio::dup2_stdin(null).map_err(|errno| HandoverError::Receive(errno.into()))
+}
