@@ -96,6 +96,18 @@ pub trait Catalog {
     /// The catalogue could not be read.
     fn list(&self) -> Result<Vec<ImageEntry>, CatalogError>;
 
+    /// Remembers what an archive held, by what identifies its file.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn remember_archive(&mut self, identity: &str, held: &str) -> Result<(), CatalogError>;
+
+    /// Returns what was remembered of an archive.
+    ///
+    /// # Errors
+    /// The catalogue could not be read.
+    fn recall_archive(&self, identity: &str) -> Result<Option<String>, CatalogError>;
+
     /// Takes a name away and says whether it was there; blobs stay until they are pruned.
     ///
     /// # Errors

@@ -3,12 +3,15 @@
 //! Everything is read, checked and built while it has no name; then blobs,
 //! roots and at last the catalogue are written, each after what it speaks of.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use schema::project::ImageRef;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::again;
 use super::archive::{Archive, ArchiveError};
 use super::builder::BuildError;
 use super::cache::{ImagesHome, RootError, root_digest, root_name, spool};
@@ -31,7 +34,7 @@ pub struct LoadOptions {
 }
 
 /// An image that is in the store now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loaded {
     /// Its name, in full.
     pub reference: String,
@@ -142,6 +145,32 @@ pub fn load(
         roots.push(image.publish_root(home, options.now_ms)?);
     }
     catalog.put_images(&entries, &roots).map_err(LoadError::Catalog)?;
+    Ok(loaded)
+}
+
+/// Loads an archive that is a file; one that was loaded before and has not
+/// been touched since is not read again.
+///
+/// # Errors
+/// As those of [`load`].
+pub fn load_file(
+    home: &ImagesHome,
+    file: &File,
+    options: &LoadOptions,
+    catalog: &mut dyn Catalog,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Loaded>, LoadError> {
+    let before = again::identity(file, options);
+    let known = before.as_deref().and_then(|identity| again::recall(home, catalog, identity));
+    if let Some(loaded) = known {
+        return Ok(loaded);
+    }
+    let loaded = load(home, file, options, catalog, progress)?;
+    if let Some(identity) =
+        before.filter(|before| again::identity(file, options).as_ref() == Some(before))
+    {
+        again::remember(catalog, &identity, &loaded);
+    }
     Ok(loaded)
 }
 

@@ -8,6 +8,7 @@
 //! What strangers wrote is parsed strictly and with limits. No layer is ever
 //! unpacked into a host folder, and nothing has a name before it is whole.
 
+mod again;
 mod archive;
 pub mod builder;
 pub mod cache;
@@ -37,5 +38,5 @@ pub use cache::{ImagesHome, RootError, RootImage, root_for};
 pub use catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
 pub use config::ImageConfig;
 pub use layout::LayoutError;
-pub use load::{LoadError, LoadOptions, Loaded, Progress, host_platform, load};
+pub use load::{LoadError, LoadOptions, Loaded, Progress, host_platform, load, load_file};
 pub use prune::prune_leftovers;

@@ -153,6 +153,33 @@ fn an_archive_becomes_blobs_a_root_and_a_row() {
 }
 
 #[test]
+fn a_file_is_read_again_only_if_something_changed() {
+    let [one, two] = two_layers();
+    let archive = docker("app:1", &[&one, &two], &[gzip(&one), gzip(&two)]);
+    let folder = Scratch::new();
+    let path = folder.path().join("app.tar");
+    File::create(&path).unwrap().write_all(&archive).unwrap();
+    let mut store = Store::new();
+    let mut is_read = |file: &File, store: &mut Store| {
+        let mut is_read = false;
+        let options = LoadOptions { tags: Vec::new(), now_ms: 1_700_000_000_000 };
+        let progress = &mut |_| is_read = true;
+        load_file(&store.home, file, &options, &mut store.catalog, progress).map(|_| is_read)
+    };
+    let open = || File::options().read(true).write(true).open(&path).unwrap();
+    assert!(is_read(&open(), &mut store).unwrap());
+    assert!(!is_read(&open(), &mut store).unwrap());
+    let blob = store.files().into_iter().find(|file| file.starts_with("blobs")).unwrap();
+    fs::remove_file(store.home.dir.join(blob)).unwrap();
+    assert!(is_read(&open(), &mut store).unwrap(), "a missing blob is brought back");
+    assert_eq!(store.files().len(), 5);
+    let times = open().metadata().unwrap().modified().unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&open(), b"x", archive.len() as u64 - 1).unwrap();
+    open().set_modified(times).unwrap();
+    is_read(&open(), &mut store).unwrap_err();
+}
+
+#[test]
 fn a_damaged_or_missing_root_is_built_again_from_blobs() {
     let [one, two] = two_layers();
     let mut store = Store::new();
