@@ -23,6 +23,9 @@ const MEMORY_BYTES: u64 = 128 * 1024 * 1024;
 /// How much of the guest's console is kept for the reason.
 const CONSOLE_BYTES_MAX: usize = 16 * 1024;
 
+/// How long a killed guest is waited for.
+const REAP_MAX: Duration = Duration::from_secs(2);
+
 /// What a guest is made of.
 #[derive(Debug)]
 pub(super) struct Parts {
@@ -78,6 +81,8 @@ pub(super) async fn prove(
     let mut heard = Heard::default();
     let outcome = timeout(budget.wall, listen(&mut machine, &mut heard, clock)).await;
     machine.process.kill();
+    // Reaped here, so that a verdict means that nothing of its guest is left.
+    timeout(REAP_MAX, machine.process.ended()).await.ok();
     let verdict = match outcome {
         Ok(Ok(())) => {
             let since = |at: Option<Instant>| at.map_or(0, |at| millis(at - started));

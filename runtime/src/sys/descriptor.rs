@@ -1,7 +1,7 @@
 //! Descriptors that came with the process.
 
 use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::sync::Mutex;
 
 /// Numbers that were taken already, so that no descriptor gets two owners.
@@ -51,4 +51,12 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: the caller's contract: nobody owns a descriptor of the range yet.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Returns a copy of standard error, closed on exec.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn standard_error() -> io::Result<OwnedFd> {
+    io::stderr().as_fd().try_clone_to_owned()
 }

@@ -27,6 +27,8 @@ pub(super) struct Wanted<'a> {
     pub(super) memory_mib: u64,
     /// Whether the guest's kernel speaks at length, and before it has a console.
     pub(super) debug: bool,
+    /// The pace of the counter an emulated guest keeps time by, where it is known.
+    pub(super) cycles_khz: Option<u32>,
     /// What QEMU holds for every machine.
     pub(super) held: Held,
     /// Disks in guest order.
@@ -107,20 +109,27 @@ fn machine(line: &mut Line, wanted: &Wanted<'_>) {
     line.option("-m", format!("{}M", wanted.memory_mib));
     line.option("-kernel", format!("/proc/self/fd/{}", wanted.held.kernel));
     line.option("-initrd", format!("/proc/self/fd/{}", wanted.held.initramfs));
-    line.option("-append", command_line(wanted.debug));
+    line.option("-append", command_line(wanted));
 }
 
 /// Returns the guest kernel's command line; nothing of a user, an image or a secret is in it.
-fn command_line(debug: bool) -> String {
-    let console = if debug {
+fn command_line(wanted: &Wanted<'_>) -> String {
+    let console = if wanted.debug {
         "console=ttyS0 earlyprintk=ttyS0 loglevel=8"
     } else {
         "console=hvc0 quiet loglevel=4"
     };
-    format!(
-        "{console} reboot=t panic=-1 pci=off rdinit=/init tsc=reliable no_timer_check \
-         random.trust_cpu=on cryptomgr.notests"
-    )
+    // The kernel patches itself for one processor otherwise, which an emulator pays for dearly.
+    let literal = "reboot=t panic=-1 pci=off rdinit=/init tsc=reliable no_timer_check \
+                   random.trust_cpu=on cryptomgr.notests noreplace-smp";
+    match (wanted.accelerator, wanted.cycles_khz, wanted.cpus) {
+        // Measuring the local timer spins for 200 ms; the other one will do for one processor.
+        (Accelerator::Tcg, Some(khz), 1) => {
+            format!("{console} {literal} tsc_early_khz={khz} nolapic_timer")
+        }
+        (Accelerator::Tcg, Some(khz), _) => format!("{console} {literal} tsc_early_khz={khz}"),
+        _ => format!("{console} {literal}"),
+    }
 }
 
 fn channels(line: &mut Line, wanted: &Wanted<'_>) {
@@ -164,7 +173,8 @@ mod tests {
             Disk { fd: 10, serial: "data", read_only: false },
         ];
         let held = Held { qmp: 3, console: 4, agent: 5, kernel: 6, initramfs: 7 };
-        Wanted { accelerator, cpus: 2, memory_mib: 512, debug: false, held, disks }
+        let cycles_khz = Some(2_596_100);
+        Wanted { accelerator, cpus: 2, memory_mib: 512, debug: false, cycles_khz, held, disks }
     }
 
     /// One option a line, as the page about drivers prints it.
@@ -197,7 +207,7 @@ mod tests {
 -m 512M
 -kernel /proc/self/fd/6
 -initrd /proc/self/fd/7
--append console=hvc0 quiet loglevel=4 reboot=t panic=-1 pci=off rdinit=/init tsc=reliable no_timer_check random.trust_cpu=on cryptomgr.notests
+-append console=hvc0 quiet loglevel=4 reboot=t panic=-1 pci=off rdinit=/init tsc=reliable no_timer_check random.trust_cpu=on cryptomgr.notests noreplace-smp tsc_early_khz=2596100
 -chardev socket,id=qmp,fd=3
 -mon chardev=qmp,mode=control
 -chardev socket,id=con,fd=4
@@ -224,6 +234,7 @@ mod tests {
         let emulated = text(&arguments(&wanted(Accelerator::Tcg)));
         let hardware = text(&arguments(&wanted(Accelerator::Kvm)));
         let swapped = emulated
+            .replace(" tsc_early_khz=2596100", "")
             .replace("-accel tcg,thread=multi,tb-size=64\n-cpu max", "-accel kvm\n-cpu host");
         assert_eq!(hardware, swapped);
     }
@@ -251,7 +262,19 @@ mod tests {
 
     #[test]
     fn rt_3_5_the_command_line_fits_512_bytes() {
-        assert!(command_line(false).len() <= 512 && command_line(true).len() <= 512);
+        for debug in [false, true] {
+            let longest = Wanted { debug, cpus: 1, ..wanted(Accelerator::Tcg) };
+            assert!(command_line(&longest).len() <= 512);
+        }
+    }
+
+    #[test]
+    fn one_emulated_processor_is_spared_the_measuring_of_its_timer() {
+        let said = |cpus| command_line(&Wanted { cpus, ..wanted(Accelerator::Tcg) });
+        assert!(said(1).ends_with(" noreplace-smp tsc_early_khz=2596100 nolapic_timer"));
+        assert!(said(2).ends_with(" noreplace-smp tsc_early_khz=2596100"));
+        let unknown = Wanted { cpus: 1, cycles_khz: None, ..wanted(Accelerator::Tcg) };
+        assert!(command_line(&unknown).ends_with(" noreplace-smp"));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use schema::launch::{Accelerator, Shape};
 
 use super::arguments::{DISKS_MAX, Disk, Held, Wanted, arguments};
 use super::monitor;
+use super::pace::Look;
+use crate::clock::HostClock;
 use crate::hypervisor::{
     Built, Capabilities, Child, DiskFd, DriverError, Hypervisor, Links, Machine, Plan,
 };
@@ -27,13 +29,24 @@ const SERIAL_BYTES_MAX: usize = 20;
 pub struct Qemu {
     program: PathBuf,
     accelerator: Accelerator,
+    opened: Option<Look>,
 }
 
 impl Qemu {
     /// Returns a driver that runs `program`, an absolute path.
     #[must_use]
-    pub const fn new(program: PathBuf, accelerator: Accelerator) -> Self {
-        Self { program, accelerator }
+    pub fn new(program: PathBuf, accelerator: Accelerator) -> Self {
+        // Taken as early as can be: the second look, at the start, then waits for nothing.
+        let opened = Look::take(&HostClock);
+        Self { program, accelerator, opened }
+    }
+
+    /// Returns the pace an emulated guest's clock will have; KVM tells its guests by itself.
+    fn cycles_khz(&self) -> Option<u32> {
+        match self.accelerator {
+            Accelerator::Kvm => None,
+            Accelerator::Tcg | Accelerator::None => self.opened?.pace_khz(&HostClock),
+        }
     }
 
     const fn memory_max_bytes(&self) -> u64 {
@@ -96,6 +109,7 @@ impl Hypervisor for Qemu {
             cpus: built.shape.cpus_max,
             memory_mib: built.shape.memory_max_bytes / MIB,
             debug: built.boot_debug,
+            cycles_khz: self.cycles_khz(),
             held,
             disks: built.disks.iter().map(said).collect(),
         });

@@ -6,6 +6,7 @@
 mod arguments;
 mod machine;
 mod monitor;
+mod pace;
 mod qmp;
 
 pub use machine::Qemu;
