@@ -58,14 +58,14 @@ class Meter:
         return sum(used_ns(pid) for pid in descendants() if is_vmm(pid))
 
     def reap(self):
-        """Takes in what has ended."""
+        """Takes in what has ended; tells whether anything is left."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             self.statuses[pid] = os.waitstatus_to_exitcode(status)
             self.ended_ns += round((usage.ru_utime + usage.ru_stime) * 1e9)
 
@@ -82,10 +82,10 @@ class Meter:
             stderr=subprocess.PIPE,
         )
         watch = Watch(child, started)
-        ended = None
-        while ended is None or (until_gone and descendants()):
+        ended, left = None, True
+        while ended is None or (until_gone and left):
             watch.turn(capture_vmm, WATCH_S if until_gone else 0.05)
-            self.reap()
+            left = self.reap()
             now = time.monotonic() - started
             if ended is None and child.pid in self.statuses:
                 ended = now
