@@ -78,15 +78,19 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::run::eventually;
 
     #[test]
     fn a_process_that_works_in_a_folder_is_found_and_ended() {
         let folder = std::env::temp_dir().join(format!("msb-p{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         let mut child = Command::new("sleep").arg("60").current_dir(&folder).spawn().unwrap();
-        let found = of(&folder);
-        assert_eq!(found.iter().map(|process| process.pid).collect::<Vec<_>>(), [child.id()]);
-        assert_eq!(found[0].command, "sleep 60");
+        // The command line of a new program is empty for a moment.
+        let found = eventually("the child is found", Duration::from_secs(10), || {
+            let found = of(&folder);
+            (found.len() == 1 && found[0].command == "sleep 60").then_some(found)
+        });
+        assert_eq!(found[0].pid, child.id());
 
         let other = Alive { start_ticks: found[0].start_ticks + 1, ..found[0].clone() };
         other.kill();
