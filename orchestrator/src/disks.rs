@@ -105,7 +105,8 @@ fn format(purpose: Purpose, bytes: u64, path: &Path) -> Result<(), DiskError> {
         let path = path.to_owned();
         move |source| DiskError::File { what, path, source }
     };
-    let program = MKE2FS.iter().find(|path| Path::new(path).is_file()).ok_or(DiskError::NoMke2fs)?;
+    let program =
+        MKE2FS.iter().find(|path| Path::new(path).is_file()).ok_or(DiskError::NoMke2fs)?;
     let file = create(path).map_err(failed("make"))?;
     file.set_len(bytes).map_err(failed("size"))?;
     let output = Command::new(program)

@@ -292,7 +292,8 @@ impl Drivers {
         if let Some(named) = self.context.environment.get("MSB_KERNEL") {
             return Ok(self.context.absolute(Path::new(named)));
         }
-        let cache = self.context.environment.get("HOME").map(|home| Path::new(home).join(".cache/msb"));
+        let cache =
+            self.context.environment.get("HOME").map(|home| Path::new(home).join(".cache/msb"));
         let places = [Some(self.context.home().to_path_buf()), cache];
         let kernels = places.into_iter().flatten().map(|place: PathBuf| place.join("kernels"));
         let found = kernels.filter_map(|folder| newest_kernel(&folder)).next();

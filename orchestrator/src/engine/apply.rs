@@ -16,8 +16,8 @@ use super::{SandboxView, Trouble, Troubles, observe_with, results};
 use crate::consent::{self, Answer};
 use crate::context::{Clock as _, Context};
 use crate::drivers::{self, Driver, Drivers};
-use crate::execute::{self, Beginning, Ended, Hooks, Host, LastGates, Limits, Progress, Slots};
 use crate::execute::failpoint::{Failpoint, VARIABLE};
+use crate::execute::{self, Beginning, Ended, Hooks, Host, LastGates, Limits, Progress, Slots};
 use crate::machines::process;
 use crate::observe::Observed;
 use crate::plan::{Action, Goal, Op, Plan, StepId, Wish, hash, is_preflight, plan};
@@ -46,9 +46,9 @@ pub(super) async fn apply(
     ui: SharedUi,
 ) -> Result<Outcome, Troubles> {
     let began = tokio::time::Instant::now();
-    context.prepared_home().map_err(|error| {
-        Troubles::of(Report::of("msb::home::foreign", "state", &error))
-    })?;
+    context
+        .prepared_home()
+        .map_err(|error| Troubles::of(Report::of("msb::home::foreign", "state", &error)))?;
     let mut session = open(context, &wish.project.name, &options, &ui).await?;
     let recovered = match session.project_id.clone() {
         Some(id) => execute::settle(context, &mut session.store, &id)
@@ -217,10 +217,11 @@ impl Run<'_> {
             return Ok(self.outcome(run, &BTreeMap::new(), &BTreeMap::new()));
         }
         let (project_id, run) = self.begin(&mut session)?;
-        let parts = match self.drivers.values().any(|d| d.name != schema::launch::DriverName::Process) {
-            true => Some(Drivers::of(self.context).parts().await?),
-            false => None,
-        };
+        let parts =
+            match self.drivers.values().any(|d| d.name != schema::launch::DriverName::Process) {
+                true => Some(Drivers::of(self.context).parts().await?),
+                false => None,
+            };
         let host = Rc::new(Host::begin_run(Beginning {
             context: self.context.clone(),
             wish: self.wish.clone(),
@@ -238,8 +239,7 @@ impl Run<'_> {
         let creators = host.take_creators();
         let now_ms = self.context.clock.unix_ms();
         let times = times.take();
-        let mut outcome =
-            self.outcome(Some(run), &ended, &times);
+        let mut outcome = self.outcome(Some(run), &ended, &times);
         let code = outcome.exit_code();
         host.with_store(|store| {
             store.write(|db| {
@@ -279,11 +279,7 @@ impl Run<'_> {
         }
     }
 
-    fn hooks(
-        &self,
-        times: Rc<RefCell<BTreeMap<StepId, Duration>>>,
-        leases: Vec<Lease>,
-    ) -> Hooks {
+    fn hooks(&self, times: Rc<RefCell<BTreeMap<StepId, Duration>>>, leases: Vec<Lease>) -> Hooks {
         let ui = Rc::clone(&self.ui);
         let progress = move |progress: &Progress<'_>| {
             if let Progress::Done(step, _, took) | Progress::Failed(step, _, took) = progress {
@@ -300,9 +296,8 @@ impl Run<'_> {
         let now_ms = self.context.clock.unix_ms();
         let id = match &session.project_id {
             Some(id) => id.clone(),
-            None => project_id().map_err(|error| {
-                Troubles::of(Report::of("msb::internal::bug", "state", &error))
-            })?,
+            None => project_id()
+                .map_err(|error| Troubles::of(Report::of("msb::internal::bug", "state", &error)))?,
         };
         if session.project_id.is_none() {
             let path = self.context.home().join(format!("locks/{id}.lock"));
@@ -316,7 +311,8 @@ impl Run<'_> {
             let row = ProjectRow {
                 id: id.clone(),
                 name: self.wish.project.name.clone(),
-                folder: old.map_or_else(|| self.wish.project.folder.clone(), |row| row.folder.clone()),
+                folder: old
+                    .map_or_else(|| self.wish.project.folder.clone(), |row| row.folder.clone()),
                 files: match old.filter(|_| !from_files) {
                     Some(row) => row.files.clone(),
                     None => self.wish.files.clone(),

@@ -36,8 +36,8 @@ pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
 };
 pub use outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
-pub use trouble::{Trouble, Troubles};
 pub(crate) use sources::{read_source, sensitive_digests};
+pub use trouble::{Trouble, Troubles};
 pub use view::SandboxView;
 pub use wishes::Adhoc;
 
@@ -240,8 +240,7 @@ pub(crate) fn observe_with(
     wish: &Wish,
 ) -> Result<Observed, Troubles> {
     let mut store = store;
-    let everything =
-        observe::look(store.as_deref_mut(), context.home(), Some(&wish.project.name))?;
+    let everything = observe::look(store.as_deref_mut(), context.home(), Some(&wish.project.name))?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;
     observed.sources = sources::digests(context, wish);

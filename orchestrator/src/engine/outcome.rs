@@ -139,9 +139,8 @@ impl Outcome {
     /// Returns the exit code, but for a signal's own.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        let bad = |row: &&ResultRow| {
-            matches!(row.verb, Verb::Failed | Verb::Skipped | Verb::Interrupted)
-        };
+        let bad =
+            |row: &&ResultRow| matches!(row.verb, Verb::Failed | Verb::Skipped | Verb::Interrupted);
         let failed: Vec<u8> = self
             .results
             .iter()

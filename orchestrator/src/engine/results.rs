@@ -184,7 +184,8 @@ pub(super) fn kept(context: &Context, observed: &Observed, project: &ProjectName
 /// Says of what is not ready how it is, and who waits for it.
 pub(super) async fn probes(context: &Context, outcome: &mut Outcome) {
     let waits = |row: &&ResultRow| row.verb == Verb::NotReady;
-    let names: Vec<Address> = outcome.results.iter().filter(waits).map(|r| r.address.clone()).collect();
+    let names: Vec<Address> =
+        outcome.results.iter().filter(waits).map(|r| r.address.clone()).collect();
     if names.is_empty() {
         return;
     }

@@ -87,7 +87,9 @@ pub(crate) fn sensitive_digests(
 pub(crate) fn read_source(context: &Context, value: &EnvValue) -> Option<Vec<u8>> {
     match value {
         EnvValue::Literal(text) => Some(text.clone().into_bytes()),
-        EnvValue::FromEnv(name) => context.environment.raw(name).map(|text| text.as_bytes().to_vec()),
+        EnvValue::FromEnv(name) => {
+            context.environment.raw(name).map(|text| text.as_bytes().to_vec())
+        }
         EnvValue::FromFile(path) => {
             let kind = fs::metadata(path).ok()?.file_type();
             if !kind.is_file() || kind.is_fifo() {

@@ -87,7 +87,8 @@ impl Host {
     /// Begins a run.
     #[must_use]
     pub fn begin_run(beginning: Beginning) -> Self {
-        let Beginning { context, wish, options, project_id, run, drivers, parts, store } = beginning;
+        let Beginning { context, wish, options, project_id, run, drivers, parts, store } =
+            beginning;
         let (store, creators) = (RefCell::new(store), RefCell::default());
         Self { context, wish, options, project_id, run, drivers, parts, store, creators }
     }

@@ -6,6 +6,8 @@
 
 pub mod failpoint;
 mod host;
+#[cfg(test)]
+mod model;
 mod schedule;
 mod settle;
 mod world;
@@ -22,8 +24,8 @@ use crate::plan::{Action, Address, Op, Plan, Step, StepId};
 use failpoint::{Failpoint, Moment};
 use schedule::Schedule;
 
-pub use host::{Beginning, Host, HostError, build_base};
 pub(crate) use host::holder;
+pub use host::{Beginning, Host, HostError, build_base};
 pub use settle::settle;
 pub use world::{Done, Effect, FailureKind, StepError, World};
 
@@ -53,12 +55,9 @@ impl Slots {
             Op::Boot => self.boots,
             Op::BuildRoot => self.builds,
             Op::Gate => self.probes,
-            Op::EnsureVolume
-            | Op::Prepare
-            | Op::Update
-            | Op::Stop
-            | Op::Retire
-            | Op::Discard => self.stops,
+            Op::EnsureVolume | Op::Prepare | Op::Update | Op::Stop | Op::Retire | Op::Discard => {
+                self.stops
+            }
         }
     }
 }
@@ -223,8 +222,7 @@ impl<W: World + 'static> Run<W> {
     /// Tells whether the failure of a step brings the old machine back.
     fn reverts(&self, step: &Step) -> Reverts {
         let replaced = self.plan.change(&step.address).is_some_and(|change| {
-            change.action == Action::Recreate
-                && change.kind == Some(schema::project::Kind::Service)
+            change.action == Action::Recreate && change.kind == Some(schema::project::Kind::Service)
         });
         if replaced && matches!(step.op, Op::Boot | Op::Gate) { Reverts::Yes } else { Reverts::No }
     }

@@ -84,7 +84,8 @@ impl Schedule {
 
     fn free_what_waits_for_nothing(&mut self) {
         let free = self.nodes.iter().filter(|(_, node)| node.waits_for == 0);
-        self.free = free.map(|(id, node)| (Reverse(node.depth), node.address.clone(), *id)).collect();
+        self.free =
+            free.map(|(id, node)| (Reverse(node.depth), node.address.clone(), *id)).collect();
     }
 
     /// Takes the next step that may start now, longest chain first.
@@ -151,8 +152,10 @@ impl Schedule {
     }
 
     fn release(&mut self, id: StepId) {
-        let then: Vec<StepId> =
-            self.nodes.get(&id).map_or_else(Vec::new, |node| node.then.iter().map(|t| t.0).collect());
+        let then: Vec<StepId> = self
+            .nodes
+            .get(&id)
+            .map_or_else(Vec::new, |node| node.then.iter().map(|t| t.0).collect());
         for next in then {
             self.one_less(next);
         }

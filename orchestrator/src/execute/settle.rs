@@ -120,9 +120,8 @@ impl Settling<'_> {
         let Some(new) = machines.iter().find(|machine| machine.id == *id) else {
             return Ok("nothing");
         };
-        let previous = machines
-            .iter()
-            .find(|m| m.sandbox_id == new.sandbox_id && m.role == Role::Previous);
+        let previous =
+            machines.iter().find(|m| m.sandbox_id == new.sandbox_id && m.role == Role::Previous);
         if alive {
             if let Some(old) = previous {
                 self.remove(&old.id)?;

@@ -86,7 +86,8 @@ pub trait World {
     fn build_root(&self, image: &ImageRef) -> impl Future<Output = Done>;
 
     /// Makes a volume.
-    fn ensure_volume(&self, name: &VolumeName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
+    fn ensure_volume(&self, name: &VolumeName, ticket: &Self::Ticket)
+    -> impl Future<Output = Done>;
 
     /// Makes a machine's folder and upper.
     fn prepare(&self, name: &SandboxName, ticket: &Self::Ticket) -> impl Future<Output = Done>;

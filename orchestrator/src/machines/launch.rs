@@ -298,9 +298,10 @@ fn record(
     let want = making.want;
     let config = &making.image.config;
     let factor = if making.driver.accelerator == Accelerator::Tcg { EMULATED_FACTOR } else { 1 };
-    let stop_signal = want.stop_signal.clone().or_else(|| {
-        config.stop_signal.as_deref().and_then(StopSignal::parse)
-    });
+    let stop_signal = want
+        .stop_signal
+        .clone()
+        .or_else(|| config.stop_signal.as_deref().and_then(StopSignal::parse));
     LaunchRecord {
         format: launch::FORMAT,
         nonce: making.nonce.clone(),
@@ -340,7 +341,10 @@ fn record(
         },
         timers: Timers { stop_grace_ms: want.stop_grace.0, boot_ms: BOOT_MS * factor },
         logs: Logs {
-            level: want.log_level.map_or(making.log_level.as_str(), |level| level.as_str()).to_owned(),
+            level: want
+                .log_level
+                .map_or(making.log_level.as_str(), |level| level.as_str())
+                .to_owned(),
             boot_debug: making.log_level == "trace",
         },
         require_jail: making.require_jail,

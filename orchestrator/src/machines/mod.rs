@@ -97,7 +97,9 @@ impl Machine {
         let came = match until {
             Milestone::Stopped => true,
             Milestone::Completed => record.phase == Phase::Completed,
-            Milestone::Running => record.agent_ready_at_ms.is_some() && record.phase == Phase::Completed,
+            Milestone::Running => {
+                record.agent_ready_at_ms.is_some() && record.phase == Phase::Completed
+            }
             Milestone::Ready => false,
         };
         let record = Box::new(record);
@@ -143,11 +145,10 @@ impl Machine {
             Err(ControlError::Ended) => {}
             Err(error) => return Err(error),
         }
-        if let Some(runtime) = runtime {
-            let gone = process::until_gone(&runtime);
-            if tokio::time::timeout(LAST_STEPS_MAX, gone).await.is_err() {
-                return Err(ControlError::LivesOn { pid: runtime.pid });
-            }
+        if let Some(runtime) = runtime
+            && !process::until_gone(&runtime, LAST_STEPS_MAX).await
+        {
+            return Err(ControlError::LivesOn { pid: runtime.pid });
         }
         Ok(self.folder.record())
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use schema::record::Process;
 
@@ -43,21 +44,27 @@ pub fn is_running(process: &Process, boot_id: &str) -> bool {
     process.boot_id == boot_id && start_ticks(process.pid) == Some(process.start_ticks)
 }
 
-/// Waits until exactly this process is gone; returns at once where it is.
-pub async fn until_gone(process: &Process) {
-    let Some(pid) = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw) else {
-        return;
-    };
+/// Waits until exactly this process is gone, and tells whether it is.
+pub async fn until_gone(process: &Process, timeout: Duration) -> bool {
+    let process = process.clone();
+    tokio::task::spawn_blocking(move || gone_within(&process, timeout)).await.unwrap_or(false)
+}
+
+fn gone_within(process: &Process, timeout: Duration) -> bool {
+    let pid = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw);
+    let Some(pid) = pid else { return true };
     let flags = rustix::process::PidfdFlags::empty();
-    let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return };
+    let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return true };
     // Only now is it sure that the number still means the same process.
     if start_ticks(process.pid) != Some(process.start_ticks) {
-        return;
+        return true;
     }
-    let interest = tokio::io::Interest::READABLE;
-    if let Ok(pidfd) = tokio::io::unix::AsyncFd::with_interest(pidfd, interest) {
-        drop(pidfd.readable().await);
-    }
+    let timeout = rustix::event::Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(timeout.subsec_nanos()),
+    };
+    let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+    matches!(rustix::event::poll(&mut fds, Some(&timeout)), Ok(count) if count > 0)
 }
 
 #[cfg(test)]

@@ -146,11 +146,7 @@ impl Host {
         self.stop_machine(&id, &machine).await
     }
 
-    pub(super) async fn stop_machine(
-        &self,
-        id: &str,
-        machine: &crate::machines::Machine,
-    ) -> Done {
+    pub(super) async fn stop_machine(&self, id: &str, machine: &crate::machines::Machine) -> Done {
         if !self.is_alive(id) {
             return Ok(Effect { phase: None, ..Effect::default() });
         }

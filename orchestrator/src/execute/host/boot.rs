@@ -1,6 +1,7 @@
 //! The acts that bring a machine up, wait for it, and bring the old one back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schema::control::Milestone;
 use schema::failure::Report;
@@ -18,6 +19,9 @@ use crate::execute::world::{Done, Effect, FailureKind, StepError};
 use crate::machines::{self, Machine, Making, Reached, VolumeDisk, process};
 use crate::store::inventory::{self, MachineRow, Role};
 use crate::volumes;
+
+/// How long a job's runtime may need to end after its workload.
+const CLEAR_MAX: Duration = Duration::from_secs(15);
 
 impl Host {
     pub(super) async fn boot_wanted(&self, name: &SandboxName, ticket: &Ticket) -> Done {
@@ -173,7 +177,7 @@ impl Host {
 
     /// The upper of a job goes with its success; logs and record stay.
     async fn clear_after_job(&self, id: &str, record: &Record) {
-        process::until_gone(&record.runtime).await;
+        process::until_gone(&record.runtime, CLEAR_MAX).await;
         let folder = self.folder(id);
         for path in [folder.upper(), folder.file("root")] {
             let removed = if path.is_dir() {

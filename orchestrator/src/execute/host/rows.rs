@@ -165,7 +165,8 @@ impl Host {
         let mut mine = machines.into_iter().filter(|machine| machine.sandbox_id == row.id);
         let mine: Vec<MachineRow> = mine.by_ref().collect();
         let id = ticket.machine.as_ref();
-        let one = mine.iter().find(|m| Some(&m.id) == id || (id.is_none() && m.role == Role::Current));
+        let one =
+            mine.iter().find(|m| Some(&m.id) == id || (id.is_none() && m.role == Role::Current));
         let replacing = mine.iter().any(|machine| machine.role == Role::Previous);
         match (op, done) {
             (Op::Prepare, Err(_)) => {
@@ -364,10 +365,7 @@ fn new_machine(id: &str, sandbox_id: &str, role: Role) -> MachineRow {
 }
 
 /// Takes what a machine's record tells into its row.
-pub(in crate::execute) fn take_over(
-    row: &mut MachineRow,
-    record: Option<&schema::record::Record>,
-) {
+pub(in crate::execute) fn take_over(row: &mut MachineRow, record: Option<&schema::record::Record>) {
     let Some(record) = record.filter(|record| record.nonce == row.nonce) else { return };
     row.phase = record.phase;
     row.reason.clone_from(&record.reason);
