@@ -9,6 +9,7 @@
 //! is left out of later stages, so nothing is said that only follows from it.
 
 pub mod document;
+pub mod explain;
 pub mod interpolate;
 pub mod keys;
 pub mod limits;

@@ -1,0 +1,205 @@
+//! Pages about files, limits and syntax.
+
+use super::{Page, page};
+use crate::sandboxfile::problem::Code;
+
+pub(super) const PAGES: &[Page] = &[
+    page(
+        Code::FILE_NOT_FOUND,
+        "No Sandboxfile was found in the working folder or above it, or the one that -f names does not exist. The search ends at a folder with .git, at your home, and at a folder that you may not read.",
+        "cd /tmp/empty && msb up",
+        "Run the command in the folder of the project, name the file with -f, or write one with `msb init`.",
+    ),
+    page(
+        Code::FILE_AMBIGUOUS,
+        "One folder holds two files that could be the Sandboxfile.",
+        "Sandboxfile.kdl and Sandboxfile.yaml in one folder",
+        "Delete one, or name the one that is meant with -f.",
+    ),
+    page(
+        Code::FILE_FOREIGN,
+        "The file was found in a folder above the working folder and belongs to another user.",
+        "/tmp/Sandboxfile written by somebody else, with you in /tmp/work",
+        "If you trust it, name it with -f.",
+    ),
+    page(
+        Code::FILE_UNKNOWN_FORMAT,
+        "The suffix of the file names no format. Nothing is guessed from its content.",
+        "msb up -f stack.toml",
+        "Use .kdl, .example or no suffix for KDL; .yaml, .yml or .json for YAML.",
+    ),
+    page(
+        Code::FILE_UNREADABLE,
+        "The operating system does not let the file be read, or it is no regular file.",
+        "msb up -f /root/Sandboxfile",
+        "Change its owner or mode, or name another file.",
+    ),
+    page(
+        Code::FILE_NOT_UTF8,
+        "Sandboxfiles are UTF-8. The file has other bytes, is UTF-16 or UTF-32, or has a byte-order mark inside.",
+        "a file saved as Latin-1 or UTF-16",
+        "Save it as UTF-8.",
+    ),
+    page(
+        Code::FILE_CONTROL_CHARACTER,
+        "A control character, or one that changes the direction of text, stands outside an escape. Such characters make a file look like something else than it is.",
+        "an escape sequence pasted from a terminal",
+        "Delete it, or write it as an escape in quotes: \"\\u{1b}\".",
+    ),
+    page(
+        Code::FILE_OUTSIDE,
+        "A path of an include leads out of the repository, or to where a file from a stranger may not reach.",
+        "include \"../../other/Sandboxfile\" { as \"x\" }",
+        "Keep included files in the repository, or name an absolute path.",
+    ),
+    page(
+        Code::LIMIT_FILE_BYTES,
+        "The file is longer than one file may be.",
+        "a generated file of 2 MiB",
+        "Split it, or raise limits { file-bytes } in config.kdl.",
+    ),
+    page(
+        Code::LIMIT_TOTAL_BYTES,
+        "The files together are longer than a project may be.",
+        "thirty layers of 1 MiB",
+        "Use fewer, or raise limits { total-bytes } in config.kdl.",
+    ),
+    page(
+        Code::LIMIT_FILES,
+        "More files are read than a project may have.",
+        "a hundred includes",
+        "Join some of them, or raise limits { files } in config.kdl.",
+    ),
+    page(
+        Code::LIMIT_DEPTH,
+        "Braces or lists stand deeper in one another than any real file needs.",
+        "a {a {a {a {… 65 times",
+        "Write it flatter. The limit is fixed.",
+    ),
+    page(
+        Code::LIMIT_NODES,
+        "The file has more keys and values than its limit in bytes allows for.",
+        "half a million one-letter nodes",
+        "Split it, or raise limits { file-bytes } in config.kdl.",
+    ),
+    page(
+        Code::LIMIT_SCALAR_BYTES,
+        "One value is longer than 256 KiB.",
+        "a certificate bundle written into env",
+        "Keep large text in a file of its own.",
+    ),
+    page(
+        Code::LIMIT_KEY_BYTES,
+        "A key is longer than 255 bytes.",
+        "a 300-letter label",
+        "Shorten it.",
+    ),
+    page(
+        Code::LIMIT_ALIAS_NODES,
+        "The aliases of a YAML file would make more than 10,000 nodes.",
+        "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]   # and so on",
+        "Share what is common through templates.",
+    ),
+    page(
+        Code::LIMIT_EXPANDED_BYTES,
+        "Filling in variables makes more text than is allowed.",
+        "a value of 1 MiB used ten times",
+        "Keep large text in files, or raise limits { expanded-bytes } in config.kdl.",
+    ),
+    page(
+        Code::LIMIT_INSTANCES,
+        "The project has more instances than are allowed.",
+        "replicas 5000",
+        "Raise limits { instances } in config.kdl.",
+    ),
+    page(
+        Code::LIMIT_PROBLEMS,
+        "There are more problems than are listed one by one.",
+        "a file of another language",
+        "Mend the first ones and look again.",
+    ),
+    page(
+        Code::LIMIT_SECONDS,
+        "Reading the project takes longer than is allowed.",
+        "very many large includes",
+        "Split the project, or raise limits { seconds } in config.kdl.",
+    ),
+    page(
+        Code::LIMIT_EDIT,
+        "The file is too large or too deep to be edited in place.",
+        "msb fmt on a file of 1 MiB",
+        "Edit it by hand.",
+    ),
+    page(
+        Code::SYNTAX_KDL,
+        "The text is not KDL 2.",
+        "sandbox \"web\" {",
+        "Look at the place that is named; the line that opened what is not closed is named too.",
+    ),
+    page(
+        Code::SYNTAX_KDL_V1,
+        "The text is KDL 1. In KDL 2, keywords begin with #, and raw strings have # on both sides.",
+        "lifecycle { protect true }",
+        "Write #true, #false, #null, and #\"…\"#.",
+    ),
+    page(
+        Code::SYNTAX_YAML,
+        "The text is not YAML.",
+        "memory: [",
+        "Look at the indentation and the quotes of the line that is named.",
+    ),
+    page(
+        Code::SYNTAX_NEEDS_QUOTES,
+        "In KDL, a word without quotes cannot begin with a digit and cannot hold a slash.",
+        "memory 512MiB",
+        "Write \"512MiB\".",
+    ),
+    page(
+        Code::SYNTAX_BARE_INTERPOLATION,
+        "A variable stands outside quotes, where the format reads it as something else.",
+        "image ${TAG}",
+        "Write \"${TAG}\".",
+    ),
+    page(
+        Code::SYNTAX_EQUALS_SIGN,
+        "KDL has no = or : between a key and its value. Only properties have =.",
+        "memory = \"1GiB\"",
+        "Write memory \"1GiB\".",
+    ),
+    page(
+        Code::SYNTAX_TYPE_ANNOTATION,
+        "KDL's type annotations have no meaning here: the key decides the type.",
+        "cpus (u8)4",
+        "Write cpus 4.",
+    ),
+    page(
+        Code::SYNTAX_YAML_TAB,
+        "YAML is indented with spaces; a tab stands in the indentation.",
+        "a tab before a key",
+        "Replace it with spaces.",
+    ),
+    page(
+        Code::SYNTAX_YAML_TAG,
+        "Tags have no meaning here: the key decides the type.",
+        "cpus: !!int 4",
+        "Write cpus: 4.",
+    ),
+    page(
+        Code::SYNTAX_YAML_MERGE_KEY,
+        "The merge key << is not part of YAML 1.2.",
+        "web: {<<: *base, image: nginx}",
+        "Write a template and `from`.",
+    ),
+    page(
+        Code::SYNTAX_YAML_DOCUMENTS,
+        "A file holds one document.",
+        "two documents with --- between them",
+        "Keep one, or make two files and give -f twice.",
+    ),
+    page(
+        Code::SYNTAX_YAML_KEY,
+        "A key is a map, a list or nothing at all.",
+        "? [a, b]\n: c",
+        "Write a word before the colon.",
+    ),
+];

@@ -1,0 +1,211 @@
+//! Pages about keys, values and variables.
+
+use super::{Page, page};
+use crate::sandboxfile::problem::Code;
+
+pub(super) const PAGES: &[Page] = &[
+    page(
+        Code::SCHEMA_UNKNOWN_KEY,
+        "The key does not exist at this place. YAML names some keys in the plural, KDL in the singular.",
+        "sandbox \"web\" { memmory \"1GiB\" }",
+        "Write the key that is proposed, or one of those that are listed.",
+    ),
+    page(
+        Code::SCHEMA_MISSING_KEY,
+        "Something that must be written is not there.",
+        "sandbox \"web\" { }",
+        "Add the key that is named.",
+    ),
+    page(
+        Code::SCHEMA_SHAPE,
+        "The key is there, and not in its form: a list where one value is due, a value where a block is due, an argument too many.",
+        "memory \"1GiB\" \"2GiB\"",
+        "Write it in the form that is shown.",
+    ),
+    page(
+        Code::SCHEMA_PROPERTY_OR_CHILD,
+        "KDL writes values of their own on lines of their own; properties only qualify the line they stand on.",
+        "sandbox \"web\" replicas=2 { image \"x\" }",
+        "Write it on a line in the braces, or as a property, as shown.",
+    ),
+    page(
+        Code::SCHEMA_DUPLICATE_KEY,
+        "A key, a property or a free key stands twice at one place. The last does not win silently.",
+        "env { PORT 80; PORT 81 }",
+        "Keep one.",
+    ),
+    page(
+        Code::SCHEMA_DUPLICATE_DEFINITION,
+        "Two sandboxes, jobs, volumes or templates have one name. Sandboxes and jobs share one name space.",
+        "sandbox \"web\" { … }\njob \"web\" { … }",
+        "Merge or rename one; several copies of one sandbox are `replicas`.",
+    ),
+    page(
+        Code::SCHEMA_CONFLICT,
+        "Two keys exclude each other.",
+        "ready { exec \"true\"; agent #true }",
+        "Keep the one that is meant.",
+    ),
+    page(
+        Code::SCHEMA_NOT_FOR_JOBS,
+        "A job is something that completes; the key or value only makes sense for a sandbox.",
+        "job \"build\" { image \"x\"; command #null }",
+        "Leave it out, or make the job a sandbox.",
+    ),
+    page(
+        Code::SCHEMA_NOT_YET,
+        "The key is part of the language, and this msb cannot do it yet. It is refused rather than ignored.",
+        "sandbox \"web\" { matrix { … } }",
+        "Leave it out for now.",
+    ),
+    page(
+        Code::SCHEMA_NEWER_FORMAT,
+        "The file is written for a later version of the language.",
+        "project \"x\" { format 2 }",
+        "Run `msb self update`.",
+    ),
+    page(
+        Code::VALUE_TYPE,
+        "The value is of another type than its key.",
+        "env { DEBUG #true }",
+        "Put text in quotes: \"true\".",
+    ),
+    page(
+        Code::VALUE_NULL,
+        "Null, or nothing at all, stands where a value is due. Only `command` and `entrypoint` can be none.",
+        "memory #null",
+        "Write a value, or leave the key out.",
+    ),
+    page(
+        Code::VALUE_BOOLEAN,
+        "Only true and false are booleans.",
+        "protect: yes",
+        "Write true in YAML and #true in KDL.",
+    ),
+    page(
+        Code::VALUE_COUNT,
+        "A count is a whole number without sign, fraction, base or leading zero.",
+        "cpus 02",
+        "Write 2.",
+    ),
+    page(
+        Code::VALUE_SIZE,
+        "A size is a number with a unit: B, KiB, MiB, GiB, TiB, or K, M, G, T for the same. KB and MB could mean either power and are refused.",
+        "memory \"512MB\"",
+        "Write \"512MiB\".",
+    ),
+    page(
+        Code::VALUE_DURATION,
+        "A duration is whole numbers with units, largest first: d, h, m, s, ms.",
+        "stop-grace 90",
+        "Write \"1m30s\".",
+    ),
+    page(
+        Code::VALUE_RATE,
+        "A rate is a size for each second.",
+        "egress \"10MiB\"",
+        "Write \"10MiB/s\".",
+    ),
+    page(
+        Code::VALUE_PORT,
+        "A port is a number from 1 to 65535; some keys take ranges and sets of them.",
+        "port guest=0",
+        "Write 80, \"8080-8089\" or \"80,443\".",
+    ),
+    page(
+        Code::VALUE_PATH,
+        "The path is not one: in the guest it is absolute and does not climb; on the host it may begin with ~/ but not with ~user.",
+        "workdir \"srv\"",
+        "Write \"/srv\".",
+    ),
+    page(
+        Code::VALUE_IMAGE,
+        "The text is not an image reference.",
+        "image \"Redis\"",
+        "Write [HOST/]PATH[:TAG][@sha256:…] in lower case, or builtin:base.",
+    ),
+    page(
+        Code::VALUE_USER,
+        "A user is a name or a number, then perhaps : and a group.",
+        "user \"a b\"",
+        "Write \"app:app\" or \"1000:1000\".",
+    ),
+    page(
+        Code::VALUE_HOST_PATTERN,
+        "The text is not the name of hosts.",
+        "hosts \"*\"",
+        "Write a DNS name of two labels or more, or *. and a suffix.",
+    ),
+    page(
+        Code::VALUE_CIDR,
+        "The text is neither an address nor a network.",
+        "deny \"10.0.0.0/33\"",
+        "Write an address, or a network such as 10.0.0.0/8.",
+    ),
+    page(
+        Code::VALUE_REGEX,
+        "The text is not a regular expression, or a very large one.",
+        "pattern=\"[\"",
+        "Write it in the dialect of the regex crate, in at most 512 bytes.",
+    ),
+    page(
+        Code::VALUE_ENV_KEY,
+        "The key of an environment variable is letters, digits, _, . and -, does not begin with a digit, and does not begin with MSB_.",
+        "env { MSB_HOME \"/x\" }",
+        "Choose another name.",
+    ),
+    page(
+        Code::VALUE_NAME,
+        "A name is lower-case letters, digits and -, at most 63, and begins and ends with a letter or digit.",
+        "sandbox \"My_App\" { … }",
+        "Write \"my-app\".",
+    ),
+    page(
+        Code::VALUE_RANGE,
+        "The value is outside its limits.",
+        "cpus 300",
+        "Write one that is within.",
+    ),
+    page(
+        Code::VALUE_CHOICE,
+        "The key takes one of a few words, and this is none of them.",
+        "driver \"docker\"",
+        "Write one of the words that are listed.",
+    ),
+    page(
+        Code::VALUE_RESERVED_LABEL,
+        "Labels that begin with msb., sandbox., microsandbox., service. or host. belong to msb.",
+        "labels { \"msb.project\" \"x\" }",
+        "Choose another key.",
+    ),
+    page(
+        Code::VALUE_LATEST,
+        "An image without a tag is `latest`, which means something else every week.",
+        "image \"postgres\"",
+        "Write a tag: \"postgres:16\".",
+    ),
+    page(
+        Code::VAR_UNDECLARED,
+        "A value uses a variable that no `var` declares. The environment is not looked at by itself.",
+        "image \"web:${TAG}\"",
+        "Declare it: var \"TAG\" from-env=\"TAG\". For the characters themselves write $${TAG}.",
+    ),
+    page(
+        Code::VAR_UNSET,
+        "A variable is declared and has no value.",
+        "var \"TAG\"\nsandbox \"a\" { image \"web:${TAG}\" }",
+        "Give --var TAG=VALUE, or write a default.",
+    ),
+    page(
+        Code::VAR_PATTERN,
+        "The value of a variable does not match its pattern as a whole.",
+        "var \"TAG\" pattern=\"[0-9.]+\" default=\"latest\"",
+        "Give a value that matches.",
+    ),
+    page(
+        Code::VAR_SYNTAX,
+        "An interpolation is not closed, has no name, or stands too deep in others.",
+        "image \"web:${TAG\"",
+        "Write ${NAME}, ${NAME:-default}, or $$ for a dollar sign.",
+    ),
+];
