@@ -7,3 +7,4 @@ mod debian;
 mod example;
 mod faults;
 mod guest;
+mod proof;

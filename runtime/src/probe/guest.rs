@@ -1,7 +1,7 @@
 //! One empty guest, from its start to the agent's first word.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -83,6 +83,8 @@ pub(super) async fn prove(
     machine.process.kill();
     // Reaped here, so that a verdict means that nothing of its guest is left.
     timeout(REAP_MAX, machine.process.ended()).await.ok();
+    // What the guest said last may have waited behind the end of its agent.
+    heard.keep_rest(&machine.links.console);
     let verdict = match outcome {
         Ok(Ok(())) => {
             let since = |at: Option<Instant>| at.map_or(0, |at| millis(at - started));
@@ -154,12 +156,23 @@ impl Heard {
     fn failed(&self, accelerator: Accelerator, why: &str) -> Verdict {
         let stage = if self.first_byte.is_some() { Stage::Agent } else { Stage::Boot };
         let console = String::from_utf8_lossy(&self.console);
-        let last = console.lines().rev().find(|line| !line.trim().is_empty());
-        let reason = match last {
-            Some(line) => format!("{why}; the console ends with {:?}", line.trim()),
+        let mut lines = console.lines().rev().filter(|line| !line.trim().is_empty());
+        // A panic prints more after the line that says why.
+        let panic = lines.clone().find(|line| line.contains("Kernel panic"));
+        let reason = match panic.or_else(|| lines.next()) {
+            Some(line) => format!("{why}; the console says {:?}", line.trim()),
             None => why.to_owned(),
         };
         Verdict::failed(accelerator, stage, reason)
+    }
+
+    /// Takes what a guest that has ended left in its console.
+    fn keep_rest(&mut self, mut console: &StdStream) {
+        let mut chunk = [0; 4096];
+        // A non-blocking stream: it ends with the guest's end, or where there is no more yet.
+        while let Ok(count @ 1..) = console.read(&mut chunk) {
+            self.keep(&chunk[..count]);
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -287,12 +300,9 @@ mod tests {
     fn a_reason_carries_the_last_words_of_the_console() {
         let mut heard = Heard::default();
         heard.keep(&[b'x'; CONSOLE_BYTES_MAX]);
-        heard.keep(b"\nKernel panic - not syncing: no init\n\n");
+        heard.keep(b"\nKernel panic - not syncing: no init\nKernel Offset: 0\n\n");
         assert!(heard.console.len() <= CONSOLE_BYTES_MAX);
         let reason = heard.failed(Accelerator::Tcg, "it is gone").reason.unwrap();
-        assert_eq!(
-            reason,
-            "it is gone; the console ends with \"Kernel panic - not syncing: no init\""
-        );
+        assert_eq!(reason, "it is gone; the console says \"Kernel panic - not syncing: no init\"");
     }
 }

@@ -17,7 +17,7 @@ from harness.sample import alternate
 OVER_GZIP_MOST = 1.5
 AGAIN_MOST_S = 0.050
 LAYERS, LAYER_BYTES = 2, 150 * 1024 * 1024
-SMALL_BYTES, LARGE_BYTES = 8 * 1024, 2 * 1024 * 1024
+SMALL_BYTES, LARGE_BYTES, NOISE_BYTES = 8 * 1024, 1024 * 1024, 64 * 1024
 WORDS = 4096
 
 
@@ -86,7 +86,7 @@ def make_archive(folder):
 
 
 def make_layer(path, seed):
-    """Writes a layer of text and of bytes that do not compress; returns path, digest, diff id."""
+    """Writes a layer of text and a little noise; returns path, digest, diff id."""
     chance = random.Random(seed)
     words = [bytes(chance.choices(b"abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 12))) for _ in range(WORDS)]
     inner = hashlib.sha256()
@@ -102,16 +102,17 @@ def make_layer(path, seed):
         with tarfile.open(fileobj=Tee(), mode="w|", format=tarfile.PAX_FORMAT) as tar:
             written = number = 0
             while written < LAYER_BYTES:
-                size = LARGE_BYTES if number % 64 == 0 else SMALL_BYTES
-                content = chance.randbytes(size) if number % 64 == 0 else text(chance, words, size)
+                content = text(chance, words, LARGE_BYTES if number % 64 == 0 else SMALL_BYTES)
+                if number % 64 == 0:
+                    content += chance.randbytes(NOISE_BYTES)
                 add_bytes(tar, f"usr/share/layer{seed}/{number // 256:03}/{number:06}", content)
-                written, number = written + size, number + 1
+                written, number = written + len(content), number + 1
     with open(path, "rb") as file:
         return path, "sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), "sha256:" + inner.hexdigest()
 
 
 def text(chance, words, size):
-    return b" ".join(chance.choices(words, k=size // 4))[:size]
+    return b" ".join(chance.choices(words, k=size // 5))[:size]
 
 
 def add_bytes(tar, name, content):

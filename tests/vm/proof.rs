@@ -1,0 +1,86 @@
+//! A driver is proved by a guest that speaks, and by nothing else.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::home::Home;
+use tests::programs;
+use tests::run::Started;
+
+/// Longer than the deadline of any proof.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A proof that was asked for, and what it found.
+struct Proof {
+    code: i32,
+    verdicts: Vec<Value>,
+}
+
+fn prove(home: &Home, driver: &str, initramfs: &Path, more: &[&str]) -> Proof {
+    let mut command = Command::new(programs::folder().join("msb-runtime"));
+    command.args(["probe", driver, "--kernel"]).arg(programs::kernel().join("vmlinux"));
+    command.arg("--initramfs").arg(initramfs).args(more);
+    let run = Started::spawn(command, &home.project().join("proof")).wait(PATIENCE);
+    let verdicts = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    Proof { code: run.code, verdicts }
+}
+
+fn initramfs(home: &Home) -> PathBuf {
+    let path = home.project().join("agent.cpio");
+    let mut command = Command::new(programs::folder().join("msb-runtime"));
+    command.arg("initramfs").arg("--agent").arg(programs::folder().join("agentd"));
+    command.arg("--out").arg(&path);
+    let run = Started::spawn(command, &home.project().join("initramfs")).wait(PATIENCE);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    path
+}
+
+#[test]
+fn rt_2_4_the_emulator_is_proved_by_an_agent_that_introduces_itself() {
+    let home = Home::machine();
+    let proof = prove(&home, "qemu-tcg", &initramfs(&home), &[]);
+    assert_eq!(proof.code, 0, "{:?}", proof.verdicts);
+    let verdict = &proof.verdicts[0];
+    assert_eq!((&verdict["ok"], &verdict["stage"]), (&true.into(), &"proved".into()), "{verdict}");
+    assert!(verdict["t1_ms"].as_u64() <= verdict["hello_ms"].as_u64(), "{verdict}");
+}
+
+#[test]
+fn rt_2_4_a_kvm_that_runs_no_guest_is_refused_and_the_emulator_stands_in() {
+    let home = Home::machine();
+    let proof = prove(&home, "auto", &initramfs(&home), &[]);
+    assert_eq!(proof.code, 0, "{:?}", proof.verdicts);
+    let kvm = &proof.verdicts[0];
+    assert_eq!(kvm["accelerator"], "kvm");
+    if kvm["ok"] == true {
+        assert_eq!(proof.verdicts.len(), 1, "the emulator is asked for only where KVM fails");
+        return;
+    }
+    assert!(kvm["reason"].is_string() && kvm["hint"].is_string(), "{kvm}");
+    let emulator = &proof.verdicts[1];
+    assert_eq!((&emulator["accelerator"], &emulator["ok"]), (&"tcg".into(), &true.into()));
+}
+
+#[test]
+fn rt_2_4_a_guest_without_an_agent_proves_nothing_and_says_its_last_words() {
+    let home = Home::machine();
+    home.write("none.cpio", &"\0".repeat(4096));
+    let proof = prove(&home, "qemu-tcg", &home.project().join("none.cpio"), &[]);
+    assert_eq!(proof.code, 69);
+    let verdict = &proof.verdicts[0];
+    assert_eq!((&verdict["ok"], &verdict["stage"]), (&false.into(), &"boot".into()), "{verdict}");
+    assert!(verdict["reason"].as_str().unwrap().contains("Kernel panic"), "{verdict}");
+}
+
+#[test]
+fn a_host_without_qemu_is_told_what_to_install() {
+    let home = Home::machine();
+    let proof = prove(&home, "auto", &initramfs(&home), &["--qemu", "/nowhere/qemu"]);
+    assert_eq!(proof.code, 69);
+    for verdict in &proof.verdicts {
+        assert_eq!(verdict["reason"], "/nowhere/qemu is not installed", "{verdict}");
+        assert!(verdict["hint"].as_str().unwrap().contains("Install QEMU"), "{verdict}");
+    }
+}
