@@ -5,14 +5,20 @@
 
 mod boot;
 pub mod clock;
+mod control;
+mod errno;
 mod folder;
 pub mod handover;
+mod health;
 mod host;
 pub mod hypervisor;
 pub mod initramfs;
+mod journal;
 mod life;
 mod logs;
 mod peer;
 pub mod probe;
 mod relay;
+mod standing;
+pub mod supervise;
 mod sys;

@@ -13,10 +13,11 @@ fn main() -> ExitCode {
         return ExitCode::from(70);
     }
     match job.as_ref().and_then(|job| job.to_str()) {
+        None if job.is_none() => runtime::supervise::run(),
         Some("initramfs") => runtime::initramfs::run(arguments),
         Some("probe") => runtime::probe::run(arguments),
         _ => {
-            writeln!(std::io::stderr(), "usage: msb-runtime [initramfs | probe] …").ok();
+            writeln!(std::io::stderr(), "usage: msb-runtime [initramfs | probe …]").ok();
             ExitCode::from(64)
         }
     }

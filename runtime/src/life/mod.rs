@@ -78,6 +78,8 @@ pub(crate) enum Heard {
     Panicked,
     /// The VMM has ended and was reaped.
     VmmEnded(VmmEnd),
+    /// The VMM cannot be spoken to.
+    Unusable(String),
     /// A fault of the runtime: nothing can be promised about the machine any more.
     Fault(String),
 }
@@ -186,6 +188,7 @@ impl Life {
     }
 
     /// Returns the phase.
+    #[cfg(test)]
     pub(crate) const fn phase(&self) -> Phase {
         self.phase
     }
@@ -241,6 +244,7 @@ impl Life {
             Heard::ChannelLost(why) => self.channel_lost(why, now),
             Heard::Panicked => self.panicked(now),
             Heard::VmmEnded(end) => return self.vmm_ended(&end),
+            Heard::Unusable(why) => return self.unusable(&why),
             Heard::Fault(message) => {
                 self.judge(Verdict::new(Event::Died, "internal").message(message));
                 return vec![Act::Kill];
@@ -336,6 +340,19 @@ impl Life {
 
     fn judge(&mut self, verdict: Verdict) {
         self.verdict.get_or_insert(verdict);
+    }
+
+    fn unusable(&mut self, why: &str) -> Vec<Act> {
+        if self.is_closing() {
+            return Vec::new();
+        }
+        let verdict = if self.phase == Phase::Booting {
+            Verdict::new(Event::Fact, "driver").message(why)
+        } else {
+            Verdict::died("vmm-exited", why)
+        };
+        self.judge(verdict);
+        vec![Act::Kill]
     }
 
     fn channel_lost(&mut self, why: String, now: Instant) {

@@ -1,5 +1,6 @@
 //! `exec.log`: what sessions wrote, one JSON line each, written by one thread.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -52,12 +53,18 @@ enum Entry {
     Over { at_ms: u64, session: Arc<str> },
 }
 
+/// The way to the thread, and the thread.
+#[derive(Debug)]
+struct Open {
+    sender: SyncSender<Entry>,
+    thread: JoinHandle<()>,
+}
+
 /// The log; dropping it writes what waits.
 #[derive(Debug)]
 pub(crate) struct ExecLog {
-    sender: Option<SyncSender<Entry>>,
+    open: RefCell<Option<Open>>,
     dropped: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl ExecLog {
@@ -70,7 +77,7 @@ impl ExecLog {
         let thread = std::thread::Builder::new()
             .name("exec.log".into())
             .spawn(move || Writer::new(file, count).run(&entries))?;
-        Ok(Self { sender: Some(sender), dropped, thread: Some(thread) })
+        Ok(Self { open: RefCell::new(Some(Open { sender, thread })), dropped })
     }
 
     /// Takes what a session wrote.
@@ -95,20 +102,26 @@ impl ExecLog {
     }
 
     fn send(&self, entry: Entry, lines: u64) {
-        let Some(sender) = &self.sender else { return };
+        let open = self.open.borrow();
+        let Some(Open { sender, .. }) = &*open else { return };
         if sender.try_send(entry).is_err() {
             self.dropped.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes what waits and closes the log.
+    pub(crate) fn finish(&self) {
+        if let Some(Open { sender, thread }) = self.open.take() {
+            drop(sender);
+            // A thread that panicked has nothing left to say.
+            thread.join().ok();
         }
     }
 }
 
 impl Drop for ExecLog {
     fn drop(&mut self) {
-        self.sender = None;
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has nothing left to say.
-            thread.join().ok();
-        }
+        self.finish();
     }
 }
 

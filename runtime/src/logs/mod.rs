@@ -8,7 +8,7 @@ mod own;
 mod rotating;
 mod time;
 
-pub(crate) use console::{Console, tail_lines};
+pub(crate) use console::Console;
 pub(crate) use exec::{ExecLog, Source};
 pub(crate) use lines::Lines;
-pub(crate) use own::{OwnLog, start as start_own};
+pub(crate) use own::start as start_own;

@@ -24,21 +24,21 @@ const CAPS: Caps = Caps { bytes_max: 10 * 1024 * 1024, old_max: 1 };
 
 /// The log's file, shared by everything that writes into it.
 #[derive(Debug, Clone)]
-pub(crate) struct OwnLog(Arc<Mutex<Rotating>>);
+struct OwnLog(Arc<Mutex<Rotating>>);
 
 /// Makes `log`, a file opened by the caller, the place of every `tracing` line of this process.
-pub(crate) fn start(folder: Arc<Folder>, log: OwnedFd, level: &str) -> io::Result<OwnLog> {
+pub(crate) fn start(folder: Arc<Folder>, log: OwnedFd, level: &str) -> io::Result<()> {
     let file = Rotating::over(folder, "runtime.log", CAPS, File::from(log))?;
     let own = OwnLog(Arc::new(Mutex::new(file)));
     let level = LevelFilter::from_str(level).unwrap_or(LevelFilter::INFO);
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
         .event_format(Lines)
-        .with_writer(own.clone())
+        .with_writer(own)
         .finish();
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
     std::panic::set_hook(Box::new(|panic| tracing::error!(target: "panic", "{panic}")));
-    Ok(own)
+    Ok(())
 }
 
 impl Write for OwnLog {

@@ -55,6 +55,7 @@ pub(crate) struct Hub {
     pub(super) wake_agent: Notify,
     pub(super) wake_clients: RefCell<HashMap<u32, Rc<Notify>>>,
     pub(super) state: watch::Sender<State>,
+    pub(super) client_went: Notify,
     boot: RefCell<BootFeed>,
     log: Rc<ExecLog>,
 }
@@ -74,6 +75,7 @@ impl Hub {
             wake_agent: Notify::new(),
             wake_clients: RefCell::default(),
             state: watch::Sender::new(State::Booting),
+            client_went: Notify::new(),
             boot: RefCell::new(BootFeed { rest: Vec::new(), credit: CREDIT_START_BYTES }),
             log,
         })
@@ -109,6 +111,13 @@ impl Hub {
     /// Returns how many sessions are open.
     pub(crate) fn session_count(&self) -> u32 {
         u32::try_from(self.switch.borrow().session_count()).unwrap_or(u32::MAX)
+    }
+
+    /// Waits until no client is left.
+    pub(crate) async fn clients_gone(&self) {
+        while !self.wake_clients.borrow().is_empty() {
+            self.client_went.notified().await;
+        }
     }
 
     /// Sends as much of the boot record as the agent wants.

@@ -77,6 +77,7 @@ async fn serve(hub: Rc<Hub>, stream: UnixStream) {
     hub.wake_clients.borrow_mut().remove(&slot);
     hub.switch.borrow_mut().leave(slot);
     hub.wake_agent.notify_one();
+    hub.client_went.notify_one();
 }
 
 /// Sends the welcome, and the agent's `Ready` as soon as there is one.

@@ -1,0 +1,110 @@
+//! The second stage: the driver agrees, and every descriptor has its place.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+use schema::launch::{DriverName, LaunchRecord, Role};
+
+use super::places::places;
+use super::{BootError, Prepared};
+use crate::hypervisor::{self, DiskFd, Hypervisor, Scratch};
+
+/// Layers of the jail that this version does not build yet.
+const JAIL_NOT_BUILT: [&str; 10] =
+    ["user", "mount", "pid", "net", "ipc", "uts", "cgroup-ns", "landlock", "seccomp", "dumpable"];
+
+/// A machine that can be started.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(super) prepared: Prepared,
+    pub(super) driver: Box<dyn Hypervisor>,
+    pub(super) parts: hypervisor::Built,
+}
+
+impl Prepared {
+    /// Returns the jail layers that will be missing.
+    pub(crate) fn jail_missing() -> Vec<String> {
+        JAIL_NOT_BUILT.map(String::from).to_vec()
+    }
+
+    /// Asks the driver, and puts the descriptors in guest order.
+    pub(crate) fn build(mut self) -> Result<Built, BootError> {
+        if self.launch.require_jail {
+            return Err(BootError::Jail { missing: Self::jail_missing() });
+        }
+        let driver = hypervisor::open(&self.launch.driver)?;
+        let parts = self.parts()?;
+        driver.check(&parts.shape, parts.disks.len())?;
+        Ok(Built { prepared: self, driver, parts })
+    }
+
+    fn parts(&mut self) -> Result<hypervisor::Built, BootError> {
+        let mut sorted = Sorted::default();
+        let descriptors = std::mem::take(&mut self.resources);
+        for (resource, fd) in self.launch.resources.iter().zip(descriptors) {
+            let (serial, read_only) = (resource.serial.clone(), resource.read_only);
+            match resource.role {
+                Role::Kernel => sorted.kernel = Some(fd),
+                Role::Initramfs => sorted.initramfs = Some(fd),
+                Role::Agent => sorted.agent = Some(fd),
+                Role::Root => sorted.disks[0].push(DiskFd { fd, serial, read_only }),
+                Role::Upper => sorted.disks[1].push(DiskFd { fd, serial, read_only }),
+                Role::Disk => sorted.disks[2].push(DiskFd { fd, serial, read_only }),
+                Role::Folder => drop(sorted.folders.insert(serial, fd)),
+            }
+        }
+        let lease = self.lease.try_clone();
+        let failed = |source| BootError::Folder { what: "a copy of the lease".into(), source };
+        sorted.finish(self, lease.map_err(failed)?)
+    }
+}
+
+/// Descriptors by what they are.
+#[derive(Debug, Default)]
+struct Sorted {
+    kernel: Option<OwnedFd>,
+    initramfs: Option<OwnedFd>,
+    agent: Option<OwnedFd>,
+    /// Root, upper, the others.
+    disks: [Vec<DiskFd>; 3],
+    folders: BTreeMap<String, OwnedFd>,
+}
+
+impl Sorted {
+    fn finish(self, prepared: &Prepared, lease: OwnedFd) -> Result<hypervisor::Built, BootError> {
+        let launch = &prepared.launch;
+        self.check(launch)?;
+        let scratch = if launch.driver.name == DriverName::Process {
+            let failed = |source| BootError::Folder { what: "the scratch root".into(), source };
+            let folder = prepared.folder.fd().try_clone_to_owned().map_err(failed)?;
+            let places = places(&launch.mounts, self.folders)?;
+            Some(Scratch { folder, agent: self.agent, places })
+        } else {
+            None
+        };
+        Ok(hypervisor::Built {
+            shape: launch.shape,
+            kernel: self.kernel,
+            initramfs: self.initramfs,
+            disks: self.disks.into_iter().flatten().collect(),
+            boot_debug: launch.logs.boot_debug,
+            lease,
+            scratch,
+        })
+    }
+
+    /// Refuses a record that lacks what its driver needs.
+    fn check(&self, launch: &LaunchRecord) -> Result<(), BootError> {
+        let is_machine = launch.driver.name != DriverName::Process;
+        let missing = [
+            (is_machine && self.kernel.is_none(), "a kernel"),
+            (is_machine && self.initramfs.is_none(), "an initramfs"),
+            (is_machine && self.disks[0].len() != 1, "exactly one root image"),
+            (self.disks[1].len() > 1, "at most one private disk"),
+        ];
+        match missing.into_iter().find(|(is_missing, _)| *is_missing) {
+            Some((_, what)) => Err(BootError::Launch { why: format!("it must hold {what}") }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What clients, signals and the creator want of the machine.
+
+use std::time::{Duration, Instant};
+
+use schema::control::Update;
+use schema::wire::message;
+use tokio::sync::oneshot;
+
+use super::{PendingUpdate, Supervisor, UPDATE_MAX};
+use crate::control::{Ask, Updated};
+use crate::life::{Heard, StopAsk, Urgency};
+
+/// The grace of a machine whose creator is gone.
+const GRACE_CREATOR_GONE: Duration = Duration::from_secs(5);
+
+/// How many changes of live values wait for the agent.
+const UPDATES_MAX: usize = 64;
+
+impl Supervisor {
+    /// Takes what a client of the control socket asks for.
+    pub(super) fn hear_ask(&mut self, ask: Ask, now: Instant) {
+        match ask {
+            Ask::Stop { grace_ms, reason, actor, done } => {
+                let grace = grace_ms.map(Duration::from_millis);
+                self.stop(StopAsk { actor, reason, grace, urgency: Urgency::Normal }, now);
+                answer(done, ());
+            }
+            Ask::Kill { actor, done } => {
+                self.kills.push(done);
+                let reason = "killed".into();
+                self.stop(StopAsk { actor, reason, grace: None, urgency: Urgency::Kill }, now);
+            }
+            Ask::Update { wanted, done } => self.update(wanted, done, now),
+            Ask::Detach { done } => {
+                self.detached = true;
+                answer(done, ());
+            }
+            Ask::Follow { after, done } => answer(done, self.journal.follow(after)),
+        }
+    }
+
+    /// A signal asks for an orderly end, a second one for the other kind.
+    pub(super) fn hear_signal(&mut self, now: Instant) {
+        let urgency = if self.signalled { Urgency::Kill } else { Urgency::Normal };
+        self.signalled = true;
+        let (actor, reason) = ("signal".into(), "host-shutdown".into());
+        self.stop(StopAsk { actor, reason, grace: None, urgency }, now);
+    }
+
+    /// The creator went without a word.
+    pub(super) fn hear_creator_gone(&mut self, now: Instant) {
+        let ask = StopAsk {
+            actor: "msb-runtime".into(),
+            reason: "creator-gone".into(),
+            grace: Some(GRACE_CREATOR_GONE),
+            urgency: Urgency::Hasty,
+        };
+        self.stop(ask, now);
+    }
+
+    fn stop(&mut self, ask: StopAsk, now: Instant) {
+        tracing::info!(actor = ask.actor, reason = ask.reason, "the machine is to end");
+        self.hear(Heard::Stop(ask), now);
+    }
+
+    /// Changes what the runtime keeps at once, and asks the agent for the rest.
+    fn update(&mut self, wanted: Update, done: oneshot::Sender<Updated>, now: Instant) {
+        let mut answered = Updated::default();
+        if let Some(ms) = wanted.stop_grace_ms {
+            self.life.set_grace(Duration::from_millis(ms));
+            self.standing.change(|record| record.effective.stop_grace_ms = ms);
+            answered.applied.push("stop_grace_ms".into());
+        }
+        let mut for_agent = message::Update::default();
+        let shape = self.launch.shape;
+        if let Some(cpus) = wanted.cpus {
+            match refusal(u64::from(cpus), u64::from(shape.cpus_max), "processors") {
+                Some(why) => answered.refused.push(("cpus".into(), why)),
+                None => for_agent.cpus = Some(cpus),
+            }
+        }
+        if let Some(bytes) = wanted.memory_bytes {
+            match refusal(bytes, shape.memory_max_bytes, "bytes") {
+                Some(why) => answered.refused.push(("memory_bytes".into(), why)),
+                None => for_agent.memory_bytes = Some(bytes),
+            }
+        }
+        let asks_agent = for_agent.cpus.is_some() || for_agent.memory_bytes.is_some();
+        if !asks_agent {
+            return answer(done, answered);
+        }
+        let wanted = Update {
+            cpus: for_agent.cpus,
+            memory_bytes: for_agent.memory_bytes,
+            stop_grace_ms: wanted.stop_grace_ms,
+        };
+        let until = now + UPDATE_MAX;
+        let refused = answered.refused;
+        let is_full = self.updates.len() >= UPDATES_MAX;
+        self.updates.push_back(PendingUpdate { wanted, refused, until, done });
+        if is_full || !self.is_up() {
+            self.update_refused("the guest is not up");
+        } else {
+            self.say(for_agent);
+        }
+    }
+
+    /// Takes the agent's answer to the oldest change that waits.
+    pub(super) fn hear_updated(&mut self, updated: message::Updated) {
+        let Some(pending) = self.updates.pop_front() else { return };
+        let PendingUpdate { wanted, mut refused, done, .. } = pending;
+        let mut applied = Vec::new();
+        for (field, key) in FIELDS {
+            if updated.applied.iter().any(|name| name == field) {
+                applied.push(key.to_owned());
+            }
+            let why = updated.refused.iter().find(|refused| refused.field == field);
+            refused.extend(why.map(|refused| (key.to_owned(), refused.why.clone())));
+        }
+        let has = |key: &str| applied.iter().any(|name| name == key);
+        let (cpus, memory) = (
+            wanted.cpus.filter(|_| has("cpus")),
+            wanted.memory_bytes.filter(|_| has("memory_bytes")),
+        );
+        self.standing.change(|record| {
+            record.effective.cpus = cpus.unwrap_or(record.effective.cpus);
+            record.effective.memory_bytes = memory.unwrap_or(record.effective.memory_bytes);
+        });
+        if wanted.stop_grace_ms.is_some() {
+            applied.push("stop_grace_ms".into());
+        }
+        answer(done, Updated { applied, refused });
+    }
+
+    /// Refuses the oldest change that waits.
+    pub(super) fn update_refused(&mut self, why: &str) {
+        let Some(pending) = self.updates.pop_front() else { return };
+        let PendingUpdate { wanted, mut refused, done, .. } = pending;
+        let asked =
+            [("cpus", wanted.cpus.is_some()), ("memory_bytes", wanted.memory_bytes.is_some())];
+        for (key, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
+            refused.push((key.to_owned(), why.to_owned()));
+        }
+        let kept = wanted.stop_grace_ms.map(|_| "stop_grace_ms".to_owned());
+        answer(done, Updated { applied: kept.into_iter().collect(), refused });
+    }
+}
+
+/// What the agent calls a field, and what a client does.
+const FIELDS: [(&str, &str); 2] = [("cpus", "cpus"), ("memory", "memory_bytes")];
+
+fn refusal(wanted: u64, most: u64, unit: &str) -> Option<String> {
+    if wanted == 0 {
+        return Some(format!("a machine has at least one of {unit}"));
+    }
+    (wanted > most).then(|| format!("the machine was made with {most} {unit} at most"))
+}
+
+/// Answers; whoever asked may be gone.
+fn answer<T>(done: oneshot::Sender<T>, answer: T) {
+    drop(done.send(answer));
+}

@@ -1,0 +1,58 @@
+//! The end: the last record, and nothing left behind.
+
+use schema::event::What;
+use schema::record;
+
+use super::Supervisor;
+use crate::boot::Sockets;
+use crate::clock::Clock as _;
+use crate::folder::Folder;
+use crate::life::Rest;
+
+impl Supervisor {
+    /// Writes down how the machine rests; only then does anybody learn of it.
+    pub(super) fn rest(&mut self, rest: &Rest) {
+        let at = self.clock.wall_ms();
+        let verdict = &rest.verdict;
+        self.log.system(&format!("stopped: {}", verdict.reason));
+        self.log.finish();
+        let console = if verdict.shows_console { self.console.tail() } else { Vec::new() };
+        self.note(What::Phase {
+            from: rest.from,
+            to: rest.phase,
+            reason: Some(verdict.reason.clone()),
+        });
+        tracing::info!(
+            phase = rest.phase.as_str(),
+            reason = verdict.reason,
+            detail = verdict.detail,
+            message = verdict.message,
+            forced = rest.forced,
+            "the machine rests"
+        );
+        self.standing.change(|record| {
+            record.phase = rest.phase;
+            record.reason = Some(verdict.reason.clone());
+            record.detail.clone_from(&verdict.detail);
+            record.message.clone_from(&verdict.message);
+            record.since_ms = at;
+            record.ended_at_ms = Some(at);
+            record.exit = rest.exit;
+            record.forced = rest.forced;
+            record.console_tail = console;
+        });
+        self.rests = true;
+        for done in self.kills.drain(..) {
+            // Whoever asked may be gone.
+            done.send(()).ok();
+        }
+    }
+}
+
+/// Removes the sockets, and everything but the record of a machine that leaves nothing.
+pub(super) fn clear(folder: &Folder, sockets: Sockets, is_ephemeral: bool) {
+    drop(sockets);
+    if is_ephemeral && let Err(error) = folder.clear_but(record::FILE) {
+        tracing::warn!(%error, "the folder of an ephemeral machine was not cleared");
+    }
+}

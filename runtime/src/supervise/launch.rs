@@ -1,0 +1,271 @@
+//! A machine's whole time, from the descriptors of the process to its exit code.
+
+use std::collections::VecDeque;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schema::launch::{LaunchRecord, StartUp};
+use schema::lifecycle::Phase;
+use schema::record::{self, Effective, Record};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+
+use super::senses::{Senses, Streams};
+use super::{Supervisor, Times, console, finish};
+use crate::boot::{BootError, Prepared, Running, StartPipe};
+use crate::clock::{Clock as _, HostClock};
+use crate::control::{Ask, Desk};
+use crate::health::Gate;
+use crate::journal::Journal;
+use crate::life::{Life, Terms};
+use crate::logs::{Console, ExecLog};
+use crate::relay::Hub;
+use crate::standing::Standing;
+
+/// How long answers that are due may take to be written before the process ends.
+const ANSWERS_MAX: Duration = Duration::from_secs(1);
+
+/// How much of each kind waits for the supervisor.
+const HEARD_MAX: usize = 256;
+const CONSOLE_MAX: usize = 16;
+const ASKS_MAX: usize = 64;
+
+/// Runs the machine that this process was started for, to its end.
+pub fn run() -> ExitCode {
+    let (pipe, prepared) = Prepared::open();
+    let Some(mut pipe) = pipe else {
+        // Nobody listens; standard error is the log, if it is anything.
+        if let Err(error) = prepared {
+            use std::io::Write as _;
+            writeln!(std::io::stderr(), "msb-runtime: {error}").ok();
+        }
+        return ExitCode::from(schema::exit::Kind::Usage.code());
+    };
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return failed(&mut pipe, &error),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, whole(prepared, pipe)),
+        Err(source) => {
+            let what = "an event loop".into();
+            failed(&mut pipe, &BootError::Folder { what, source })
+        }
+    }
+}
+
+async fn whole(prepared: Prepared, mut pipe: StartPipe) -> ExitCode {
+    let begun = Begun::new(&prepared);
+    let begun = match begun {
+        Ok(begun) => begun,
+        Err(error) => return failed(&mut pipe, &error),
+    };
+    let is_ephemeral = prepared.launch.machine.ephemeral;
+    let folder = Arc::clone(&prepared.folder);
+    let built = match prepared.build() {
+        Ok(built) => built,
+        Err(error) => return begun.failed(&mut pipe, &error),
+    };
+    let running = match built.run() {
+        Ok(running) => running,
+        Err((prepared, error)) => {
+            let code = begun.failed(&mut pipe, &error);
+            finish::clear(&folder, prepared.sockets, is_ephemeral);
+            return code;
+        }
+    };
+    match begun.supervise(running, &mut pipe).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&mut pipe, &error),
+    }
+}
+
+/// A machine that has a record, a log and a journal, and no VMM yet.
+struct Begun {
+    standing: Standing,
+    journal: Journal,
+    log: Rc<ExecLog>,
+    gate: Gate,
+}
+
+impl Begun {
+    fn new(prepared: &Prepared) -> Result<Self, BootError> {
+        let folder = &prepared.folder;
+        let failed = |what: &str| {
+            let what = what.to_owned();
+            move |source| BootError::Folder { what, source }
+        };
+        let record = first_record(&prepared.launch).map_err(failed("the record"))?;
+        Ok(Self {
+            standing: Standing::begin(Arc::clone(folder), record).map_err(failed("the record"))?,
+            journal: Journal::open(Arc::clone(folder)).map_err(failed("the file of events"))?,
+            log: Rc::new(ExecLog::open(Arc::clone(folder)).map_err(failed("exec.log"))?),
+            gate: Gate::new(&prepared.launch.ready).map_err(|error| BootError::Launch {
+                why: format!("the pattern of the ready probe is none: {error}"),
+            })?,
+        })
+    }
+
+    /// Writes down that there is no machine, and says so.
+    fn failed(self, pipe: &mut StartPipe, error: &BootError) -> ExitCode {
+        let at = HostClock.wall_ms();
+        let report = error.report();
+        let message = std::iter::once(&report.message).chain(&report.causes);
+        let message = message.cloned().collect::<Vec<_>>().join(": ");
+        self.standing.change(|record| {
+            record.phase = Phase::Failed;
+            record.reason = Some(error.reason().into());
+            record.message = Some(message);
+            (record.since_ms, record.ended_at_ms) = (at, Some(at));
+        });
+        failed(pipe, error)
+    }
+
+    async fn supervise(self, running: Running, pipe: &mut StartPipe) -> Result<(), BootError> {
+        let Running { prepared, machine } = running;
+        let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
+        let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
+        let hub = Hub::new(Rc::clone(&self.log));
+        let (heard, channel) = mpsc::channel(HEARD_MAX);
+        let (bytes, console_bytes) = mpsc::channel(CONSOLE_MAX);
+        let (asks, asked) = mpsc::channel(ASKS_MAX);
+        let agent = UnixStream::from_std(machine.links.agent).map_err(failed)?;
+        let console = UnixStream::from_std(machine.links.console).map_err(failed)?;
+        tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(&hub), agent, heard));
+        tokio::task::spawn_local(console::listen(console, bytes));
+        let streams =
+            Streams { channel, console: console_bytes, notices: machine.notices, asks: asked };
+        let mut senses = Senses::new(streams, creator).map_err(failed)?;
+        let (due, mut dues) = mpsc::channel(1);
+        let listener = sockets.control.try_clone().and_then(UnixListener::from_std);
+        let desk = self.desk(&launch, &hub, asks, due.downgrade());
+        let server = tokio::task::spawn_local(crate::control::accept(
+            Rc::new(desk),
+            listener.map_err(failed)?,
+        ));
+        let agent_socket = sockets.agent.try_clone().and_then(UnixListener::from_std);
+        let is_ephemeral = launch.machine.ephemeral;
+        let mut supervisor = Supervisor {
+            clock: HostClock,
+            life: Life::new(terms(&launch), HostClock.now()),
+            console: Console::open(Arc::clone(&folder)),
+            process: Rc::new(machine.process),
+            monitor: machine.monitor,
+            standing: self.standing,
+            journal: self.journal,
+            log: self.log,
+            gate: self.gate,
+            hub,
+            values,
+            launch,
+            main: None,
+            main_was_oom: false,
+            updates: VecDeque::new(),
+            kills: Vec::new(),
+            agent_socket: Some(agent_socket.map_err(failed)?),
+            vmm_end: None,
+            last_words_until: None,
+            times: Times::new(HostClock),
+            detached: false,
+            signalled: false,
+            rests: false,
+        };
+        supervisor.write_started();
+        pipe.say(&StartUp::Serving);
+        supervisor.supervise(&mut senses).await;
+        server.abort();
+        // Whoever waited is answered by now, but for what is still being written.
+        let hub = Rc::clone(&supervisor.hub);
+        drop((supervisor, senses, due));
+        let last_words = async {
+            dues.recv().await;
+            hub.clients_gone().await;
+        };
+        tokio::time::timeout(ANSWERS_MAX, last_words).await.ok();
+        finish::clear(&folder, sockets, is_ephemeral);
+        drop(lease);
+        Ok(())
+    }
+
+    fn desk(
+        &self,
+        launch: &LaunchRecord,
+        hub: &Rc<Hub>,
+        asks: mpsc::Sender<Ask>,
+        due: mpsc::WeakSender<()>,
+    ) -> Desk {
+        let (machine, nonce) = (launch.machine.id.clone(), launch.nonce.clone());
+        let (shown, hub) = (self.standing.watch(), Rc::clone(hub));
+        Desk { machine, nonce, shown, hub, asks, due }
+    }
+}
+
+impl Supervisor {
+    fn write_started(&self) {
+        let at = self.clock.wall_ms();
+        let vmm = crate::host::process(self.process.pid());
+        self.standing.change(|record| {
+            record.vmm = vmm.ok();
+            record.started_at_ms = Some(at);
+        });
+    }
+}
+
+fn failed(pipe: &mut StartPipe, error: &BootError) -> ExitCode {
+    tracing::error!(%error, "the machine did not start");
+    let error = error.report();
+    let code = schema::exit::Kind::of_code(&error.code).code();
+    pipe.say(&StartUp::Failed { error });
+    ExitCode::from(code)
+}
+
+fn terms(launch: &LaunchRecord) -> Terms {
+    Terms {
+        kind: launch.machine.kind,
+        has_workload: launch.workload.argv.is_some(),
+        success_codes: launch.workload.success_codes.clone(),
+        boot: Duration::from_millis(launch.timers.boot_ms),
+        gate: Duration::from_millis(launch.ready.timeout_ms),
+        grace: Duration::from_millis(launch.timers.stop_grace_ms),
+    }
+}
+
+fn first_record(launch: &LaunchRecord) -> std::io::Result<Record> {
+    let at = HostClock.wall_ms();
+    Ok(Record {
+        format: record::FORMAT,
+        machine: launch.machine.id.clone(),
+        nonce: launch.nonce.clone(),
+        runtime: crate::host::process(std::process::id())?,
+        version: env!("CARGO_PKG_VERSION").into(),
+        vmm: None,
+        driver: launch.driver.name,
+        accelerator: launch.driver.accelerator,
+        isolation: launch.driver.accelerator.isolation(),
+        phase: Phase::Booting,
+        reason: None,
+        detail: None,
+        message: None,
+        since_ms: at,
+        started_at_ms: None,
+        first_byte_at_ms: None,
+        agent_ready_at_ms: None,
+        ready_at_ms: None,
+        ended_at_ms: None,
+        restarts: 0,
+        generation: None,
+        effective: Effective {
+            cpus: launch.shape.cpus,
+            memory_bytes: launch.shape.memory_bytes,
+            stop_grace_ms: launch.timers.stop_grace_ms,
+        },
+        asked: None,
+        exit: None,
+        forced: false,
+        jail_missing: Prepared::jail_missing(),
+        console_tail: Vec::new(),
+    })
+}
