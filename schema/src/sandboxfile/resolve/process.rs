@@ -165,7 +165,14 @@ impl Decoder<'_, '_> {
     fn only_env_value(&mut self, group: &Group<'_>) -> Option<EnvValue> {
         if let Some(scalar) = &group.principal {
             let read = value::text(scalar, usize::MAX).map(str::to_owned);
-            return self.take(read).map(EnvValue::Literal);
+            let text = self.take(read)?;
+            if looks_like_a_key(&text) {
+                let message =
+                    "this value looks like a key, and everybody who reads the file has it";
+                let problem = Problem::warning(Code::RULE_SECRET_IN_ENV, message, scalar.span);
+                self.problems.push(problem.help("write from-env with the name of a host variable"));
+            }
+            return Some(EnvValue::Literal(text));
         }
         let item = group.items.first()?;
         let Content::Scalar(scalar) = &item.content else { return None };
@@ -178,6 +185,38 @@ impl Decoder<'_, '_> {
     }
 }
 
+/// Returns whether a text begins like the keys of well-known services, or is long and random.
+fn looks_like_a_key(text: &str) -> bool {
+    if text.len() >= 20 && KEY_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+        return true;
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'_' | b'-');
+    if text.len() < 32 || !text.bytes().all(plain) || text.starts_with('/') {
+        return false;
+    }
+    let kinds = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
+    let mixed = kinds.iter().all(|kind: &fn(&u8) -> bool| text.bytes().any(|b| kind(&b)));
+    let mut seen = [0_u32; 256];
+    text.bytes().for_each(|b| seen[usize::from(b)] += 1);
+    // Words repeat their letters; random text of this length does not.
+    let most = seen.iter().max().copied().unwrap_or(0);
+    mixed && usize::try_from(most).unwrap_or(0) * 6 <= text.len()
+}
+
+const KEY_PREFIXES: &[&str] = &[
+    "sk-",
+    "sk_live_",
+    "rk_live_",
+    "ghp_",
+    "gho_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "AIza",
+    "npm_",
+];
 const WORDS_MAX: usize = 1024;
 const WORDS_BYTES_MAX: usize = 1 << 20;
 const ENV_PAIR_BYTES_MAX: usize = 131_071;

@@ -410,3 +410,66 @@ fn many_problems_are_counted_beyond_a_hundred() {
     let found = problems("f", &"x\n".repeat(1000));
     assert!(found.ends_with("and 900 more\nerror: f: 1000 problems\n"), "{found}");
 }
+
+#[test]
+fn a_key_in_the_environment_is_worth_a_word() {
+    let codes = |value: &str| -> Vec<&str> {
+        let text = format!("sandbox \"a\" {{ image \"x:1\"; env {{ A \"{value}\" }} }}");
+        let warnings = read("Sandboxfile", &text).unwrap().warnings;
+        warnings.iter().map(|problem| problem.code.as_str()).collect()
+    };
+    let warned = ["msb::rule::secret-in-env"];
+    assert_eq!(codes("ghp_0123456789abcdefghij"), warned);
+    assert_eq!(codes("q7Zp0Lk3Xw9VbN2rTy6HsD1mGc8JfA4e"), warned);
+    for plain in [
+        "production",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin",
+        "a-long-name-of-a-thing-that-is-no-key-1A",
+    ] {
+        assert_eq!(codes(plain), [""; 0], "{plain}");
+    }
+}
+
+/// The renderings that the language's page shows, as they come out in plain text.
+#[test]
+fn sf_d4_problems_read_as_the_page_shows_them() {
+    let kdl = |line: &str| problems("Sandboxfile.kdl", &format!("sandbox \"a\" {{\n{line}\n}}\n"));
+    for (line, expected) in [
+        (
+            "  image \"x:1\"; cpus 1; security \"default\" { x }",
+            "Sandboxfile.kdl:2:24: error[msb::schema::shape]: `security` takes exactly one value\n",
+        ),
+        (
+            "  memory 512MiB",
+            "Sandboxfile.kdl:2:10: error[msb::syntax::needs-quotes]: `512MiB` must be quoted\n  \
+             help: write \"512MiB\"; in KDL a word that starts with a digit is a number\n",
+        ),
+        (
+            "  lifecycle { protect true }",
+            "Sandboxfile.kdl:2:23: error[msb::syntax::kdl-v1]: `true` is KDL 1\n  \
+             help: write #true; in KDL 2 words that start with # are keywords\n",
+        ),
+        (
+            "  image ${TAG}",
+            "Sandboxfile.kdl:2:9: error[msb::syntax::bare-interpolation]: `${TAG}` outside quotes is \
+             not a variable\n  help: write \"${TAG}\"; without quotes KDL reads the word `$` and a \
+             block named TAG\n",
+        ),
+    ] {
+        let found = kdl(line);
+        assert!(found.starts_with(expected), "{found}");
+    }
+    let twice = "sandbox \"web\" { image \"x:1\" }\nsandbox \"web\" { image \"x:1\" }\n";
+    let expected = "\
+Sandboxfile.kdl:2:9: error[msb::schema::duplicate-definition]: sandbox `web` is defined twice
+  1:9: first here
+  help: merge the two or rename one; several copies of one sandbox are `replicas`
+";
+    assert!(problems("Sandboxfile.kdl", twice).starts_with(expected));
+    let yes = "sandboxes: {a: {image: 'x:1', lifecycle: {protect: yes}}}";
+    let expected = "\
+Sandboxfile.yaml:1:52: error[msb::value::boolean]: `yes` is not a boolean
+  help: write true; YAML 1.2 reads yes, no, on and off as words
+";
+    assert!(problems("Sandboxfile.yaml", yes).starts_with(expected));
+}

@@ -148,3 +148,28 @@ fn sf_t12_every_official_case_reads_as_expected() {
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(count > 300);
 }
+
+/// Below the guard, the package `kdl` and we agree on what is KDL, and on what it says.
+#[test]
+fn sf_t15_both_readers_accept_the_same_files() {
+    let mut wrong = Vec::new();
+    for case in std::fs::read_dir(cases().join("input")).unwrap() {
+        let path = case.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let Ok(text) = std::str::from_utf8(&bytes) else { continue };
+        for cut in 0..4 {
+            // Whole, and cut at a quarter, a half and three quarters.
+            let length = if cut == 0 { text.len() } else { text.len() * cut / 4 };
+            let Some(part) = text.get(..length) else { continue };
+            let ours = document(part.as_bytes()).is_ok();
+            let theirs = part.parse::<kdl::KdlDocument>().is_ok();
+            if ours != theirs && !KNOWN_DIFFERENCES.iter().any(|mark| part.contains(mark)) {
+                wrong.push(format!("{}: ours {ours}, theirs {theirs}\n{part}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// What tells files on which the package is laxer than the official cases.
+const KNOWN_DIFFERENCES: &[&str] = &["#\"\"\"", "\u{7f}", "\u{202c}", "\u{19}", "\u{feff}"];
