@@ -11,6 +11,9 @@ use super::layers::IMAGE_BYTES_MAX;
 
 /// All of the address space, threads and decompressors included.
 const ADDRESS_BYTES: u64 = 512 << 20;
+/// What may be written to. An image of the most entries uses 230 MiB; what is
+/// reserved and not touched counts here too.
+const DATA_BYTES: u64 = 320 << 20;
 /// Descriptors: layers, spools, the output and a few more.
 const FILES: u64 = 512;
 /// Seconds of processor that any image may take.
@@ -27,6 +30,7 @@ pub(crate) fn confine(stored_bytes: u64) -> io::Result<()> {
     let file_bytes = IMAGE_BYTES_MAX + (8 << 30);
     let limits = [
         (Resource::As, ADDRESS_BYTES),
+        (Resource::Data, DATA_BYTES),
         (Resource::Cpu, seconds),
         (Resource::Fsize, file_bytes),
         (Resource::Nofile, FILES),

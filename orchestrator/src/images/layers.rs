@@ -20,7 +20,7 @@ use thiserror::Error;
 use super::digest::Digest;
 use super::merge::{self, Dropped};
 use super::source::{Coding, Source, Wanted};
-use super::spool::Spool;
+use super::spool::{Allowance, Spool};
 use super::tar::{Entry, Reader, TarError};
 use super::tree::{Data, Tree};
 
@@ -107,8 +107,13 @@ type Placed = (Entry, Data);
 /// What a reading thread says: some entries, or why there are no more.
 type Said = Result<Vec<Placed>, LayersError>;
 
-/// A layer and where its entries go.
-type Turn<'a> = (usize, &'a Layer, SyncSender<Said>);
+/// One layer to be read, and where its entries go.
+struct Turn<'a> {
+    index: usize,
+    layer: &'a Layer,
+    sender: SyncSender<Said>,
+    allowance: Allowance,
+}
 
 /// Returns the merged tree, whose contents lie in `blob` or `spool` of each layer.
 pub(crate) fn merge_layers(layers: &[Layer]) -> Result<(Tree, Dropped), LayersError> {
@@ -118,7 +123,8 @@ pub(crate) fn merge_layers(layers: &[Layer]) -> Result<(Tree, Dropped), LayersEr
     let mut receivers = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
         let (sender, receiver) = sync_channel(BATCHES_WAITING);
-        turns[index % threads].push((index, layer, sender));
+        let allowance = Allowance::of_one_in(layers.len());
+        turns[index % threads].push(Turn { index, layer, sender, allowance });
         receivers.push(receiver);
     }
     thread::scope(|scope| {
@@ -131,10 +137,10 @@ pub(crate) fn merge_layers(layers: &[Layer]) -> Result<(Tree, Dropped), LayersEr
 
 /// Reads layers one after the other until one fails or nobody listens.
 fn read_in_turn(turns: Vec<Turn<'_>>) {
-    for (index, layer, sender) in turns {
-        if let Err(error) = read_layer(index, layer, &sender) {
+    for mut turn in turns {
+        if let Err(error) = turn.read() {
             // Nobody listens any more when another layer has failed before.
-            drop(sender.send(Err(error)));
+            drop(turn.sender.send(Err(error)));
             return;
         }
     }
@@ -165,51 +171,56 @@ fn merge_in_order(receivers: Vec<Receiver<Said>>) -> Result<(Tree, Dropped), Lay
     Ok((tree, dropped))
 }
 
-/// Reads one layer to its end and checks its digests.
-fn read_layer(index: usize, layer: &Layer, sender: &SyncSender<Said>) -> Result<(), LayersError> {
-    let failed = |source| LayersError::Read { layer: index, source };
-    let wanted = Wanted { stored: layer.digest.is_some(), content: layer.diff_id.is_some() };
-    let source = Source::open(FromStart { file: &layer.blob, at: 0 }, wanted).map_err(failed)?;
-    let mut spool = match source.coding() {
-        Coding::Plain => Spool::InPlace,
-        _ => Spool::appending_to(layer.spool.try_clone().map_err(failed)?),
-    };
-    let source = send_entries(index, source, &mut spool, sender)?;
-    spool.finish().map_err(failed)?;
-    let ended = source.finish().map_err(failed)?;
-    let stored = layer.digest.zip(ended.stored);
-    for (expected, found) in stored.into_iter().chain(layer.diff_id.zip(ended.content)) {
-        if expected != found {
-            return Err(LayersError::Digest { layer: index, expected, found });
+impl<'a> Turn<'a> {
+    /// Reads the layer to its end and checks its digests.
+    fn read(&mut self) -> Result<(), LayersError> {
+        let (index, layer) = (self.index, self.layer);
+        let failed = |source| LayersError::Read { layer: index, source };
+        let wanted = Wanted { stored: layer.digest.is_some(), content: layer.diff_id.is_some() };
+        let source =
+            Source::open(FromStart { file: &layer.blob, at: 0 }, wanted).map_err(failed)?;
+        let mut spool = match source.coding() {
+            Coding::Plain => Spool::InPlace,
+            _ => Spool::appending_to(layer.spool.try_clone().map_err(failed)?),
+        };
+        let Some(source) = self.send_entries(source, &mut spool)? else {
+            return Ok(());
+        };
+        spool.finish().map_err(failed)?;
+        let ended = source.finish().map_err(failed)?;
+        let stored = layer.digest.zip(ended.stored);
+        for (expected, found) in stored.into_iter().chain(layer.diff_id.zip(ended.content)) {
+            if expected != found {
+                return Err(LayersError::Digest { layer: index, expected, found });
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Spools the contents of an archive, sends its entries, and returns the stream.
-fn send_entries<'a>(
-    index: usize,
-    source: Source<FromStart<'a>>,
-    spool: &mut Spool,
-    sender: &SyncSender<Said>,
-) -> Result<Source<FromStart<'a>>, LayersError> {
-    let failed = |source| LayersError::Tar { layer: index, source };
-    let number = u16::try_from(index).map_err(|_| LayersError::TooLarge("65,535 layers"))?;
-    let mut reader = Reader::new(source);
-    let mut batch = Vec::new();
-    let mut extra = 0;
-    while let Some(entry) = reader.next_entry().map_err(failed)? {
-        let mut pieces = spool.start(&mut extra);
-        reader.take_data(|offset, at, bytes| pieces.keep(offset, at, bytes)).map_err(failed)?;
-        let data = Data { size: entry.size, spool: number, extents: pieces.finish() };
-        batch.push((entry, data));
-        if batch.len() == BATCH && sender.send(Ok(std::mem::take(&mut batch))).is_err() {
-            break;
+    /// Spools the contents of an archive and sends its entries; returns the
+    /// stream at its end, or `None` if nobody listens any more.
+    fn send_entries(
+        &mut self,
+        source: Source<FromStart<'a>>,
+        spool: &mut Spool,
+    ) -> Result<Option<Source<FromStart<'a>>>, LayersError> {
+        let failed = |source| LayersError::Tar { layer: self.index, source };
+        let number =
+            u16::try_from(self.index).map_err(|_| LayersError::TooLarge("65,535 layers"))?;
+        let mut reader = Reader::new(source);
+        let mut batch = Vec::new();
+        while let Some(entry) = reader.next_entry().map_err(failed)? {
+            let mut pieces = spool.start(&mut self.allowance);
+            reader.take_data(|offset, at, bytes| pieces.keep(offset, at, bytes)).map_err(failed)?;
+            let data = Data { size: entry.size, spool: number, extents: pieces.finish() };
+            batch.push((entry, data));
+            if batch.len() == BATCH && self.sender.send(Ok(std::mem::take(&mut batch))).is_err() {
+                return Ok(None);
+            }
         }
+        let is_heard = self.sender.send(Ok(batch)).is_ok();
+        Ok(is_heard.then(|| reader.into_inner()))
     }
-    // Without a listener there is nothing left to do but to end.
-    drop(sender.send(Ok(batch)));
-    Ok(reader.into_inner())
 }
 
 /// A file read from its first byte, whatever others do with its position.

@@ -59,8 +59,7 @@ pub(crate) fn apply(
         Kind::Fifo => Content::Fifo,
     };
     let inode = tree.add(Inode { attributes, content })?;
-    tree.link(parent, name, Name { inode, layer });
-    Ok(())
+    tree.link(parent, name, Name { inode, layer })
 }
 
 /// Returns the folder's path and the last component.
@@ -85,8 +84,7 @@ fn folder(
     } else {
         tree.add(Inode { attributes, content: Content::Folder(Folder::default()) })?
     };
-    tree.link(parent, name, Name { inode, layer });
-    Ok(())
+    tree.link(parent, name, Name { inode, layer })
 }
 
 fn hard_link(
@@ -105,8 +103,7 @@ fn hard_link(
     if tree.folder(found.inode).is_some() {
         return Err("it is a hard link to a folder");
     }
-    tree.link(parent, name, Name { inode: found.inode, layer });
-    Ok(())
+    tree.link(parent, name, Name { inode: found.inode, layer })
 }
 
 fn hide(tree: &mut Tree, layer: u16, parent: &[u8], marker: &[u8]) -> Result<(), &'static str> {
@@ -124,7 +121,7 @@ fn hide(tree: &mut Tree, layer: u16, parent: &[u8], marker: &[u8]) -> Result<(),
         tree.clear_lower(parent, layer);
     } else if let Some(mut hidden) = tree.lookup(parent, name) {
         if tree.keeps_after_clearing(&mut hidden, layer) {
-            tree.link(parent, name, hidden);
+            tree.link(parent, name, hidden)?;
         } else {
             tree.unlink(parent, name);
         }
@@ -282,6 +279,19 @@ mod tests {
         refused(&[layer().hard_link("h", "later").file("later", b"")], "not there");
         refused(&[base(), layer().hard_link("h", "d")], "to a folder");
         refused(&[base(), layer().file(".wh.f", b"").hard_link("h", "f")], "not there");
+    }
+
+    #[test]
+    fn what_would_fill_memory_is_refused() {
+        let value = vec![b'x'; 60_000];
+        let entry = |archive: Archive, n| {
+            archive.pax(b'x', &[("SCHILY.xattr.user.a", &value)]).file(&format!("f{n}"), b"")
+        };
+        refused(&[(0..850).fold(layer(), entry)], "larger than 48 MiB");
+        let text = [b"d/../".repeat(800), b"d".to_vec()].concat();
+        let linked = layer().folder("d").pax(b'x', &[("linkpath", &text)]).symlink("l", "-");
+        let entry = |archive: Archive, n| archive.file(&format!("l/f{n}"), b"");
+        refused(&[(0..11_000).fold(linked, entry)], "too many links");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::tree::Extent;
 
 /// The unit in which zeros are found.
 const BLOCK: usize = 4096;
-/// How many pieces one layer may have beyond one a file, so that memory stays bounded.
-const EXTRA_EXTENTS_MAX: usize = 1 << 19;
+/// How many pieces all layers may have beyond one a file, so that memory stays bounded.
+const EXTRA_EXTENTS_MAX: usize = 1 << 18;
 
 /// Where the content of a layer can be read again.
 #[derive(Debug)]
@@ -26,12 +26,29 @@ pub(crate) enum Spool {
     },
 }
 
+/// How many pieces beyond one a file may still be made.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    /// Zero blocks are left out while this lasts.
+    holes: usize,
+    /// Sparse files may go this far beyond.
+    pieces: usize,
+}
+
+impl Allowance {
+    /// Returns the part of one layer among `layers`.
+    pub(crate) const fn of_one_in(layers: usize) -> Self {
+        let part = EXTRA_EXTENTS_MAX / if layers == 0 { 1 } else { layers };
+        Self { holes: part, pieces: 2 * part }
+    }
+}
+
 /// The content of one file as it passes.
 #[derive(Debug)]
 pub(crate) struct Pieces<'a> {
     spool: &'a mut Spool,
     extents: Vec<Extent>,
-    extra: &'a mut usize,
+    allowance: &'a mut Allowance,
 }
 
 impl Spool {
@@ -40,9 +57,9 @@ impl Spool {
         Self::Appended { file: BufWriter::with_capacity(256 << 10, file), bytes: 0 }
     }
 
-    /// Starts the content of one file; `extra` counts pieces beyond the first.
-    pub(crate) fn start<'a>(&'a mut self, extra: &'a mut usize) -> Pieces<'a> {
-        Pieces { spool: self, extents: Vec::new(), extra }
+    /// Starts the content of one file.
+    pub(crate) fn start<'a>(&'a mut self, allowance: &'a mut Allowance) -> Pieces<'a> {
+        Pieces { spool: self, extents: Vec::new(), allowance }
     }
 
     /// Hands what is buffered to the host.
@@ -89,7 +106,7 @@ impl Pieces<'_> {
     /// A block that came in two parts, or one too many, is data.
     fn is_data(&self, at: u64, rest: &[u8]) -> bool {
         let is_whole = at.is_multiple_of(BLOCK as u64) && rest.len() >= BLOCK;
-        !is_whole || *self.extra >= EXTRA_EXTENTS_MAX || rest[..BLOCK].iter().any(|b| *b != 0)
+        !is_whole || self.allowance.holes == 0 || rest[..BLOCK].iter().any(|b| *b != 0)
     }
 
     fn block_end(at: u64, rest: &[u8]) -> usize {
@@ -112,7 +129,12 @@ impl Pieces<'_> {
                 last.bytes += bytes;
             }
             last => {
-                *self.extra += usize::from(last.is_some());
+                if last.is_some() {
+                    let left = self.allowance.pieces.checked_sub(1);
+                    self.allowance.pieces =
+                        left.ok_or_else(|| io::Error::other("sparse files have too many pieces"))?;
+                    self.allowance.holes = self.allowance.holes.saturating_sub(1);
+                }
                 self.extents.push(Extent { offset, at, bytes });
             }
         }
@@ -130,8 +152,8 @@ mod tests {
         content.extend(vec![0; BLOCK * 2]);
         content.extend(vec![2; 100]);
         let mut spool = Spool::InPlace;
-        let mut extra = 0;
-        let mut pieces = spool.start(&mut extra);
+        let mut allowance = Allowance::of_one_in(1);
+        let mut pieces = spool.start(&mut allowance);
         pieces.keep(0, 512, &content[..BLOCK + 7]).unwrap();
         pieces.keep(BLOCK as u64 + 7, 512 + BLOCK as u64 + 7, &content[BLOCK + 7..]).unwrap();
         let expected = [
@@ -139,14 +161,25 @@ mod tests {
             Extent { offset: 16384, at: 512 + 16384, bytes: 100 },
         ];
         assert_eq!(*pieces.finish(), expected);
-        assert_eq!(extra, 1);
+        assert_eq!(allowance.holes, EXTRA_EXTENTS_MAX - 1);
+    }
+
+    #[test]
+    fn pieces_come_to_an_end_but_zeros_do_not() {
+        let mut spool = Spool::InPlace;
+        let mut allowance = Allowance { holes: 0, pieces: 1 };
+        let mut pieces = spool.start(&mut allowance);
+        pieces.keep(0, 0, &[[1; BLOCK], [0; BLOCK], [1; BLOCK]].concat()).unwrap();
+        assert_eq!(pieces.extents.len(), 1, "zeros are kept as data");
+        pieces.keep(1 << 20, 9 << 20, &[1]).unwrap();
+        pieces.keep(2 << 20, 9 << 20, &[1]).unwrap_err();
     }
 
     #[test]
     fn a_file_of_zeros_keeps_nothing() {
         let mut spool = Spool::InPlace;
-        let mut extra = 0;
-        let mut pieces = spool.start(&mut extra);
+        let mut allowance = Allowance::of_one_in(1);
+        let mut pieces = spool.start(&mut allowance);
         pieces.keep(0, 0, &[0; BLOCK * 3]).unwrap();
         assert!(pieces.finish().is_empty());
     }

@@ -160,7 +160,7 @@ fn a_file_is_read_again_only_if_something_changed() {
     let path = folder.path().join("app.tar");
     File::create(&path).unwrap().write_all(&archive).unwrap();
     let mut store = Store::new();
-    let mut is_read = |file: &File, store: &mut Store| {
+    let is_read = |file: &File, store: &mut Store| {
         let mut is_read = false;
         let options = LoadOptions { tags: Vec::new(), now_ms: 1_700_000_000_000 };
         let progress = &mut |_| is_read = true;

@@ -105,12 +105,22 @@ pub(crate) struct Folder {
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     inodes: Vec<Inode>,
+    /// How many components links have brought so far.
+    followed: usize,
+    /// How many bytes of names, links and attributes it has taken in.
+    text_bytes: usize,
 }
 
 /// The root folder.
 pub(crate) const ROOT: InodeId = 0;
+/// The most inodes: an entry each, and some parents that no entry names.
+const INODES_MAX: usize = 1 << 20;
+/// The most bytes of text: what keeps a tree of that many inodes below 256 MiB.
+const TEXT_BYTES_MAX: usize = 48 << 20;
 /// How many links one path may go through.
 const LINKS_MAX: usize = 40;
+/// How many components links may bring while one image is merged.
+const FOLLOWED_MAX: usize = 1 << 24;
 
 /// What to do about a parent that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +135,11 @@ impl Tree {
     /// Returns a tree with an empty root.
     pub(crate) fn new() -> Self {
         let content = Content::Folder(Folder::default());
-        Self { inodes: vec![Inode { attributes: Attributes::of_missing_parent(), content }] }
+        Self {
+            inodes: vec![Inode { attributes: Attributes::of_missing_parent(), content }],
+            followed: 0,
+            text_bytes: 0,
+        }
     }
 
     /// Returns the inode `id`.
@@ -153,6 +167,15 @@ impl Tree {
 
     /// Adds an inode and returns its id.
     pub(crate) fn add(&mut self, inode: Inode) -> Result<InodeId, &'static str> {
+        if self.inodes.len() >= INODES_MAX {
+            return Err("the image has more than 1,048,576 inodes");
+        }
+        let link = match &inode.content {
+            Content::Symlink(text) => text.len(),
+            _ => 0,
+        };
+        let xattrs = inode.attributes.xattrs.iter().map(|(name, value)| name.len() + value.len());
+        self.remember(link + xattrs.sum::<usize>())?;
         let id = InodeId::try_from(self.inodes.len()).map_err(|_| "too many inodes")?;
         self.inodes.push(inode);
         Ok(id)
@@ -163,11 +186,27 @@ impl Tree {
         self.folder(folder)?.names.get(name).copied()
     }
 
+    /// Counts text that stays in memory.
+    fn remember(&mut self, bytes: usize) -> Result<(), &'static str> {
+        self.text_bytes += bytes;
+        if self.text_bytes > TEXT_BYTES_MAX {
+            return Err("the names, links and attributes of the image are larger than 48 MiB");
+        }
+        Ok(())
+    }
+
     /// Gives a name in a folder to an inode, whatever had it before.
-    pub(crate) fn link(&mut self, folder: InodeId, name: &[u8], to: Name) {
+    pub(crate) fn link(
+        &mut self,
+        folder: InodeId,
+        name: &[u8],
+        to: Name,
+    ) -> Result<(), &'static str> {
+        self.remember(name.len())?;
         if let Content::Folder(folder) = &mut self.inode_mut(folder).content {
             folder.names.insert(name.into(), to);
         }
+        Ok(())
     }
 
     /// Takes a name away from a folder.
@@ -199,14 +238,17 @@ impl Tree {
                     attributes: Attributes::of_missing_parent(),
                     content: Content::Folder(Folder::default()),
                 })?;
-                self.link(here, &name, Name { inode, layer });
+                self.link(here, &name, Name { inode, layer })?;
                 walk.enter(inode)?;
                 continue;
             };
-            match &self.inode(found.inode).content {
-                Content::Folder(_) => walk.enter(found.inode)?,
+            self.followed += match &self.inode(found.inode).content {
+                Content::Folder(_) => walk.enter(found.inode).map(|()| 0)?,
                 Content::Symlink(text) => walk.follow(text)?,
                 _ => return Err("a parent is not a folder"),
+            };
+            if self.followed > FOLLOWED_MAX {
+                return Err("its parents go through too many links");
             }
         }
         Ok(Some(walk.here()))
@@ -274,15 +316,16 @@ impl Walk {
     }
 
     fn next_component(&mut self) -> Option<(Box<[u8]>, bool)> {
-        loop {
-            let (name, from_link) = self.pending.pop()?;
+        while let Some((name, from_link)) = self.pending.pop() {
             if &*name != b".." {
                 return Some((name, from_link));
             }
+            // The root is above itself.
             if self.stack.len() > 1 {
                 self.stack.pop();
             }
         }
+        None
     }
 
     fn enter(&mut self, folder: InodeId) -> Result<(), &'static str> {
@@ -290,7 +333,8 @@ impl Walk {
         if self.stack.len() > DEPTH_MAX { Err("the tree is too deep") } else { Ok(()) }
     }
 
-    fn follow(&mut self, text: &[u8]) -> Result<(), &'static str> {
+    /// Goes on along a link, and returns how many components it brought.
+    fn follow(&mut self, text: &[u8]) -> Result<usize, &'static str> {
         self.links += 1;
         if self.links > LINKS_MAX {
             return Err("a parent goes through more than 40 links");
@@ -298,7 +342,8 @@ impl Walk {
         if text.starts_with(b"/") {
             self.stack.truncate(1);
         }
+        let before = self.pending.len();
         self.push(text, true);
-        Ok(())
+        Ok(self.pending.len() - before)
     }
 }

@@ -90,7 +90,7 @@ impl Plan {
 /// Returns every reachable inode once, in tree order, with its links counted.
 fn walk(tree: &Tree) -> (Vec<Planned>, Vec<u32>) {
     let mut index = vec![u32::MAX; tree.len()];
-    let mut inodes: Vec<Planned> = Vec::new();
+    let mut inodes: Vec<Planned> = Vec::with_capacity(tree.len());
     let mut pending = vec![(ROOT, ROOT)];
     while let Some((id, parent)) = pending.pop() {
         let seen = &mut index[id as usize];

@@ -111,12 +111,14 @@ impl Made {
             found.content = bytes;
             let is_folder = bits == 4;
             let inode = made.tree.add(Inode { attributes, content }).unwrap();
-            made.tree.link(folder, &name, Name { inode, layer: 0 });
+            made.tree.link(folder, &name, Name { inode, layer: 0 }).unwrap();
             if is_folder {
                 folders.push((inode, path.clone()));
             } else if chance.below(5) == 0 {
                 found.links = 2;
-                made.tree.link(ROOT, format!("link{n}").as_bytes(), Name { inode, layer: 0 });
+                made.tree
+                    .link(ROOT, format!("link{n}").as_bytes(), Name { inode, layer: 0 })
+                    .unwrap();
                 made.expected.insert(format!("link{n}").into_bytes(), found.clone());
             }
             made.expected.insert(path, found);
@@ -201,7 +203,7 @@ fn holes_stay_holes() {
     let data = Data { size: 1 << 30, ..Data::default() };
     let attributes = Attributes::of_missing_parent();
     let inode = made.tree.add(Inode { attributes, content: Content::File(data) }).unwrap();
-    made.tree.link(ROOT, b"sparse", Name { inode, layer: 0 });
+    made.tree.link(ROOT, b"sparse", Name { inode, layer: 0 }).unwrap();
     let metadata = made.write().metadata().unwrap();
     assert!(metadata.len() > 1 << 30);
     assert!(std::os::unix::fs::MetadataExt::blocks(&metadata) < 64, "it occupies little");
