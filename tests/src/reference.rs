@@ -30,8 +30,8 @@ fn section(page: &mut String, title: &str, keys: &'static [Key]) {
         writeln!(page, "{}", row(key)).expect("text grows");
     }
     for key in keys.iter().filter(|key| key.status == Status::Supported) {
-        if key.name == "job" {
-            page.push_str("\n## In `job`\n\nThe keys of `sandbox`.\n");
+        if matches!(key.name, "job" | "template") {
+            writeln!(page, "\n## In `{}`\n\nThe keys of `sandbox`.", key.name).expect("text grows");
             continue;
         }
         let below = inner(key.shape);
