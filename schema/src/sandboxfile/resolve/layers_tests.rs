@@ -75,6 +75,8 @@ error: f: 1 problem
     assert!(found.contains("error[msb::var::pattern]"), "{found}");
     assert!(found.contains("1 problem"), "{found}");
     let found = problems("sandbox \"a\" { image \"x:${replica.index}\" }");
+    assert!(found.contains("`${replica.index}` is not supported yet"), "{found}");
+    let found = problems("sandbox \"a\" { image \"x:${sandbox.nmae}\" }");
     assert!(found.contains("the names with a dot here are"), "{found}");
     let failed = resolved(&[("f", "")], &[("X", "1")]).unwrap_err().plain();
     assert!(failed.contains("--var X: no such variable"), "{failed}");

@@ -53,6 +53,10 @@ impl Decoder<'_, '_> {
     }
 
     fn check_template(&mut self, member: &Member<'_>) {
+        let rule = |text: &str| crate::name::check_name(text);
+        let help = "write lower-case letters, digits and dashes, at most 63";
+        let name = super::project::identity(member);
+        self.take(value::checked(&name, Code::VALUE_NAME, rule, help));
         let Some(group) = member.group() else { return };
         for name in ["lifecycle", "matrix"] {
             if let Some(item) = group.get(name) {

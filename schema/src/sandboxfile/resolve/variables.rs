@@ -260,6 +260,11 @@ fn unset(name: &str, said: Option<&str>, at: Span, scope: &Scope<'_>) -> Problem
 
 fn undeclared(name: &str, at: Span, scope: &Scope<'_>) -> Problem {
     let shown_name = shown(name);
+    if name.starts_with("replica.") || name.starts_with("matrix.") {
+        let message = format!("`${{{shown_name}}}` is not supported yet");
+        let help = "write the sandboxes out one by one for now";
+        return Problem::error(Code::SCHEMA_NOT_YET, message, at).help(help);
+    }
     let message = format!("no variable `{shown_name}` is declared");
     let known = scope.variables.keys().map(String::as_str);
     let near = nearest(name, known.chain(scope.built_in.iter().map(|(name, _)| *name)));
