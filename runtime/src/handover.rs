@@ -7,7 +7,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, IntoRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, IntoRawFd as _, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, fstat};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -97,6 +97,9 @@ fn place(numbers: Vec<i32>, descriptors: Vec<OwnedFd>) -> Result<(), HandoverErr
         aside.push((number, moved));
         drop(open);
     }
+    // Whoever started our creator may have left descriptors open that lie in the way.
+    let keep: Vec<i32> = aside.iter().map(|(_, open)| open.as_raw_fd()).collect();
+    crate::sys::close_others(&keep).map_err(HandoverError::Receive)?;
     for (number, open) in aside {
         // The lowest free number from `number` on is `number` itself, or somebody holds it.
         let placed =

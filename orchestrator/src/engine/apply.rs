@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -126,8 +126,10 @@ async fn open(
         if name.as_str() == ProjectName::ADHOC { Sharing::Shared } else { Sharing::Exclusive };
     loop {
         let known = project(&mut store, name)?.map(|row| row.id);
-        let lock = known.clone().unwrap_or_else(|| format!("new-{name}"));
-        let path = context.home().join(format!("locks/{lock}.lock"));
+        let path = match &known {
+            Some(id) => context.home().join(format!("locks/{id}.lock")),
+            None => new_lock(context.home(), name),
+        };
         let me = execute::holder(&options.command, now_ms);
         let waiting = |holder: &crate::store::lease::Holder| ui.waiting(holder);
         let lease = Lease::take(&path, &me, sharing, options.lock_timeout, waiting).await?;
@@ -136,6 +138,11 @@ async fn open(
             return Ok(Session { store, project_id: known, leases: vec![lease] });
         }
     }
+}
+
+/// Returns the lock of a project that has no id yet.
+fn new_lock(home: &Path, name: &ProjectName) -> PathBuf {
+    home.join(format!("locks/new-{name}.lock"))
 }
 
 fn project(store: &mut Store, name: &ProjectName) -> Result<Option<ProjectRow>, StoreError> {
@@ -324,6 +331,11 @@ impl Run<'_> {
             self.put_wishes(db, &id, now_ms)?;
             operations::begin_run(db, &id, &self.run_row(), &hash(&self.planned), now_ms)
         })?;
+        if session.project_id.is_none() {
+            // From here on the id is known, and whoever waits for the name looks again.
+            let path = new_lock(self.context.home(), &self.wish.project.name);
+            drop(std::fs::remove_file(path));
+        }
         Ok((id, run))
     }
 

@@ -4,6 +4,7 @@
 //! observed. A wish that moved is an edit; a host that moved is drift.
 
 use schema::change::{self, Class, Workload};
+use schema::launch::DriverName;
 use schema::name::SandboxName;
 use schema::project::{ArgumentList, FieldChange, Kind, Sandbox};
 use schema::units::{Bytes, Millis};
@@ -83,6 +84,7 @@ struct Compared<'a> {
     drift: Vec<Field>,
     raised: Option<&'static str>,
     image_moved: bool,
+    driver: Option<DriverName>,
     by: Option<String>,
 }
 
@@ -103,6 +105,7 @@ impl<'a> Compared<'a> {
             drift: Vec::new(),
             raised: None,
             image_moved: false,
+            driver: seen.driver().map(|(name, _)| name),
         };
         let applied = seen.applied.as_ref().unwrap_or(want);
         let actual = actual(applied, seen);
@@ -155,7 +158,7 @@ impl<'a> Compared<'a> {
     ) -> Field {
         let class = class.unwrap_or_else(|| {
             let best = change::sandbox_class(change, self.want.kind, workload(self.want));
-            let (class, why) = raise(&change.path, best);
+            let (class, why) = raise(&change.path, best, self.driver);
             self.raised = self.raised.or(why);
             class
         });
@@ -233,7 +236,7 @@ impl<'a> Compared<'a> {
             let text = format!("it is {}", said(phase, seen));
             let mut verdict =
                 self.verdict(Some(Action::Start), class, Some(because("not-running", text)));
-            if phase != Phase::Absent {
+            if !matches!(phase, Phase::Absent | Phase::Pending) {
                 verdict.drift.push(Drift {
                     address: verdict_address(seen),
                     path: "phase".to_owned(),
@@ -274,6 +277,11 @@ impl<'a> Compared<'a> {
                 because("edited", "runs again")
             };
             return self.verdict(Some(Action::Recreate), Class::Recreate, Some(reason));
+        }
+        if matches!(phase, Phase::Absent | Phase::Pending) {
+            // It was prepared, and its first run never began.
+            let reason = Some(because("not-running", "it has not run yet"));
+            return self.verdict(Some(Action::Start), class, reason);
         }
         let runs = seen.is_alive() && phase != Phase::Stalled;
         if !runs && phase != Phase::Completed {
@@ -337,7 +345,10 @@ fn workload(sandbox: &Sandbox) -> Workload {
 }
 
 /// Raises the class of what a running machine cannot be told, with the reason.
-fn raise(path: &str, class: Class) -> (Class, Option<&'static str>) {
+fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option<&'static str>) {
+    if driver == Some(DriverName::Process) && matches!(path, "cpus.count" | "memory.size") {
+        return (class.max(Class::Restart), Some("the driver process has no machine to change"));
+    }
     let told = matches!(path, "cpus.count" | "memory.size" | "stop-grace" | "shell")
         || path.starts_with("ready.");
     match class {

@@ -179,6 +179,9 @@ impl Host {
         for machine in self.machine_rows(name)? {
             self.remove_folder(&machine.id)?;
         }
+        // Its id is never used again, so nobody can come to wait for this lock.
+        let lock = format!("locks/{}.lock", self.sandbox_row(name)?.id);
+        drop(fs::remove_file(self.context.home().join(lock)));
         Ok(Effect::default())
     }
 
