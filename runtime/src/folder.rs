@@ -99,7 +99,7 @@ impl Folder {
             if entry.file_type()?.is_dir() {
                 std::fs::remove_dir_all(entry.path())?;
             } else {
-                unlinkat(CWD, &entry.path(), AtFlags::empty())?;
+                unlinkat(CWD, entry.path(), AtFlags::empty())?;
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ pub(crate) struct Running {
 
 impl Built {
     /// Starts the machine; what was prepared comes back when it does not start.
-    pub(crate) fn run(self) -> Result<Running, (Prepared, BootError)> {
+    pub(crate) fn run(self) -> Result<Running, Box<(Prepared, BootError)>> {
         let Self { prepared, driver, parts } = self;
         let started = driver.start(parts).and_then(|machine| {
             let blocking =
@@ -23,7 +23,7 @@ impl Built {
         });
         match started {
             Ok(machine) => Ok(Running { prepared, machine }),
-            Err(error) => Err((prepared, error.into())),
+            Err(error) => Err(Box::new((prepared, error.into()))),
         }
     }
 }

@@ -155,7 +155,7 @@ pub(crate) struct Life {
     terms: Terms,
     phase: Phase,
     boot: Boot,
-    agent_ready: bool,
+    guest: Guest,
     gate_until: Option<Instant>,
     verdict: Option<Verdict>,
     exit: Option<Exit>,
@@ -163,8 +163,18 @@ pub(crate) struct Life {
     forced: bool,
     /// When a machine that is lost is killed.
     lost_until: Option<Instant>,
-    bye: bool,
     rests: bool,
+}
+
+/// What is known of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guest {
+    /// It boots.
+    Down,
+    /// Its agent takes messages.
+    Up,
+    /// It said good-bye.
+    Gone,
 }
 
 impl Life {
@@ -175,14 +185,13 @@ impl Life {
             terms,
             phase: Phase::Booting,
             boot,
-            agent_ready: false,
+            guest: Guest::Down,
             gate_until: None,
             verdict: None,
             exit: None,
             stop: None,
             forced: false,
             lost_until: None,
-            bye: false,
             rests: false,
         }
     }
@@ -238,7 +247,7 @@ impl Life {
             Heard::Stop(ask) => return self.stop_asked(ask, now),
             Heard::Stopping { from_guest } => return self.stopping(from_guest, now),
             Heard::Bye { killed } => {
-                self.bye = true;
+                self.guest = Guest::Gone;
                 self.forced |= killed > 0;
             }
             Heard::ChannelLost(why) => self.channel_lost(why, now),
@@ -280,7 +289,7 @@ impl Life {
     }
 
     fn agent_ready(&mut self, now: Instant) -> Vec<Act> {
-        self.agent_ready = true;
+        self.guest = Guest::Up;
         self.boot.spoke(now);
         if self.is_closing() {
             return Vec::new();
@@ -356,7 +365,7 @@ impl Life {
     }
 
     fn channel_lost(&mut self, why: String, now: Instant) {
-        if self.bye || self.stop.is_some() {
+        if self.guest == Guest::Gone || self.stop.is_some() {
             return;
         }
         if self.verdict.is_none() {
@@ -381,7 +390,7 @@ impl Life {
         self.rests = true;
         if let Some(stop) = &self.stop {
             // An end that nobody said good-bye to may have lost what was not flushed.
-            self.forced |= !self.bye && stop.was_told;
+            self.forced |= self.guest != Guest::Gone && stop.was_told;
         }
         let verdict = self.verdict.take().unwrap_or_else(|| self.verdict_of_end(end));
         let from = self.phase;
@@ -399,7 +408,7 @@ impl Life {
         if let Some(stop) = &self.stop {
             return Verdict::new(Event::Stopped, stop.reason.clone());
         }
-        if self.bye {
+        if self.guest == Guest::Gone {
             return Verdict::new(Event::Stopped, "guest-shutdown");
         }
         if let Some(why) = self.boot.channel_lost()

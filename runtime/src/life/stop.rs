@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use schema::lifecycle::Event;
 
-use super::{Act, Life, Verdict};
+use super::{Act, Guest, Life, Verdict};
 
 /// How long an agent takes to acknowledge before it counts as deaf.
 const DEAF_AFTER: Duration = Duration::from_secs(2);
@@ -121,7 +121,7 @@ impl Life {
         let reason = ask.reason.clone();
         let asked = Act::Ask { actor: ask.actor, reason: ask.reason, grace };
         self.stop_within(reason.clone(), grace, ask.urgency, now);
-        if self.agent_ready {
+        if self.guest != Guest::Down {
             return vec![asked, Act::Shutdown { grace, reason }];
         }
         // A guest that is not up runs nothing that could lose data.

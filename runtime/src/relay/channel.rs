@@ -170,7 +170,7 @@ async fn read(hub: &Hub, mut reader: OwnedReadHalf, heard: &mpsc::Sender<Heard>)
         }
         loop {
             match decoder.next_frame() {
-                Ok(Some(frame)) => hub.switch.borrow_mut().from_agent(frame, &mut effects),
+                Ok(Some(frame)) => hub.switch.borrow_mut().hear_agent(frame, &mut effects),
                 Ok(None) => break,
                 Err(error) => return format!("the agent broke its protocol: {error}"),
             }

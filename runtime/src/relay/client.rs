@@ -113,7 +113,7 @@ async fn read(hub: &Hub, slot: u32, mut reader: OwnedReadHalf) -> Leave {
                 Err(_) => return Leave::Gone,
             };
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Leave::Gone };
-            let taken = hub.switch.borrow_mut().from_client(slot, frame, Some(permit));
+            let taken = hub.switch.borrow_mut().hear_client(slot, frame, Some(permit));
             hub.end_logs();
             if let Err(fault) = taken {
                 return Leave::Fault(fault);

@@ -51,9 +51,9 @@ impl Outbox {
 
     /// Drops what waits of a session and puts its last frame in the place.
     pub(super) fn end(&mut self, frame: Frame) {
-        let parts = VecDeque::from([Part::Frame(frame.clone())]);
-        let waiting = Waiting { parts, messages: 1, message_bytes: frame.payload.len() };
-        self.sessions.insert(frame.session, waiting);
+        let (session, message_bytes) = (frame.session, frame.payload.len());
+        let parts = VecDeque::from([Part::Frame(frame)]);
+        self.sessions.insert(session, Waiting { parts, messages: 1, message_bytes });
     }
 
     /// Returns the next frame, of the session whose turn it is.

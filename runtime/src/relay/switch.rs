@@ -183,7 +183,7 @@ impl Switch {
     ///
     /// # Errors
     /// The client broke the rules of the relay and is to be let go.
-    pub(super) fn from_client(
+    pub(super) fn hear_client(
         &mut self,
         slot: u32,
         frame: Frame,
@@ -268,7 +268,7 @@ impl Switch {
     }
 
     /// Takes a frame of the agent.
-    pub(super) fn from_agent(&mut self, frame: Frame, effects: &mut Vec<Effect>) {
+    pub(super) fn hear_agent(&mut self, frame: Frame, effects: &mut Vec<Effect>) {
         if frame.session == CONTROL_SESSION {
             effects.push(Effect::Control(frame));
             return;

@@ -24,14 +24,14 @@ fn exec(log: bool, on_gone: OnGone) -> Exec {
 fn opened(switch: &mut Switch, log: bool) -> (u32, u32) {
     let (slot, welcome) = switch.join().unwrap();
     let exec = Message::Exec(exec(log, OnGone::Kill)).to_frame(welcome.first);
-    switch.from_client(slot, exec, None).unwrap();
+    switch.hear_client(slot, exec, None).unwrap();
     assert_eq!(switch.next_for_agent().map(|frame| frame.code), Some(0x0100));
     (slot, welcome.first)
 }
 
 fn from_agent(switch: &mut Switch, frame: Frame) -> Vec<Effect> {
     let mut effects = Vec::new();
-    switch.from_agent(frame, &mut effects);
+    switch.hear_agent(frame, &mut effects);
     effects
 }
 
@@ -68,7 +68,7 @@ fn a_command_runs_from_its_exec_to_both_last_words() {
 fn a_client_keeps_to_its_range_and_away_from_session_zero() {
     let mut switch = Switch::new();
     let (slot, welcome) = switch.join().unwrap();
-    let send = |switch: &mut Switch, frame| switch.from_client(slot, frame, None);
+    let send = |switch: &mut Switch, frame| switch.hear_client(slot, frame, None);
     let exec = |id| Message::Exec(exec(false, OnGone::Kill)).to_frame(id);
     assert_eq!(send(&mut switch, exec(CONTROL_SESSION)), Err(Fault::Range));
     assert_eq!(send(&mut switch, exec(welcome.end)), Err(Fault::Range));
@@ -82,10 +82,10 @@ fn input_beyond_the_credit_ends_the_session_on_both_sides() {
     let mut switch = Switch::new();
     let (slot, id) = opened(&mut switch, false);
     let full = Frame::data(id, 0, &[0; CREDIT_START_BYTES as usize]);
-    switch.from_client(slot, full.clone(), None).unwrap();
+    switch.hear_client(slot, full.clone(), None).unwrap();
     from_agent(&mut switch, Frame::credit(id, 0, 10));
-    switch.from_client(slot, Frame::data(id, 0, &[0; 10]), None).unwrap();
-    switch.from_client(slot, Frame::data(id, 0, &[0]), None).unwrap();
+    switch.hear_client(slot, Frame::data(id, 0, &[0; 10]), None).unwrap();
+    switch.hear_client(slot, Frame::data(id, 0, &[0]), None).unwrap();
     let kinds: Vec<Kind> = for_agent(&mut switch).iter().map(|frame| frame.kind).collect();
     assert_eq!(kinds, [Kind::Data, Kind::Data, Kind::Reset]);
     assert_eq!(switch.session_count(), 0);
@@ -109,7 +109,7 @@ fn the_sixty_fifth_session_of_a_client_is_refused() {
     let (slot, welcome) = switch.join().unwrap();
     for number in 0..65 {
         let frame = Message::Exec(exec(false, OnGone::Kill)).to_frame(welcome.first + number);
-        switch.from_client(slot, frame, None).unwrap();
+        switch.hear_client(slot, frame, None).unwrap();
     }
     assert_eq!(switch.session_count(), 64);
     let [refusal] = for_client(&mut switch, slot).try_into().unwrap();
@@ -162,9 +162,9 @@ fn clients_take_turns_at_the_channel() {
     let (bulk, bulk_id) = opened(&mut switch, false);
     let (keys, keys_id) = opened(&mut switch, false);
     for _ in 0..3 {
-        switch.from_client(bulk, Frame::data(bulk_id, 0, &[0; 100]), None).unwrap();
+        switch.hear_client(bulk, Frame::data(bulk_id, 0, &[0; 100]), None).unwrap();
     }
-    switch.from_client(keys, Frame::data(keys_id, 0, b"k"), None).unwrap();
+    switch.hear_client(keys, Frame::data(keys_id, 0, b"k"), None).unwrap();
     let order: Vec<u32> = for_agent(&mut switch).iter().map(|frame| frame.session).collect();
     assert_eq!(order, [bulk_id, keys_id, bulk_id, bulk_id]);
 }

@@ -7,7 +7,7 @@ use schema::lifecycle::Phase;
 use schema::record::Asked;
 use schema::wire::message::{Exec, OnGone, Shutdown, Signal, SignalTarget, StdinMode};
 
-use super::Supervisor;
+use super::{Main, Supervisor};
 use crate::clock::Clock as _;
 use crate::health::Want;
 use crate::life::{Act, Heard};
@@ -70,7 +70,7 @@ impl Supervisor {
             log: true,
             name: Some("main".into()),
         };
-        self.main = Some(self.hub.run(exec));
+        self.main = Some(Main { session: self.hub.run(exec), was_oom: false });
     }
 
     fn write_asked(&mut self, actor: String, reason: String, grace: Duration) {

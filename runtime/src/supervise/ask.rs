@@ -30,19 +30,17 @@ impl Supervisor {
                 let reason = "killed".into();
                 self.stop(StopAsk { actor, reason, grace: None, urgency: Urgency::Kill }, now);
             }
-            Ask::Update { wanted, done } => self.update(wanted, done, now),
-            Ask::Detach { done } => {
-                self.detached = true;
-                answer(done, ());
-            }
+            Ask::Update { wanted, done } => self.update(&wanted, done, now),
+            // The senses let go of the creator.
+            Ask::Detach { done } => answer(done, ()),
             Ask::Follow { after, done } => answer(done, self.journal.follow(after)),
         }
     }
 
     /// A signal asks for an orderly end, a second one for the other kind.
     pub(super) fn hear_signal(&mut self, now: Instant) {
-        let urgency = if self.signalled { Urgency::Kill } else { Urgency::Normal };
-        self.signalled = true;
+        let urgency = if self.signals > 0 { Urgency::Kill } else { Urgency::Normal };
+        self.signals += 1;
         let (actor, reason) = ("signal".into(), "host-shutdown".into());
         self.stop(StopAsk { actor, reason, grace: None, urgency }, now);
     }
@@ -64,7 +62,7 @@ impl Supervisor {
     }
 
     /// Changes what the runtime keeps at once, and asks the agent for the rest.
-    fn update(&mut self, wanted: Update, done: oneshot::Sender<Updated>, now: Instant) {
+    fn update(&mut self, wanted: &Update, done: oneshot::Sender<Updated>, now: Instant) {
         let mut answered = Updated::default();
         if let Some(ms) = wanted.stop_grace_ms {
             self.life.set_grace(Duration::from_millis(ms));
@@ -106,7 +104,7 @@ impl Supervisor {
     }
 
     /// Takes the agent's answer to the oldest change that waits.
-    pub(super) fn hear_updated(&mut self, updated: message::Updated) {
+    pub(super) fn hear_updated(&mut self, updated: &message::Updated) {
         let Some(pending) = self.updates.pop_front() else { return };
         let PendingUpdate { wanted, mut refused, done, .. } = pending;
         let mut applied = Vec::new();

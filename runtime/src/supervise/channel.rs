@@ -27,7 +27,7 @@ impl Supervisor {
             Heard::Session(id, message) => self.hear_session(id, &message, now),
             Heard::Reset(id) => self.hear_reset(id, now),
             Heard::Output(id, stream, bytes) => {
-                let is_main = self.main == Some(id);
+                let is_main = self.is_main(id);
                 if self.gate.hear_output(id, is_main, stream, &bytes) {
                     self.standing.probed("a line of the workload matched".into());
                     self.hear(life::Heard::GatePassed, now);
@@ -70,7 +70,7 @@ impl Supervisor {
                 }
                 self.hear(life::Heard::Bye { killed: bye.killed }, now);
             }
-            Message::Updated(updated) => self.hear_updated(updated),
+            Message::Updated(updated) => self.hear_updated(&updated),
             Message::Notice(notice) => self.hear_agent_notice(notice),
             Message::Error(error) => {
                 tracing::warn!(message = error.message, operation = error.operation, "agent");
@@ -120,8 +120,10 @@ impl Supervisor {
 
     fn hear_agent_notice(&mut self, notice: AgentNotice) {
         if let Some(session) = notice.oom_session {
-            let is_main = self.main == Some(session);
-            self.main_was_oom |= is_main;
+            let is_main = self.is_main(session);
+            if let Some(main) = self.main.as_mut().filter(|_| is_main) {
+                main.was_oom = true;
+            }
             let session = if is_main { "main".into() } else { session.to_string() };
             self.note(What::Oom { session });
         }
@@ -131,7 +133,7 @@ impl Supervisor {
     }
 
     fn hear_session(&mut self, id: u32, message: &Message, now: Instant) {
-        if self.main == Some(id) {
+        if self.is_main(id) {
             return self.hear_main(message, now);
         }
         if let Some(answer) = self.gate.hear(id, message, now) {
@@ -140,6 +142,10 @@ impl Supervisor {
                 self.hear(life::Heard::GatePassed, now);
             }
         }
+    }
+
+    fn is_main(&self, session: u32) -> bool {
+        self.main.as_ref().is_some_and(|main| main.session == session)
     }
 
     fn hear_main(&mut self, message: &Message, now: Instant) {
@@ -156,7 +162,8 @@ impl Supervisor {
                 self.hear(life::Heard::WorkloadRefused { kind, message }, now);
             }
             Message::Exited(exited) => {
-                let oom = exited.oom == Some(true) || self.main_was_oom;
+                let oom =
+                    exited.oom == Some(true) || self.main.as_ref().is_some_and(|main| main.was_oom);
                 let exit = Self::exit_of(exited);
                 self.hear(life::Heard::WorkloadExited { exit, oom }, now);
             }
@@ -169,7 +176,7 @@ impl Supervisor {
     }
 
     fn hear_reset(&mut self, id: u32, now: Instant) {
-        if self.main == Some(id) {
+        if self.is_main(id) {
             let message = "the agent gave up the workload's session".into();
             self.hear(life::Heard::WorkloadRefused { kind: "other", message }, now);
         }

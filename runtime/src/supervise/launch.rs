@@ -71,7 +71,8 @@ async fn whole(prepared: Prepared, mut pipe: StartPipe) -> ExitCode {
     };
     let running = match built.run() {
         Ok(running) => running,
-        Err((prepared, error)) => {
+        Err(failed) => {
+            let (prepared, error) = *failed;
             let code = begun.failed(&mut pipe, &error);
             finish::clear(&folder, prepared.sockets, is_ephemeral);
             return code;
@@ -162,15 +163,13 @@ impl Begun {
             values,
             launch,
             main: None,
-            main_was_oom: false,
             updates: VecDeque::new(),
             kills: Vec::new(),
             agent_socket: Some(agent_socket.map_err(failed)?),
             vmm_end: None,
             last_words_until: None,
             times: Times::new(HostClock),
-            detached: false,
-            signalled: false,
+            signals: 0,
             rests: false,
         };
         supervisor.write_started();

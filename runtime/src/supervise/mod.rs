@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 
 use crate::boot::Values;
 use crate::clock::{Clock, HostClock};
-use crate::control::Updated;
+use crate::control::{Ask, Updated};
 use crate::health::Gate;
 use crate::hypervisor::{Child, Monitor, VmmEnd};
 use crate::journal::Journal;
@@ -67,9 +67,7 @@ struct Supervisor {
     process: Rc<Child>,
     monitor: Box<dyn Monitor>,
     gate: Gate,
-    /// The session of the workload.
-    main: Option<u32>,
-    main_was_oom: bool,
+    main: Option<Main>,
     updates: VecDeque<PendingUpdate>,
     kills: Vec<oneshot::Sender<()>>,
     /// Dropped when the agent is up: from then on clients are served.
@@ -77,10 +75,15 @@ struct Supervisor {
     vmm_end: Option<VmmEnd>,
     last_words_until: Option<Instant>,
     times: Times,
-    /// Whether the creator let go of the machine on purpose.
-    detached: bool,
-    signalled: bool,
+    /// How many signals asked for the end.
+    signals: u32,
     rests: bool,
+}
+
+/// The session of the workload.
+struct Main {
+    session: u32,
+    was_oom: bool,
 }
 
 /// A change of live values that the agent has not answered yet.
@@ -124,13 +127,12 @@ impl Supervisor {
             match sensed {
                 Sensed::Channel(heard) => self.hear_channel(heard, now),
                 Sensed::Console(bytes) => self.hear_console(&bytes, now),
-                Sensed::ConsoleOver => {}
                 Sensed::Notice(notice) => self.hear_notice(notice, now),
                 Sensed::Ask(ask) => {
-                    self.hear_ask(ask, now);
-                    if self.detached {
+                    if matches!(ask, Ask::Detach { .. }) {
                         senses.detach();
                     }
+                    self.hear_ask(ask, now);
                 }
                 Sensed::Signal => self.hear_signal(now),
                 Sensed::CreatorGone => self.hear_creator_gone(now),

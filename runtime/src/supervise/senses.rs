@@ -18,27 +18,12 @@ use crate::relay::Heard;
 pub(super) enum Sensed {
     Channel(Heard),
     Console(Vec<u8>),
-    ConsoleOver,
     Notice(Notice),
     Ask(Ask),
     Signal,
     CreatorGone,
     VmmEnded(VmmEnd),
     Due,
-}
-
-/// See the module.
-pub(super) struct Senses {
-    pub(super) channel: mpsc::Receiver<Heard>,
-    pub(super) console: mpsc::Receiver<Vec<u8>>,
-    pub(super) notices: mpsc::Receiver<Notice>,
-    pub(super) asks: mpsc::Receiver<Ask>,
-    creator: Option<pipe::Receiver>,
-    signals: [Signal; 2],
-    channel_over: bool,
-    console_over: bool,
-    notices_over: bool,
-    vmm_over: bool,
 }
 
 /// The streams of a machine and of its clients.
@@ -49,26 +34,33 @@ pub(super) struct Streams {
     pub(super) asks: mpsc::Receiver<Ask>,
 }
 
+/// See the module. What is over is absent.
+pub(super) struct Senses {
+    channel: Option<mpsc::Receiver<Heard>>,
+    console: Option<mpsc::Receiver<Vec<u8>>>,
+    notices: Option<mpsc::Receiver<Notice>>,
+    asks: Option<mpsc::Receiver<Ask>>,
+    creator: Option<pipe::Receiver>,
+    signals: [Signal; 2],
+    vmm_is_over: bool,
+}
+
 impl Senses {
     /// Listens to signals, to the creator if the machine has one, and to `streams`.
     pub(super) fn new(streams: Streams, creator: Option<OwnedFd>) -> std::io::Result<Self> {
-        let Streams { channel, console, notices, asks } = streams;
         // What would end the process, and means nothing to it.
         for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()]
         {
             drop(signal(kind)?);
         }
         Ok(Self {
-            channel,
-            console,
-            notices,
-            asks,
+            channel: Some(streams.channel),
+            console: Some(streams.console),
+            notices: Some(streams.notices),
+            asks: Some(streams.asks),
             creator: creator.map(pipe::Receiver::from_owned_fd).transpose()?,
             signals: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?],
-            channel_over: false,
-            console_over: false,
-            notices_over: false,
-            vmm_over: false,
+            vmm_is_over: false,
         })
     }
 
@@ -79,52 +71,42 @@ impl Senses {
 
     /// Tells whether nothing more can come of the machine.
     pub(super) const fn are_over(&self) -> bool {
-        self.vmm_over && self.channel_over && self.console_over
+        self.vmm_is_over && self.channel.is_none() && self.console.is_none()
     }
 
     /// Waits for the next thing, at most until `deadline`.
     pub(super) async fn next(&mut self, process: &Child, deadline: Instant) -> Sensed {
         let [terminate, interrupt] = &mut self.signals;
+        // People come first: a guest that talks without end must not keep them from being heard.
         tokio::select! {
             biased;
-            heard = self.channel.recv(), if !self.channel_over => match heard {
-                Some(heard) => {
-                    self.channel_over = matches!(heard, Heard::Lost(_));
-                    Sensed::Channel(heard)
-                }
-                None => {
-                    self.channel_over = true;
-                    Sensed::Due
-                }
-            },
-            bytes = self.console.recv(), if !self.console_over => bytes.map_or_else(
-                || {
-                    self.console_over = true;
-                    Sensed::ConsoleOver
-                },
-                Sensed::Console,
-            ),
-            notice = self.notices.recv(), if !self.notices_over => notice.map_or_else(
-                || {
-                    self.notices_over = true;
-                    Sensed::Due
-                },
-                Sensed::Notice,
-            ),
-            end = process.ended(), if !self.vmm_over => {
-                self.vmm_over = true;
-                Sensed::VmmEnded(end)
-            }
-            Some(ask) = self.asks.recv() => Sensed::Ask(ask),
+            ask = next_of(&mut self.asks) => ask.map_or(Sensed::Due, Sensed::Ask),
             Some(()) = terminate.recv() => Sensed::Signal,
             Some(()) = interrupt.recv() => Sensed::Signal,
             is_gone = creator(&mut self.creator) => {
                 self.creator = None;
                 if is_gone { Sensed::CreatorGone } else { Sensed::Due }
             }
+            end = process.ended(), if !self.vmm_is_over => {
+                self.vmm_is_over = true;
+                Sensed::VmmEnded(end)
+            }
+            heard = next_of(&mut self.channel) => heard.map_or(Sensed::Due, Sensed::Channel),
+            bytes = next_of(&mut self.console) => bytes.map_or(Sensed::Due, Sensed::Console),
+            notice = next_of(&mut self.notices) => notice.map_or(Sensed::Due, Sensed::Notice),
             () = tokio::time::sleep_until(deadline.into()) => Sensed::Due,
         }
     }
+}
+
+/// Waits for the next of a stream; forgets the stream at its end, which is told once.
+async fn next_of<T>(stream: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    let Some(open) = stream else { return pending().await };
+    let next = open.recv().await;
+    if next.is_none() {
+        *stream = None;
+    }
+    next
 }
 
 /// Waits for the creator's word; tells whether it went without one.

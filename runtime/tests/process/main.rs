@@ -247,7 +247,8 @@ fn a_client_that_breaks_the_rules_is_let_go_alone() {
     assert!(house.wait(Milestone::Ready));
     let mut good = Client::connect(&house);
     let mut bad = Client::connect(&house);
-    bad.send(&Frame::data(0, 0, b"mine"));
+    assert_ne!(good.welcome, bad.welcome);
+    bad.send(&Frame::data(good.welcome.first, 0, b"theirs"));
     let word = bad.frame().unwrap();
     assert!(matches!(Message::decode(word.code, &word.payload), Ok(Message::Error(_))));
     assert_eq!(bad.frame(), None);
