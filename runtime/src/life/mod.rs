@@ -283,6 +283,9 @@ impl Life {
         }
         if self.lost_until.is_some_and(|until| now >= until) {
             self.lost_until = None;
+            if let Some(why) = self.boot.channel_lost().map(str::to_owned) {
+                self.judge(Verdict::died("agent-lost", why).with_console());
+            }
             acts.push(Act::Kill);
         }
         acts
@@ -411,11 +414,6 @@ impl Life {
         if self.guest == Guest::Gone {
             return Verdict::new(Event::Stopped, "guest-shutdown");
         }
-        if let Some(why) = self.boot.channel_lost()
-            && end.signal == Some(KILLED)
-        {
-            return Verdict::died("agent-lost", why).with_console();
-        }
         let detail = if end.code == Some(0) { "guest-reset" } else { "vmm-exited" };
         Verdict::died(detail, format!("the machine's process is gone: {end}")).with_console()
     }
@@ -428,6 +426,3 @@ impl Life {
         vec![Act::Move { from, to, reason: reason.map(str::to_owned) }]
     }
 }
-
-/// The signal of [`Act::Kill`].
-const KILLED: i32 = 9;

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// The signal of [`Act::Kill`].
+const KILLED: i32 = 9;
+
 /// A life under a hand-turned clock.
 struct Told {
     life: Life,
