@@ -3,15 +3,18 @@ pub mod cli;
 pub mod consent;
 pub mod context;
 pub mod disks;
+pub mod doctor;
 pub mod drivers;
 pub mod engine;
 pub mod execute;
+pub mod follow;
 pub mod images;
 pub mod machines;
 pub mod observe;
 pub mod plan;
 pub mod report;
 pub mod sessions;
+pub mod sources;
 pub mod store;
 pub mod volumes;
 

@@ -1,2 +1,7 @@
 //! The command `msb`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orchestrator::cli::main()
+}

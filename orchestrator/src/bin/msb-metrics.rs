@@ -1,2 +1,7 @@
 //! The exporter `msb-metrics`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orchestrator::cli::metrics()
+}

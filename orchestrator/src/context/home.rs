@@ -159,7 +159,7 @@ mod tests {
 
     fn scratch(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("msb-home-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
+        drop(std::fs::remove_dir_all(&folder));
         folder
     }
 

@@ -1,0 +1,111 @@
+//! What every command is given: the context, the report, the flags, the engine.
+
+use std::rc::Rc;
+
+use schema::name::ProjectName;
+use schema::sandboxfile::limits::Limits;
+
+use super::failure::Failure;
+use super::globals::{Driver, Globals, Settings};
+use crate::context::Context;
+use crate::engine::Engine;
+use crate::report::Report;
+use crate::sources::{self, Files};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// What this process was started with.
+    pub(crate) context: Context,
+    /// The door to the terminal.
+    pub(crate) report: Rc<Report>,
+    /// The global flags.
+    pub(crate) settings: Settings,
+    /// The host's sandboxes.
+    pub(crate) engine: Engine,
+}
+
+impl Call {
+    /// Reads the context and resolves the flags; reads no file and takes no lock.
+    ///
+    /// # Errors
+    /// A flag or a variable is malformed, or the process cannot tell where it is.
+    pub(crate) fn prepare(globals: &Globals) -> Result<Self, Failure> {
+        let mut context = Context::read()?;
+        if let Some(home) = &globals.home {
+            context = context.with_home(home);
+        }
+        let report = Rc::new(Report::new(globals.form(&context)?));
+        let settings = globals.settings(&context)?;
+        for name in context.environment.unknown() {
+            let known = crate::context::KNOWN_VARIABLES.iter().copied();
+            let nearest = schema::sandboxfile::problem::nearest(name, known);
+            let meant = nearest.map(|near| format!("; {near} was probably meant"));
+            report.warn(&format!("the variable {name} means nothing{}", meant.unwrap_or_default()));
+        }
+        match settings.driver {
+            Driver::Krun => return Err(Failure::not_yet("--driver krun")),
+            Driver::Process => {
+                report.warn("driver process runs commands on this host, without any isolation");
+            }
+            Driver::Auto | Driver::Qemu => {}
+        }
+        let engine = Engine::new(context.clone());
+        Ok(Self { context, report, settings, engine })
+    }
+
+    /// Reads the Sandboxfiles of this command and says which ones they are.
+    ///
+    /// # Errors
+    /// None is found, or one cannot be read.
+    pub(crate) fn files(&self) -> Result<Files, Failure> {
+        sources::read(&self.context, &self.settings.files, &Limits::default())
+    }
+
+    /// Returns the current project: named, else the file's, else what state knows of this folder, else `adhoc`.
+    ///
+    /// # Errors
+    /// The file is invalid, or the state cannot be read.
+    pub(crate) fn project(&self) -> Result<ProjectName, Failure> {
+        Ok(self.known_project()?.unwrap_or_else(ProjectName::adhoc))
+    }
+
+    /// Returns the current project where something names it.
+    ///
+    /// # Errors
+    /// The file is invalid, or the state cannot be read.
+    pub(crate) fn known_project(&self) -> Result<Option<ProjectName>, Failure> {
+        if let Some(name) = &self.settings.project {
+            return Ok(Some(name.clone()));
+        }
+        match self.files() {
+            Ok(files) => super::select::resolve(self, &files).map(|read| Some(read.project.name)),
+            Err(failure) if failure.report.code == "msb::file::not-found" => {
+                self.project_of_this_folder()
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn project_of_this_folder(&self) -> Result<Option<ProjectName>, Failure> {
+        if !self.settings.files.is_empty() || self.context.existing_home()?.is_none() {
+            return Ok(None);
+        }
+        let projects = self.engine.projects().map_err(super::failure::first)?;
+        let here = projects.into_iter().find(|row| row.folder == self.context.folder);
+        Ok(here.map(|row| row.name))
+    }
+
+    /// Runs what waits for machines; the runtime is made for those commands alone.
+    ///
+    /// # Errors
+    /// The host refused us what an event loop needs.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| {
+            Failure::new("host::event-loop", "state", "cannot make an event loop")
+                .cause(error.to_string())
+        })?;
+        Ok(runtime.block_on(work))
+    }
+}

@@ -1,0 +1,307 @@
+//! The flags that define a sandbox, for `run` and `create`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use schema::name::{EnvKey, SandboxName, VolumeName};
+use schema::project::{
+    ArgumentList, EnvValue, GuestPath, ImageRef, Kind, LogLevel, Pull, Sandbox, Security,
+    StopSignal, UserRef, Volume,
+};
+use schema::units::{Bytes, Millis};
+
+use super::call::Call;
+use super::failure::Failure;
+use super::outcome::ms;
+use super::{mounts, values};
+
+/// See the module.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Definition {
+    /// Its name [default: `msb-` and 8 hex digits]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) name: Option<SandboxName>,
+    #[command(flatten)]
+    resources: Resources,
+    #[command(flatten)]
+    process: Process,
+    #[command(flatten)]
+    pub(crate) mounts: mounts::Mounts,
+    /// A label (can be repeated)
+    #[arg(long = "label", value_name = "KEY[=VALUE]", value_parser = values::pair)]
+    labels: Vec<(String, Option<String>)>,
+    /// How far the workload is held back [default: default]
+    #[arg(long, value_name = "PROFILE")]
+    security: Option<SecurityFlag>,
+    /// How much its runtime logs [default: this call's]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LevelFlag>,
+    /// Whether a missing image is fetched [default: missing]
+    #[arg(long, value_name = "WHEN")]
+    pull: Option<PullFlag>,
+}
+
+/// What it may use.
+#[derive(Debug, Clone, Args)]
+struct Resources {
+    /// Processors [default: 1]
+    #[arg(short, long, value_name = "N", value_parser = cpus)]
+    cpus: Option<u8>,
+    /// Processors it may be given later [default: as --cpus]
+    #[arg(long, value_name = "N", value_parser = cpus)]
+    cpus_max: Option<u8>,
+    /// Memory [default: 512MiB]
+    #[arg(short, long, value_name = "SIZE", value_parser = memory)]
+    memory: Option<Bytes>,
+    /// Memory it may be given later [default: as --memory]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory_max: Option<Bytes>,
+    /// Size of its private upper layer [default: 4GiB]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    upper: Option<Bytes>,
+}
+
+/// What runs in it, and as whom.
+#[derive(Debug, Clone, Args)]
+struct Process {
+    /// A variable, as KEY=VALUE or KEY of the host (can be repeated)
+    #[arg(short, long, value_name = "KEY[=VALUE]", value_parser = values::pair)]
+    env: Vec<(String, Option<String>)>,
+    /// Who runs it, as NAME|UID[:GROUP|GID] [default: the image's]
+    #[arg(short, long, value_name = "USER", value_parser = user)]
+    user: Option<UserRef>,
+    /// Where it runs [default: the image's]
+    #[arg(short, long, value_name = "PATH", value_parser = guest_path)]
+    workdir: Option<GuestPath>,
+    /// The guest's host name [default: the sandbox's name]
+    #[arg(short = 'H', long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// The shell of sessions [default: /bin/sh]
+    #[arg(long, value_name = "PATH", value_parser = guest_path)]
+    shell: Option<GuestPath>,
+    /// A word of the entrypoint (can be repeated); '' is none [default: the image's]
+    #[arg(long, value_name = "ARG")]
+    entrypoint: Vec<String>,
+    /// How long commands may take to end when it stops [default: 10s]
+    #[arg(long, value_name = "DUR", value_parser = values::duration_or_zero)]
+    stop_grace: Option<Duration>,
+    /// The signal that asks its workload to end [default: the image's]
+    #[arg(long, value_name = "SIG", value_parser = stop_signal)]
+    stop_signal: Option<StopSignal>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SecurityFlag {
+    /// The usual one
+    Default,
+    /// With less
+    Restricted,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LevelFlag {
+    /// Errors
+    Error,
+    /// Warnings
+    Warn,
+    /// What happens
+    Info,
+    /// More
+    Debug,
+    /// Everything
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PullFlag {
+    /// When it is missing
+    Missing,
+    /// Every time
+    Always,
+    /// Never
+    Never,
+}
+
+fn cpus(text: &str) -> Result<u8, String> {
+    match text.parse::<u8>() {
+        Ok(0) => Err("a sandbox has at least 1 processor (msb::sandbox::zero-cpus)".into()),
+        Ok(count @ 1..=64) => Ok(count),
+        Ok(_) | Err(_) => Err("processors are a number from 1 to 64".into()),
+    }
+}
+
+fn memory(text: &str) -> Result<Bytes, String> {
+    let size = values::size(text)?;
+    if size.0 == 0 {
+        return Err("a sandbox has some memory (msb::sandbox::zero-memory)".into());
+    }
+    if !size.is_whole_mib() {
+        return Err("memory is a whole number of MiB".into());
+    }
+    Ok(size)
+}
+
+fn user(text: &str) -> Result<UserRef, String> {
+    UserRef::parse(text).ok_or_else(|| "a user is NAME|UID[:GROUP|GID]".into())
+}
+
+pub(super) fn guest_path(text: &str) -> Result<GuestPath, String> {
+    GuestPath::parse(text).map_err(|error| error.to_string())
+}
+
+fn stop_signal(text: &str) -> Result<StopSignal, String> {
+    StopSignal::parse(text).ok_or_else(|| "it is no signal".into())
+}
+
+/// Reads the image that a command line names.
+///
+/// # Errors
+/// It is a path, which is not supported yet, or no reference.
+pub(crate) fn image(text: &str) -> Result<ImageRef, Failure> {
+    let is_path = matches!(text, "." | "..")
+        || ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
+    if is_path {
+        return Err(Failure::not_yet("a folder or disk as IMAGE"));
+    }
+    ImageRef::parse(text).map_err(|error| {
+        Failure::usage("usage::value", format!("`{text}` is no name of an image"))
+            .cause(error.to_string())
+    })
+}
+
+impl Definition {
+    /// Returns the sandbox that the flags define, over `base`; and its volumes.
+    ///
+    /// # Errors
+    /// Flags that do not go together.
+    pub(crate) fn over(
+        &self,
+        base: Option<Sandbox>,
+        image: ImageRef,
+        call: &Call,
+    ) -> Result<(Sandbox, BTreeMap<VolumeName, Volume>), Failure> {
+        let is_new = base.is_none();
+        let mut sandbox = base.unwrap_or_else(|| Sandbox::new(Kind::Service, image.clone()));
+        sandbox.image.reference = image;
+        self.resources.apply(&mut sandbox)?;
+        self.process.apply(&mut sandbox, call)?;
+        for (key, value) in &self.labels {
+            sandbox.labels.insert(key.clone(), value.clone().unwrap_or_default());
+        }
+        if let Some(profile) = self.security {
+            sandbox.security = match profile {
+                SecurityFlag::Default => Security::Default,
+                SecurityFlag::Restricted => Security::Restricted,
+            };
+        }
+        let level = self.log_level.map(LevelFlag::level);
+        let inherited = call.settings.level.filter(|_| is_new).and_then(level_of);
+        sandbox.log_level = level.or(inherited).or(sandbox.log_level);
+        match self.pull {
+            None => {}
+            Some(PullFlag::Missing) => sandbox.image.pull = Pull::Missing,
+            Some(PullFlag::Never) => sandbox.image.pull = Pull::Never,
+            Some(PullFlag::Always) => return Err(Failure::not_yet("--pull always")),
+        }
+        let volumes = self.mounts.apply(&mut sandbox)?;
+        Ok((sandbox, volumes))
+    }
+}
+
+impl LevelFlag {
+    const fn level(self) -> LogLevel {
+        match self {
+            Self::Error => LogLevel::Error,
+            Self::Warn => LogLevel::Warn,
+            Self::Info => LogLevel::Info,
+            Self::Debug => LogLevel::Debug,
+            Self::Trace => LogLevel::Trace,
+        }
+    }
+}
+
+fn level_of(word: &str) -> Option<LogLevel> {
+    LevelFlag::value_variants().iter().map(|flag| flag.level()).find(|level| level.as_str() == word)
+}
+
+impl Resources {
+    fn apply(&self, sandbox: &mut Sandbox) -> Result<(), Failure> {
+        let conflict = |flag: &str, value: &str| {
+            let message = format!("{flag} is below {value}");
+            Err(Failure::usage("usage::conflict", message).hint(format!("Raise {flag}.")))
+        };
+        if let Some(count) = self.cpus {
+            sandbox.cpus.count = count;
+            sandbox.cpus.max = count.max(self.cpus_max.unwrap_or(count));
+        }
+        if let Some(max) = self.cpus_max {
+            sandbox.cpus.max = max;
+        }
+        if sandbox.cpus.max < sandbox.cpus.count {
+            return conflict("--cpus-max", "--cpus");
+        }
+        if let Some(size) = self.memory {
+            sandbox.memory.size = size;
+            sandbox.memory.max = size.max(self.memory_max.unwrap_or(size));
+        }
+        if let Some(max) = self.memory_max {
+            sandbox.memory.max = max;
+        }
+        if sandbox.memory.max < sandbox.memory.size {
+            return conflict("--memory-max", "--memory");
+        }
+        sandbox.upper = self.upper.unwrap_or(sandbox.upper);
+        Ok(())
+    }
+}
+
+impl Process {
+    fn apply(&self, sandbox: &mut Sandbox, call: &Call) -> Result<(), Failure> {
+        for (key, value) in &self.env {
+            let (key, value) = variable(key, value.as_deref(), call)?;
+            sandbox.env.insert(key, value);
+        }
+        sandbox.user = self.user.clone().or_else(|| sandbox.user.take());
+        sandbox.workdir = self.workdir.clone().or_else(|| sandbox.workdir.take());
+        sandbox.hostname = self.hostname.clone().or_else(|| sandbox.hostname.take());
+        if let Some(shell) = &self.shell {
+            sandbox.shell = shell.clone();
+        }
+        match self.entrypoint.as_slice() {
+            [] => {}
+            [none] if none.is_empty() => sandbox.entrypoint = ArgumentList::Nothing,
+            words => sandbox.entrypoint = ArgumentList::Words(words.to_vec()),
+        }
+        if let Some(grace) = self.stop_grace {
+            sandbox.stop_grace = Millis(ms(grace));
+        }
+        sandbox.stop_signal = self.stop_signal.clone().or_else(|| sandbox.stop_signal.take());
+        Ok(())
+    }
+}
+
+/// A bare key is read from the host at each start, and never stored.
+fn variable(key: &str, value: Option<&str>, call: &Call) -> Result<(EnvKey, EnvValue), Failure> {
+    let named =
+        |why: String| Failure::usage("usage::value", format!("-e {key}: not usable")).cause(why);
+    let name = EnvKey::parse(key).map_err(|error| named(error.to_string()))?;
+    match value {
+        Some(text) => Ok((name, EnvValue::Literal(text.to_owned()))),
+        None if call.context.environment.raw(key).is_some() => {
+            Ok((name, EnvValue::FromEnv(key.to_owned())))
+        }
+        None => Err(named(format!("{key} is not set on the host"))),
+    }
+}
+
+/// Returns a name that nobody has: `msb-` and 8 hex digits.
+///
+/// # Errors
+/// The host gives no random bytes.
+pub(crate) fn fresh_name() -> Result<SandboxName, Failure> {
+    let hex = crate::store::atomic::random_hex(4).map_err(|error| {
+        Failure::new("host::random", "state", "cannot make a name").cause(error.to_string())
+    })?;
+    SandboxName::parse(&format!("msb-{hex}")).map_err(|error| Failure::internal(error.to_string()))
+}

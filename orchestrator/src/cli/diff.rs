@@ -1,0 +1,84 @@
+//! Show what `up` would change and why
+
+use super::call::Call;
+use super::ending::Ending;
+use super::following;
+use super::globals::ProjectShorts;
+use super::select::{self, Choice};
+use crate::plan::show::{Detail, show};
+use crate::plan::{Plan, json};
+use crate::report::Output;
+
+/// Show what `up` would change and why
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) shorts: ProjectShorts,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    pub(super) view: View,
+    /// Exit with 0 also when there are changes [default: 2]
+    #[arg(long)]
+    exit_zero: bool,
+}
+
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct View {
+    /// Show what is unchanged too, and every value in full [default: off]
+    #[arg(long, conflicts_with = "summary")]
+    full: bool,
+    /// Show the counts only [default: off]
+    #[arg(long)]
+    summary: bool,
+}
+
+/// Prints the plan; 2 where there is one to carry out.
+pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    let wish = select::wish(call, &args.choice)?;
+    call.context.existing_home().map_err(super::failure::Failure::from)?;
+    let plan = call.engine.diff(&wish)?;
+    print(call, &plan, args.view);
+    let changes = !plan.is_empty() && !args.exit_zero;
+    Ok(if changes { schema::exit::CHANGES } else { schema::exit::DONE })
+}
+
+/// Prints a plan in the form that was asked for.
+pub(super) fn print(call: &Call, plan: &Plan, view: View) {
+    for warning in &plan.warnings {
+        call.report.warn(warning);
+    }
+    match call.report.form.output {
+        Output::Text => {
+            let detail = match (view.full, view.summary) {
+                (true, _) => Detail::Full,
+                (false, true) => Detail::Summary,
+                (false, false) => Detail::Normal,
+            };
+            call.report.out(&show(plan, following::layout(&call.report, detail)));
+        }
+        Output::Json => call.report.document(&json::document(plan)),
+        Output::Ndjson => lines(call, plan),
+    }
+}
+
+fn lines(call: &Call, plan: &Plan) {
+    let document = json::document(plan);
+    let blocks = [("changes", "change"), ("drift", "drift"), ("refused", "refused")];
+    let mut rows = Vec::new();
+    for (key, kind) in blocks {
+        for row in document[key].as_array().into_iter().flatten() {
+            let mut row = row.clone();
+            row["type"] = kind.into();
+            rows.push(row);
+        }
+    }
+    for hint in &plan.hints {
+        rows.push(serde_json::json!({"type": "hint", "message": hint}));
+    }
+    let mut summary = document["summary"].clone();
+    summary["type"] = "summary".into();
+    rows.push(summary);
+    call.report.document(&rows);
+}

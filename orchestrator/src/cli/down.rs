@@ -1,0 +1,92 @@
+//! Take a project away and keep its volumes
+
+use std::time::Duration;
+
+use schema::name::{ProjectName, SandboxName};
+use schema::units::Millis;
+
+use super::call::Call;
+use super::ending::Ending;
+use super::failure::Failure;
+use super::globals::ProjectShorts;
+use super::{following, outcome, values};
+use crate::plan::{Goal, Reach};
+
+/// Take a project away and keep its volumes
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) shorts: ProjectShorts,
+    /// The sandboxes and jobs [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<SandboxName>,
+    /// How long they may take to end; 0 kills at once [default: each its own]
+    #[arg(short, long, value_name = "DUR", value_parser = values::duration_or_zero)]
+    timeout: Option<Duration>,
+    /// Take along what depends on the chosen [default: off]
+    #[arg(long)]
+    with_dependents: bool,
+    /// Agree to what would be asked
+    #[arg(short = 'y', id = "after-yes")]
+    pub(crate) yes_short: bool,
+}
+
+/// Removes what state knows of the project; no file is read but for its name.
+pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    let project = project(call)?;
+    if call.context.existing_home().map_err(Failure::from)?.is_none() {
+        return nothing(call, &project);
+    }
+    let known = call.engine.projects()?;
+    if !known.iter().any(|row| row.name == project) {
+        return nothing(call, &project);
+    }
+    let mut wish = call.engine.wish_of_state(&project, Goal::Down)?;
+    let there = call.engine.sandboxes(Some(&project))?;
+    for name in &args.names {
+        if !there.iter().any(|view| view.name == *name) {
+            let message = format!("project {project} has no sandbox `{name}`");
+            return Err(Failure::new("sandbox::not-found", "state", message)
+                .hint(format!("List what it has with `msb ps -p {project}`."))
+                .into());
+        }
+    }
+    wish.selection.names = args.names.iter().cloned().collect();
+    wish.selection.reach = if args.with_dependents { Reach::Dependents } else { Reach::Alone };
+    let mut options = following::options(call, "down");
+    options.grace = args.timeout.map(|time| Millis(outcome::ms(time)));
+    let followed = following::apply(call, wish, options)?;
+    outcome::tell(call, "down", &followed)
+}
+
+/// Returns the project that is meant; never `adhoc` by default.
+fn project(call: &Call) -> Result<ProjectName, Failure> {
+    match call.known_project()? {
+        Some(project) => Ok(project),
+        None => Err(Failure::usage("usage::value", "no project is meant")
+            .hint("Name one with `-p NAME`, or change to its folder.")),
+    }
+}
+
+/// A project that was named and is not there is a mistake; one that a file names is only not up.
+fn nothing(call: &Call, project: &ProjectName) -> Ending {
+    if call.settings.project.is_some() {
+        let message = format!("there is no project `{project}`");
+        return Err(Failure::new("project::not-found", "state", message)
+            .hint("List what exists with `msb list`.")
+            .into());
+    }
+    if call.report.is_text() {
+        call.report.line("Down: nothing to do");
+    } else {
+        call.report.document(&serde_json::json!({
+            "format_version": crate::report::json::FORMAT_VERSION,
+            "command": "down", "ok": true, "exit_code": 0, "interrupted": false,
+            "project": {"id": null, "name": project, "path": null}, "run": null,
+            "plan_hash": null, "recovered": 0, "summary": crate::plan::Summary::default(),
+            "results": [], "kept": [], "trashed": [], "blockers": [], "warnings": [],
+            "duration_ms": 0,
+        }));
+    }
+    Ok(0)
+}

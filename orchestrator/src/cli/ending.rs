@@ -1,0 +1,65 @@
+//! How a command ends: failures told, then the exit code; a fault of ours is 70.
+
+use std::ffi::OsString;
+use std::panic::{self, UnwindSafe};
+use std::process::ExitCode;
+
+use super::failure::{Failure, Failures};
+use super::usage;
+use crate::report::Report;
+
+/// How a command ended: with a code, or with what went wrong.
+pub(crate) type Ending = Result<u8, Failures>;
+
+/// The code of a process that SIGPIPE ended.
+const CLOSED: u8 = 141;
+
+/// Tells what went wrong and returns the exit code.
+pub(crate) fn finish(report: &Report, ending: Ending) -> ExitCode {
+    match ending {
+        Ok(0) if report.is_closed() => ExitCode::from(CLOSED),
+        Ok(code) => ExitCode::from(code),
+        Err(failures) => {
+            for failure in &failures.0 {
+                report.failure(failure);
+            }
+            ExitCode::from(failures.exit_code())
+        }
+    }
+}
+
+/// Tells a failure that came before anything was resolved.
+pub(crate) fn unprepared(failure: &Failure, arguments: &[OsString]) -> ExitCode {
+    usage::plain_report(arguments).failure(failure);
+    ExitCode::from(failure.exit_code())
+}
+
+/// Runs a command; a panic becomes a report and the code of a fault of ours.
+pub(crate) fn guarded(command: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let payload = info.payload();
+        let said = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let said = said.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        let mut failure = Failure::internal("msb has a fault and cannot go on")
+            .cause(format!("{said} ({place}, thread {thread})"));
+        if let Some(path) = keep_report(&failure, &place) {
+            failure = failure.log(path);
+        }
+        usage::plain_report(&[]).failure(&failure);
+    }));
+    panic::catch_unwind(command)
+        .unwrap_or_else(|_| ExitCode::from(schema::exit::Kind::Internal.code()))
+}
+
+/// Keeps a report of a fault where the user can find it.
+fn keep_report(failure: &Failure, place: &str) -> Option<std::path::PathBuf> {
+    let name = format!("msb-fault-{}.txt", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let version = env!("CARGO_PKG_VERSION");
+    let trace = std::backtrace::Backtrace::force_capture();
+    let text = format!("msb {version}\n{}\nat {place}\n\n{trace}\n", failure.text());
+    crate::store::atomic::write(&path, text.as_bytes()).ok()?;
+    Some(path)
+}

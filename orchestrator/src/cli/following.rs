@@ -1,0 +1,317 @@
+//! Carries out a wish while a person watches: progress, questions, Ctrl-C.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use schema::lifecycle::Phase;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use super::call::Call;
+use super::failure::{Failure, Failures};
+use crate::consent::{Answer, Need};
+use crate::context::{Clock as _, Stream, SystemClock};
+use crate::engine::{Cancel, Canceller, Options, Outcome, Ui};
+use crate::execute::Progress as Step;
+use crate::plan::show::{Detail, Layout, Letters, show};
+use crate::plan::{Address, Op, Plan, Wish};
+use crate::report::progress::{Event, Follower, HEARTBEAT};
+use crate::report::{Output, Report, human, prompt};
+use crate::store::lease::Holder;
+
+/// What a changing command came to, and the signal that ended it.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+    /// The signal that asked it to end, where one did.
+    pub(crate) signal: Option<i32>,
+}
+
+/// Carries out a wish and shows what happens meanwhile.
+///
+/// # Errors
+/// Nothing was changed.
+pub(crate) fn apply(call: &Call, wish: Wish, options: Options) -> Result<Followed, Failures> {
+    call.context.prepared_home().map_err(Failure::from)?;
+    let (canceller, cancel) = Cancel::pair();
+    let title = options.command.strip_prefix("msb ").unwrap_or(&options.command);
+    let watcher = Rc::new(Watcher {
+        report: Rc::clone(&call.report),
+        clock: call.context.clock,
+        title: format!("{title} {}", wish.project.name),
+        may_ask: call.report.form.output == Output::Text
+            && call.context.terminal.is_tty(Stream::In)
+            && call.context.terminal.is_tty(Stream::Err)
+            && !call.context.is_ci(),
+        follower: RefCell::new(None),
+        last: Cell::new(call.context.clock.elapsed()),
+    });
+    let options = Options { cancel, ..options };
+    let ui: Rc<dyn Ui> = Rc::<Watcher>::clone(&watcher);
+    let signal = Cell::new(None);
+    let ended = call.block_on(async {
+        let work = call.engine.apply(wish, options, ui);
+        tokio::select! {
+            ended = work => ended,
+            () = hear(&canceller, &signal) => unreachable!("a listener never ends"),
+            () = beat(&watcher) => unreachable!("a heart never ends"),
+        }
+    })?;
+    watcher.end();
+    let outcome = ended?;
+    Ok(Followed { outcome, signal: signal.get() })
+}
+
+/// Carries out a wish without a word, for the end of something else.
+///
+/// # Errors
+/// Nothing was changed.
+pub(crate) fn quietly(call: &Call, wish: Wish, options: Options) -> Result<Followed, Failures> {
+    let outcome = call.block_on(call.engine.apply(wish, options, Rc::new(Silent)))??;
+    Ok(Followed { outcome, signal: None })
+}
+
+/// Says nothing, and agrees to nothing.
+struct Silent;
+
+impl Ui for Silent {
+    fn waiting(&self, _: &Holder) {}
+    fn recovered(&self, _: usize) {}
+    fn planned(&self, _: &Plan, _: Option<&str>) {}
+    fn consent(&self, _: &Plan, _: &[Need]) -> Answer {
+        Answer::Denied
+    }
+    fn progress(&self, _: &Step<'_>) {}
+    fn warn(&self, _: &str) {}
+}
+
+/// Passes on that the user asked to stop.
+async fn hear(canceller: &Canceller, which: &Cell<Option<i32>>) {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let [Ok(mut int), Ok(mut term), Ok(mut hup)] = kinds.map(signal) else {
+        return std::future::pending().await;
+    };
+    loop {
+        let came = tokio::select! {
+            _ = int.recv() => SignalKind::interrupt(),
+            _ = term.recv() => SignalKind::terminate(),
+            _ = hup.recv() => SignalKind::hangup(),
+        };
+        which.set(which.get().or(Some(came.as_raw_value())));
+        canceller.ask();
+    }
+}
+
+/// Says now and then that it is still at it.
+async fn beat(watcher: &Watcher) {
+    loop {
+        let silent = watcher.clock.elapsed().saturating_sub(watcher.last.get());
+        match HEARTBEAT.checked_sub(silent) {
+            Some(left) if !left.is_zero() => sleep_until(Instant::now() + left).await,
+            Some(_) | None => watcher.heartbeat(),
+        }
+    }
+}
+
+/// The one who watches.
+struct Watcher {
+    report: Rc<Report>,
+    clock: SystemClock,
+    title: String,
+    may_ask: bool,
+    follower: RefCell<Option<Follower<SystemClock>>>,
+    last: Cell<Duration>,
+}
+
+impl Watcher {
+    fn tell(&self, subject: &str, event: &Event<'_>) {
+        self.last.set(self.clock.elapsed());
+        if let Some(follower) = self.follower.borrow_mut().as_mut() {
+            follower.tell(subject, event);
+        }
+    }
+
+    fn heartbeat(&self) {
+        self.last.set(self.clock.elapsed());
+        if let Some(follower) = self.follower.borrow_mut().as_mut() {
+            follower.heartbeat();
+        }
+    }
+
+    /// Gives the terminal back.
+    fn end(&self) {
+        drop(self.follower.borrow_mut().take());
+    }
+
+    fn ask(&self, question: &str, wanted: Option<&str>) -> Answer {
+        let Some(typed) = prompt::ask(&self.report, question) else { return Answer::Ended };
+        let agreed = match wanted {
+            Some(name) => typed == name,
+            None => matches!(typed.to_ascii_lowercase().as_str(), "y" | "yes"),
+        };
+        if agreed { Answer::Given } else { Answer::Denied }
+    }
+}
+
+impl Ui for Watcher {
+    fn waiting(&self, holder: &Holder) {
+        let age = self.clock.unix_ms().saturating_sub(holder.since_ms);
+        let (pid, command, age) = (holder.pid, &holder.command, human::millis(age));
+        self.report.note(&format!("waiting: held by pid {pid} ({command}) for {age}"));
+    }
+
+    fn recovered(&self, count: usize) {
+        let what = human::count(count, "interrupted operation");
+        self.report.note(&format!("recovered {what}"));
+    }
+
+    fn planned(&self, plan: &Plan, driver: Option<&str>) {
+        if plan.steps.is_empty() && plan.changes.is_empty() {
+            return;
+        }
+        if let Some(driver) = driver {
+            self.report.note(&format!("driver: {driver}"));
+        }
+        if self.report.is_text() {
+            self.report.note(show(plan, layout(&self.report, Detail::Normal)).trim_end());
+        }
+        let all = plan.changes.len();
+        let follower = Follower::begin(&self.report, self.clock, &self.title, all);
+        *self.follower.borrow_mut() = Some(follower);
+    }
+
+    fn consent(&self, plan: &Plan, needs: &[Need]) -> Answer {
+        if !self.may_ask {
+            return Answer::Denied;
+        }
+        for need in needs {
+            let answer = match need {
+                Need::Replace(addresses) => {
+                    let list = listed(addresses);
+                    self.ask(&format!("Replace or remove {list}? [y/N] "), None)
+                }
+                Need::DataLoss(addresses) => {
+                    let name = plan.head.name.as_str();
+                    let list = listed(addresses);
+                    let question =
+                        format!("The data of {list} would be lost. Type `{name}` to go on: ");
+                    self.ask(&question, Some(name))
+                }
+            };
+            if answer != Answer::Given {
+                return answer;
+            }
+        }
+        Answer::Given
+    }
+
+    fn progress(&self, progress: &Step<'_>) {
+        match progress {
+            Step::Started(step) => {
+                self.tell(&step.address.name(), &Event::Doing(doing(step.op)));
+            }
+            Step::Phase(step, phase) => {
+                let text = phase_text(*phase);
+                self.tell(&step.address.name(), &Event::Doing(text));
+            }
+            Step::Done(step, effect, took) => {
+                let spent = human::duration(*took);
+                let text = match (step.op, effect.phase) {
+                    (Op::Gate, Some(phase)) => format!("{} in {spent}", phase.as_str()),
+                    (op, _) => format!("{} in {spent}", done(op)),
+                };
+                let event = match step.op {
+                    Op::Boot | Op::Prepare | Op::BuildRoot => Event::Doing(&text),
+                    Op::Gate
+                    | Op::Update
+                    | Op::Stop
+                    | Op::Retire
+                    | Op::Discard
+                    | Op::EnsureVolume => Event::Done(&text),
+                };
+                self.tell(&step.address.name(), &event);
+            }
+            Step::Failed(step, error, _) => {
+                self.tell(&step.address.name(), &Event::Failed(&error.report.message));
+            }
+            Step::Skipped(step, cause) => {
+                let text = format!("skipped: {} failed", cause.name());
+                self.tell(&step.address.name(), &Event::Skipped(&text));
+            }
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        self.report.warn(text);
+    }
+}
+
+/// Returns how plans are laid out for this report.
+pub(crate) fn layout(report: &Report, detail: Detail) -> Layout {
+    let letters = if report.form.out.is_utf8() { Letters::Unicode } else { Letters::Ascii };
+    let width = report.width().unwrap_or(100).max(60);
+    Layout { width, detail, letters }
+}
+
+fn listed(addresses: &[Address]) -> String {
+    let names: Vec<String> = addresses.iter().map(Address::name).collect();
+    names.join(", ")
+}
+
+const fn doing(op: Op) -> &'static str {
+    match op {
+        Op::BuildRoot => "making its root image",
+        Op::EnsureVolume => "making its disk",
+        Op::Prepare => "making its folder and upper",
+        Op::Boot => "booting",
+        Op::Gate => "started, waiting until ready",
+        Op::Update => "changing",
+        Op::Stop => "stopping",
+        Op::Retire => "removing its predecessor",
+        Op::Discard => "removing",
+    }
+}
+
+const fn done(op: Op) -> &'static str {
+    match op {
+        Op::BuildRoot => "root image made",
+        Op::EnsureVolume => "disk made",
+        Op::Prepare => "prepared",
+        Op::Boot => "booted",
+        Op::Gate => "ready",
+        Op::Update => "changed",
+        Op::Stop => "stopped",
+        Op::Retire => "predecessor removed",
+        Op::Discard => "removed",
+    }
+}
+
+const fn phase_text(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Absent => "absent",
+        Phase::Pending => "waiting for what it depends on",
+        Phase::Pulling => "fetching its image",
+        Phase::Booting => "booting",
+        Phase::Starting => "started, waiting until ready",
+        Phase::Ready => "ready",
+        Phase::Degraded => "running, its health check fails",
+        Phase::Completed => "completed",
+        Phase::Failed => "failed",
+        Phase::Stalled => "stalled",
+        Phase::Stopped => "stopped",
+    }
+}
+
+/// Returns options that every changing command shares.
+pub(crate) fn options(call: &Call, command: &str) -> Options {
+    Options {
+        command: format!("msb {command}"),
+        lock_timeout: call.settings.lock_timeout,
+        consents: crate::consent::Consents { yes: call.settings.yes, delete_data: false },
+        log_level: call.settings.level.unwrap_or("info").to_owned(),
+        require_jail: call.settings.require_jail,
+        ..Options::default()
+    }
+}

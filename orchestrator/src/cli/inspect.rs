@@ -1,0 +1,199 @@
+//! Show everything that is known of sandboxes
+
+use std::fmt::Write as _;
+
+use schema::control::AGENT_SOCKET;
+use schema::project::{MountSource, Sandbox};
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::ending::Ending;
+use super::shapes;
+use super::targets::{self, Target};
+use crate::context::Clock as _;
+use crate::engine::SandboxView;
+use crate::report::clean::clean;
+use crate::report::json::rfc3339;
+use crate::report::{human, time};
+
+/// Show everything that is known of sandboxes
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The sandboxes
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<Target>,
+}
+
+/// Prints them; no sensitive value, ever.
+pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    let views = args.names.iter().map(|name| targets::find(call, name));
+    let views = views.collect::<Result<Vec<_>, _>>()?;
+    let now = call.context.clock.unix_ms();
+    if call.report.is_text() {
+        views.iter().for_each(|view| call.report.out(&text(view, now)));
+    } else {
+        let rows: Vec<Value> = views.iter().map(|view| shape(view, now)).collect();
+        call.report.document(&rows);
+    }
+    Ok(0)
+}
+
+fn text(view: &SandboxView, now: u64) -> String {
+    let mut text = format!("{}\n", view.name);
+    let mut line = |label: &str, value: String| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {label:<14}{}", clean(&value));
+        }
+    };
+    line("Project", view.project.to_string());
+    line("Id", identity(view));
+    line("Phase", phase(view, now));
+    if let Some(sandbox) = &view.definition {
+        let digest = view.image_digest.as_deref().unwrap_or_default();
+        let digest: String = digest.chars().take("sha256:".len() + 12).collect();
+        line("Image", format!("{}  {digest}", sandbox.image.reference.short()).trim_end().into());
+        line("Command", command(view, sandbox));
+        line("Resources", resources(sandbox));
+        line("Security", sandbox.security.as_str().into());
+        for (at, mount) in sandbox.mounts.iter().enumerate() {
+            let source = match &mount.source {
+                MountSource::Named(name) => format!("volume:{}/{name}", view.project),
+                MountSource::Tmpfs { size, .. } => format!("tmpfs {}", human::size(size.0)),
+            };
+            let options = mount.options.to_string().replace(' ', ",");
+            let value = format!("{}  {source}  {options}", mount.destination.as_str());
+            line(if at == 0 { "Mounts" } else { "" }, value);
+        }
+        line("Env", env(sandbox));
+        line("Labels", pairs(sandbox.labels.iter()));
+        line("Timers", format!("stop grace {}", human::millis(sandbox.stop_grace.0)));
+    }
+    line("Last exit", last_exit(view));
+    if let Some(missing) = view.record.as_ref().map(|record| record.jail_missing.join(", ")) {
+        line("Jail without", missing);
+    }
+    line("Logs", view.folder().map(|f| f.path().display().to_string()).unwrap_or_default());
+    text
+}
+
+fn identity(view: &SandboxView) -> String {
+    let mut text = view.machine_id.clone().unwrap_or_default();
+    if let Some(record) = view.record.as_ref().filter(|_| view.alive) {
+        let _ = write!(text, "  pid {}", record.runtime.pid);
+    }
+    if let Some((driver, isolation)) = view.driver {
+        let said = match shapes::isolation_word(isolation) {
+            "hardware" => "hardware isolation",
+            "emulated" => "emulated, not an isolation boundary",
+            _ => "no isolation",
+        };
+        let _ = write!(text, "  {}, {said}", driver.as_str());
+    }
+    text
+}
+
+fn phase(view: &SandboxView, now: u64) -> String {
+    let mut text = shapes::phase(view.phase, view.reason.as_deref(), view.exit_code);
+    if let Some(record) = &view.record {
+        let ago = human::millis(now.saturating_sub(record.since_ms));
+        let _ = write!(text, " since {} ({ago})", time::local(record.since_ms));
+        let _ = write!(text, ", restarts {}", record.restarts);
+    }
+    let _ = write!(text, ", generation {}", view.generation);
+    text
+}
+
+fn command(view: &SandboxView, sandbox: &Sandbox) -> String {
+    let words = shapes::sandbox(view, 0, false).command;
+    let mut parts = vec![words.map(|words| words.join(" ")).unwrap_or_default()];
+    parts.extend(sandbox.user.as_ref().map(|user| format!("user {user}")));
+    parts.extend(sandbox.workdir.as_ref().map(|path| format!("workdir {}", path.as_str())));
+    parts.retain(|part| !part.is_empty());
+    parts.join("   ")
+}
+
+fn resources(sandbox: &Sandbox) -> String {
+    let cpus = human::count(usize::from(sandbox.cpus.count), "cpu");
+    let (memory, upper) = (human::size(sandbox.memory.size.0), human::size(sandbox.upper.0));
+    format!("{cpus}, {memory} memory, {upper} upper")
+}
+
+/// Sensitive values are shown as where they come from.
+fn env(sandbox: &Sandbox) -> String {
+    let shown = sandbox.env.iter().map(|(key, value)| match value {
+        schema::project::EnvValue::Literal(text) => format!("{key}={text}"),
+        other => format!("{key}=({other})"),
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+fn pairs<'a>(labels: impl Iterator<Item = (&'a String, &'a String)>) -> String {
+    labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+fn last_exit(view: &SandboxView) -> String {
+    let Some(record) = view.record.as_ref().filter(|record| record.ended_at_ms.is_some()) else {
+        return String::new();
+    };
+    let code = view.exit_code.map(|code| format!("{code}, ")).unwrap_or_default();
+    let forced = if record.forced { ", forced" } else { "" };
+    let at = record.ended_at_ms.map(time::local).unwrap_or_default();
+    let phase = shapes::phase(record.phase, record.reason.as_deref(), None);
+    format!("{code}{phase}{forced}, {at}")
+}
+
+fn shape(view: &SandboxView, now: u64) -> Value {
+    let mut value = serde_json::to_value(shapes::sandbox(view, now, false)).unwrap_or_default();
+    let definition = view.definition.as_ref();
+    let record = view.record.as_ref();
+    let folder = view.folder();
+    let ended = record.filter(|record| record.ended_at_ms.is_some());
+    value["defined_at"] = Value::Null;
+    value["spec"] = serde_json::to_value(definition).unwrap_or_default();
+    value["mounts"] = mounts(definition);
+    value["network"] = json!({"preset": "off", "rules": [], "ipv4": null, "ipv6": null, "dns": []});
+    value["secrets"] = json!([]);
+    value["image_labels"] = json!({});
+    value["timers"] = json!({"idle_left_ms": null, "max_left_ms": null});
+    value["last_exit"] = match ended {
+        Some(record) => json!({
+            "code": view.exit_code,
+            "signal": record.exit.and_then(|exit| exit.signal),
+            "reason": record.reason,
+            "forced": record.forced,
+            "at": record.ended_at_ms.map(rfc3339),
+        }),
+        None => Value::Null,
+    };
+    value["paths"] = json!({
+        "folder": folder.as_ref().map(|folder| folder.path().to_path_buf()),
+        "logs": folder.as_ref().map(|folder| folder.path().to_path_buf()),
+        "agent_socket": folder.as_ref().map(|folder| folder.file(AGENT_SOCKET)),
+    });
+    value["jail_missing"] = json!(record.map(|record| &record.jail_missing));
+    value
+}
+
+fn mounts(definition: Option<&Sandbox>) -> Value {
+    use schema::project::{Access, MountFlag};
+    let rows = definition.into_iter().flat_map(|sandbox| &sandbox.mounts).map(|mount| {
+        let (kind, source, size) = match &mount.source {
+            MountSource::Named(name) => ("named", Some(name.to_string()), None),
+            MountSource::Tmpfs { size, .. } => ("tmpfs", None, Some(size.0)),
+        };
+        json!({
+            "target": mount.destination.as_str(),
+            "kind": kind,
+            "source": source,
+            "mode": if mount.options.access == Access::ReadOnly { "ro" } else { "rw" },
+            "noexec": mount.options.has(MountFlag::NoExec),
+            "nosuid": mount.options.has(MountFlag::NoSuid),
+            "nodev": mount.options.has(MountFlag::NoDev),
+            "volume_kind": (kind == "named").then_some("disk"),
+            "size_bytes": size,
+            "quota_bytes": null,
+            "fstype": (kind == "named").then_some("ext4"),
+        })
+    });
+    Value::Array(rows.collect())
+}

@@ -1,0 +1,179 @@
+//! What a first release does without: refused by name, never accepted and ignored.
+
+/// Commands that are not built yet.
+const COMMANDS: &[&str] = &[
+    "adopt",
+    "completion",
+    "config",
+    "convert",
+    "copy",
+    "cp",
+    "df",
+    "events",
+    "export",
+    "fmt",
+    "graph",
+    "history",
+    "init",
+    "lock",
+    "lsp",
+    "mcp",
+    "metrics",
+    "net",
+    "pull",
+    "registry",
+    "save",
+    "schema",
+    "self",
+    "serve",
+    "snap",
+    "snapshot",
+    "ssh",
+    "sync",
+    "top",
+    "touch",
+    "upgrade",
+    "why",
+];
+
+/// Subcommands that are not built yet.
+const SUBCOMMANDS: &[(&str, &[&str])] = &[
+    ("image", &["inspect", "prune", "pull", "save", "verify"]),
+    ("volume", &["create", "inspect", "restore", "rm"]),
+];
+
+/// Flags that are not built yet, by command.
+const FLAGS: &[(&str, &[&str])] = &[
+    (
+        "up",
+        &[
+            "--attach",
+            "-a",
+            "--auto",
+            "--locked",
+            "--plan",
+            "--profile",
+            "--rollback",
+            "--var",
+            "--var-file",
+            "--watch",
+            "--offline",
+        ],
+    ),
+    ("diff", &["--locked", "--offline", "--profile", "--untrusted", "--var", "--var-file"]),
+    (
+        "plan",
+        &[
+            "--destroy",
+            "--locked",
+            "--offline",
+            "--out",
+            "-o",
+            "--profile",
+            "--untrusted",
+            "--var",
+            "--var-file",
+        ],
+    ),
+    (
+        "validate",
+        &[
+            "--locked",
+            "--offline",
+            "--preflight",
+            "--profile",
+            "--untrusted",
+            "--var",
+            "--var-file",
+        ],
+    ),
+    ("logs", &["--after", "--grep", "--until"]),
+    ("run", DEFINITION),
+    ("create", DEFINITION),
+    ("start", CHANGE),
+    ("stop", CHANGE),
+    ("kill", CHANGE),
+    ("restart", CHANGE),
+    ("rm", CHANGE),
+    ("down", &["--dry-run", "--all-projects", "--volumes", "--yes-delete-data"]),
+    ("exec", &["--rlimit"]),
+    ("list", &["--projects"]),
+    ("volume ls", &["--label", "--trash"]),
+    ("doctor", &["--bundle"]),
+    ("setup", &["--no-templates"]),
+];
+
+const CHANGE: &[&str] = &["--dry-run"];
+
+const DEFINITION: &[&str] = &[
+    "--allow",
+    "--allow-ingress",
+    "--deny",
+    "--deny-ingress",
+    "--dns",
+    "--dns-timeout",
+    "--dry-run",
+    "--egress-rate",
+    "--idle-timeout",
+    "--ingress-rate",
+    "--init",
+    "--max-connections",
+    "--max-duration",
+    "--metrics-interval",
+    "--mount-dir",
+    "--mount-disk",
+    "--mount-file",
+    "--net",
+    "--no-metrics",
+    "--no-net",
+    "--no-rebind-protection",
+    "--on-secret-violation",
+    "--port",
+    "-p",
+    "--publish",
+    "--restart",
+    "--rlimit",
+    "--root-write",
+    "--secret",
+    "--secret-passthrough",
+    "--snapshot",
+    "--tls-bypass",
+    "--tls-ca",
+    "--tls-ca-key",
+    "--tls-intercept",
+    "--tls-port",
+    "--trust-host-cas",
+    "--upstream-ca",
+    "--no-block-quic",
+    "--env-file",
+];
+
+/// Tells whether a command is planned and not built.
+#[must_use]
+pub(crate) fn command(path: &[&str], name: &str) -> bool {
+    match path {
+        [] => COMMANDS.contains(&name),
+        [parent, ..] => {
+            SUBCOMMANDS.iter().any(|(command, later)| command == parent && later.contains(&name))
+        }
+    }
+}
+
+/// Tells whether a flag of a command is planned and not built; `path` is `volume ls`.
+#[must_use]
+pub(crate) fn flag(path: &str, flag: &str) -> bool {
+    let flag = flag.split_once('=').map_or(flag, |(flag, _)| flag);
+    FLAGS.iter().any(|(command, later)| *command == path && later.contains(&flag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_planned_is_told_from_what_is_unknown() {
+        assert!(command(&[], "ssh") && !command(&[], "shh"));
+        assert!(command(&["image"], "prune") && !command(&["volume"], "prune"));
+        assert!(flag("run", "--port=80:80") && flag("up", "--watch") && !flag("up", "--port"));
+    }
+}

@@ -1,0 +1,223 @@
+//! The command `msb`: a tree of commands, and one call behind each.
+
+mod call;
+mod changing;
+mod command;
+mod ending;
+pub mod failure;
+mod globals;
+mod help;
+mod later;
+mod select;
+mod usage;
+mod values;
+
+mod agent_socket;
+mod create;
+mod definition;
+mod diff;
+mod doctor;
+mod down;
+mod exec;
+mod explain;
+mod following;
+mod image;
+mod inspect;
+mod kill;
+mod list;
+mod load;
+mod log_lines;
+mod logs;
+mod mounts;
+mod outcome;
+mod plan;
+mod ps;
+mod restart;
+mod rm;
+mod run;
+mod setup;
+mod shapes;
+mod start;
+mod stop;
+mod targets;
+mod up;
+mod validate;
+mod volume;
+mod wait;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use call::Call;
+use ending::Ending;
+use globals::{Globals, ProjectShorts, Shorts};
+
+/// Keep a set of microVM sandboxes as a file says they should be
+#[derive(Debug, Parser)]
+#[command(
+    name = "msb",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    next_line_help = false
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    shorts: Shorts,
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Every command, in the order of its group.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(Box<up::Args>),
+    Down(down::Args),
+    Diff(diff::Args),
+    Plan(plan::Args),
+    #[command(alias = "status", visible_alias = "status")]
+    Ps(ps::Args),
+    Logs(logs::Args),
+    Validate(validate::Args),
+    Run(Box<run::Args>),
+    Create(Box<create::Args>),
+    Start(start::Args),
+    Stop(stop::Args),
+    Kill(kill::Args),
+    Restart(restart::Args),
+    #[command(visible_alias = "remove")]
+    Rm(rm::Args),
+    #[command(visible_alias = "ls")]
+    List(list::Args),
+    Exec(Box<exec::Args>),
+    Inspect(inspect::Args),
+    Wait(wait::Args),
+    Load(load::Args),
+    Image(image::Args),
+    #[command(hide = true)]
+    Images(image::ListArgs),
+    #[command(hide = true)]
+    Rmi(image::RemoveArgs),
+    #[command(visible_alias = "vol")]
+    Volume(volume::Args),
+    Doctor(doctor::Args),
+    Setup(setup::Args),
+    Explain(explain::Args),
+    AgentSocket(agent_socket::Args),
+    Help(help::Args),
+}
+
+/// Runs the command that this process was started as.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|word| word == crate::engine::BUILD_ROOT) {
+        return crate::images::builder::main();
+    }
+    ending::guarded(|| run(&arguments))
+}
+
+/// Runs the exporter, which is not built yet.
+#[must_use]
+pub fn metrics() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|word| word == "--version" || word == "-V") {
+        usage::plain_report(&arguments).line(concat!("msb-metrics ", env!("CARGO_PKG_VERSION")));
+        return ExitCode::SUCCESS;
+    }
+    ending::unprepared(&failure::Failure::not_yet("msb-metrics"), &arguments)
+}
+
+fn run(arguments: &[OsString]) -> ExitCode {
+    let parsed = match Cli::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => return usage::answer(&error, arguments),
+    };
+    let Cli { shorts, mut globals, command } = parsed;
+    let joined = globals.join(&shorts).and_then(|()| match command.project_shorts() {
+        Some(after) => globals.join_project(after),
+        None => Ok(()),
+    });
+    if command.wants_names_only() {
+        globals.quiet = true;
+    }
+    globals.consent.yes |= command.says_yes();
+    match joined.and_then(|()| Call::prepare(&globals)) {
+        Ok(call) => ending::finish(&call.report, dispatch(&command, &call)),
+        Err(failure) => ending::unprepared(&failure, arguments),
+    }
+}
+
+fn dispatch(command: &Command, call: &Call) -> Ending {
+    match command {
+        Command::Up(args) => up::run(args, call),
+        Command::Down(args) => down::run(args, call),
+        Command::Diff(args) => diff::run(args, call),
+        Command::Plan(args) => plan::run(args, call),
+        Command::Ps(args) => ps::run(args, call),
+        Command::Logs(args) => logs::run(args, call),
+        Command::Validate(args) => validate::run(args, call),
+        Command::Run(args) => run::run(args, call),
+        Command::Create(args) => create::run(args, call),
+        Command::Start(args) => start::run(args, call),
+        Command::Stop(args) => stop::run(args, call),
+        Command::Kill(args) => kill::run(args, call),
+        Command::Restart(args) => restart::run(args, call),
+        Command::Rm(args) => rm::run(args, call),
+        Command::List(args) => list::run(args, call),
+        Command::Exec(args) => exec::run(args, call),
+        Command::Inspect(args) => inspect::run(args, call),
+        Command::Wait(args) => wait::run(args, call),
+        Command::Load(args) => load::run(args, call),
+        Command::Image(args) => image::run(args, call),
+        Command::Images(args) => image::list(args, call),
+        Command::Rmi(args) => image::remove(args, call),
+        Command::Volume(args) => volume::run(args, call),
+        Command::Doctor(args) => doctor::run(args, call),
+        Command::Setup(args) => setup::run(args, call),
+        Command::Explain(args) => explain::run(args, call),
+        Command::AgentSocket(args) => agent_socket::run(args, call),
+        Command::Help(args) => help::run(args, call),
+    }
+}
+
+impl Command {
+    /// Returns the short forms that commands of a project take.
+    fn project_shorts(&self) -> Option<&ProjectShorts> {
+        match self {
+            Self::Up(args) => Some(&args.shorts),
+            Self::Down(args) => Some(&args.shorts),
+            Self::Diff(args) => Some(&args.shorts),
+            Self::Plan(args) => Some(&args.shorts),
+            Self::Ps(args) => Some(&args.shorts),
+            Self::Validate(args) => Some(&args.shorts),
+            _ => None,
+        }
+    }
+
+    /// Tells whether `-q` was given to a command that lists.
+    const fn wants_names_only(&self) -> bool {
+        match self {
+            Self::Ps(args) => args.names_only,
+            Self::List(args) => args.names_only,
+            Self::Images(args) => args.names_only,
+            Self::Image(args) => args.wants_names_only(),
+            Self::Volume(args) => args.wants_names_only(),
+            _ => false,
+        }
+    }
+
+    /// Tells whether `-y` was given after the command.
+    fn says_yes(&self) -> bool {
+        match self {
+            Self::Up(args) => args.yes_short,
+            Self::Down(args) => args.yes_short,
+            Self::Rm(args) => args.yes_short,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! How a changing command ended, as a table or as one document.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use schema::change::Class;
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::ending::Ending;
+use super::failure::{Failure, Failures};
+use super::following::Followed;
+use super::shapes;
+use crate::context::Clock as _;
+use crate::engine::{Blocker, Outcome, ResultRow, Verb};
+use crate::plan::json as plan_json;
+use crate::report::human::{self, Table};
+use crate::report::json::{self, rfc3339};
+
+/// Prints how a run of `command` ended and returns its code.
+///
+/// # Errors
+/// What failed, each with its own block.
+pub(crate) fn tell(call: &Call, command: &str, followed: &Followed) -> Ending {
+    let outcome = &followed.outcome;
+    let code = code(followed);
+    if call.report.is_text() {
+        call.report.out(&text(command, outcome, call.report.width()));
+        if command == "down" {
+            call.report.out(&kept(outcome));
+        }
+    } else {
+        call.report.document(&document(call, command, followed, code));
+    }
+    let failures: Vec<Failure> = outcome.results.iter().filter_map(failure).collect();
+    for blocker in &outcome.blockers {
+        call.report.note(&blocked(blocker));
+    }
+    if outcome.interrupted {
+        call.report.note(&format!("interrupted: run msb {command} again to go on"));
+    }
+    for failure in &failures {
+        call.report.failure(failure);
+    }
+    Ok(code)
+}
+
+/// Returns the exit code; a signal brings its own.
+pub(crate) fn code(followed: &Followed) -> u8 {
+    match followed.signal {
+        Some(signal) if followed.outcome.interrupted => u8::try_from(128 + signal).unwrap_or(1),
+        Some(_) | None => followed.outcome.exit_code(),
+    }
+}
+
+/// Returns the failure of one row.
+pub(crate) fn failure(row: &ResultRow) -> Option<Failure> {
+    let trouble = row.trouble.clone().filter(|_| row.verb != Verb::Skipped)?;
+    let mut failure = Failure::from(trouble);
+    failure.address.get_or_insert_with(|| row.address.to_string());
+    Some(failure)
+}
+
+/// Returns the failures of all rows, where there are any.
+///
+/// # Errors
+/// The failures.
+pub(crate) fn failures(outcome: &Outcome) -> Result<(), Failures> {
+    let failures: Vec<Failure> = outcome.results.iter().filter_map(failure).collect();
+    if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
+}
+
+fn text(command: &str, outcome: &Outcome, width: Option<usize>) -> String {
+    let title = match command {
+        "up" => "Up",
+        "down" => "Down",
+        other => other,
+    };
+    let unchanged = outcome.plan.unchanged.len();
+    let shown: Vec<&ResultRow> =
+        outcome.results.iter().filter(|row| row.verb != Verb::Unchanged).collect();
+    let spent = human::duration(outcome.took);
+    if shown.is_empty() {
+        return match unchanged {
+            0 => format!("{title}: nothing to do\n"),
+            count => format!("{title}: nothing to do, {count} unchanged in {spent}\n"),
+        };
+    }
+    let is_down = command == "down";
+    let heads: &[&str] = if is_down {
+        &["SANDBOX", "RESULT", "TIME", "DETAIL"]
+    } else {
+        &["SANDBOX", "RESULT", "PHASE", "TIME", "DETAIL"]
+    };
+    let mut table = Table::new(heads);
+    for row in &shown {
+        let mut cells = vec![row.address.name(), row.verb.as_str().to_owned()];
+        if !is_down {
+            let phase = row.phase;
+            let phase =
+                phase.map(|phase| shapes::phase(phase, row.reason.as_deref(), row.exit_code));
+            cells.push(phase.unwrap_or_default());
+        }
+        cells.push(if row.took.is_zero() { String::new() } else { human::duration(row.took) });
+        cells.push(detail(row));
+        table.row(cells);
+    }
+    format!("{}{title}: {} in {spent}\n", table.text(width), counts(&shown, unchanged))
+}
+
+fn detail(row: &ResultRow) -> String {
+    match (&row.trouble, &row.blocked_by) {
+        (_, Some(cause)) => format!("{} failed", cause.name()),
+        (Some(trouble), None) => format!("{}: {}", trouble.report.stage, trouble.report.message),
+        (None, None) if row.detail.is_empty() && row.verb == Verb::Completed => String::new(),
+        (None, None) => row.detail.clone(),
+    }
+}
+
+fn counts(rows: &[&ResultRow], unchanged: usize) -> String {
+    let of = |verbs: &[Verb]| rows.iter().filter(|row| verbs.contains(&row.verb)).count();
+    let bad = [Verb::Failed, Verb::Skipped, Verb::Interrupted, Verb::NotReady];
+    let done = rows.len() - of(&bad);
+    let named = [
+        (done, "done"),
+        (of(&[Verb::Failed]), "failed"),
+        (of(&[Verb::NotReady]), "not ready"),
+        (of(&[Verb::Skipped]), "skipped"),
+        (of(&[Verb::Interrupted]), "interrupted"),
+        (unchanged, "unchanged"),
+    ];
+    let named = named.iter().filter(|(count, _)| *count > 0);
+    named.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+}
+
+fn kept(outcome: &Outcome) -> String {
+    if outcome.kept.is_empty() {
+        return String::new();
+    }
+    let bytes = outcome.kept.iter().map(|kept| kept.bytes).sum();
+    let names: Vec<&str> = outcome.kept.iter().map(|kept| kept.name.as_str()).collect();
+    let volumes = human::count(names.len(), "volume");
+    format!("Kept: {volumes} ({}): {}.\n", human::size(bytes), names.join(", "))
+}
+
+fn blocked(blocker: &Blocker) -> String {
+    let name = blocker.address.name();
+    let phase = shapes::phase(blocker.phase, blocker.reason.as_deref(), None);
+    let mut text = format!("{name}: {phase}");
+    if let Some(probe) = &blocker.probe {
+        let _ = write!(text, ", last probe: {}", crate::report::clean::clean(probe));
+    }
+    if !blocker.waiting.is_empty() {
+        let waiting: Vec<String> = blocker.waiting.iter().map(|one| one.name()).collect();
+        let _ = write!(text, "; waiting for it: {}", waiting.join(", "));
+    }
+    text + &format!("\n  see more with `msb logs {name}`")
+}
+
+fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value {
+    let outcome = &followed.outcome;
+    let head = &outcome.plan.head;
+    let project = head.name.as_str();
+    let now = rfc3339(call.context.clock.unix_ms());
+    let results: Vec<Value> = outcome
+        .results
+        .iter()
+        .map(|row| {
+            let mut value = serde_json::to_value(shape(row, project, &now)).unwrap_or(Value::Null);
+            value["ports"] = json!([]);
+            value
+        })
+        .collect();
+    let blockers: Vec<Value> = outcome
+        .blockers
+        .iter()
+        .map(|blocker| {
+            json!({
+                "address": blocker.address.to_string(),
+                "phase": blocker.phase.as_str().to_ascii_lowercase(),
+                "reason": blocker.reason,
+                "since": null,
+                "probe": blocker.probe,
+                "waiting": blocker.waiting.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let kept: Vec<Value> = outcome
+        .kept
+        .iter()
+        .map(|kept| json!({"address": format!("volume.{}", kept.name), "size_bytes": kept.bytes}))
+        .collect();
+    json!({
+        "format_version": json::FORMAT_VERSION,
+        "command": command,
+        "ok": code == 0,
+        "exit_code": code,
+        "interrupted": outcome.interrupted,
+        "project": {"id": head.id, "name": head.name, "path": head.path},
+        "run": outcome.run,
+        "plan_hash": plan_json::hash(&outcome.plan),
+        "recovered": outcome.recovered,
+        "summary": outcome.plan.summary(),
+        "results": results,
+        "kept": kept,
+        "trashed": [],
+        "blockers": blockers,
+        "warnings": outcome.plan.warnings,
+        "duration_ms": ms(outcome.took),
+    })
+}
+
+/// Returns a row as programs read it.
+pub(crate) fn shape(row: &ResultRow, project: &str, now: &str) -> json::Outcome {
+    let result = match row.verb {
+        Verb::Interrupted => "not-started",
+        verb => verb.as_str(),
+    };
+    let class = (row.class != Class::None).then(|| {
+        let word = serde_json::to_value(row.class).ok();
+        word.and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+    });
+    json::Outcome {
+        address: row.address.to_string(),
+        project: project.to_owned(),
+        result,
+        class,
+        phase: row.phase.map(|phase| phase.as_str().to_ascii_lowercase()),
+        reason: row.reason.clone(),
+        forced: row.forced,
+        exit_code: row.exit_code,
+        signal: row.exit_code.and_then(|code| code.checked_sub(128)).filter(|_| row.forced),
+        blocked_by: row.blocked_by.iter().map(ToString::to_string).collect(),
+        duration_ms: Some(ms(row.took)),
+        observed_at: now.to_owned(),
+        error: failure(row).map(|failure| failure.object()),
+    }
+}
+
+/// Returns a time in milliseconds.
+pub(crate) fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,214 @@
+//! Run a command in a sandbox of its own
+
+use std::time::Duration;
+
+use schema::change::Class;
+use schema::exit::Kind;
+use schema::name::{ProjectName, SandboxName};
+use schema::project::{ArgumentList, Sandbox, argv};
+
+use super::call::Call;
+use super::command::{self, Words};
+use super::create;
+use super::definition::{self, Definition};
+use super::ending::Ending;
+use super::failure::{Failure, Failures, first};
+use super::following::{self, Followed};
+use super::targets::{self, Target};
+use super::{outcome, select, values};
+use crate::engine::{Adhoc, Attach, AttachedEnd, Options, Wait};
+use crate::plan::{Address, Goal, Wish};
+use crate::sessions::{End, Job};
+
+/// Run a command in a sandbox of its own
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    definition: Definition,
+    #[command(flatten)]
+    streams: command::Streams,
+    #[command(flatten)]
+    life: Life,
+    /// Stop and remove one of that name first; its volumes stay [default: reuse it]
+    #[arg(long)]
+    replace: bool,
+    /// How long COMMAND may take; then TERM, 5 s later KILL, exit 124 [default: without limit]
+    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    timeout: Option<Duration>,
+    /// How long the boot may take, with -d until it is ready [default: 60s]
+    #[arg(long, value_name = "DUR", default_value = "60s", hide_default_value = true,
+          value_parser = values::duration)]
+    wait_timeout: Duration,
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// The command and its arguments [default: the image's]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    command: Vec<String>,
+}
+
+/// How long it lives.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line, one field each")]
+struct Life {
+    /// Boot it, wait until it is ready, print its name [default: attached]
+    #[arg(short, long)]
+    detach: bool,
+    /// Remove it when its command ends [default: without -n and -d]
+    #[arg(long, conflicts_with = "keep")]
+    rm: bool,
+    /// Keep it when its command ends [default: with -n or -d]
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Runs it and returns the command's own code.
+pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    let image = definition::image(&args.image)?;
+    let name = match &args.definition.name {
+        Some(name) => name.clone(),
+        None => definition::fresh_name()?,
+    };
+    let target = Target { project: Some(ProjectName::adhoc()), name: name.clone() };
+    let existing = targets::look(call, &target)?;
+    let base = existing.as_ref().filter(|_| !args.replace).and_then(|v| v.definition.clone());
+    let (mut sandbox, volumes) = args.definition.over(base, image, call)?;
+    if args.life.detach {
+        if args.life.rm {
+            return Err(Failure::not_yet("run -d --rm").into());
+        }
+        sandbox.command = match args.command.as_slice() {
+            [] => ArgumentList::Image,
+            words => ArgumentList::Words(words.to_vec()),
+        };
+    } else if existing.is_none() || args.replace {
+        sandbox.command = ArgumentList::Nothing;
+    }
+    let job = if args.life.detach { None } else { Some(job(args, call, &sandbox)?) };
+    let mut wish = call.engine.wish_of_command(Adhoc { name: name.clone(), sandbox, volumes })?;
+    wish.selection.recreate = existing.is_some() && args.replace;
+    wish.driver = select::driver(call);
+    if existing.is_some() && !args.replace {
+        check_reuse(call, &wish, &name)?;
+    }
+    let was_running = existing.as_ref().is_some_and(|view| view.alive) && !args.replace;
+    let Some(job) = job else { return detached(args, call, wish, &target) };
+    let attach = !was_running;
+    attached(args, call, (wish, job, attach), &target)
+}
+
+/// Boots it and leaves it.
+fn detached(args: &Args, call: &Call, wish: Wish, target: &Target) -> Ending {
+    let mut options = following::options(call, "run");
+    options.consents.yes = true;
+    options.wait = Wait::Settled(Some(args.wait_timeout));
+    let followed = following::apply(call, wish, options)?;
+    outcome::failures(&followed.outcome)?;
+    let code = outcome::code(&followed);
+    if code == 0 {
+        create::tell(call, &targets::find(call, target)?);
+    }
+    Ok(code)
+}
+
+/// Boots it where it rests, runs the command, and ends what this call started.
+fn attached(
+    args: &Args,
+    call: &Call,
+    (wish, mut job, attach): (Wish, Job, bool),
+    target: &Target,
+) -> Ending {
+    let removes = args.life.rm || (!args.life.keep && args.definition.name.is_none());
+    let end = if removes { AttachedEnd::Remove } else { AttachedEnd::Keep };
+    let mut options = following::options(call, "run");
+    options.consents.yes = true;
+    options.wait = Wait::Booted;
+    options.attach = attach.then(|| Attach { name: target.name.clone(), end });
+    let mut followed = following::apply(call, wish, options)?;
+    outcome::failures(&followed.outcome)?;
+    let code = outcome::code(&followed);
+    if code != 0 {
+        return Ok(code);
+    }
+    let view = targets::find(call, target)?;
+    let machine = call.engine.machine(&view)?;
+    job.timeout = args.timeout;
+    let ran = command::run(call, &view, &machine.agent_socket(), job);
+    let left = matches!(&ran, Ok(ran) if matches!(ran.end(), End::Left { .. }));
+    let creator = followed.outcome.creators.remove(&target.name);
+    if left {
+        if let Some(creator) = creator {
+            creator.detach().map_err(|error| {
+                Failure::new("agent::lost", "stop", "cannot detach").cause(error.to_string())
+            })?;
+        }
+    } else if attach {
+        finish(call, target, removes)?;
+        drop(creator);
+    }
+    command::tell(call, &view, "run", &ran?)
+}
+
+/// Stops what this call started, and removes it where that was agreed.
+fn finish(call: &Call, target: &Target, removes: bool) -> Result<(), Failures> {
+    let goal = if removes { Goal::Down } else { Goal::Stopped };
+    let mut wish = call.engine.wish_of_state(&ProjectName::adhoc(), goal)?;
+    wish.selection.names = [target.name.clone()].into();
+    wish.selection.reach = crate::plan::Reach::Alone;
+    let options = Options { wait: Wait::Settled(None), ..following::options(call, "run") };
+    let followed: Followed = following::quietly(call, wish, options)?;
+    outcome::failures(&followed.outcome)
+}
+
+/// Returns the session of an attached command: behind the image's entrypoint, else the image's own.
+fn job(args: &Args, call: &Call, sandbox: &Sandbox) -> Result<Job, Failure> {
+    let config = config(call, sandbox)?;
+    let (entrypoint, cmd) = config.unwrap_or_default();
+    let image = (entrypoint.as_slice(), cmd.as_slice());
+    let given = match args.command.as_slice() {
+        [] => ArgumentList::Image,
+        words => ArgumentList::Words(words.to_vec()),
+    };
+    let words = argv(&sandbox.entrypoint, &given, image).unwrap_or_default();
+    let words = Words { argv: words, env: &[], user: None, workdir: None };
+    let shell = || sandbox.shell.as_str().to_owned();
+    let mut job = command::job(call, words, &args.streams, shell)?;
+    job.exec.name = Some("main".to_owned());
+    Ok(job)
+}
+
+type EntrypointAndCmd = (Vec<String>, Vec<String>);
+
+/// Returns what the image runs, where it is here; one that is missing is refused by the plan.
+fn config(call: &Call, sandbox: &Sandbox) -> Result<Option<EntrypointAndCmd>, Failure> {
+    let reference = sandbox.image.reference.to_string();
+    if call.context.existing_home()?.is_none() {
+        return Ok(None);
+    }
+    let Some(mut store) = call.engine.store_read_only().map_err(first)? else { return Ok(None) };
+    let found = store.catalog().find(&reference);
+    let entry = found.map_err(|error| Failure::of("msb::state::unusable", "state", &error))?;
+    Ok(entry.map(|entry| (entry.config.entrypoint, entry.config.cmd)))
+}
+
+/// Refuses flags that an existing sandbox could only have by losing something.
+fn check_reuse(call: &Call, wish: &Wish, name: &SandboxName) -> Result<(), Failures> {
+    let plan = call.engine.diff(wish)?;
+    let address = Address::Sandbox(name.clone());
+    let Some(change) = plan.change(&address) else { return Ok(()) };
+    if change.fields.iter().all(|field| field.class < Class::Restart) {
+        return Ok(());
+    }
+    let failure = Failure::new("sandbox::exists", "plan", "it exists and differs from the flags")
+        .kind(Kind::Refused)
+        .at(ProjectName::ADHOC, address.to_string())
+        .hint("Give `--replace` to make it anew, or choose another name.");
+    let differing = change.fields.iter().filter(|field| field.class >= Class::Restart);
+    Err(differing
+        .fold(failure, |failure, field| {
+            let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+            let (before, after) = (shown(&field.before), shown(&field.after));
+            failure.note(format!("{}: {before} → {after}", field.path))
+        })
+        .into())
+}

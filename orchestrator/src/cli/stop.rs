@@ -1,0 +1,42 @@
+//! Stop sandboxes and wait until they have ended
+
+use std::time::Duration;
+
+use super::call::Call;
+use super::changing::{self, Change};
+use super::ending::Ending;
+use super::failure::Failure;
+use super::kill;
+use super::targets::Targets;
+use super::values;
+use crate::engine::Wait;
+use crate::plan::Goal;
+
+/// Stop sandboxes and wait until they have ended
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    targets: Targets,
+    /// How long to wait before ending them by force; 0 kills [default: each its own, 10s]
+    #[arg(short, long, value_name = "DUR", value_parser = values::duration_or_zero)]
+    timeout: Option<Duration>,
+    /// End them at once, as `kill` does
+    #[arg(short, long)]
+    force: bool,
+    /// Only ask, and return [default: wait until they have ended]
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Stops them, dependents first.
+pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    if args.force || args.timeout.is_some_and(|time| time.is_zero()) {
+        return kill::end(&args.targets, call);
+    }
+    if args.no_wait {
+        return Err(Failure::not_yet("stop --no-wait").into());
+    }
+    let wait = Wait::Settled(None);
+    let change = Change { command: "stop", goal: Goal::Stopped, wait, grace: args.timeout };
+    changing::run(call, &args.targets, change)
+}

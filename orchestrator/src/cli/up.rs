@@ -1,0 +1,111 @@
+//! Make the host match the Sandboxfile
+
+use std::time::Duration;
+
+use schema::name::SandboxName;
+use schema::project::Kind;
+
+use super::call::Call;
+use super::ending::Ending;
+use super::failure::Failure;
+use super::following::{self, Followed};
+use super::globals::ProjectShorts;
+use super::select::{self, Choice};
+use super::{outcome, values};
+use crate::engine::{AfterFailure, Options, Verb, Wait};
+use crate::plan::{Address, Wish};
+
+/// Make the host match the Sandboxfile
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line, one field each")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) shorts: ProjectShorts,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    agreed: Agreed,
+    /// Agree to what would be asked; never to the loss of data
+    #[arg(short = 'y', id = "after-yes")]
+    pub(crate) yes_short: bool,
+    /// Return once every machine is booted [default: wait until all is ready]
+    #[arg(long)]
+    no_wait: bool,
+    /// How long the whole run may take; 0 is without limit [default: the file's, else 5m]
+    #[arg(long, value_name = "DUR", value_parser = values::duration_or_zero)]
+    wait_timeout: Option<Duration>,
+    /// Exit with the code of this job
+    #[arg(long, value_name = "NAME")]
+    exit_code_from: Option<SandboxName>,
+    /// Start no further step after the first failure [default: off]
+    #[arg(long)]
+    fail_fast: bool,
+    /// Machines that boot at once [default: by processors and memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: Option<u16>,
+    /// Changes nothing: sandboxes never belong to this command
+    #[arg(short, long, hide = true)]
+    detach: bool,
+}
+
+/// What is agreed to that `-y` does not cover.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Agreed {
+    /// Agree to the loss of data [default: ask]
+    #[arg(long)]
+    yes_delete_data: bool,
+    /// Allow most of the project to go at once [default: refuse]
+    #[arg(long)]
+    allow_mass_delete: bool,
+}
+
+/// Brings the host to what the files say, and shows how it ended.
+pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    let mut wish = select::wish(call, &args.choice)?;
+    wish.selection.allow_mass_delete = args.agreed.allow_mass_delete;
+    check_job(&wish, args.exit_code_from.as_ref())?;
+    let followed = following::apply(call, wish.clone(), options(args, call, &wish))?;
+    let code = outcome::tell(call, "up", &followed)?;
+    Ok(args.exit_code_from.as_ref().map_or(code, |name| job_code(&followed, name, code)))
+}
+
+fn options(args: &Args, call: &Call, wish: &Wish) -> Options {
+    let mut options = following::options(call, "up");
+    options.consents.delete_data = args.agreed.yes_delete_data;
+    options.wait = match (args.no_wait, args.wait_timeout) {
+        (true, _) => Wait::Booted,
+        (false, Some(Duration::ZERO)) => Wait::Settled(None),
+        (false, Some(time)) => Wait::Settled(Some(time)),
+        (false, None) => {
+            let time = wish.project.wait_timeout;
+            Wait::Settled(time.map(schema::units::Millis::as_duration))
+        }
+    };
+    if args.fail_fast {
+        options.after_failure = AfterFailure::Stop;
+    }
+    options.parallel = args.parallel.map(usize::from);
+    options
+}
+
+fn check_job(wish: &Wish, name: Option<&SandboxName>) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    let kind = wish.project.sandboxes.get(name).map(|sandbox| sandbox.kind);
+    if kind == Some(Kind::Job) {
+        return Ok(());
+    }
+    let message = format!("--exit-code-from: {name} is no job of this project");
+    Err(Failure::usage("usage::value", message).hint("Name a job of the Sandboxfile."))
+}
+
+/// Returns the job's own code, once everything else is settled.
+fn job_code(followed: &Followed, name: &SandboxName, code: u8) -> u8 {
+    let address = Address::Sandbox(name.clone());
+    let row = followed.outcome.results.iter().find(|row| row.address == address);
+    match row {
+        Some(row) if matches!(row.verb, Verb::Completed | Verb::Failed) => {
+            row.exit_code.unwrap_or(code)
+        }
+        Some(_) | None => code,
+    }
+}

@@ -1,0 +1,119 @@
+//! What msb brings along, and what it left lying about.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::Finding;
+use crate::context::Context;
+use crate::engine::Engine;
+
+/// Looks for the guest's kernel.
+pub(super) fn kernel(context: &Context) -> Finding {
+    match find_kernel(context) {
+        Some(path) => Finding::ok("kernel", path.display().to_string()),
+        None => Finding::fail("kernel", "there is no guest kernel")
+            .hint("run ./setup in the checkout, or name one with MSB_KERNEL"),
+    }
+}
+
+/// Returns the guest's kernel: named, else in the home, else in the user's cache.
+#[must_use]
+pub fn find_kernel(context: &Context) -> Option<PathBuf> {
+    if let Some(named) = context.environment.get("MSB_KERNEL") {
+        return Some(context.absolute(Path::new(named))).filter(|path| path.is_file());
+    }
+    let cache = context.environment.get("HOME").map(|home| Path::new(home).join(".cache/msb"));
+    let places = [Some(context.home().to_path_buf()), cache].into_iter().flatten();
+    places.map(|place| place.join("kernels")).find_map(|folder| newest(&folder))
+}
+
+fn newest(folder: &Path) -> Option<PathBuf> {
+    let kernels = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path().join("vmlinux"));
+    let dated = kernels.filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)));
+    dated.max().map(|(_, path)| path)
+}
+
+/// Looks for the agent beside the other programs.
+pub(super) fn agent(context: &Context) -> Finding {
+    let path = context.programs.join("agentd");
+    if path.is_file() {
+        return Finding::ok("agent", path.display().to_string());
+    }
+    Finding::fail("agent", "there is no agentd beside msb")
+        .hint("run ./setup in the checkout, which builds and installs it")
+}
+
+/// Says that there is no jail yet.
+pub(super) fn jail(_: &Context) -> Finding {
+    Finding::warn(
+        "jail",
+        "not built yet: machines run as this user, without namespaces, Landlock or seccomp",
+    )
+}
+
+/// Warns where the driver without isolation was chosen.
+pub(super) fn process_driver(context: &Context) -> Finding {
+    if context.environment.get("MSB_DRIVER") == Some("process") {
+        return Finding::warn("process-driver", "MSB_DRIVER chooses it: no isolation at all")
+            .hint("unset MSB_DRIVER");
+    }
+    Finding::ok("process-driver", "not chosen")
+}
+
+/// Looks for folders of machines that nobody knows of.
+pub(super) fn leftovers(context: &Context) -> Finding {
+    let folder = context.home().join("machines");
+    let Ok(entries) = fs::read_dir(&folder) else {
+        return Finding::ok("leftovers", "none");
+    };
+    let names = entries.flatten().filter(|entry| entry.path().is_dir());
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let found: BTreeSet<String> = names.filter(|name| is_machine_id(name)).collect();
+    let known = match Engine::new(context.clone()).sandboxes(None) {
+        Ok(views) => views.into_iter().filter_map(|view| view.machine_id).collect(),
+        Err(_) => return Finding::warn("leftovers", "the state cannot be read, so nobody knows"),
+    };
+    let unknown: Vec<&String> = found.difference(&known).collect();
+    if unknown.is_empty() {
+        return Finding::ok("leftovers", "none");
+    }
+    let names = unknown.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    Finding::warn(
+        "leftovers",
+        format!("machine folders that no sandbox counts as its own: {names}"),
+    )
+    .hint(format!("look into {}; a run that goes on may still need them", folder.display()))
+}
+
+fn is_machine_id(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Asks the programs beside us for their version.
+pub(super) fn versions(context: &Context) -> Finding {
+    let ours = env!("CARGO_PKG_VERSION");
+    let path = context.programs.join("msb-runtime");
+    let mut command = Command::new(&path);
+    command.arg("--version").env_clear().stdin(Stdio::null());
+    match command.output() {
+        Err(error) => Finding::fail("versions", format!("{}: {error}", path.display()))
+            .hint("run ./setup in the checkout, which builds and installs it"),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            match said.rsplit(' ').next() {
+                Some(version) if version == ours => {
+                    Finding::ok("versions", format!("msb and msb-runtime are {ours}"))
+                }
+                Some("") | None => {
+                    Finding::warn("versions", "msb-runtime does not say its version")
+                }
+                Some(other) => {
+                    Finding::warn("versions", format!("msb is {ours}, msb-runtime is {other}"))
+                        .hint("run ./setup again, or restart sandboxes of the older runtime")
+                }
+            }
+        }
+    }
+}

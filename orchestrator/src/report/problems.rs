@@ -1,0 +1,193 @@
+//! The problems of a Sandboxfile: drawn for a terminal, plain elsewhere.
+
+use std::fmt::{self, Display};
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
+};
+use schema::sandboxfile::problem::{Problem, Severity};
+use schema::sandboxfile::source::Sources;
+
+use super::{Annotations, Form};
+use crate::context::Stream;
+
+/// Returns every problem as stderr takes it: in miette's layout on a terminal, else plain.
+#[must_use]
+pub fn text(problems: &[Problem], sources: &Sources, form: &Form) -> String {
+    let mut text = String::new();
+    let is_tty = form.terminal.is_tty(Stream::Err);
+    for problem in problems {
+        if is_tty {
+            text += &drawn(problem, sources, form);
+        } else {
+            text += &problem.plain(sources);
+        }
+        if form.annotations == Annotations::Github {
+            text += &annotation(problem, sources);
+        }
+    }
+    text
+}
+
+fn drawn(problem: &Problem, sources: &Sources, form: &Form) -> String {
+    let theme = match (form.err.is_coloured(), form.err.is_utf8()) {
+        (true, true) => GraphicalTheme::unicode(),
+        (false, true) => GraphicalTheme::unicode_nocolor(),
+        (true | false, false) => GraphicalTheme::ascii(),
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(usize::from(form.terminal.columns))
+        .with_links(false)
+        .with_context_lines(1);
+    let mut text = String::new();
+    let page = Page::new(problem, sources);
+    match handler.render_report(&mut text, &page) {
+        Ok(()) => text,
+        Err(fmt::Error) => problem.plain(sources),
+    }
+}
+
+/// A problem as miette wants it.
+#[derive(Debug)]
+struct Page<'a> {
+    problem: &'a Problem,
+    source: NamedSource<String>,
+    labels: Vec<LabeledSpan>,
+}
+
+impl<'a> Page<'a> {
+    fn new(problem: &'a Problem, sources: &Sources) -> Self {
+        let file = problem.span().file;
+        let here = |label: &&schema::sandboxfile::problem::Label| label.span.file == file;
+        let labels = problem.labels.iter().filter(here).map(|label| {
+            let (start, end) = (label.span.start as usize, label.span.end as usize);
+            let text = (!label.text.is_empty()).then(|| label.text.clone());
+            LabeledSpan::new(text, start, end.saturating_sub(start))
+        });
+        let (name, content) = sources
+            .file(problem.span())
+            .map_or((String::new(), String::new()), |file| (file.name.clone(), shown(&file.text)));
+        Self { problem, source: NamedSource::new(name, content), labels: labels.collect() }
+    }
+}
+
+/// Returns text whose bytes stay where they are, without what could steer a terminal.
+fn shown(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut safe, c| {
+        if c.is_control() && !matches!(c, '\n' | '\r' | '\t') {
+            safe.extend(std::iter::repeat_n('?', c.len_utf8()));
+        } else {
+            safe.push(c);
+        }
+        safe
+    })
+}
+
+impl Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem.message)
+    }
+}
+
+impl std::error::Error for Page<'_> {}
+
+impl Diagnostic for Page<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
+        Some(Box::new(self.problem.code))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.problem.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+            Severity::Note => miette::Severity::Advice,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
+        self.problem.help.as_ref().map(|help| Box::new(help) as Box<dyn Display + 'a>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+}
+
+fn annotation(problem: &Problem, sources: &Sources) -> String {
+    let place = sources.place(problem.span());
+    let word = match problem.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "notice",
+    };
+    let file = escape_property(&place.file);
+    let message = escape_command(&problem.message);
+    let (line, column, code) = (place.line, place.column, problem.code);
+    format!("::{word} file={file},line={line},col={column},title={code}::{message}\n")
+}
+
+/// Returns text as a workflow command takes it.
+#[must_use]
+pub fn escape_command(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn escape_property(text: &str) -> String {
+    escape_command(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::sandboxfile::problem::Code;
+    use schema::sandboxfile::tree::Span;
+
+    use super::*;
+    use crate::context::Terminal;
+    use crate::report::style::Style;
+    use crate::report::{Output, Progress};
+
+    fn some() -> (Vec<Problem>, Sources) {
+        let mut sources = Sources::default();
+        sources.add("Sandboxfile".into(), "sandbox \"web\" {\n  memmory \"1GiB\"\n}\n".into());
+        let span = Span { file: 0, start: 18, end: 25 };
+        let problem = Problem::error(Code::SCHEMA_UNKNOWN_KEY, "`memmory` is no key here", span)
+            .nearest(Some("memory"))
+            .help("write `memory`");
+        (vec![problem], sources)
+    }
+
+    fn form(annotations: Annotations) -> Form {
+        let (output, progress) = (Output::Text, Progress::Plain);
+        let (out, err, terminal) = (Style::PLAIN, Style::PLAIN, Terminal::none());
+        Form { output, progress, out, err, annotations, terminal }
+    }
+
+    #[test]
+    fn a_pipe_gets_lines_that_editors_can_follow() {
+        let (problems, sources) = some();
+        let text = text(&problems, &sources, &form(Annotations::Off));
+        assert!(text.starts_with("Sandboxfile:2:3: error[msb::schema::unknown-key]: "), "{text}");
+    }
+
+    #[test]
+    fn a_terminal_gets_the_line_drawn() {
+        let (problems, sources) = some();
+        let text = drawn(&problems[0], &sources, &form(Annotations::Off));
+        assert!(text.contains("memmory \"1GiB\"") && text.contains("did you mean `memory`?"));
+        assert!(text.contains("help: write `memory`") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn a_runner_gets_an_annotation() {
+        let (problems, sources) = some();
+        let text = text(&problems, &sources, &form(Annotations::Github));
+        assert!(text.ends_with(
+            "::error file=Sandboxfile,line=2,col=3,title=msb::schema::unknown-key::`memmory` is \
+             no key here\n"
+        ));
+    }
+}

@@ -1,0 +1,234 @@
+//! What is being done, while it is being done: repainted lines, plain lines, or JSON lines.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use super::json::rfc3339;
+use super::{Progress, Report, human, time};
+use crate::context::Clock;
+
+/// At most this many repaints a second.
+const REPAINTS_PER_SECOND: u8 = 10;
+
+/// Lines that are repainted: one for each active operation, and the summary.
+pub struct Screen {
+    lines: MultiProgress,
+    active: BTreeMap<String, ProgressBar>,
+    summary: ProgressBar,
+    rows: usize,
+}
+
+impl fmt::Debug for Screen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Screen").field("active", &self.active.len()).finish_non_exhaustive()
+    }
+}
+
+impl Screen {
+    fn new(rows: u16) -> Self {
+        let target = ProgressDrawTarget::stderr_with_hz(REPAINTS_PER_SECOND);
+        let lines = MultiProgress::with_draw_target(target);
+        let summary = lines.add(line());
+        Self { lines, active: BTreeMap::new(), summary, rows: usize::from(rows.max(6)) - 3 }
+    }
+
+    pub(super) fn suspend(&self, write: impl FnOnce()) {
+        self.lines.suspend(write);
+    }
+
+    fn set(&mut self, subject: &str, text: &str) {
+        if !self.active.contains_key(subject) && self.active.len() < self.rows {
+            let bar = self.lines.insert_before(&self.summary, line());
+            self.active.insert(subject.to_owned(), bar);
+        }
+        if let Some(bar) = self.active.get(subject) {
+            bar.set_message(format!("{subject}  {text}"));
+        }
+    }
+
+    fn clear(&mut self, subject: &str) {
+        if let Some(bar) = self.active.remove(subject) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn line() -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_msg}");
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
+/// What happens to one subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// Work on it goes on: `started, waiting until ready`.
+    Doing(&'a str),
+    /// Work on it ended well.
+    Done(&'a str),
+    /// Work on it ended badly; the block about it follows at the end.
+    Failed(&'a str),
+    /// It was left alone because of another.
+    Skipped(&'a str),
+}
+
+impl<'a> Event<'a> {
+    const fn parts(&self) -> (&'static str, &'a str) {
+        match self {
+            Self::Doing(text) => ("step-start", text),
+            Self::Done(text) => ("step-done", text),
+            Self::Failed(text) => ("step-failed", text),
+            Self::Skipped(text) => ("step-skipped", text),
+        }
+    }
+}
+
+/// Follows one command's work.
+#[derive(Debug)]
+pub struct Follower<C: Clock> {
+    report: Rc<Report>,
+    clock: C,
+    title: String,
+    seq: u64,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    done: usize,
+    failed: usize,
+    active: BTreeMap<String, String>,
+}
+
+impl<C: Clock> Follower<C> {
+    /// Begins to follow `title`, as `up shop`, over `all` subjects.
+    pub fn begin(report: &Rc<Report>, clock: C, title: &str, all: usize) -> Self {
+        if report.form.progress == Progress::Tty {
+            report.set_screen(Some(Screen::new(report.form.terminal.rows)));
+        }
+        let counts = Counts { all, ..Counts::default() };
+        let report = Rc::clone(report);
+        let mut follower = Self { report, clock, title: title.to_owned(), seq: 0, counts };
+        let hello = json!({
+            "format_version": super::json::FORMAT_VERSION,
+            "msb_version": env!("CARGO_PKG_VERSION"),
+        });
+        follower.event("hello", title, &hello);
+        follower
+    }
+
+    /// Says what happens to a subject.
+    pub fn tell(&mut self, subject: &str, event: &Event<'_>) {
+        let (kind, text) = event.parts();
+        match event {
+            Event::Doing(text) => {
+                self.counts.active.insert(subject.to_owned(), (*text).to_owned());
+            }
+            Event::Done(_) | Event::Skipped(_) => {
+                self.counts.active.remove(subject);
+                self.counts.done += 1;
+            }
+            Event::Failed(_) => {
+                self.counts.active.remove(subject);
+                self.counts.failed += 1;
+            }
+        }
+        match self.report.form.progress {
+            Progress::Tty => self.repaint(subject, event),
+            Progress::Plain => {
+                let now = time::time_of_day(self.clock.unix_ms());
+                self.report.err(&format!("{now} {subject}: {}\n", super::clean::clean(text)));
+            }
+            Progress::Json => {
+                self.event(kind, &format!("{subject}: {text}"), &json!({ "address": subject }));
+            }
+            Progress::Quiet => {}
+        }
+    }
+
+    /// Says that nothing has happened for a while, and what is waited for.
+    pub fn heartbeat(&mut self) {
+        let active: Vec<String> =
+            self.counts.active.iter().map(|(name, text)| format!("{name} {text}")).collect();
+        let (first, more) = match active.as_slice() {
+            [] => return,
+            [first, rest @ ..] => (first.clone(), rest.len()),
+        };
+        let rest = if more > 0 { format!(", {more} more") } else { String::new() };
+        match self.report.form.progress {
+            Progress::Plain => {
+                let now = time::time_of_day(self.clock.unix_ms());
+                self.report.err(&format!("{now} still at it: {first}{rest}\n"));
+            }
+            Progress::Json => {
+                self.event("heartbeat", &format!("{first}{rest}"), &json!({ "active": active }));
+            }
+            Progress::Tty | Progress::Quiet => {}
+        }
+    }
+
+    /// Writes the result as the last event, where events are lines of JSON.
+    pub fn result(&mut self, document: &Value) {
+        let message = format!("{} ended", self.title.clone());
+        self.event("result", &message, &json!({ "result": document }));
+    }
+
+    fn repaint(&self, subject: &str, event: &Event<'_>) {
+        let Ok(mut bars) = self.report.bars.lock() else { return };
+        let Some(screen) = bars.as_mut() else { return };
+        match event {
+            Event::Doing(text) => screen.set(subject, &super::clean::clean(text)),
+            Event::Done(_) | Event::Skipped(_) => screen.clear(subject),
+            Event::Failed(text) => {
+                screen.clear(subject);
+                let style = self.report.form.err;
+                let word = style.paint(super::style::Colour::Red, "failed");
+                let line = format!("{subject}  {word}  {}", super::clean::clean(text));
+                // Where the line cannot be drawn, the block at the end says the same.
+                drop(screen.lines.println(style.twins(&line).as_ref()));
+            }
+        }
+        let Counts { all, done, failed, active } = &self.counts;
+        let spent = human::duration(self.clock.elapsed());
+        let (title, active) = (&self.title, active.len());
+        let text = format!("{title}  {done}/{all} done  {active} active  {failed} failed  {spent}");
+        screen.summary.set_message(text);
+    }
+
+    fn event(&mut self, kind: &str, message: &str, more: &Value) {
+        if self.report.form.progress != Progress::Json {
+            return;
+        }
+        self.seq += 1;
+        let mut line = Map::new();
+        line.insert("seq".into(), json!(self.seq));
+        line.insert("ts".into(), json!(rfc3339(self.clock.unix_ms())));
+        line.insert("type".into(), json!(kind));
+        line.insert("message".into(), json!(message));
+        if let Value::Object(more) = more {
+            line.extend(more.clone());
+        }
+        self.report.err(&format!("{}\n", Value::Object(line)));
+    }
+}
+
+impl<C: Clock> Drop for Follower<C> {
+    fn drop(&mut self) {
+        let Ok(mut bars) = self.report.bars.lock() else { return };
+        if let Some(screen) = bars.take() {
+            for bar in screen.active.values() {
+                bar.finish_and_clear();
+            }
+            screen.summary.finish_and_clear();
+        }
+    }
+}
+
+/// How long stderr may be silent before a plain follower says that it is still at it.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
