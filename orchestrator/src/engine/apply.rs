@@ -53,7 +53,7 @@ pub(super) async fn apply(
     let recovered = match session.project_id.clone() {
         Some(id) => execute::settle(context, &mut session.store, &id)
             .await
-            .map_err(|error| Troubles::of(error.report))?,
+            .map_err(|error| Troubles::of(*error.report))?,
         None => 0,
     };
     if recovered > 0 {

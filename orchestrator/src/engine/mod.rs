@@ -154,7 +154,7 @@ impl Engine {
     /// Its archive is not beside the programs, or is damaged.
     pub async fn prepare_base(&self) -> Result<(), Troubles> {
         self.prepared()?;
-        crate::execute::build_base(&self.context).await.map_err(|error| Troubles::of(error.report))
+        crate::execute::build_base(&self.context).await.map_err(|error| Troubles::of(*error.report))
     }
 
     /// Opens the state to change the catalogue of images.

@@ -125,7 +125,7 @@ fn tell(row: &mut ResultRow, end: &Ended) {
             row.exit_code = error.exit_code.or(row.exit_code);
             row.detail = format!("{}: {}", error.report.stage, error.report.message);
             let address = Some(row.address.clone());
-            row.trouble = Some(Trouble { report: error.report.clone(), address, log: None });
+            row.trouble = Some(Trouble { report: (*error.report).clone(), address, log: None });
         }
         Ended::Skipped(cause) if row.trouble.is_none() => {
             row.verb = Verb::Skipped;

@@ -13,6 +13,7 @@ use crate::observe::Seen;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub struct SandboxView {
     /// Its project.
     pub project: ProjectName,

@@ -153,7 +153,7 @@ pub async fn execute<W: World + 'static>(
         hooks,
         limits,
     };
-    local.run_until(run.to_the_end()).await;
+    local.run_until(run.carry_on()).await;
     run.schedule.into_ended()
 }
 
@@ -168,7 +168,7 @@ struct Run<W> {
 }
 
 impl<W: World + 'static> Run<W> {
-    async fn to_the_end(&mut self) {
+    async fn carry_on(&mut self) {
         let mut cancel = self.limits.cancel.clone();
         let mut asked = 0;
         let timeout = self.limits.timeout.unwrap_or(Duration::MAX);

@@ -26,7 +26,7 @@ pub struct Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepError {
     /// What was attempted and why it did not work.
-    pub report: Report,
+    pub report: Box<Report>,
     /// Whether a wait ran out, or something did not work.
     pub kind: FailureKind,
     /// Where the sandbox is now.
@@ -48,6 +48,7 @@ impl StepError {
     /// Returns the failure that `report` tells.
     #[must_use]
     pub fn of(report: Report) -> Self {
+        let report = Box::new(report);
         Self { report, kind: FailureKind::Failed, phase: None, exit_code: None }
     }
 

@@ -74,11 +74,15 @@ fn present(wish: &Wish, name: &VolumeName, want: &Volume, seen: &SeenVolume) -> 
     let fields: Vec<Field> = changes.iter().map(|change| field(wish, name, change)).collect();
     let gone = |path: &str| fields.iter().find(|field| field.path == path);
     if let Some(kind) = gone("kind") {
-        let text = format!("it is {}, the file says {}", told(&kind.before), told(&kind.after));
+        let text = format!(
+            "it is {}, the file says {}",
+            told(kind.before.as_ref()),
+            told(kind.after.as_ref())
+        );
         return refuse(wish, name, "msb::volume::mismatch", &text, None);
     }
     if let Some(size) = gone("size") {
-        let (before, after) = (told(&size.before), told(&size.after));
+        let (before, after) = (told(size.before.as_ref()), told(size.after.as_ref()));
         if size.class < Class::DataLoss {
             let text = format!("size {before} → {after}: growing a volume is not supported yet");
             return refuse(wish, name, "msb::usage::not-yet", &text, None);
@@ -128,8 +132,8 @@ fn field(wish: &Wish, name: &VolumeName, change: &FieldChange) -> Field {
     }
 }
 
-fn told(value: &Option<String>) -> &str {
-    value.as_deref().unwrap_or("nothing")
+fn told(value: Option<&String>) -> &str {
+    value.map_or("nothing", String::as_str)
 }
 
 fn place(wish: &Wish, name: &VolumeName, path: &str) -> Option<schema::project::Place> {

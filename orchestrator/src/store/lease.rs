@@ -188,6 +188,6 @@ mod tests {
         let me = Holder::default();
         let _first = Lease::try_take(&path, &me, Sharing::Shared).unwrap();
         let _second = Lease::try_take(&path, &me, Sharing::Shared).unwrap();
-        assert!(Lease::try_take(&path, &me, Sharing::Exclusive).is_err());
+        Lease::try_take(&path, &me, Sharing::Exclusive).unwrap_err();
     }
 }

@@ -132,7 +132,8 @@ mod tests {
         let home = Scratch::new();
         let mut store = Store::open(home.path(), 0).unwrap();
         let raise = "UPDATE meta SET value = '9'";
-        store.write(|db| Ok(db.execute_batch(raise).unwrap())).unwrap();
+        let raised = store.write(|db| Ok(db.execute_batch(raise)));
+        raised.unwrap().unwrap();
         drop(store);
         let refused = Store::open(home.path(), 0).unwrap_err();
         assert!(matches!(refused, StoreError::Newer { found: 9, known: 1 }));

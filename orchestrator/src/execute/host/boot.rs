@@ -278,6 +278,7 @@ fn failure(name: &SandboxName, record: &Record) -> StepError {
         _ => FailureKind::Failed,
     };
     let exit_code = record.exit.map(Exit::shell_code);
+    let report = Box::new(report);
     StepError { report, kind, phase: Some(record.phase), exit_code }
 }
 
