@@ -3,6 +3,7 @@
 `true` says nothing, so its talkative twin runs: `echo`. T3 ends at its first byte.
 """
 
+import glob
 import json
 import os
 
@@ -35,39 +36,38 @@ def measure(workshop, count):
 
 
 def one(home):
-    known = machines(home)
-    done = home.msb(*COMMAND, until_gone=True)
+    records = Records(os.path.join(home.state, "machines"))
+    done = home.msb(*COMMAND, until_gone=True, look=records.look)
     if done.out != b"up\n":
         raise RuntimeError(f"the command printed {done.out!r}")
-    times = boot_times(home, known)
     return {
+        "t1": records.since_start("first_byte_at_ms"),
+        "t2": records.since_start("agent_ready_at_ms"),
         "t3": done.first_byte_s,
         "t4": done.gone_s,
         "cpu": done.cpu_s,
         "outside": done.cpu_s - done.vmm_s,
-        **times,
     }
 
 
-def machines(home):
-    folder = os.path.join(home.state, "machines")
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return {name for name in names if name != "names"}
+class Records:
+    """The record of the one machine that runs; it goes away with the machine."""
 
+    def __init__(self, folder):
+        self.folder, self.last = folder, {}
 
-def boot_times(home, known):
-    """Returns T1 and T2 from the record that the ended machine left."""
-    unknown = {"t1": float("nan"), "t2": float("nan")}
-    for name in machines(home) - known:
-        try:
-            with open(os.path.join(home.state, "machines", name, "record"), encoding="utf-8") as file:
-                record = json.load(file)
-        except OSError:
-            continue
-        started = record.get("started_at_ms")
-        marks = {"t1": record.get("first_byte_at_ms"), "t2": record.get("agent_ready_at_ms")}
-        return {
-            name: (mark - started) / 1e3 if mark and started else float("nan")
-            for name, mark in marks.items()
-        }
-    return unknown
+    def look(self):
+        """Reads the record, until it says that the agent is up."""
+        if self.last.get("agent_ready_at_ms"):
+            return
+        for path in glob.glob(os.path.join(self.folder, "*", "record")):
+            try:
+                with open(path, encoding="utf-8") as file:
+                    self.last = json.load(file)
+            except OSError:
+                continue
+
+    def since_start(self, mark):
+        """Returns the seconds from the start of the VMM to a mark of the record."""
+        started, marked = self.last.get("started_at_ms"), self.last.get(mark)
+        return (marked - started) / 1e3 if started and marked else float("nan")

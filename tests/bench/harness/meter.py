@@ -69,8 +69,11 @@ class Meter:
             self.statuses[pid] = os.waitstatus_to_exitcode(status)
             self.ended_ns += round((usage.ru_utime + usage.ru_stime) * 1e9)
 
-    def run(self, command, env=None, stdin=None, until_gone=False, capture_vmm=False):
-        """Runs a command to its end; `until_gone` waits for all it left behind too."""
+    def run(self, command, env=None, stdin=None, until_gone=False, capture_vmm=False, look=None):
+        """Runs a command to its end; `until_gone` waits for all it left behind too.
+
+        `look` is called now and then while it runs.
+        """
         before, before_vmm = self.total_ns(), self.vmm_ns()
         self.statuses.clear()
         started = time.monotonic()
@@ -85,6 +88,8 @@ class Meter:
         ended, left = None, True
         while ended is None or (until_gone and left):
             watch.turn(capture_vmm, WATCH_S if until_gone else 0.05)
+            if look:
+                look()
             left = self.reap()
             now = time.monotonic() - started
             if ended is None and child.pid in self.statuses:
