@@ -6,14 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rusqlite::Connection;
 use schema::project::ImageRef;
 
 use super::digest::Digest;
 use super::tar::write::Archive as Tar;
 use super::*;
 use crate::scratch::Scratch;
-use crate::store::images::SCHEMA_SQL;
+use crate::store::images::in_memory;
 
 mod hostile;
 
@@ -33,7 +32,7 @@ const BUILDER_TEST: &str = "images::tests::acts_as_the_builder";
 struct Store {
     _folder: Scratch,
     home: ImagesHome,
-    catalog: Connection,
+    catalog: Box<dyn Catalog>,
 }
 
 impl Store {
@@ -44,15 +43,13 @@ impl Store {
             arguments: [BUILDER_TEST, "--exact", "--test-threads=1"].map(Into::into).to_vec(),
         };
         let home = ImagesHome { dir: folder.path().join("images"), builder };
-        let catalog = Connection::open_in_memory().unwrap();
-        catalog.execute_batch(SCHEMA_SQL).unwrap();
-        Self { _folder: folder, home, catalog }
+        Self { _folder: folder, home, catalog: in_memory() }
     }
 
     fn load(&mut self, archive: &[u8], tags: &[&str]) -> Result<Vec<Loaded>, LoadError> {
         let tags = tags.iter().map(|tag| ImageRef::parse(tag).unwrap()).collect();
         let options = LoadOptions { tags, now_ms: 1_700_000_000_000 };
-        load(&self.home, archive, &options, &mut self.catalog, &mut |_| ())
+        load(&self.home, archive, &options, &mut *self.catalog, &mut |_| ())
     }
 
     fn files(&self) -> Vec<String> {
@@ -164,7 +161,7 @@ fn a_file_is_read_again_only_if_something_changed() {
         let mut is_read = false;
         let options = LoadOptions { tags: Vec::new(), now_ms: 1_700_000_000_000 };
         let progress = &mut |_| is_read = true;
-        load_file(&store.home, file, &options, &mut store.catalog, progress).map(|_| is_read)
+        load_file(&store.home, file, &options, &mut *store.catalog, progress).map(|_| is_read)
     };
     let open = || File::options().read(true).write(true).open(&path).unwrap();
     assert!(is_read(&open(), &mut store).unwrap());

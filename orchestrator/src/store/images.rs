@@ -186,6 +186,14 @@ fn with_layers(db: &Connection, mut image: ImageEntry) -> rusqlite::Result<Image
     Ok(image)
 }
 
+/// Returns an empty catalogue that a test throws away.
+#[cfg(test)]
+pub(crate) fn in_memory() -> Box<dyn Catalog> {
+    let db = Connection::open_in_memory().unwrap();
+    db.execute_batch(SCHEMA_SQL).unwrap();
+    Box::new(db)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,8 +221,7 @@ mod tests {
 
     #[test]
     fn a_name_moves_and_its_old_manifest_is_found_no_more() {
-        let mut db = Connection::open_in_memory().unwrap();
-        db.execute_batch(SCHEMA_SQL).unwrap();
+        let mut db = in_memory();
         let (old, new) = (
             image("docker.io/library/a:1", "sha256:m1"),
             image("docker.io/library/a:1", "sha256:m2"),
