@@ -12,7 +12,7 @@ use schema::name::{ProjectName, SandboxName, VolumeName};
 use schema::project::{ImageRef, Kind, Sandbox};
 use schema::record::{Effective, Record};
 
-use crate::machines::{Folder, process};
+use crate::machines::{Folder, Standing, process};
 use crate::plan::Wish;
 use crate::store::inventory::{
     self, MachineRow, ProjectRow, Role, SandboxRow, VolumeRow, VolumeUse,
@@ -78,6 +78,8 @@ pub struct SeenMachine {
     pub phase: Phase,
     /// Why.
     pub reason: Option<String>,
+    /// More about the reason.
+    pub detail: Option<String>,
     /// Its record.
     pub record: Option<Record>,
 }
@@ -228,9 +230,9 @@ fn sandboxes(
 
 fn machine(home: &Path, row: MachineRow, boot_id: &str) -> SeenMachine {
     let look = Folder::of(home, &row.id).look(boot_id);
-    let (phase, reason) = look.phase(row.phase, boot_id);
+    let Standing { phase, reason, detail } = look.standing(row.phase, boot_id);
     let reason = reason.or_else(|| row.reason.clone());
-    SeenMachine { row, alive: look.alive, phase, reason, record: look.record }
+    SeenMachine { row, alive: look.alive, phase, reason, detail, record: look.record }
 }
 
 fn volumes(db: &Rows, projects: &[ProjectRow]) -> Result<Vec<SeenVolume>, StoreError> {

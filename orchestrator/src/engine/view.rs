@@ -25,6 +25,8 @@ pub struct SandboxView {
     pub phase: Phase,
     /// Why.
     pub reason: Option<String>,
+    /// More about the reason.
+    pub detail: Option<String>,
     /// Whether a stop is under way.
     pub stopping: bool,
     /// The exit code of its workload.
@@ -67,6 +69,7 @@ impl SandboxView {
             kind: seen.row.kind,
             phase,
             reason: machine.as_ref().and_then(|machine| machine.reason.clone()),
+            detail: machine.as_ref().and_then(|machine| machine.detail.clone()),
             stopping: record.as_ref().is_some_and(|r| r.asked.is_some()) && !phase.is_resting(),
             exit_code: exit.map(schema::record::Exit::shell_code).or(seen.row.completed_code),
             definition: seen.applied.or(seen.desired),

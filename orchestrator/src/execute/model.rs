@@ -122,6 +122,7 @@ fn seen(name: &SandboxName, place: &Place) -> Seen {
         alive: machine.phase.has_machine(),
         phase: machine.phase,
         reason: None,
+        detail: None,
         record: None,
     });
     Seen {

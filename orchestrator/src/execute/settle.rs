@@ -145,7 +145,7 @@ impl Settling<'_> {
             })?;
             return Ok("the old machine counts");
         }
-        let (phase, reason) = (Phase::Failed, Some("boot: interrupted".to_owned()));
+        let (phase, reason) = (Phase::Failed, Some("boot".to_owned()));
         let dead = MachineRow { phase, reason, ..new.clone() };
         store.write(|db| inventory::put_machine(db, &dead))?;
         Ok("failed")
@@ -301,9 +301,9 @@ impl Settling<'_> {
             let look = self.folder(&machine.id).look(&self.boot_id);
             let mut row = machine.clone();
             take_over(&mut row, look.record.as_ref());
-            let (phase, reason) = look.phase(row.phase, &self.boot_id);
-            row.phase = phase;
-            row.reason = reason.or(row.reason);
+            let standing = look.standing(row.phase, &self.boot_id);
+            row.phase = standing.phase;
+            row.reason = standing.reason.or(row.reason);
             if row == *machine {
                 continue;
             }

@@ -23,6 +23,17 @@ pub struct Look {
     pub record: Option<Record>,
 }
 
+/// Where a machine is, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Where.
+    pub phase: Phase,
+    /// Why, from a closed set.
+    pub reason: Option<String>,
+    /// More about it.
+    pub detail: Option<String>,
+}
+
 impl Folder {
     /// Returns the folder of machine `id`.
     #[must_use]
@@ -89,15 +100,16 @@ impl Folder {
 impl Look {
     /// Returns where the machine is and why, also when it died without a word.
     #[must_use]
-    pub fn phase(&self, remembered: Phase, boot_id: &str) -> (Phase, Option<String>) {
+    pub fn standing(&self, remembered: Phase, boot_id: &str) -> Standing {
         let Some(record) = &self.record else {
             return match remembered {
                 phase if phase.has_machine() => died("runtime-lost"),
-                phase => (phase, None),
+                phase => Standing { phase, reason: None, detail: None },
             };
         };
         if self.alive || record.phase.is_resting() {
-            return (record.phase, record.reason.clone());
+            let (reason, detail) = (record.reason.clone(), record.detail.clone());
+            return Standing { phase: record.phase, reason, detail };
         }
         died(if record.runtime.boot_id == boot_id { "runtime-lost" } else { "host-rebooted" })
     }
@@ -109,6 +121,7 @@ impl Look {
     }
 }
 
-fn died(detail: &str) -> (Phase, Option<String>) {
-    (Phase::Failed, Some(format!("machine-died: {detail}")))
+fn died(detail: &str) -> Standing {
+    let reason = Some("machine-died".to_owned());
+    Standing { phase: Phase::Failed, reason, detail: Some(detail.to_owned()) }
 }

@@ -103,7 +103,8 @@ fn seen(name: &SandboxName, sandbox: Sandbox, phase: Phase) -> Seen {
         ended_at: None,
     };
     let alive = phase.has_machine();
-    let machine = SeenMachine { row: machine, alive, phase, reason: None, record: None };
+    let machine =
+        SeenMachine { row: machine, alive, phase, reason: None, detail: None, record: None };
     Seen {
         row,
         applied: Some(sandbox.clone()),

@@ -201,9 +201,9 @@ impl Host {
             Some(record) if record.phase.is_resting() => failure(name, record),
             _ => {
                 let mut lost = error.clone();
-                let (phase, reason) = look.phase(Phase::Booting, &boot_id);
-                lost.phase = Some(phase);
-                lost.report.notes.extend(reason);
+                let standing = look.standing(Phase::Booting, &boot_id);
+                lost.phase = Some(standing.phase);
+                lost.report.notes.extend(standing.detail);
                 lost
             }
         }
