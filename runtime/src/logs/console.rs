@@ -30,7 +30,7 @@ impl Console {
         Self { file, kept: Vec::new() }
     }
 
-    /// Takes what the guest printed; tells whether it is, with what came before, a kernel panic.
+    /// Takes what the guest printed; tells whether it completes the line of a kernel panic.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(bytes)
@@ -47,9 +47,13 @@ impl Console {
         panicked
     }
 
-    /// Returns the last lines, made safe to print.
+    /// Returns the last lines, made safe to print; after a panic those from its line on.
     pub(crate) fn tail(&self) -> Vec<String> {
-        tail_lines(&self.kept)
+        let panic = self.kept.windows(PANIC.len()).rposition(|window| window == PANIC);
+        let Some(at) = panic else { return tail_lines(&self.kept) };
+        let start =
+            self.kept[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        first_lines(&self.kept[start..])
     }
 }
 
@@ -60,17 +64,22 @@ const TAIL_LINES: usize = 20;
 const TAIL_LINE_CHARS: usize = 500;
 
 /// Returns the last lines of `bytes`, without control characters.
-pub(crate) fn tail_lines(bytes: &[u8]) -> Vec<String> {
+fn tail_lines(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
-    let mut lines: Vec<String> = text
-        .lines()
-        .rev()
-        .map(|line| line.chars().filter(|c| !c.is_control()).take(TAIL_LINE_CHARS).collect())
-        .filter(|line: &String| !line.is_empty())
-        .take(TAIL_LINES)
-        .collect();
+    let lines = text.lines().rev().map(plain).filter(|line| !line.is_empty());
+    let mut lines: Vec<String> = lines.take(TAIL_LINES).collect();
     lines.reverse();
     lines
+}
+
+/// Returns the first lines of `bytes`, without control characters.
+fn first_lines(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().map(plain).filter(|line| !line.is_empty()).take(TAIL_LINES).collect()
+}
+
+fn plain(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control()).take(TAIL_LINE_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -86,6 +95,8 @@ mod tests {
         assert!(console.push(b"syncing: Attempted to kill init!\n"));
         assert!(!console.push(b"[ 1.1] Rebooting\n"), "it is told once");
         assert_eq!(console.tail().len(), 2);
+        console.push("[ 1.2] a long trace\n".repeat(90).as_bytes());
+        assert!(console.tail()[0].contains("Kernel panic"), "{:?}", console.tail());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The end: the last record, and nothing left behind.
 
 use schema::event::What;
+use schema::lifecycle::Phase;
 use schema::record;
 
 use super::Supervisor;
@@ -46,6 +47,22 @@ impl Supervisor {
             // Whoever asked may be gone.
             done.send(()).ok();
         }
+    }
+}
+
+impl Drop for Supervisor {
+    /// A fault of the runtime is written down where it still can be.
+    fn drop(&mut self) {
+        if self.rests || !std::thread::panicking() {
+            return;
+        }
+        let at = self.clock.wall_ms();
+        self.standing.change(|record| {
+            record.phase = Phase::Failed;
+            record.reason = Some("internal".into());
+            record.message = Some("the runtime panicked; its log says where".into());
+            (record.since_ms, record.ended_at_ms) = (at, Some(at));
+        });
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, IoSlice, Read, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, kill_process};
 use schema::control::{Answer, Call, Milestone, Reply, Request};
 use schema::launch::{
     Accelerator, Driver, DriverName, FORMAT, Guest, Kind, LaunchRecord, Logs, Machine, Network,
@@ -106,6 +108,16 @@ impl House {
         launch: &LaunchRecord,
         values: &[(&str, &str)],
     ) -> Self {
+        Self::start_with(folder, launch, values, &[])
+    }
+
+    /// Starts a machine with its resources, whose numbers begin at [`fd::RESOURCES`].
+    pub(crate) fn start_with(
+        folder: PathBuf,
+        launch: &LaunchRecord,
+        values: &[(&str, &str)],
+        resources: &[File],
+    ) -> Self {
         let (startup, startup_end) = a_pipe();
         let (values_end, values_pipe) = a_pipe();
         let (creator_end, creator) = a_pipe();
@@ -121,17 +133,32 @@ impl House {
             .stderr(log.unwrap())
             .spawn()
             .unwrap();
-        let given = [
+        let mut given = vec![
             (fd::LAUNCH, record.as_fd()),
             (fd::VALUES, values_end.as_fd()),
             (fd::STARTUP, startup_end.as_fd()),
             (fd::CREATOR, creator_end.as_fd()),
             (fd::FOLDER, folder_fd.as_fd()),
         ];
+        given.extend((fd::RESOURCES..).zip(resources.iter().map(|file| file.as_fd())));
         hand_over(&ours, &given);
         write_values(File::from(values_pipe), values);
         let startup = BufReader::new(File::from(startup));
         Self { folder, runtime, creator: Some(File::from(creator)), startup }
+    }
+
+    /// Starts a machine whose agent is a script; its fifth argument is the agent's descriptor.
+    pub(crate) fn start_scripted(script: &str, change: impl FnOnce(&mut LaunchRecord)) -> Self {
+        let folder = a_folder();
+        let agent = folder.join("scripted-agent");
+        let mut file = File::options().write(true).create_new(true).mode(0o755).open(&agent).unwrap();
+        // Only bash redirects to descriptors of two digits.
+        write!(file, "#!/bin/bash\n{script}\n").unwrap();
+        drop(file);
+        let mut record = launch(None);
+        record.driver.program = agent.display().to_string();
+        change(&mut record);
+        Self::start_in(folder, &record, &[])
     }
 
     /// Returns the runtime's next word on the start-up pipe.
@@ -237,6 +264,12 @@ impl Control {
         self.stream.read_exact(&mut text).unwrap();
         Some(serde_json::from_slice(&text).unwrap())
     }
+}
+
+/// Sends a signal to a process of the test.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 /// Makes a folder for a machine.

@@ -11,9 +11,11 @@ use std::io::Write as _;
 
 use house::{House, launch};
 use relay::{Client, exec};
+use rustix::process::Signal;
 use schema::control::{Answer, Call, Milestone, Reply, Update};
-use schema::launch::{Kind, ProbeKind, StartUp};
+use schema::launch::{Kind, Mount, MountSource, ProbeKind, Resource, Role, StartUp};
 use schema::lifecycle::Phase;
+use schema::wire::message::{Exec, OnGone};
 use schema::wire::{Frame, Message};
 
 const SLEEP: &[&str] = &["sleep", "1000"];
@@ -140,8 +142,7 @@ fn an_agent_that_is_killed_fails_the_machine() {
     let mut house = House::serving(&launch(Some(SLEEP)));
     assert!(house.wait(Milestone::Ready));
     let vmm = house.record().vmm.unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(vmm.pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    house::signal(vmm.pid, Signal::KILL);
     assert_eq!(house.ended(), Some(0));
     assert_eq!(house.phase(), "Failed(machine-died, vmm-exited)");
 }
@@ -153,12 +154,11 @@ fn a_runtime_that_is_killed_takes_its_machine_along() {
     let vmm = house.record().vmm.unwrap();
     house.runtime.kill().unwrap();
     house.ended();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(vmm.pid).unwrap()).unwrap();
     // The lease is free when both are gone; waiting for it waits for the agent's end.
     let lease = std::fs::File::open(house.folder.join("lease")).unwrap();
     rustix::fs::flock(&lease, rustix::fs::FlockOperation::LockExclusive).unwrap();
     drop(lease);
-    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", vmm.pid)).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z "), "{state}");
     // What was left behind does not keep the next one from starting.
     let folder = house::a_folder();
@@ -285,4 +285,128 @@ fn a_jail_that_must_be_whole_is_refused() {
     house.word();
     let Some(StartUp::Failed { error }) = house.word() else { panic!("it started") };
     assert_eq!(error.code, "msb::jail::incomplete");
+}
+
+#[test]
+fn a_volume_appears_where_it_is_mounted_and_outlives_the_machine() {
+    let volume = house::a_folder();
+    let mut record = launch(Some(&["sh", "-c", "echo kept > data/file"]));
+    record.machine.kind = Kind::Job;
+    record.resources = vec![Resource {
+        fd: schema::launch::fd::RESOURCES,
+        role: Role::Folder,
+        read_only: false,
+        serial: "d1".into(),
+        name: "test.data".into(),
+    }];
+    record.mounts = vec![Mount {
+        target: "/data".into(),
+        source: MountSource::Named { volume: "data".into(), serial: "d1".into() },
+        read_only: false,
+        noexec: false,
+        nosuid: false,
+        nodev: false,
+    }];
+    let folder = std::fs::File::open(&volume).unwrap();
+    let mut house = House::start_with(house::a_folder(), &record, &[], &[folder]);
+    assert_eq!(house.ended(), Some(0), "{}", house.log());
+    assert_eq!(house.phase(), "Completed(exit 0)", "{}", house.log());
+    assert_eq!(std::fs::read(volume.join("file")).unwrap(), b"kept\n");
+    std::fs::remove_dir_all(volume).unwrap();
+}
+
+#[test]
+fn an_environment_of_a_mebibyte_reaches_the_workload() {
+    let mut record = launch(Some(&["sh", "-c", "env | grep -c ^BIG_"]));
+    record.machine.kind = Kind::Job;
+    record.guest.env = (0..8000).map(|n| (format!("BIG_{n}"), "x".repeat(120))).collect();
+    let mut house = House::start(&record, &[]);
+    assert_eq!(house.ended(), Some(0), "{}", house.log());
+    let log = std::fs::read_to_string(house.folder.join("exec.log")).unwrap();
+    assert!(log.contains(r#""d":"8000""#), "{log}");
+}
+
+#[test]
+fn a_command_whose_client_goes_is_hung_up_and_a_kept_one_goes_on() {
+    let house = House::serving(&launch(None));
+    assert!(house.wait(Milestone::Ready));
+    let mut client = Client::connect(&house);
+    client.open(exec(&["sh", "-c", "trap 'touch hung-up; exit' HUP; while :; do sleep 0.1; done"]));
+    let kept = Exec {
+        on_gone: OnGone::Keep,
+        log: true,
+        ..exec(&[
+            "sh",
+            "-c",
+            "while [ ! -e hung-up ]; do sleep 0.1; done; echo alone; touch went-on",
+        ])
+    };
+    client.open(kept);
+    // Both commands have begun when both said so.
+    client.frame().unwrap();
+    client.frame().unwrap();
+    drop(client);
+    let wait = ["sh", "-c", "while [ ! -e went-on ]; do sleep 0.1; done"];
+    let left = Client::connect(&house).run(exec(&wait));
+    assert_eq!(left.exited.and_then(|exited| exited.code), Some(0));
+}
+
+#[test]
+fn an_end_of_the_machine_is_told_to_every_client() {
+    let mut house = House::serving(&launch(None));
+    assert!(house.wait(Milestone::Ready));
+    let mut client = Client::connect(&house);
+    house.stop();
+    let word = client.frame().unwrap();
+    let Ok(Message::Error(error)) = Message::decode(word.code, &word.payload) else {
+        panic!("{word:?}");
+    };
+    assert_eq!(error.code, schema::wire::message::ErrorCode::AgentLost);
+    assert_eq!(client.frame(), None);
+}
+
+#[test]
+fn a_signal_stops_in_good_order() {
+    let mut house = House::serving(&launch(Some(SLEEP)));
+    assert!(house.wait(Milestone::Ready));
+    house::signal(house.runtime.id(), Signal::TERM);
+    assert_eq!(house.ended(), Some(0));
+    assert_eq!(house.phase(), "Stopped(host-shutdown)");
+    assert!(!house.record().forced);
+}
+
+#[test]
+fn a_deaf_agent_is_ended_by_force() {
+    let mut house = House::serving(&launch(Some(SLEEP)));
+    assert!(house.wait(Milestone::Ready));
+    house::signal(house.record().vmm.unwrap().pid, Signal::STOP);
+    let (reason, actor) = ("requested".into(), "test".into());
+    house.control().call(Call::Stop { grace_ms: Some(100), reason, actor });
+    assert_eq!(house.ended(), Some(0));
+    assert_eq!((house.phase().as_str(), house.record().forced), ("Stopped(requested)", true));
+}
+
+#[test]
+fn an_agent_that_never_speaks_meets_the_deadline() {
+    let mut house = House::start_scripted("exec sleep 1000", |record| record.timers.boot_ms = 300);
+    assert_eq!(house.ended(), Some(0), "{}", house.log());
+    assert_eq!(house.phase(), "Failed(boot, deadline)");
+    assert!(house.record().message.unwrap().contains("the agent never spoke"));
+}
+
+#[test]
+fn what_is_no_agent_is_not_listened_to() {
+    let mut house =
+        House::start_scripted("echo it speaks >&2; echo HELLOWORLD >&$5; exec sleep 1000", |_| {});
+    assert_eq!(house.ended(), Some(0), "{}", house.log());
+    assert_eq!(house.phase(), "Failed(machine-died, agent-lost)");
+    assert_eq!(house.record().console_tail, ["it speaks"]);
+}
+
+#[test]
+fn an_agent_that_ends_at_once_is_told_with_its_last_words() {
+    let mut house = House::start_scripted("echo no such luck >&2; exit 3", |_| {});
+    assert_eq!(house.ended(), Some(0), "{}", house.log());
+    assert_eq!(house.phase(), "Failed(machine-died, vmm-exited)");
+    assert_eq!(house.record().console_tail, ["no such luck"]);
 }
