@@ -11,6 +11,8 @@ pub struct Example {
     pub text: &'static str,
     /// How many sandboxes and jobs it has.
     pub instances: usize,
+    /// How many volumes.
+    pub volumes: usize,
 }
 
 /// Every example.
@@ -20,17 +22,20 @@ pub const ALL: [Example; 3] = [
         file: "Sandboxfile",
         text: include_str!("../hello/Sandboxfile"),
         instances: 1,
+        volumes: 0,
     },
     Example {
         name: "web-and-db",
         file: "Sandboxfile",
         text: include_str!("../web-and-db/Sandboxfile"),
         instances: 3,
+        volumes: 1,
     },
     Example {
         name: "ci-job",
         file: "Sandboxfile.yaml",
         text: include_str!("../ci-job/Sandboxfile.yaml"),
         instances: 2,
+        volumes: 0,
     },
 ];

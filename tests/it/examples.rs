@@ -12,7 +12,8 @@ fn each_example_reads_comes_up_and_goes() {
         home.write(example.file, example.text);
         let diff = home.msb(["diff"]).exits(2);
         golden::check(&format!("example_{}", example.name), &golden::steady(&home, &diff.stdout));
-        home.msb(["up"]).exits(0).says(&[&format!("Up: {} done", example.instances)]);
+        let made = example.instances + example.volumes;
+        home.msb(["up"]).exits(0).says(&[&format!("Up: {made} done")]);
         assert_eq!(home.ps().len(), example.instances, "{}", example.name);
         converged(&home);
         reversed(&home);

@@ -97,8 +97,11 @@ fn a_runtime_that_is_killed_takes_its_machine_along_and_ps_says_so() {
     });
     let web = home.sandbox("web");
     assert_eq!(web["phase"], "failed", "{web}");
-    assert_eq!(web["reason"], "machine-died", "{web}");
-    home.msb(["ps"]).exits(0).says(&["Failed(machine-died)"]);
+    assert!(
+        web["reason"].as_str().is_some_and(|reason| reason.starts_with("machine-died")),
+        "{web}"
+    );
+    home.msb(["ps"]).exits(0).says(&["Failed(machine-died"]);
     assert_eq!(home.sandbox("db")["phase"], "ready");
     home.msb(["diff"]).exits(2).says(&["sandbox.web", "start"]);
     converged(&home);

@@ -17,7 +17,7 @@ fn example() -> (Home, String) {
 #[test]
 fn the_example_comes_up_in_order_changes_by_one_field_and_keeps_its_data() {
     let (home, text) = example();
-    home.msb(["up"]).exits(0).says(&["db", "web", "migrate", "Completed(0)", "Up: 3 done"]);
+    home.msb(["up"]).exits(0).says(&["db", "web", "migrate", "Completed(0)", "Up: 4 done"]);
 
     let row = |name: &str| home.sandbox(name);
     let started = |name: &str| row(name)["started_at"].as_str().map(str::to_owned).unwrap();
@@ -35,7 +35,7 @@ fn the_example_comes_up_in_order_changes_by_one_field_and_keeps_its_data() {
     // A second up, and a diff, touch nothing.
     let before = pids(&home);
     assert_eq!(before.len(), 2, "{before:?}");
-    home.msb(["up"]).exits(0).says(&["nothing to do, 3 unchanged"]);
+    home.msb(["up"]).exits(0).says(&["nothing to do, 4 unchanged"]);
     home.msb(["diff"]).exits(0);
     assert_eq!(pids(&home), before);
     home.msb(["exec", "web", "--", "sh", "-c", "echo $GREETING"])

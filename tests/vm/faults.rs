@@ -25,8 +25,11 @@ fn a_guest_that_panics_is_told_with_its_console() {
         let row = home.sandbox("box");
         (row["phase"] == "failed").then_some(row)
     });
-    assert_eq!(row["reason"], "machine-died", "{row}");
-    home.msb(["ps"]).exits(0).says(&["Failed(machine-died)", "panic"]);
+    assert!(
+        row["reason"].as_str().is_some_and(|reason| reason.starts_with("machine-died")),
+        "{row}"
+    );
+    home.msb(["ps"]).exits(0).says(&["Failed(machine-died", "panic"]);
     home.msb(["logs", "box", "--source", "console"]).exits(0).says(&["Kernel panic"]);
     nothing_lives(&home);
     converged(&home);
@@ -59,7 +62,7 @@ fn a_runtime_that_is_killed_takes_its_machine_along_and_ps_says_so() {
     eventually("nothing of the machine lives", Duration::from_secs(20), || {
         home.alive().is_empty().then_some(())
     });
-    home.msb(["ps"]).exits(0).says(&["Failed(machine-died)"]);
+    home.msb(["ps"]).exits(0).says(&["Failed(machine-died"]);
     converged(&home);
     reversed(&home);
 }
