@@ -151,7 +151,8 @@ impl House {
     pub(crate) fn start_scripted(script: &str, change: impl FnOnce(&mut LaunchRecord)) -> Self {
         let folder = a_folder();
         let agent = folder.join("scripted-agent");
-        let mut file = File::options().write(true).create_new(true).mode(0o755).open(&agent).unwrap();
+        let mut file =
+            File::options().write(true).create_new(true).mode(0o755).open(&agent).unwrap();
         // Only bash redirects to descriptors of two digits.
         write!(file, "#!/bin/bash\n{script}\n").unwrap();
         drop(file);

@@ -331,7 +331,11 @@ fn a_command_whose_client_goes_is_hung_up_and_a_kept_one_goes_on() {
     let house = House::serving(&launch(None));
     assert!(house.wait(Milestone::Ready));
     let mut client = Client::connect(&house);
-    client.open(exec(&["sh", "-c", "trap 'touch hung-up; exit' HUP; while :; do sleep 0.1; done"]));
+    client.open(exec(&[
+        "sh",
+        "-c",
+        "trap 'touch hung-up; exit' HUP; echo up; while :; do sleep 0.1; done",
+    ]));
     let kept = Exec {
         on_gone: OnGone::Keep,
         log: true,
@@ -342,9 +346,10 @@ fn a_command_whose_client_goes_is_hung_up_and_a_kept_one_goes_on() {
         ])
     };
     client.open(kept);
-    // Both commands have begun when both said so.
-    client.frame().unwrap();
-    client.frame().unwrap();
+    // Two times `Started`, and the word that the trap is set.
+    for _ in 0..3 {
+        client.frame().unwrap();
+    }
     drop(client);
     let wait = ["sh", "-c", "while [ ! -e went-on ]; do sleep 0.1; done"];
     let left = Client::connect(&house).run(exec(&wait));
