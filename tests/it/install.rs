@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use tests::home::Home;
-use tests::programs::checkout;
+use tests::programs::{checkout, folder};
 use tests::run::{Run, bare};
 
 /// Runs `install_links` for a user's home, as `./setup` does.
@@ -55,4 +55,18 @@ fn what_is_somebody_else_s_is_left_alone() {
         .complains(&["points to /usr/bin/true, which is not ours", "msb-metrics is not ours"]);
     assert_eq!(leads_to(&bin.join("msb")), "/usr/bin/true");
     assert!(bin.join("msb-metrics").is_dir());
+}
+
+#[test]
+fn the_agent_is_one_small_file_that_needs_no_other() {
+    let agent = folder().join("agentd");
+    let output = std::process::Command::new("ldd").arg(&agent).output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    assert!(
+        told.contains("not a dynamic executable") || told.contains("statically linked"),
+        "{told}"
+    );
+    let bytes = fs::metadata(&agent).unwrap().len();
+    assert!(bytes <= 4 << 20, "{bytes} bytes; 4 MiB at most");
 }

@@ -30,7 +30,8 @@ const DOORS: [(&str, &[&str]); 12] = [
     ("flate2", &["orchestrator/src/images/"]),
     ("zstd", &["orchestrator/src/images/"]),
     ("sha2", &["orchestrator/src/images/"]),
-    ("libc", &["/sys/", "/sys.rs", "tests/"]),
+    // `errno.rs` holds names of numbers, no calls.
+    ("libc", &["/sys/", "/sys.rs", "/errno.rs", "tests/"]),
 ];
 
 fn ours() -> Vec<Source> {

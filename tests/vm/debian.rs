@@ -56,6 +56,7 @@ fn a_debian_root_loads_as_docker_and_oci_archive_and_runs_python() {
     ]);
     env.exits(0).says(&["here\n"]);
     nothing_lives(&home);
+    every_root_is_sound(&home);
 
     // One flipped byte in a layer, and nothing of it is loaded.
     let mut bytes = std::fs::read(&oci).unwrap();
@@ -67,6 +68,26 @@ fn a_debian_root_loads_as_docker_and_oci_archive_and_runs_python() {
         .exits(1)
         .complains(&["sha256:", "hint: "]);
     assert!(!home.msb(["image", "ls"]).exits(0).stdout.contains("broken"));
+}
+
+/// Asks the reference tools about every root image of the home.
+fn every_root_is_sound(home: &Home) {
+    let roots: Vec<_> = std::fs::read_dir(home.path().join("images/roots"))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
+    assert!(!roots.is_empty(), "loading made a root");
+    for root in roots {
+        let output = Command::new("fsck.erofs").arg(&root).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            root.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
 }
 
 fn path(path: &Path) -> &str {

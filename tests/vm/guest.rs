@@ -55,6 +55,11 @@ fn a_command_sees_its_machine_and_its_caller_sees_all_of_it() {
         home.msb_reading(["exec", "box", "--", "cat"], &home.project().join("input")).exits(0);
     assert!(back.stdout == input, "{} of {} bytes came back", back.stdout.len(), input.len());
 
+    // A terminal, where one is asked for.
+    let terminal =
+        home.msb(["exec", "-t", "box", "--", "sh", "-c", "tty; stty size; echo gone >&2"]).exits(0);
+    terminal.says(&["/dev/pts/", "24 80", "gone"]);
+
     // A signal to msb reaches the command.
     let exec = home.start([
         "exec",

@@ -7,4 +7,5 @@ mod debian;
 mod example;
 mod faults;
 mod guest;
+mod kernel;
 mod proof;
