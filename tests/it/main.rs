@@ -2,6 +2,7 @@
 //! processes; and the checks that look at how the checkout is written.
 #![cfg(test)]
 
+mod crash;
 mod examples;
 mod floors;
 mod install;

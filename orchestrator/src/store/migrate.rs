@@ -36,6 +36,9 @@ pub(super) fn migrate(db: &mut Connection, home: &Path, now_ms: u64) -> Result<(
     if found > 0 && found < VERSION {
         back_up(db, home, found)?;
     }
+    // The mode stays in the file; to set it takes the database for a moment, so it is set only here.
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .map_err(|error| StoreError::Query("choose the journal", error))?;
     for (next, step) in (1..=VERSION).zip(STEPS).skip(found as usize) {
         apply(db, next, step, now_ms)?;
     }

@@ -122,14 +122,7 @@ impl Store {
         db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
         let mut store = Self { db };
         migrate::migrate(&mut store.db, home, now_ms)?;
-        for (name, value) in [("journal_mode", "WAL"), ("synchronous", "FULL")] {
-            store.db.pragma_update_and_check(None, name, value, |_| Ok(())).or_else(|error| {
-                match error {
-                    rusqlite::Error::QueryReturnedNoRows => Ok(()),
-                    other => Err(opened(other)),
-                }
-            })?;
-        }
+        store.db.pragma_update(None, "synchronous", "FULL").map_err(opened)?;
         store.db.pragma_update(None, "foreign_keys", "ON").map_err(opened)?;
         Ok(store)
     }

@@ -1,0 +1,114 @@
+//! Killed at every boundary of every step, finished by the next run.
+//!
+//! A debug build ends itself where `MSB_FAILPOINT` says: before the intent of
+//! a step is written, after it, after the act, after the row is closed. `any:N`
+//! counts them all, so N from one on walks through a whole run.
+
+use tests::home::Home;
+use tests::oracle::{converged, nothing_lives, reversed};
+use tests::run::Run;
+
+const TRIO: &str = r#"
+project "trio"
+volume "data" { kind "disk"; size "16MiB" }
+sandbox "db" {
+    image "builtin:base"
+    memory "96MiB"
+    upper "64MiB"
+    command "sleep" "1000"
+    mount "/data" { named "data" }
+}
+job "seed" {
+    image "builtin:base"
+    memory "96MiB"
+    command "true"
+    depends-on "db"
+}
+sandbox "web" {
+    image "builtin:base"
+    memory "96MiB"
+    command "sleep" "1000"
+    depends-on "seed"
+}
+"#;
+
+/// More boundaries than any of the runs below has.
+const BOUNDARIES_MAX: u32 = 100;
+
+/// A run that is killed by `kill -9` ends so.
+const KILLED: i32 = 137;
+
+/// Walks a run through all of its boundaries; `before` brings a home to where it begins.
+fn walk(before: impl Fn(&Home), args: &[&str], after: impl Fn(&Home)) {
+    for boundary in 1..=BOUNDARIES_MAX {
+        let home = Home::process();
+        before(&home);
+        let run = dies_at(&home, boundary, args);
+        if run.code != KILLED {
+            assert_eq!(run.code, 0, "at boundary {boundary}: {run}");
+            assert!(boundary > 1, "a release build dies nowhere");
+            reversed(&home);
+            return;
+        }
+        println!("boundary {boundary}");
+        after(&home);
+    }
+    panic!("the run has more than {BOUNDARIES_MAX} boundaries");
+}
+
+fn dies_at(home: &Home, boundary: u32, args: &[&str]) -> Run {
+    let mut command = home.command();
+    command.args(args).env("MSB_FAILPOINT", format!("any:{boundary}"));
+    home.spawn(command).wait(home.rung().patience())
+}
+
+fn finished(home: &Home) {
+    converged(home);
+    reversed(home);
+}
+
+#[test]
+fn a_first_up_is_finished_wherever_it_was_cut_off() {
+    let before = |home: &Home| home.write("Sandboxfile", TRIO);
+    walk(before, &["up"], finished);
+}
+
+#[test]
+fn a_restart_is_finished_wherever_it_was_cut_off() {
+    let before = |home: &Home| {
+        home.write("Sandboxfile", TRIO);
+        home.msb(["up"]).exits(0);
+        home.write(
+            "Sandboxfile",
+            &TRIO.replace("\"sleep\" \"1000\"\n    mount", "\"sleep\" \"2000\"\n    mount"),
+        );
+    };
+    walk(before, &["up"], finished);
+}
+
+#[test]
+fn a_recreate_is_finished_wherever_it_was_cut_off() {
+    let before = |home: &Home| {
+        home.write("Sandboxfile", &TRIO.replace("64MiB", "128MiB"));
+        home.msb(["up"]).exits(0);
+        home.write("Sandboxfile", TRIO);
+    };
+    let after = |home: &Home| {
+        home.msb(["up", "-y"]).exits(0);
+        finished(home);
+    };
+    walk(before, &["up", "-y"], after);
+}
+
+#[test]
+fn a_down_is_finished_wherever_it_was_cut_off() {
+    let before = |home: &Home| {
+        home.write("Sandboxfile", TRIO);
+        home.msb(["up"]).exits(0);
+    };
+    let after = |home: &Home| {
+        home.msb(["down"]).exits(0);
+        nothing_lives(home);
+    };
+    walk(before, &["down"], after);
+}
