@@ -43,12 +43,8 @@ impl Call {
             let meant = nearest.map(|near| format!("; {near} was probably meant"));
             report.warn(&format!("the variable {name} means nothing{}", meant.unwrap_or_default()));
         }
-        match settings.driver {
-            Driver::Krun => return Err(Failure::not_yet("--driver krun")),
-            Driver::Process => {
-                report.warn("driver process runs commands on this host, without any isolation");
-            }
-            Driver::Auto | Driver::Qemu => {}
+        if settings.driver == Driver::Krun {
+            return Err(Failure::not_yet("--driver krun"));
         }
         let engine = Engine::new(context.clone());
         Ok(Self { context, report, settings, engine })

@@ -153,7 +153,7 @@ pub(crate) fn tell(call: &Call, rows: &[json::Outcome]) {
         let name = row.address.split_once('.').map_or(row.address.as_str(), |(_, name)| name);
         let time = row.duration_ms.map(human::millis).unwrap_or_else(|| "-".to_owned());
         let mut line = format!("{name}  {}  {time}", row.result);
-        if row.forced {
+        if row.forced && row.result != "killed" {
             line.push_str("  forced: it did not stop within its grace");
         } else if let Some(reason) = row.reason.as_deref().filter(|_| row.result == "unchanged") {
             let _ = write!(line, "  {}", phase_of(row, reason));

@@ -175,11 +175,7 @@ pub(crate) fn run(
         .map_err(PumpError::from)
         .and_then(|relay| pump::run(relay, job, &clock, &mut tell));
     let outcome = ended.map_err(|error| failure(view, &argv0, &error))?;
-    let number = match outcome.end {
-        End::Left { session, .. } => Some(session.to_string()),
-        _ => None,
-    };
-    let session = session.or(number).unwrap_or_else(|| "exec".to_owned());
+    let session = session.unwrap_or_else(|| outcome.session.to_string());
     let took_ms = ms(clock.elapsed().saturating_sub(started));
     Ok(Ran { outcome, session, is_tty, took_ms })
 }
@@ -200,7 +196,7 @@ fn event_line(report: &Report, event: &Event<'_>) {
 }
 
 /// Says how a command ended and returns its code.
-pub(crate) fn tell(call: &Call, view: &SandboxView, command: &str, ran: &Ran) -> Ending {
+pub(crate) fn tell(call: &Call, view: &SandboxView, ran: &Ran) -> Ending {
     let code = code(&ran.outcome.end);
     match (&ran.outcome.end, call.report.form.output) {
         (End::Left { .. }, Output::Text) if ran.is_tty => {
@@ -208,8 +204,7 @@ pub(crate) fn tell(call: &Call, view: &SandboxView, command: &str, ran: &Ran) ->
         }
         (End::Left { .. }, Output::Text) => call.report.line(&ran.session),
         (End::TimedOut(_), Output::Text) => {
-            let message = format!("{command}: the command did not end in time");
-            return Err(Failure::new("exec::timeout", "exec", message)
+            return Err(Failure::new("exec::timeout", "exec", "the command did not end in time")
                 .at(view.project.as_str(), format!("sandbox.{}", view.name))
                 .hint("Give it a longer `--timeout`.")
                 .into());

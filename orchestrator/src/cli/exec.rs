@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         job.input = crate::sessions::Input::Nothing;
     }
     let done = command::run(call, &view, &machine.agent_socket(), job)?;
-    command::tell(call, &view, "exec", &done)
+    command::tell(call, &view, &done)
 }
 
 /// Splits the sandbox from the command; a `--` between them is dropped.

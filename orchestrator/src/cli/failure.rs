@@ -25,6 +25,8 @@ pub struct Failure(Box<Told>);
 pub struct Told {
     /// Decides the exit code.
     pub kind: Kind,
+    /// The code of a signal, which no kind has.
+    pub exit_code: Option<u8>,
     /// What was attempted, and why it did not work.
     pub report: Report,
     /// Whose it is.
@@ -55,11 +57,16 @@ impl Failure {
     /// Returns the failure that another program, or another room, told.
     #[must_use]
     pub fn of_report(report: Report) -> Self {
-        let kind = Kind::of_code(&report.code);
-        {
-            let (project, address, log, page) = (None, None, None, None);
-            Self(Box::new(Told { kind, report, project, address, log, problems: Vec::new(), page }))
-        }
+        Self(Box::new(Told {
+            kind: Kind::of_code(&report.code),
+            exit_code: None,
+            report,
+            project: None,
+            address: None,
+            log: None,
+            problems: Vec::new(),
+            page: None,
+        }))
     }
 
     /// Returns a failure with its causes taken from the chain of `error`.
@@ -151,7 +158,7 @@ impl Failure {
     /// Returns the exit code.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        self.kind.code()
+        self.exit_code.unwrap_or(self.kind.code())
     }
 
     /// Returns the block that people read, without colour and with a line end.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -17,7 +18,7 @@ use crate::execute::Progress as Step;
 use crate::plan::show::{Detail, Layout, Letters, show};
 use crate::plan::{Address, Op, Plan, Wish};
 use crate::report::progress::{Event, Follower, HEARTBEAT};
-use crate::report::{Output, Report, human, prompt};
+use crate::report::{Output, Progress, Report, human, prompt};
 use crate::store::lease::Holder;
 
 /// What a changing command came to, and the signal that ended it.
@@ -29,11 +30,44 @@ pub(crate) struct Followed {
     pub(crate) signal: Option<i32>,
 }
 
-/// Carries out a wish and shows what happens meanwhile.
+/// How much is said before and while it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loudness {
+    /// The plan first, then every step.
+    Plan,
+    /// Every step.
+    Steps,
+    /// What repaints itself away; a command's own streams follow.
+    Traceless,
+}
+
+/// Carries out a wish and shows each step meanwhile; `up` shows the plan first.
 ///
 /// # Errors
 /// Nothing was changed.
 pub(crate) fn apply(call: &Call, wish: Wish, options: Options) -> Result<Followed, Failures> {
+    let loudness = if options.command == "msb up" { Loudness::Plan } else { Loudness::Steps };
+    follow(call, wish, options, loudness)
+}
+
+/// Carries out a wish and leaves stderr to the command that follows.
+///
+/// # Errors
+/// Nothing was changed.
+pub(crate) fn apply_beside_streams(
+    call: &Call,
+    wish: Wish,
+    options: Options,
+) -> Result<Followed, Failures> {
+    follow(call, wish, options, Loudness::Traceless)
+}
+
+fn follow(
+    call: &Call,
+    wish: Wish,
+    options: Options,
+    loudness: Loudness,
+) -> Result<Followed, Failures> {
     call.context.prepared_home().map_err(Failure::from)?;
     let (canceller, cancel) = Cancel::pair();
     let title = options.command.strip_prefix("msb ").unwrap_or(&options.command);
@@ -41,6 +75,8 @@ pub(crate) fn apply(call: &Call, wish: Wish, options: Options) -> Result<Followe
         report: Rc::clone(&call.report),
         clock: call.context.clock,
         title: format!("{title} {}", wish.project.name),
+        loudness,
+        is_first_boot: call.engine.remembered_driver().is_none(),
         may_ask: call.report.form.output == Output::Text
             && call.context.terminal.is_tty(Stream::In)
             && call.context.terminal.is_tty(Stream::Err)
@@ -60,8 +96,18 @@ pub(crate) fn apply(call: &Call, wish: Wish, options: Options) -> Result<Followe
         }
     })?;
     watcher.end();
-    let outcome = ended?;
+    let outcome = ended.map_err(|troubles| interrupted(troubles.into()))?;
     Ok(Followed { outcome, signal: signal.get() })
+}
+
+/// A question that was answered by Ctrl-C, or by the end of input, ends as a signal would.
+fn interrupted(mut failures: Failures) -> Failures {
+    for failure in &mut failures.0 {
+        if failure.report.code == "msb::interrupted" {
+            failure.exit_code = Some(130);
+        }
+    }
+    failures
 }
 
 /// Carries out a wish without a word, for the end of something else.
@@ -120,6 +166,9 @@ struct Watcher {
     report: Rc<Report>,
     clock: SystemClock,
     title: String,
+    loudness: Loudness,
+    /// No driver was proved before, so what it promises is said.
+    is_first_boot: bool,
     may_ask: bool,
     follower: RefCell<Option<Follower<SystemClock>>>,
     last: Cell<Duration>,
@@ -171,14 +220,23 @@ impl Ui for Watcher {
         if plan.steps.is_empty() && plan.changes.is_empty() {
             return;
         }
-        if let Some(driver) = driver {
-            self.report.note(&format!("driver: {driver}"));
+        match driver {
+            // A driver that isolates nothing warns on every use.
+            Some(driver) if driver.starts_with(DriverName::Process.as_str()) => {
+                self.report.warn(&format!("driver {driver}"));
+            }
+            Some(driver) if self.is_first_boot || self.loudness == Loudness::Plan => {
+                self.report.note(&format!("driver: {driver}"));
+            }
+            Some(_) | None => {}
         }
-        if self.report.is_text() {
+        if self.loudness == Loudness::Plan && self.report.is_text() {
             self.report.note(show(plan, layout(&self.report, Detail::Normal)).trim_end());
         }
-        let all = plan.changes.len();
-        let follower = Follower::begin(&self.report, self.clock, &self.title, all);
+        if self.loudness == Loudness::Traceless && self.report.form.progress == Progress::Plain {
+            return;
+        }
+        let follower = Follower::begin(&self.report, self.clock, &self.title, plan.changes.len());
         *self.follower.borrow_mut() = Some(follower);
     }
 

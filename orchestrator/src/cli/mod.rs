@@ -79,7 +79,7 @@ pub(crate) enum Command {
     Down(down::Args),
     Diff(diff::Args),
     Plan(plan::Args),
-    #[command(alias = "status", visible_alias = "status")]
+    #[command(visible_alias = "status")]
     Ps(ps::Args),
     Logs(logs::Args),
     Validate(validate::Args),

@@ -105,7 +105,8 @@ fn text(command: &str, outcome: &Outcome, width: Option<usize>) -> String {
         cells.push(detail(row));
         table.row(cells);
     }
-    format!("{}{title}: {} in {spent}\n", table.text(width), counts(&shown, unchanged))
+    let done = if is_down { "destroyed" } else { "done" };
+    format!("{}{title}: {} in {spent}\n", table.text(width), counts(&shown, unchanged, done))
 }
 
 fn detail(row: &ResultRow) -> String {
@@ -117,12 +118,11 @@ fn detail(row: &ResultRow) -> String {
     }
 }
 
-fn counts(rows: &[&ResultRow], unchanged: usize) -> String {
+fn counts(rows: &[&ResultRow], unchanged: usize, word: &str) -> String {
     let of = |verbs: &[Verb]| rows.iter().filter(|row| verbs.contains(&row.verb)).count();
     let bad = [Verb::Failed, Verb::Skipped, Verb::Interrupted, Verb::NotReady];
-    let done = rows.len() - of(&bad);
     let named = [
-        (done, "done"),
+        (rows.len() - of(&bad), word),
         (of(&[Verb::Failed]), "failed"),
         (of(&[Verb::NotReady]), "not ready"),
         (of(&[Verb::Skipped]), "skipped"),
@@ -134,7 +134,7 @@ fn counts(rows: &[&ResultRow], unchanged: usize) -> String {
 }
 
 fn kept(outcome: &Outcome) -> String {
-    if outcome.kept.is_empty() {
+    if outcome.kept.is_empty() || outcome.results.is_empty() {
         return String::new();
     }
     let bytes = outcome.kept.iter().map(|kept| kept.bytes).sum();

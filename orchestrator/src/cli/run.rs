@@ -124,7 +124,7 @@ fn attached(
     options.consents.yes = true;
     options.wait = Wait::Booted;
     options.attach = attach.then(|| Attach { name: target.name.clone(), end });
-    let mut followed = following::apply(call, wish, options)?;
+    let mut followed = following::apply_beside_streams(call, wish, options)?;
     outcome::failures(&followed.outcome)?;
     let code = outcome::code(&followed);
     if code != 0 {
@@ -146,7 +146,7 @@ fn attached(
         finish(call, target, removes)?;
         drop(creator);
     }
-    command::tell(call, &view, "run", &ran?)
+    command::tell(call, &view, &ran?)
 }
 
 /// Stops what this call started, and removes it where that was agreed.

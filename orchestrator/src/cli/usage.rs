@@ -84,7 +84,9 @@ fn explained(error: &clap::Error, arguments: &[OsString]) -> Failure {
         _ => None,
     };
     let path = command_path(arguments);
+    // What clap names as `--output <FORM>` is told as it is typed.
     let given = text(ContextKind::InvalidArg).unwrap_or_default();
+    let given = given.split(" <").next().unwrap_or_default().to_owned();
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let name = text(ContextKind::InvalidSubcommand).unwrap_or_default();
@@ -93,6 +95,7 @@ fn explained(error: &clap::Error, arguments: &[OsString]) -> Failure {
         ErrorKind::UnknownArgument => unknown_flag(&path, &given),
         ErrorKind::ArgumentConflict => {
             let other = text(ContextKind::PriorArg).unwrap_or_default();
+            let other = other.split(" <").next().unwrap_or_default();
             let message = if other.is_empty() || other == given {
                 format!("{given} was given twice")
             } else {

@@ -7,21 +7,53 @@ use schema::launch::Accelerator;
 
 use super::Finding;
 use crate::context::Context;
-use crate::drivers::{Verdict, said};
+use crate::drivers::Verdict;
 use crate::engine::Troubles;
 use crate::report::human;
 
 const KVM: &str = "/dev/kvm";
 
-/// Looks whether the device opens; that alone proves nothing.
-pub(super) fn kvm(_: &Context) -> Finding {
-    match OpenOptions::new().read(true).write(true).open(KVM) {
-        Ok(_) => Finding::ok("kvm", format!("{KVM} opens; a booted guest decides")),
-        Err(error) if Path::new(KVM).exists() => {
+/// What each driver's proof found.
+type Proof = Result<Vec<Verdict>, Troubles>;
+
+/// Says whether the device opens, and whether a guest booted on it; opening proves nothing.
+pub(super) fn kvm(proof: &Proof) -> Finding {
+    let opened = OpenOptions::new().read(true).write(true).open(KVM);
+    let verdict = verdict(proof, Accelerator::Kvm);
+    match (opened, verdict) {
+        (Ok(_), Some(verdict)) if verdict.ok => {
+            Finding::ok("kvm", format!("{KVM} opens; {}", told(verdict)))
+        }
+        (Ok(_), Some(verdict)) => {
+            let finding = Finding::warn("kvm", format!("{KVM} opens; {}", told(verdict)));
+            match &verdict.hint {
+                Some(hint) => finding.hint(hint),
+                None => finding.hint("machines are emulated until KVM works"),
+            }
+        }
+        (Ok(_), None) => Finding::ok("kvm", format!("{KVM} opens; a booted guest decides")),
+        (Err(error), _) if Path::new(KVM).exists() => {
             Finding::warn("kvm", format!("{KVM} does not open: {error}"))
                 .hint("add this user to the group that owns it")
         }
-        Err(_) => Finding::warn("kvm", format!("there is no {KVM}; machines are emulated")),
+        (Err(_), _) => Finding::warn("kvm", format!("there is no {KVM}; machines are emulated")),
+    }
+}
+
+fn verdict(proof: &Proof, accelerator: Accelerator) -> Option<&Verdict> {
+    proof.as_ref().ok()?.iter().find(|verdict| verdict.accelerator == accelerator)
+}
+
+/// Returns what a proof found, on one line.
+fn told(verdict: &Verdict) -> String {
+    match (verdict.ok, verdict.t1_ms) {
+        (true, Some(t1)) => format!("guest booted in {}", human::millis(t1)),
+        (true, None) => "guest booted".to_owned(),
+        (false, _) => {
+            let why = verdict.reason.as_deref().unwrap_or("no reason given");
+            let first = why.lines().next().unwrap_or_default();
+            format!("no guest booted: {first}")
+        }
     }
 }
 
@@ -43,44 +75,37 @@ fn find_qemu(context: &Context) -> Option<PathBuf> {
     folders.find_map(|folder| Some(folder.join("qemu-system-x86_64")).filter(|p| p.is_file()))
 }
 
-/// Says what the proof of the drivers came to.
-pub(super) fn emulation(proof: &Result<Vec<Verdict>, Troubles>) -> Finding {
-    let verdicts = match proof {
-        Ok(verdicts) => verdicts,
-        Err(Troubles(all)) => {
-            let why = all.first().map(|trouble| trouble.report.message.clone());
-            let hint = all.first().and_then(|trouble| trouble.report.hints.first().cloned());
-            let finding = Finding::fail("emulation", why.unwrap_or_default());
-            return match hint {
+/// Says what the proof under emulation came to.
+pub(super) fn emulation(proof: &Proof) -> Finding {
+    let works_on_kvm = verdict(proof, Accelerator::Kvm).is_some_and(|verdict| verdict.ok);
+    match (proof, verdict(proof, Accelerator::Tcg)) {
+        (Err(Troubles(all)), _) => {
+            let first = all.first().map(|trouble| &trouble.report);
+            let why = first.map(|report| report.message.clone()).unwrap_or_default();
+            let finding = Finding::fail("emulation", why);
+            match first.and_then(|report| report.hints.first()) {
                 Some(hint) => finding.hint(hint),
                 None => finding,
-            };
-        }
-    };
-    if verdicts.is_empty() {
-        return Finding::warn("emulation", "no driver was proved yet").hint("run `msb setup`");
-    }
-    let told = verdicts.iter().map(|verdict| {
-        let name = said(verdict.driver, verdict.accelerator);
-        match (verdict.ok, verdict.t1_ms) {
-            (true, Some(t1)) => format!("{name}: guest booted in {}", human::millis(t1)),
-            (true, None) => format!("{name}: guest booted"),
-            (false, _) => {
-                let why = verdict.reason.as_deref().unwrap_or("no reason given");
-                format!("{name}: {why}")
             }
         }
-    });
-    let detail = told.collect::<Vec<_>>().join("; ");
-    let works = |accelerator| verdicts.iter().any(|v| v.ok && v.accelerator == accelerator);
-    let hint = verdicts.iter().find_map(|verdict| verdict.hint.clone());
-    let finding = match (works(Accelerator::Kvm), works(Accelerator::Tcg)) {
-        (true, _) => Finding::ok("emulation", detail),
-        (false, true) => return Finding::warn("emulation", detail),
-        (false, false) => Finding::fail("emulation", detail),
-    };
-    match hint {
-        Some(hint) => finding.hint(hint),
-        None => finding,
+        (Ok(_), Some(verdict)) if verdict.ok => {
+            let detail = format!("qemu, {}; not an isolation boundary", told(verdict));
+            if works_on_kvm {
+                Finding::ok("emulation", detail)
+            } else {
+                Finding::warn("emulation", detail)
+            }
+        }
+        (Ok(_), Some(verdict)) => {
+            let finding = Finding::fail("emulation", told(verdict));
+            match &verdict.hint {
+                Some(hint) => finding.hint(hint),
+                None => finding,
+            }
+        }
+        (Ok(_), None) if works_on_kvm => Finding::ok("emulation", "not needed: KVM works"),
+        (Ok(_), None) => {
+            Finding::warn("emulation", "no driver was proved yet").hint("run `msb setup`")
+        }
     }
 }

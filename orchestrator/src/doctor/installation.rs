@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::Finding;
 use crate::context::Context;
@@ -91,29 +90,23 @@ fn is_machine_id(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Asks the programs beside us for their version.
+/// Looks for the programs beside us, and for machines of another release.
 pub(super) fn versions(context: &Context) -> Finding {
     let ours = env!("CARGO_PKG_VERSION");
-    let path = context.programs.join("msb-runtime");
-    let mut command = Command::new(&path);
-    command.arg("--version").env_clear().stdin(Stdio::null());
-    match command.output() {
-        Err(error) => Finding::fail("versions", format!("{}: {error}", path.display()))
-            .hint("run ./setup in the checkout, which builds and installs it"),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            match said.rsplit(' ').next() {
-                Some(version) if version == ours => {
-                    Finding::ok("versions", format!("msb and msb-runtime are {ours}"))
-                }
-                Some("") | None => {
-                    Finding::warn("versions", "msb-runtime does not say its version")
-                }
-                Some(other) => {
-                    Finding::warn("versions", format!("msb is {ours}, msb-runtime is {other}"))
-                        .hint("run ./setup again, or restart sandboxes of the older runtime")
-                }
-            }
-        }
+    let runtime = context.programs.join("msb-runtime");
+    if !runtime.is_file() {
+        return Finding::fail("versions", "there is no msb-runtime beside msb")
+            .hint("run ./setup in the checkout, which builds and installs it");
     }
+    let views = Engine::new(context.clone()).sandboxes(None).unwrap_or_default();
+    let others = views.iter().filter(|view| view.alive).filter_map(|view| {
+        let version = &view.record.as_ref()?.version;
+        (version != ours).then(|| format!("{}/{} runs {version}", view.project, view.name))
+    });
+    let others: Vec<String> = others.collect();
+    if others.is_empty() {
+        return Finding::ok("versions", format!("msb {ours}; no machine of another release runs"));
+    }
+    Finding::warn("versions", format!("msb {ours}; {}", others.join(", ")))
+        .hint("use `msb restart` on those to move them on")
 }

@@ -96,7 +96,6 @@ const CHECKS: &[Check] = &[
     resources::state,
     resources::disk,
     resources::memory,
-    driver::kvm,
     driver::qemu,
     installation::kernel,
     installation::agent,
@@ -121,7 +120,9 @@ pub async fn examine(context: &Context, engine: &Engine) -> Findings {
         Ok(None) | Err(_) => Ok(Vec::new()),
     };
     let spent = ms(context.clock.elapsed().saturating_sub(started));
-    checks.push(Finding { duration_ms: spent, ..driver::emulation(&proof) });
+    let at = checks.iter().position(|check| check.id == "qemu").unwrap_or_default();
+    checks.insert(at, driver::kvm(&proof));
+    checks.insert(at + 2, Finding { duration_ms: spent, ..driver::emulation(&proof) });
     Findings { checks, proof }
 }
 

@@ -93,6 +93,8 @@ pub enum End {
 /// What was captured, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
+    /// Its session.
+    pub session: u32,
     /// How it ended.
     pub end: End,
     /// Standard output, or the terminal's.

@@ -100,7 +100,7 @@ pub fn run<C: Clock>(
     // The terminal is given back before anything is said about the end.
     drop(raw);
     let [stdout, stderr] = pump.streams;
-    Ok(Outcome { end: end?, stdout: stdout.captured, stderr: stderr.captured })
+    Ok(Outcome { session, end: end?, stdout: stdout.captured, stderr: stderr.captured })
 }
 
 /// What is read for the command.
