@@ -80,6 +80,23 @@ pub fn make(home: &Path, purpose: Purpose, bytes: u64, path: &Path) -> Result<()
     made
 }
 
+/// Makes a disk larger; one that is large enough stays as it is.
+///
+/// The file system follows when a guest mounts it.
+///
+/// # Errors
+/// Somebody uses it, or the host does not let it grow.
+pub fn grow(path: &Path, bytes: u64) -> Result<(), DiskError> {
+    let failed = |source| DiskError::File { what: "grow", path: path.to_owned(), source };
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .map_err(|errno| failed(errno.into()))?;
+    if file.metadata().map_err(failed)?.len() < bytes {
+        file.set_len(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// Returns the blank of this size; makes it where there is none.
 fn blank(home: &Path, bytes: u64) -> Result<PathBuf, DiskError> {
     let path = home.join(format!("templates/blank-{bytes}.ext4"));

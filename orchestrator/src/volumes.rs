@@ -122,6 +122,23 @@ pub fn make(home: &Path, folder: &str, wanted: &Marker) -> Result<(), VolumeErro
     made
 }
 
+/// Makes the disk of a volume larger; one that is large enough stays as it is.
+///
+/// The file system follows when a guest mounts it.
+///
+/// # Errors
+/// A machine uses it, or the host does not let it grow.
+pub fn grow(home: &Path, folder: &str, bytes: u64) -> Result<(), VolumeError> {
+    let path = disk(home, folder);
+    disks::grow(&path, bytes).map_err(VolumeError::Disk)?;
+    let Some(marker) = marker(home, folder) else { return Ok(()) };
+    let marker = serde_json::to_vec(&Marker { size_bytes: bytes, ..marker });
+    marker
+        .map_err(io::Error::other)
+        .and_then(|marker| atomic::write(&path.with_file_name(MARKER), &marker))
+        .map_err(|source| VolumeError::Folder { path, source })
+}
+
 /// Removes what a making that was cut off has left.
 ///
 /// # Errors

@@ -287,7 +287,8 @@ impl Ui for Watcher {
                     | Op::Stop
                     | Op::Retire
                     | Op::Discard
-                    | Op::EnsureVolume => Event::Done(&text),
+                    | Op::EnsureVolume
+                    | Op::GrowVolume => Event::Done(&text),
                 };
                 self.tell(&step.address.name(), &event);
             }
@@ -322,6 +323,7 @@ const fn doing(op: Op) -> &'static str {
     match op {
         Op::BuildRoot => "making its root image",
         Op::EnsureVolume => "making its disk",
+        Op::GrowVolume => "growing its disk",
         Op::Prepare => "making its folder and upper",
         Op::Boot => "booting",
         Op::Gate => "started, waiting until ready",
@@ -336,6 +338,7 @@ const fn done(op: Op) -> &'static str {
     match op {
         Op::BuildRoot => "root image made",
         Op::EnsureVolume => "disk made",
+        Op::GrowVolume => "disk grown",
         Op::Prepare => "prepared",
         Op::Boot => "booted",
         Op::Gate => "ready",

@@ -12,7 +12,7 @@ use schema::project::DriverChoice;
 
 use super::options::{AttachedEnd, Options, SharedUi, Wait};
 use super::outcome::Outcome;
-use super::{SandboxView, Trouble, Troubles, observe_with, results};
+use super::{SandboxView, Trouble, Troubles, observe_with, preflight, results};
 use crate::consent::{self, Answer};
 use crate::context::{Clock as _, Context};
 use crate::drivers::{self, Driver, Drivers};
@@ -63,6 +63,7 @@ pub(super) async fn apply(
     let planned = plan(&wish, &observed);
     refused(&planned)?;
     let drivers = drivers(context, &wish, &planned).await?;
+    preflight::preflight(context, &wish, &planned, &drivers)?;
     let said = drivers.values().next().map(|d| drivers::said(d.name, d.accelerator));
     ui.planned(&planned, said.as_deref());
     agreed(&wish, &planned, &options, &ui)?;
@@ -264,7 +265,8 @@ impl Run<'_> {
             self.wish.project.sandboxes.get(name).map_or(0, |want| want.memory.max.0)
         };
         let largest = self.drivers.keys().map(memory).max().unwrap_or(0).max(1);
-        let machines = usize::try_from(memory_available() / largest).unwrap_or(usize::MAX);
+        let machines =
+            usize::try_from(preflight::memory_available() / largest).unwrap_or(usize::MAX);
         let mut slots = Slots::of(processors(), machines);
         if let Some(boots) = self.options.parallel {
             slots.boots = boots.max(1);
@@ -476,14 +478,6 @@ fn project_id() -> std::io::Result<String> {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Returns the memory that the host can still give, in bytes.
-fn memory_available() -> u64 {
-    let text = std::fs::read_to_string(Path::new("/proc/meminfo")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    kib.map_or(u64::MAX, |kib| kib * 1024)
 }
 
 pub(super) async fn kill(view: &SandboxView) -> Result<(), Troubles> {

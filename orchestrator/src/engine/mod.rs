@@ -13,6 +13,7 @@
 mod apply;
 mod options;
 mod outcome;
+mod preflight;
 mod results;
 mod sources;
 mod trouble;

@@ -55,9 +55,13 @@ impl Slots {
             Op::Boot => self.boots,
             Op::BuildRoot => self.builds,
             Op::Gate => self.probes,
-            Op::EnsureVolume | Op::Prepare | Op::Update | Op::Stop | Op::Retire | Op::Discard => {
-                self.stops
-            }
+            Op::EnsureVolume
+            | Op::GrowVolume
+            | Op::Prepare
+            | Op::Update
+            | Op::Stop
+            | Op::Retire
+            | Op::Discard => self.stops,
         }
     }
 }
@@ -315,7 +319,9 @@ async fn carry_out<W: World>(
 async fn act<W: World>(world: &W, step: &Step, ticket: &W::Ticket) -> Done {
     match (&step.address, step.op) {
         (Address::Image(image), _) => world.build_root(image).await,
-        (Address::Volume(name), Op::EnsureVolume) => world.ensure_volume(name, ticket).await,
+        (Address::Volume(name), Op::EnsureVolume | Op::GrowVolume) => {
+            world.ensure_volume(name, ticket).await
+        }
         // What changes of a volume is in its row alone.
         (Address::Volume(_), _) => Ok(Effect::default()),
         (Address::Sandbox(name), op) => match op {
@@ -326,7 +332,7 @@ async fn act<W: World>(world: &W, step: &Step, ticket: &W::Ticket) -> Done {
             Op::Stop => world.stop(name, ticket).await,
             Op::Retire => world.retire(name, ticket).await,
             Op::Discard => world.discard(name, ticket).await,
-            Op::BuildRoot | Op::EnsureVolume => Ok(Effect::default()),
+            Op::BuildRoot | Op::EnsureVolume | Op::GrowVolume => Ok(Effect::default()),
         },
     }
 }

@@ -66,7 +66,9 @@ impl Settling<'_> {
             Some(Op::Stop) => self.stop(&meant).await?,
             Some(Op::Prepare | Op::Retire) => self.remove_machine(store, &meant, op)?,
             Some(Op::Discard) => self.discard(store, &meant)?,
-            Some(Op::BuildRoot | Op::Update | Op::Gate) | None => "left to the plan",
+            Some(Op::BuildRoot | Op::GrowVolume | Op::Update | Op::Gate) | None => {
+                "left to the plan"
+            }
         };
         let now_ms = self.context.clock.unix_ms();
         let closed = Closed::Settled(found.to_owned());

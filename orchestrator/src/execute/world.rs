@@ -86,7 +86,7 @@ pub trait World {
     /// Makes the root image that comes with msb.
     fn build_root(&self, image: &ImageRef) -> impl Future<Output = Done>;
 
-    /// Makes a volume.
+    /// Makes a volume, or makes it as large as it is wished for.
     fn ensure_volume(&self, name: &VolumeName, ticket: &Self::Ticket)
     -> impl Future<Output = Done>;
 

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::change::Class;
 use schema::lifecycle::Phase;
 use schema::name::SandboxName;
-use schema::project::{Kind, OnChange};
+use schema::project::{Kind, MountSource, OnChange};
 
 use crate::observe::{Observed, Seen};
 use change::Verdict;
@@ -134,6 +134,13 @@ fn restart_with(wish: &Wish, observed: &Observed, verdicts: &mut BTreeMap<Sandbo
         let action = verdict.and_then(|verdict| verdict.action);
         matches!(action, Some(Action::Start | Action::Restart | Action::Recreate))
     };
+    let grown = grown(wish, observed);
+    let grows = |want: &schema::project::Sandbox| {
+        want.mounts.iter().find_map(|mount| match &mount.source {
+            MountSource::Named(volume) => grown.get(volume).map(ToString::to_string),
+            MountSource::Tmpfs { .. } => None,
+        })
+    };
     loop {
         let next = wish.project.sandboxes.iter().find_map(|(name, want)| {
             let quiet = |v: &Verdict| matches!(v.action, None | Some(Action::Update));
@@ -143,8 +150,9 @@ fn restart_with(wish: &Wish, observed: &Observed, verdicts: &mut BTreeMap<Sandbo
             }
             let cause = want.depends_on.iter().find(|(target, dependency)| {
                 dependency.on_change == OnChange::Restart && restarted(verdicts.get(*target))
-            })?;
-            Some((name.clone(), cause.0.clone()))
+            });
+            let cause = cause.map(|(target, _)| target.to_string());
+            Some((name.clone(), cause.or_else(|| grows(want))?))
         });
         let Some((name, cause)) = next else { return };
         if let Some(verdict) = verdicts.get_mut(&name) {
@@ -153,6 +161,19 @@ fn restart_with(wish: &Wish, observed: &Observed, verdicts: &mut BTreeMap<Sandbo
             verdict.class = verdict.class.max(Class::Restart);
             verdict.reason = Reason { code: "dependency", text };
         }
+    }
+}
+
+/// Returns the volumes that grow; their users are at rest meanwhile.
+fn grown(wish: &Wish, observed: &Observed) -> BTreeSet<schema::name::VolumeName> {
+    let grows = |(name, want): &(&schema::name::VolumeName, &schema::project::Volume)| {
+        matches!(volume::judge(wish, observed, name, want), VolumeVerdict::Grow(..))
+    };
+    let all = wish.project.volumes.iter();
+    if wish.goal == Goal::Up {
+        all.filter(grows).map(|(name, _)| name.clone()).collect()
+    } else {
+        BTreeSet::new()
     }
 }
 
@@ -194,9 +215,10 @@ fn volumes(
     let used = |name: &schema::name::VolumeName| {
         let mut chosen = selected.iter().filter_map(|s| wish.project.sandboxes.get(s));
         chosen.any(|sandbox| {
-            sandbox.mounts.iter().any(|mount| {
-                matches!(&mount.source, schema::project::MountSource::Named(named) if named == name)
-            })
+            sandbox
+                .mounts
+                .iter()
+                .any(|mount| matches!(&mount.source, MountSource::Named(named) if named == name))
         })
     };
     for (name, want) in &wish.project.volumes {
@@ -214,9 +236,12 @@ fn volumes(
                 continue;
             }
             VolumeVerdict::Create(reason, fields) => (Action::Create, reason, fields),
-            VolumeVerdict::Update(reason, fields) => (Action::Update, reason, fields),
+            VolumeVerdict::Grow(reason, fields) | VolumeVerdict::Update(reason, fields) => {
+                (Action::Update, reason, fields)
+            }
         };
-        let class = if action == Action::Create { Class::Recreate } else { Class::Meta };
+        let gravest = fields.iter().map(|field| field.class).max();
+        let class = gravest.unwrap_or(Class::Meta);
         changes.push(Change {
             place: wish.origins.nearest(&format!("volume.{name}")).cloned(),
             kind: None,

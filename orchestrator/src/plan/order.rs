@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::graph::{DiGraph, NodeIndex};
+use schema::change::Class;
 use schema::name::SandboxName;
 use schema::project::{Kind, MountSource, Sandbox, Until};
 
@@ -52,7 +53,11 @@ pub(super) fn steps(
     let mut graph = Graph { wish, observed, graph, nodes: BTreeMap::new() };
     for change in changes.iter() {
         if let Address::Volume(_) = change.address {
-            let op = if change.action == Action::Create { Op::EnsureVolume } else { Op::Update };
+            let op = match (change.action, change.class) {
+                (Action::Create, _) => Op::EnsureVolume,
+                (_, Class::Restart) => Op::GrowVolume,
+                _ => Op::Update,
+            };
             graph.add(&change.address, op);
         }
     }
@@ -136,8 +141,14 @@ impl Graph<'_> {
             self.root(name, want);
             for mount in &want.mounts {
                 if let MountSource::Named(volume) = &mount.source {
-                    let made = (Address::Volume(volume.clone()), Op::EnsureVolume);
-                    self.edge(self.nodes.get(&made).copied(), boot, OnFailure::Skip);
+                    for op in [Op::EnsureVolume, Op::GrowVolume] {
+                        let made = (Address::Volume(volume.clone()), op);
+                        let made = self.nodes.get(&made).copied();
+                        self.edge(made, boot, OnFailure::Skip);
+                        if op == Op::GrowVolume {
+                            self.edge(self.node(name, Op::Stop), made, OnFailure::Skip);
+                        }
+                    }
                     self.released(name, volume.as_str());
                 }
             }

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use schema::lifecycle::Phase;
-use schema::name::{ProjectName, SandboxName};
+use schema::name::{ProjectName, SandboxName, VolumeName};
 use schema::project::{
-    ArgumentList, Dependency, ImageRef, Kind, OnChange, Origins, Project, Sandbox, Until,
+    ArgumentList, Dependency, Ensure, GuestPath, ImageRef, Kind, Mount, MountOptions, MountSource,
+    OnChange, Origins, Project, Sandbox, Until, Volume, VolumeKind,
 };
 use schema::units::Bytes;
 
 use super::{Action, Op, Plan, Selection, Wish, document, plan, show};
-use crate::observe::{Observed, Seen, SeenMachine};
-use crate::store::inventory::{MachineRow, ProjectRow, Role, SandboxRow};
+use crate::observe::{Observed, Seen, SeenMachine, SeenVolume};
+use crate::store::inventory::{MachineRow, ProjectRow, Role, SandboxRow, VolumeRow};
 
 /// Reads `db=1`, `web=2>db`, `job seed=1>db`: a name, an image's tag, what it depends on.
 fn project(text: &str) -> Project {
@@ -294,8 +295,57 @@ fn a_sleeping_command_changes_nothing_of_a_machine_without_one() {
     let mut found = observed("web=1:Ready");
     let web = wish.project.sandboxes.values_mut().next().unwrap();
     web.command = ArgumentList::Nothing;
-    web.shell = schema::project::GuestPath::parse("/bin/bash").unwrap();
+    web.shell = GuestPath::parse("/bin/bash").unwrap();
     let applied = found.sandboxes.values_mut().next().unwrap();
     applied.applied.as_mut().unwrap().command = ArgumentList::Nothing;
     assert_eq!(words(&plan(&wish, &found)), "update web");
+}
+
+#[test]
+fn a_volume_grows_while_its_user_rests() {
+    let mut wish = wish("db=1");
+    let mut found = observed("db=1:Ready");
+    let name = VolumeName::parse("data").unwrap();
+    let mount = Mount {
+        destination: GuestPath::parse("/data").unwrap(),
+        source: MountSource::Named(name.clone()),
+        options: MountOptions::default(),
+    };
+    wish.project.sandboxes.values_mut().next().unwrap().mounts.push(mount.clone());
+    let db = found.sandboxes.values_mut().next().unwrap();
+    db.applied.as_mut().unwrap().mounts.push(mount);
+    let volume = |size| Volume {
+        kind: Some(VolumeKind::Disk),
+        size: Some(Bytes::mib(size)),
+        ensure: Ensure::Ensure,
+        labels: BTreeMap::new(),
+        protect: false,
+    };
+    wish.project.volumes.insert(name.clone(), volume(64));
+    let row = VolumeRow {
+        id: "v".into(),
+        project_id: Some("p".into()),
+        name: name.clone(),
+        folder: "shop.data".into(),
+        kind: VolumeKind::Disk,
+        size_bytes: Some(Bytes::mib(32).0),
+        protect: false,
+        labels: BTreeMap::new(),
+        created_at: String::new(),
+    };
+    let owner = Some(wish.project.name.clone());
+    found.volumes.insert(name.clone(), SeenVolume { row, owner, uses: Vec::new() });
+    let grown = plan(&wish, &found);
+    assert_eq!(words(&grown), "restart db, update data");
+    assert_eq!(
+        steps(&grown),
+        [
+            "stop db < ",
+            "grow-volume data < stop db",
+            "boot db < stop db, grow-volume data",
+            "gate db < boot db",
+        ]
+    );
+    wish.project.volumes.insert(name, volume(16));
+    assert_eq!(words(&plan(&wish, &found)), "refused msb::volume::mismatch");
 }

@@ -270,6 +270,8 @@ pub enum Op {
     BuildRoot,
     /// The volume is made.
     EnsureVolume,
+    /// The volume is made larger.
+    GrowVolume,
     /// The machine's folder and upper are made.
     Prepare,
     /// The runtime is started, until the agent answers.
@@ -288,9 +290,10 @@ pub enum Op {
 
 impl Op {
     /// Every operation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BuildRoot,
         Self::EnsureVolume,
+        Self::GrowVolume,
         Self::Prepare,
         Self::Boot,
         Self::Gate,
@@ -306,6 +309,7 @@ impl Op {
         match self {
             Self::BuildRoot => "build-root",
             Self::EnsureVolume => "ensure-volume",
+            Self::GrowVolume => "grow-volume",
             Self::Prepare => "prepare",
             Self::Boot => "boot",
             Self::Gate => "gate",

@@ -15,6 +15,8 @@ pub(super) enum VolumeVerdict {
     InOrder,
     /// It is made.
     Create(Reason, Vec<Field>),
+    /// It is made larger, with its users stopped.
+    Grow(Reason, Vec<Field>),
     /// Something that only state knows of it changes.
     Update(Reason, Vec<Field>),
     /// It may not be used as written.
@@ -84,8 +86,13 @@ fn present(wish: &Wish, name: &VolumeName, want: &Volume, seen: &SeenVolume) -> 
     if let Some(size) = gone("size") {
         let (before, after) = (told(size.before.as_ref()), told(size.after.as_ref()));
         if size.class < Class::DataLoss {
-            let text = format!("size {before} → {after}: growing a volume is not supported yet");
-            return refuse(wish, name, "msb::usage::not-yet", &text, None);
+            return if ours {
+                let reason = Reason { code: "edited", text: "it grows".to_owned() };
+                VolumeVerdict::Grow(reason, fields)
+            } else {
+                let text = format!("size {before} → {after}: it belongs to somebody else");
+                refuse(wish, name, "msb::volume::mismatch", &text, None)
+            };
         }
         if seen.row.protect {
             let text = format!("size {before} → {after}: protected");

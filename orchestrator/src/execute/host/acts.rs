@@ -44,8 +44,12 @@ impl Host {
         let home = self.context.home().to_path_buf();
         let folder = volumes::folder_name(&self.wish.project.name, name);
         blocking(move || {
-            volumes::make(&home, &folder, &marker)
-                .map(|()| Effect::default())
+            let made = if marker.id.is_empty() {
+                volumes::grow(&home, &folder, marker.size_bytes)
+            } else {
+                volumes::make(&home, &folder, &marker)
+            };
+            made.map(|()| Effect::default())
                 .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))
         })
         .await

@@ -13,6 +13,7 @@ use schema::record::{Exit, Record};
 
 use super::acts::asked;
 use super::{Host, Ticket, bug};
+use crate::disks;
 use crate::drivers::Drivers;
 use crate::engine::AttachedEnd;
 use crate::execute::world::{Done, Effect, FailureKind, StepError};
@@ -37,6 +38,10 @@ impl Host {
         (id, nonce): (String, String),
     ) -> Done {
         let row = self.sandbox_row(name)?;
+        if self.driver(name)?.name != DriverName::Process {
+            disks::grow(&self.folder(&id).upper(), want.upper.0)
+                .map_err(|error| StepError::from("msb::host::disk-space", "boot", &error))?;
+        }
         let attach = self.options.attach.as_ref().filter(|attach| attach.name == *name);
         let making = Making {
             machine: launch::Machine {

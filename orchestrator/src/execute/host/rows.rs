@@ -294,7 +294,9 @@ impl Host {
             },
             (None, None) => return Ok(()),
         };
-        let row = VolumeRow { protect: want.protect, labels: want.labels.clone(), ..row };
+        let size_bytes = want.size.map_or(row.size_bytes, |size| Some(size.0));
+        let (protect, labels) = (want.protect, want.labels.clone());
+        let row = VolumeRow { size_bytes, protect, labels, ..row };
         inventory::put_volume(db, &row, &self.options.command)
     }
 

@@ -1,0 +1,132 @@
+//! What a plan needs of the host, looked at before the first side effect, all at once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use schema::failure::Report;
+use schema::launch::{Accelerator, DriverName};
+use schema::name::SandboxName;
+use schema::project::{MountSource, Sandbox};
+use schema::units::Bytes;
+
+use super::{Trouble, Troubles, read_source};
+use crate::context::Context;
+use crate::drivers::Driver;
+use crate::plan::{Address, Op, Plan, Wish};
+
+/// What stays free on the home's file system.
+const DISK_RESERVE: u64 = 512 * Bytes::MIB;
+
+/// The disks that QEMU has room for besides root and upper.
+const QEMU_DISKS_MAX: usize = 3;
+
+/// The processors that QEMU has room for, on the processor and emulated.
+const KVM_CPUS_MAX: u8 = 64;
+const TCG_CPUS_MAX: u8 = 8;
+
+/// The memory that QEMU emulates at most.
+const TCG_MEMORY_MAX: Bytes = Bytes::gib(16);
+
+/// Checks the host for everything that the plan boots.
+pub(super) fn preflight(
+    context: &Context,
+    wish: &Wish,
+    plan: &Plan,
+    drivers: &BTreeMap<SandboxName, Driver>,
+) -> Result<(), Troubles> {
+    let mut troubles = Vec::new();
+    let boots = plan.steps.iter().filter(|step| step.op == Op::Boot);
+    let boots: Vec<(&SandboxName, &Sandbox, &Driver)> = boots
+        .filter_map(|step| step.address.sandbox())
+        .filter_map(|n| Some((n, wish.project.sandboxes.get(n)?, drivers.get(n)?)))
+        .collect();
+    for (name, want, driver) in &boots {
+        troubles.extend(limits(want, driver).map(|report| at(name, report)));
+        troubles.extend(sources(context, want).into_iter().map(|report| at(name, report)));
+    }
+    let real = boots.iter().filter(|(_, _, driver)| driver.name != DriverName::Process);
+    let wanted: u64 = real.map(|(_, want, _)| want.memory.size.0).sum();
+    troubles.extend(memory(wanted).map(Trouble::of));
+    if !boots.is_empty() {
+        troubles.extend(disk_space(context.home()).map(Trouble::of));
+    }
+    if troubles.is_empty() { Ok(()) } else { Err(Troubles(troubles)) }
+}
+
+fn at(name: &SandboxName, report: Report) -> Trouble {
+    Trouble { report, address: Some(Address::Sandbox(name.clone())), log: None }
+}
+
+fn report(code: &str, stage: &str, message: String, hint: &str) -> Report {
+    Report {
+        code: code.to_owned(),
+        stage: stage.to_owned(),
+        message,
+        hints: vec![hint.to_owned()],
+        ..Report::default()
+    }
+}
+
+/// What the driver cannot have.
+fn limits(want: &Sandbox, driver: &Driver) -> Option<Report> {
+    if driver.name == DriverName::Process {
+        return None;
+    }
+    let disks = want.mounts.iter().filter(|m| matches!(m.source, MountSource::Named(_))).count();
+    let emulated = driver.accelerator == Accelerator::Tcg;
+    let cpus_max = if emulated { TCG_CPUS_MAX } else { KVM_CPUS_MAX };
+    let refused = |message: String| {
+        Some(report("msb::host::driver-limit", "driver", message, "Ask for less."))
+    };
+    if disks > QEMU_DISKS_MAX {
+        return refused(format!("{disks} disk volumes; the driver has room for {QEMU_DISKS_MAX}"));
+    }
+    if want.cpus.max > cpus_max {
+        return refused(format!("{} processors; the driver can have {cpus_max}", want.cpus.max));
+    }
+    if emulated && want.memory.max > TCG_MEMORY_MAX {
+        let max = want.memory.max;
+        return refused(format!("{max} of memory; under emulation there can be {TCG_MEMORY_MAX}"));
+    }
+    None
+}
+
+/// Values that the file refers to and that are not there.
+fn sources(context: &Context, want: &Sandbox) -> Vec<Report> {
+    let missing = want.env.iter().filter(|(_, value)| value.is_sensitive());
+    missing
+        .filter(|(_, value)| read_source(context, value).is_none())
+        .map(|(key, value)| {
+            let message = format!("the value of {key} is not there: {value}");
+            report("msb::env::missing", "resolve", message, "Set it where msb runs.")
+        })
+        .collect()
+}
+
+fn memory(wanted: u64) -> Option<Report> {
+    let free = memory_available();
+    (wanted > free).then(|| {
+        let message = format!(
+            "the machines want {} MiB of memory, the host has {} MiB free",
+            wanted / Bytes::MIB,
+            free / Bytes::MIB
+        );
+        report("msb::host::memory", "resolve", message, "Give them less, or stop others first.")
+    })
+}
+
+/// Returns the memory that the host can still give, in bytes.
+pub(super) fn memory_available() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.map_or(u64::MAX, |kib| kib * 1024)
+}
+
+fn disk_space(home: &Path) -> Option<Report> {
+    let free = rustix::fs::statvfs(home).ok().map(|stat| stat.f_bavail * stat.f_frsize)?;
+    (free < DISK_RESERVE).then(|| {
+        let message = format!("{} has {} MiB free", home.display(), free / Bytes::MIB);
+        report("msb::host::disk-space", "resolve", message, "Make room of at least 512 MiB.")
+    })
+}
