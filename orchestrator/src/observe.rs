@@ -3,7 +3,7 @@
 //! One read of the database and one pass over the machines' folders; no
 //! process is started, no machine asked, nothing written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use schema::launch::{DriverName, Isolation};
@@ -144,6 +144,7 @@ pub struct Everything {
     pub sandboxes: Vec<(ProjectName, Seen)>,
     /// Every volume.
     pub volumes: Vec<SeenVolume>,
+    inhabited: BTreeSet<String>,
     last_applied: Option<(i64, String)>,
     audits: BTreeMap<String, Audit>,
 }
@@ -175,6 +176,7 @@ pub fn look(
         let mut found = Everything {
             sandboxes: sandboxes(db, home, &projects, only, &boot_id)?,
             volumes: volumes(db, &projects)?,
+            inhabited: inventory::inhabited(db)?,
             ..Everything::default()
         };
         if let (Some(id), Some(name)) = (only, project) {
@@ -256,9 +258,10 @@ impl Observed {
     pub fn of(wish: &Wish, everything: Everything) -> Self {
         let name = &wish.project.name;
         let project = everything.projects.iter().find(|row| row.name == *name).cloned();
-        let same_folder = everything
-            .projects
-            .iter()
+        // A project that has nothing left is in nobody's way.
+        let inhabited = everything.projects.iter().filter(|r| everything.inhabited.contains(&r.id));
+        let same_folder = inhabited
+            .into_iter()
             .find(|row| row.folder == wish.project.folder && row.name != *name && !is_adhoc(row));
         let prefix = format!("{name}/");
         let audits = everything.audits.into_iter().filter_map(|(address, audit)| {

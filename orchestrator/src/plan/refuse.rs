@@ -39,7 +39,7 @@ fn owner(wish: &Wish, observed: &Observed) -> Option<Refusal> {
         (None, Some(other)) => (
             "msb::owner::renamed",
             format!("this folder belongs to project {other}"),
-            format!("Go on under the old name with `-p {other}`, or remove it first."),
+            format!("Go on under the old name with `-p {other}`, or use another folder."),
         ),
         _ => return None,
     };

@@ -1,6 +1,6 @@
 //! What exists: projects, sandboxes, their machines, volumes and who uses them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -189,6 +189,17 @@ fn project(row: &Row<'_>) -> rusqlite::Result<Found<ProjectRow>> {
 /// The table cannot be read.
 pub fn projects(db: &Connection) -> Found<Vec<ProjectRow>> {
     rows(db, "list projects", (&format!("{PROJECT} ORDER BY name"), &[]), project)
+}
+
+/// Returns the ids of projects that have a sandbox or a volume.
+///
+/// # Errors
+/// The tables cannot be read.
+pub fn inhabited(db: &Connection) -> Found<BTreeSet<String>> {
+    let sql = "SELECT project_id FROM sandbox UNION SELECT project_id FROM volume \
+               WHERE project_id IS NOT NULL AND trashed_at IS NULL";
+    let found = rows(db, "list projects", (sql, &[]), |row| Ok(Ok(row.get(0)?)))?;
+    Ok(found.into_iter().collect())
 }
 
 /// Writes a project: new, or with its folder and files as they now are.

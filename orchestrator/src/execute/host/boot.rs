@@ -264,6 +264,7 @@ fn failure(name: &SandboxName, record: &Record) -> StepError {
     let message = match (record.phase, &record.message) {
         (Phase::Stalled, _) => "it did not get ready in time; the machine is up".to_owned(),
         (_, Some(message)) => message.clone(),
+        (Phase::Failed, None) if record.exit.is_some() => ended(reason),
         (phase, None) => {
             let detail = record.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
             format!("it is {}({reason}{detail})", phase.as_str())
@@ -285,6 +286,15 @@ fn failure(name: &SandboxName, record: &Record) -> StepError {
     let exit_code = record.exit.map(Exit::shell_code);
     let report = Box::new(report);
     StepError { report, kind, phase: Some(record.phase), exit_code }
+}
+
+/// Returns how a workload ended, from a reason such as `exit 3` or `signal 9`.
+fn ended(reason: &str) -> String {
+    match reason.split_once(' ') {
+        Some(("exit", code)) => format!("its command ended with exit code {code}"),
+        Some(("signal", number)) => format!("signal {number} ended its command"),
+        _ => format!("its command ended: {reason}"),
+    }
 }
 
 /// A command that cannot be executed is told from one that does not exist by its exit code.
