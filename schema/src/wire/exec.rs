@@ -63,7 +63,7 @@ pub struct Rlimit {
     pub hard: Option<u64>,
 }
 
-/// See [`Message::Exec`].
+/// See [`Message::Exec`](super::Message::Exec).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Exec {
@@ -99,7 +99,7 @@ pub struct Exec {
     pub name: Option<String>,
 }
 
-/// See [`Message::Started`].
+/// See [`Message::Started`](super::Message::Started).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Started {
@@ -132,7 +132,7 @@ pub enum ExecFailure {
     Other,
 }
 
-/// See [`Message::ExecFailed`].
+/// See [`Message::ExecFailed`](super::Message::ExecFailed).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ExecFailed {
@@ -147,7 +147,7 @@ pub struct ExecFailed {
     pub detail: String,
 }
 
-/// See [`Message::Exited`].
+/// See [`Message::Exited`](super::Message::Exited).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Exited {
@@ -183,7 +183,7 @@ pub enum SignalTarget {
     Leader,
 }
 
-/// See [`Message::Signal`].
+/// See [`Message::Signal`](super::Message::Signal).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Signal {
@@ -195,7 +195,7 @@ pub struct Signal {
     pub target: SignalTarget,
 }
 
-/// See [`Message::Resize`].
+/// See [`Message::Resize`](super::Message::Resize).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Resize {
