@@ -6,8 +6,8 @@
 //! | `up`, `down`, `start`, `stop`, `restart`, `rm`, `create`, `run` | [`Engine::apply`] with a [`Wish`] |
 //! | `kill` | [`Engine::kill`] |
 //! | `ps`, `list`, `inspect` | [`Engine::sandboxes`], [`Engine::projects`], [`Engine::volumes`] |
-//! | `exec`, `logs`, `wait` | [`Engine::sandbox`], then [`Machine`](crate::machines::Machine) |
-//! | `load`, `image` | [`Engine::catalog`], [`Engine::images_home`] |
+//! | `exec`, `logs`, `wait` | [`Engine::sandbox`], then [`Machine`] |
+//! | `load`, `image` | [`Engine::store`], [`Engine::images_home`] |
 //! | `doctor`, `setup` | [`Engine::prove`], [`Engine::prepare_base`] |
 
 mod apply;
@@ -84,8 +84,9 @@ impl Engine {
     pub fn sandboxes(&self, project: Option<&ProjectName>) -> Result<Vec<SandboxView>, Troubles> {
         let found = self.look(project)?;
         let views = found.sandboxes.into_iter();
-        let mut views: Vec<SandboxView> =
-            views.map(|(owner, seen)| SandboxView::of(&self.home(), owner, seen)).collect();
+        let views = views.map(|(owner, seen)| SandboxView::of(&self.home(), owner, seen));
+        // What the runtime has cleared away is gone; its rows go with the next change.
+        let mut views: Vec<SandboxView> = views.filter(|view| !view.is_cleared()).collect();
         views.sort_by(|a, b| (&a.project, &a.name).cmp(&(&b.project, &b.name)));
         Ok(views)
     }
