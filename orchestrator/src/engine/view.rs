@@ -95,6 +95,11 @@ impl SandboxView {
         Some(Machine::new(Folder::of(&self.home, id), id.clone(), nonce))
     }
 
+    /// Tells whether it was to leave nothing behind, and has ended.
+    pub(super) fn is_cleared(&self) -> bool {
+        !self.alive && self.folder().is_some_and(|folder| folder.is_cleared())
+    }
+
     /// Returns the folder of its current machine, where its logs lie.
     #[must_use]
     pub fn folder(&self) -> Option<Folder> {

@@ -4,7 +4,7 @@
 //! half made is removed, what was whole is taken over, what was to stop is
 //! stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use schema::lifecycle::Phase;
@@ -16,7 +16,7 @@ use crate::context::{Clock as _, Context};
 use crate::machines::{Folder, Machine, process};
 use crate::plan::Op;
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow};
-use crate::store::operations::{self, Closed, OpenOp};
+use crate::store::operations::{self, Closed, OpenOp, RunRow};
 use crate::store::{Rows, Store, StoreError, time};
 use crate::volumes;
 
@@ -25,6 +25,9 @@ const RECORD_MAX: Duration = Duration::from_secs(5);
 
 /// How often such a record is looked for; a folder cannot be waited on with a deadline.
 const RECORD_EVERY: Duration = Duration::from_millis(20);
+
+/// The exit code that is written for a run that could not write its own: that of `kill -9`.
+const KILLED: u8 = 137;
 
 /// Closes what dead runs of a project left open; returns how many operations that were.
 ///
@@ -36,19 +39,35 @@ pub async fn settle(
     project_id: &str,
 ) -> Result<usize, StepError> {
     let boot_id = process::boot_id().unwrap_or_default();
-    let open = store.read(|db| operations::open_ops(db, project_id))?;
-    let (running, dead): (Vec<OpenOp>, Vec<OpenOp>) = open.into_iter().partition(|op| {
-        process::start_ticks(op.run.pid).is_some_and(|ticks| ticks == op.run.start_ticks)
-    });
-    let mut settling = Settling { context, project_id, boot_id };
-    for op in &dead {
+    let (open, runs) = store.read(|db| {
+        Ok((operations::open_ops(db, project_id)?, operations::open_runs(db, project_id)?))
+    })?;
+    let (live, dead): (Vec<RunRow>, Vec<RunRow>) = runs.into_iter().partition(is_live);
+    let settling = Settling { context, project_id, boot_id };
+    let open: Vec<OpenOp> = open.into_iter().filter(|op| !is_live(&op.run)).collect();
+    for op in &open {
         settling.judge(store, op).await?;
     }
-    if running.is_empty() {
-        settling.sweep(store)?;
-    }
+    let named = settling.named_by(store, &live)?;
+    settling.halfway(store, &named).await?;
+    settling.sweep(store, &named)?;
     settling.take_over_records(store)?;
-    Ok(dead.len())
+    if !dead.is_empty() {
+        let now_ms = context.clock.unix_ms();
+        store.write(|db| {
+            dead.iter().try_for_each(|run| operations::end_run(db, run.id, KILLED, now_ms))
+        })?;
+    }
+    Ok(open.len())
+}
+
+fn is_live(run: &RunRow) -> bool {
+    process::start_ticks(run.pid).is_some_and(|ticks| ticks == run.start_ticks)
+}
+
+/// Returns what belongs to whom among one sandbox's machines.
+fn by_role<'a>(machines: &'a [MachineRow], sandbox: &str, role: Role) -> Option<&'a MachineRow> {
+    machines.iter().find(|machine| machine.sandbox_id == sandbox && machine.role == role)
 }
 
 struct Settling<'a> {
@@ -58,7 +77,7 @@ struct Settling<'a> {
 }
 
 impl Settling<'_> {
-    async fn judge(&mut self, store: &mut Store, op: &OpenOp) -> Result<(), StepError> {
+    async fn judge(&self, store: &mut Store, op: &OpenOp) -> Result<(), StepError> {
         let meant: Meant = serde_json::from_str(&op.intent).unwrap_or_default();
         let found = match Op::parse(&op.kind) {
             Some(Op::EnsureVolume) => self.volume(store, &meant)?,
@@ -109,7 +128,7 @@ impl Settling<'_> {
         Ok("done")
     }
 
-    /// A machine that lives with the launch's nonce is taken over; else the old one counts again.
+    /// A machine that lives with the launch's nonce is taken over.
     async fn boot(
         &self,
         store: &mut Store,
@@ -122,40 +141,72 @@ impl Settling<'_> {
         let Some(new) = machines.iter().find(|machine| machine.id == *id) else {
             return Ok("nothing");
         };
-        let previous =
-            machines.iter().find(|m| m.sandbox_id == new.sandbox_id && m.role == Role::Previous);
-        if alive {
-            if let Some(old) = previous {
-                self.remove(&old.id)?;
-            }
-            let mut new = new.clone();
+        if by_role(&machines, &new.sandbox_id, Role::Previous).is_some() {
+            return Ok("one of two machines");
+        }
+        let mut new = new.clone();
+        if !alive {
+            (new.phase, new.reason) = (Phase::Failed, Some("boot".to_owned()));
             take_over(&mut new, self.folder(id).record().as_ref());
-            store.write(|db| {
-                if let Some(old) = previous {
-                    inventory::remove_machine(db, &old.id)?;
-                }
-                inventory::put_machine(db, &new)?;
-                self.now_applied(db, &new.sandbox_id, meant)
-            })?;
-            return Ok("done");
+            store.write(|db| inventory::put_machine(db, &new))?;
+            return Ok("failed");
         }
-        if let Some(old) = previous {
-            self.remove(id)?;
-            store.write(|db| {
-                inventory::remove_machine(db, id)?;
-                inventory::put_machine(db, &MachineRow { role: Role::Current, ..old.clone() })
-            })?;
-            return Ok("the old machine counts");
-        }
-        let (phase, reason) = (Phase::Failed, Some("boot".to_owned()));
-        let dead = MachineRow { phase, reason, ..new.clone() };
-        store.write(|db| inventory::put_machine(db, &dead))?;
-        Ok("failed")
+        take_over(&mut new, self.folder(id).record().as_ref());
+        store.write(|db| {
+            inventory::put_machine(db, &new)?;
+            self.now_applied(db, &new.sandbox_id, meant.definition.as_ref())
+        })?;
+        Ok("done")
     }
 
-    fn now_applied(&self, db: &Rows, sandbox: &str, meant: &Meant) -> Result<(), StoreError> {
+    /// Of two machines of one instance the new one stays if it is ready, else the old one counts.
+    async fn halfway(&self, store: &mut Store, named: &BTreeSet<String>) -> Result<(), StepError> {
+        let machines = store.read(|db| self.machines(db))?;
+        for old in machines.iter().filter(|machine| machine.role == Role::Previous) {
+            let Some(new) = by_role(&machines, &old.sandbox_id, Role::Current) else { continue };
+            if named.contains(&new.id) || named.contains(&old.id) {
+                continue;
+            }
+            let look = self.folder(&new.id).look(&self.boot_id);
+            let phase = look.standing(new.phase, &self.boot_id).phase;
+            let ready = look.alive && matches!(phase, Phase::Ready | Phase::Degraded);
+            let goes = if ready { old } else { new };
+            self.stop_if_alive(&goes.id).await?;
+            self.remove(&goes.id)?;
+            store.write(|db| {
+                inventory::remove_machine(db, &goes.id)?;
+                if !ready {
+                    let counts = MachineRow { role: Role::Current, ..old.clone() };
+                    return inventory::put_machine(db, &counts);
+                }
+                let row = inventory::sandbox_by_id(db, &new.sandbox_id)?;
+                let wanted = row.and_then(|row| row.desired);
+                self.now_applied(db, &new.sandbox_id, wanted.as_ref())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Returns the machines that live runs work on.
+    fn named_by(&self, store: &mut Store, live: &[RunRow]) -> Result<BTreeSet<String>, StepError> {
+        let mut named = BTreeSet::new();
+        for run in live {
+            for intent in store.read(|db| operations::intents(db, run.id))? {
+                let meant: Meant = serde_json::from_str(&intent).unwrap_or_default();
+                named.extend(meant.machine);
+            }
+        }
+        Ok(named)
+    }
+
+    fn now_applied(
+        &self,
+        db: &Rows,
+        sandbox: &str,
+        definition: Option<&String>,
+    ) -> Result<(), StoreError> {
         let Some(row) = inventory::sandbox_by_id(db, sandbox)? else { return Ok(()) };
-        let row = SandboxRow { applied: meant.definition.clone().or(row.applied.clone()), ..row };
+        let row = SandboxRow { applied: definition.cloned().or(row.applied.clone()), ..row };
         inventory::put_sandbox(db, &row, self.context.clock.unix_ms())
     }
 
@@ -180,10 +231,14 @@ impl Settling<'_> {
 
     async fn stop(&self, meant: &Meant) -> Result<&'static str, StepError> {
         let Some(id) = &meant.machine else { return Ok("nothing") };
+        self.stop_if_alive(id).await
+    }
+
+    async fn stop_if_alive(&self, id: &str) -> Result<&'static str, StepError> {
         let folder = self.folder(id);
         let look = folder.look(&self.boot_id);
         let (true, Some(record)) = (look.alive, look.record) else { return Ok("done") };
-        let machine = Machine::new(folder, id.clone(), record.nonce);
+        let machine = Machine::new(folder, id.to_owned(), record.nonce);
         let ended = machine.stop(None, "settling").await;
         ended.map_err(|error| StepError::from("msb::stop::timeout", "stop", &error))?;
         Ok("stopped again")
@@ -247,22 +302,21 @@ impl Settling<'_> {
     }
 
     /// Removes what no open operation names any more: prepared machines and hidden folders.
-    fn sweep(&self, store: &mut Store) -> Result<(), StepError> {
+    fn sweep(&self, store: &mut Store, named: &BTreeSet<String>) -> Result<(), StepError> {
         let machines = store.read(|db| self.machines(db))?;
         let rows = store.read(|db| inventory::sandboxes(db, Some(self.project_id)))?;
         for machine in &machines {
             let row = rows.iter().find(|row| row.id == machine.sandbox_id);
             let unused = row.is_none_or(|row| row.applied.is_none()) || self.is_cleared(machine);
-            let current = machines
-                .iter()
-                .any(|m| m.sandbox_id == machine.sandbox_id && m.role == Role::Current);
             let going = match machine.role {
                 Role::Next => true,
                 Role::Current => unused,
-                Role::Previous => current,
-                Role::Failed => false,
+                Role::Previous | Role::Failed => false,
             };
-            if !going || self.folder(&machine.id).look(&self.boot_id).alive {
+            if !going
+                || named.contains(&machine.id)
+                || self.folder(&machine.id).look(&self.boot_id).alive
+            {
                 continue;
             }
             self.remove(&machine.id)?;

@@ -200,6 +200,43 @@ pub fn open_ops(db: &Connection, project_id: &str) -> Result<Vec<OpenOp>, StoreE
     found.collect::<Result<_, _>>().map_err(failed)
 }
 
+/// Returns the runs of a project that have not written their end.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn open_runs(db: &Connection, project_id: &str) -> Result<Vec<RunRow>, StoreError> {
+    let failed = query("list open runs");
+    let mut statement = db
+        .prepare_cached(
+            "SELECT id, pid, start_ticks, command FROM run \
+             WHERE project_id = ?1 AND ended_at IS NULL ORDER BY id",
+        )
+        .map_err(&failed)?;
+    let found = statement
+        .query_map([project_id], |row| {
+            Ok(RunRow {
+                id: row.get(0)?,
+                pid: row.get(1)?,
+                start_ticks: row.get::<_, i64>(2)?.cast_unsigned(),
+                command: row.get(3)?,
+            })
+        })
+        .map_err(&failed)?;
+    found.collect::<Result<_, _>>().map_err(failed)
+}
+
+/// Returns what the operations of a run meant to do, as they wrote it down.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn intents(db: &Connection, run_id: i64) -> Result<Vec<String>, StoreError> {
+    let failed = query("list the intents of a run");
+    let mut statement =
+        db.prepare_cached("SELECT intent FROM op WHERE run_id = ?1").map_err(&failed)?;
+    let found = statement.query_map([run_id], |row| row.get(0)).map_err(&failed)?;
+    found.collect::<Result<_, _>>().map_err(failed)
+}
+
 /// Returns the number and the start of the last run of a project that ended well.
 ///
 /// # Errors

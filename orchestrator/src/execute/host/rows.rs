@@ -241,7 +241,12 @@ impl Host {
         carried: Carried,
     ) -> Result<(), StoreError> {
         let Some(want) = self.wish.project.sandboxes.get(name) else { return Ok(()) };
-        row.applied.clone_from(&row.desired);
+        let digest = want.digest();
+        if row.desired.as_ref() != Some(&digest) {
+            // A later run wishes for something else by now; what it does is its own.
+            return Ok(());
+        }
+        row.applied = Some(digest);
         row.protect = want.lifecycle.protect;
         if carried == Carried::Out {
             row.observed = row.generation;
