@@ -12,10 +12,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use schema::control::{Answer, Call, Milestone, Reply, Request};
 use schema::launch::{
     Accelerator, Driver, DriverName, FORMAT, Guest, Kind, LaunchRecord, Logs, Machine, Network,
@@ -271,6 +272,24 @@ impl Control {
 pub(crate) fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
+}
+
+/// A process that is no child of the test's.
+pub(crate) struct Watched(OwnedFd);
+
+impl Watched {
+    /// Opens a process that runs.
+    pub(crate) fn open(pid: u32) -> Self {
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        Self(pidfd_open(pid, PidfdFlags::empty()).unwrap())
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(self) {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        assert_eq!(poll(&mut fds, Some(&patience)).unwrap(), 1, "it goes on");
+    }
 }
 
 /// Makes a folder for a machine.

@@ -116,8 +116,10 @@ fn a_gate_that_stays_shut_stalls_the_machine_and_leaves_it_up() {
 
 #[test]
 fn a_workload_that_ignores_the_stop_is_ended_by_force_after_its_grace() {
-    let mut house =
-        House::serving(&launch(Some(&["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])));
+    let deaf = "trap '' TERM; echo up; while :; do sleep 0.1; done";
+    let mut record = launch(Some(&["sh", "-c", deaf]));
+    record.ready.kind = ProbeKind::Log { pattern: "up".into() };
+    let mut house = House::serving(&record);
     assert!(house.wait(Milestone::Ready));
     let (reason, actor) = ("requested".into(), "test".into());
     house.control().call(Call::Stop { grace_ms: Some(300), reason, actor });
@@ -151,15 +153,10 @@ fn an_agent_that_is_killed_fails_the_machine() {
 fn a_runtime_that_is_killed_takes_its_machine_along() {
     let mut house = House::serving(&launch(Some(SLEEP)));
     assert!(house.wait(Milestone::Ready));
-    let vmm = house.record().vmm.unwrap();
+    let vmm = house::Watched::open(house.record().vmm.unwrap().pid);
     house.runtime.kill().unwrap();
     house.ended();
-    // The lease is free when both are gone; waiting for it waits for the agent's end.
-    let lease = std::fs::File::open(house.folder.join("lease")).unwrap();
-    rustix::fs::flock(&lease, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    drop(lease);
-    let state = std::fs::read_to_string(format!("/proc/{}/stat", vmm.pid)).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    vmm.wait();
     // What was left behind does not keep the next one from starting.
     let folder = house::a_folder();
     std::fs::rename(&house.folder, folder.join("again")).unwrap();
@@ -334,7 +331,7 @@ fn a_command_whose_client_goes_is_hung_up_and_a_kept_one_goes_on() {
     client.open(exec(&[
         "sh",
         "-c",
-        "trap 'touch hung-up; exit' HUP; echo up; while :; do sleep 0.1; done",
+        "exec 2>log; trap 'touch hung-up; exit' HUP; echo up; while :; do sleep 0.1; done",
     ]));
     let kept = Exec {
         on_gone: OnGone::Keep,
