@@ -122,6 +122,7 @@ fn tell(row: &mut ResultRow, end: &Ended) {
                 FailureKind::NotReady => Verb::NotReady,
             };
             row.phase = error.phase.or(row.phase);
+            row.reason = error.reason.clone().or(row.reason.take());
             row.exit_code = error.exit_code.or(row.exit_code);
             row.detail = format!("{}: {}", error.report.stage, error.report.message);
             let address = Some(row.address.clone());

@@ -239,8 +239,12 @@ impl<W: World + 'static> Run<W> {
             Err(error) => (self.hooks.progress)(&Progress::Failed(step, error, took)),
         }
         let failed = done.is_err();
+        let mut told = std::collections::BTreeSet::new();
         for (skipped, cause) in self.schedule.finish(id, done) {
-            if let Some(step) = self.plan.step(skipped) {
+            // The first of a thing's steps speaks for the others.
+            if let Some(step) = self.plan.step(skipped)
+                && told.insert(step.address.clone())
+            {
                 (self.hooks.progress)(&Progress::Skipped(step, &cause));
             }
         }

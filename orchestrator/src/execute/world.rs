@@ -31,6 +31,8 @@ pub struct StepError {
     pub kind: FailureKind,
     /// Where the sandbox is now.
     pub phase: Option<Phase>,
+    /// Why, from a closed set.
+    pub reason: Option<String>,
     /// The exit code of its workload.
     pub exit_code: Option<u8>,
 }
@@ -49,7 +51,8 @@ impl StepError {
     #[must_use]
     pub fn of(report: Report) -> Self {
         let report = Box::new(report);
-        Self { report, kind: FailureKind::Failed, phase: None, exit_code: None }
+        let kind = FailureKind::Failed;
+        Self { report, kind, phase: None, reason: None, exit_code: None }
     }
 
     /// Returns the failure of a stage, with its causes taken from `error`'s chain.

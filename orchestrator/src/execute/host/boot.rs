@@ -77,6 +77,7 @@ impl Host {
         let started = started.map_err(|error| {
             let mut failed = StepError::of(error.report(&self.folder(&id).runtime_log()));
             failed.phase = Some(Phase::Failed);
+            failed.reason = Some(failed.report.stage.clone());
             failed
         })?;
         if let Some(creator) = started.creator {
@@ -208,6 +209,7 @@ impl Host {
                 let mut lost = error.clone();
                 let standing = look.standing(Phase::Booting, &boot_id);
                 lost.phase = Some(standing.phase);
+                lost.reason = standing.reason;
                 lost.report.notes.extend(standing.detail);
                 lost
             }
@@ -285,7 +287,8 @@ fn failure(name: &SandboxName, record: &Record) -> StepError {
     };
     let exit_code = record.exit.map(Exit::shell_code);
     let report = Box::new(report);
-    StepError { report, kind, phase: Some(record.phase), exit_code }
+    let reason = record.reason.clone();
+    StepError { report, kind, phase: Some(record.phase), reason, exit_code }
 }
 
 /// Returns how a workload ended, from a reason such as `exit 3` or `signal 9`.

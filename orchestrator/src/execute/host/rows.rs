@@ -223,7 +223,7 @@ impl Host {
         let mut row = machine.clone();
         let (phase, reason, exit_code) = match done {
             Ok(Effect { phase, reason, exit_code, .. }) => (*phase, reason.clone(), *exit_code),
-            Err(error) => (error.phase, Some(error.report.stage.clone()), error.exit_code),
+            Err(error) => (error.phase, error.reason.clone(), error.exit_code),
         };
         row.phase = phase.unwrap_or(row.phase);
         row.reason = reason;
