@@ -2,6 +2,8 @@
 //! processes; and the checks that look at how the checkout is written.
 #![cfg(test)]
 
+mod cli_sessions;
+mod cli_words;
 mod crash;
 mod examples;
 mod floors;

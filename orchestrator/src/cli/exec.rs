@@ -11,7 +11,7 @@ use super::targets::{self, Target, Targets};
 use super::values;
 use crate::engine::{SandboxView, Troubles, Wait};
 use crate::plan::Goal;
-use crate::sessions::Leave;
+use crate::sessions::{Leave, Sink};
 
 /// Run a command in a sandbox that runs
 #[derive(Debug, clap::Args)]
@@ -64,6 +64,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     job.timeout = args.timeout;
     if args.detach {
         job.leave = Leave::OnceStarted;
+        job.sink = Sink::Nowhere;
         job.exec.on_gone = schema::wire::message::OnGone::Keep;
         job.exec.stdin = schema::wire::message::StdinMode::None;
         job.exec.tty = None;

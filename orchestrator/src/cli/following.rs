@@ -7,7 +7,7 @@ use std::time::Duration;
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 use super::call::Call;
 use super::failure::{Failure, Failures};
@@ -17,7 +17,7 @@ use crate::engine::{Cancel, Canceller, Options, Outcome, Ui};
 use crate::execute::Progress as Step;
 use crate::plan::show::{Detail, Layout, Letters, show};
 use crate::plan::{Address, Op, Plan, Wish};
-use crate::report::progress::{Event, Follower, HEARTBEAT};
+use crate::report::progress::{Event, Follower, HEARTBEAT, REPAINT_EVERY};
 use crate::report::{Output, Progress, Report, human, prompt};
 use crate::store::lease::Holder;
 
@@ -150,13 +150,16 @@ async fn hear(canceller: &Canceller, which: &Cell<Option<i32>>) {
     }
 }
 
-/// Says now and then that it is still at it.
+/// Paints what has changed, and says now and then that it is still at it.
 async fn beat(watcher: &Watcher) {
+    let is_painted = watcher.report.form.progress == Progress::Tty;
+    let rhythm = if is_painted { REPAINT_EVERY } else { Duration::from_secs(1) };
     loop {
+        sleep(rhythm).await;
+        watcher.refresh();
         let silent = watcher.clock.elapsed().saturating_sub(watcher.last.get());
-        match HEARTBEAT.checked_sub(silent) {
-            Some(left) if !left.is_zero() => sleep_until(Instant::now() + left).await,
-            Some(_) | None => watcher.heartbeat(),
+        if silent >= HEARTBEAT {
+            watcher.heartbeat();
         }
     }
 }
@@ -179,6 +182,12 @@ impl Watcher {
         self.last.set(self.clock.elapsed());
         if let Some(follower) = self.follower.borrow_mut().as_mut() {
             follower.tell(subject, event);
+        }
+    }
+
+    fn refresh(&self) {
+        if let Some(follower) = self.follower.borrow_mut().as_mut() {
+            follower.refresh();
         }
     }
 

@@ -129,5 +129,12 @@ fn failed(error: &LoadError) -> Failure {
         LoadError::Prepare(_) | LoadError::Keep { .. } | LoadError::Root(_) => "msb::image::store",
         LoadError::Catalog(_) => "msb::state::unusable",
     };
-    Failure::of(code, "image", error)
+    let hint = match error {
+        LoadError::Prepare(_) | LoadError::Keep { .. } | LoadError::Root(_) => {
+            "Look at the disk and the permissions of the home folder."
+        }
+        LoadError::Catalog(_) => "Look at the state with `msb doctor`.",
+        _ => "Make the archive again, as `docker save` or `skopeo copy` write it.",
+    };
+    Failure::of(code, "image", error).hint(hint)
 }

@@ -98,6 +98,7 @@ pub(crate) fn phase(phase: Phase, reason: Option<&str>, exit_code: Option<u8>) -
     let why = match (phase, reason, exit_code) {
         (Phase::Completed, _, Some(code)) => Some(code.to_string()),
         (Phase::Completed | Phase::Ready, _, _) => None,
+        (Phase::Failed, None, Some(code)) => Some(format!("exit {code}")),
         (_, reason, _) => reason.map(str::to_owned),
     };
     match why {
@@ -116,6 +117,7 @@ mod tests {
             ((Phase::Ready, None, None), "Ready"),
             ((Phase::Stopped, Some("requested"), Some(137)), "Stopped(requested)"),
             ((Phase::Failed, Some("exit 3"), Some(3)), "Failed(exit 3)"),
+            ((Phase::Failed, None, Some(3)), "Failed(exit 3)"),
             ((Phase::Completed, None, Some(0)), "Completed(0)"),
         ] {
             assert_eq!(phase(given.0, given.1, given.2), expected);

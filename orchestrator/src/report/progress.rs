@@ -1,6 +1,6 @@
 //! What is being done, while it is being done: repainted lines, plain lines, or JSON lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +14,9 @@ use crate::context::Clock;
 
 /// At most this many repaints a second.
 const REPAINTS_PER_SECOND: u8 = 10;
+
+/// What changes in between is painted together.
+pub const REPAINT_EVERY: Duration = Duration::from_millis(100);
 
 /// Lines that are repainted: one for each active operation, and the summary.
 pub struct Screen {
@@ -41,20 +44,27 @@ impl Screen {
         self.lines.suspend(write);
     }
 
-    fn set(&mut self, subject: &str, text: &str) {
-        if !self.active.contains_key(subject) && self.active.len() < self.rows {
-            let bar = self.lines.insert_before(&self.summary, line());
-            self.active.insert(subject.to_owned(), bar);
+    /// Shows these operations and this summary, and nothing else.
+    fn show(&mut self, active: &BTreeMap<String, String>, summary: &str) {
+        self.active.retain(|subject, bar| {
+            let stays = active.contains_key(subject);
+            if !stays {
+                bar.finish_and_clear();
+            }
+            stays
+        });
+        for (subject, text) in active {
+            if !self.active.contains_key(subject) && self.active.len() < self.rows {
+                let bar = self.lines.insert_before(&self.summary, line());
+                self.active.insert(subject.clone(), bar);
+            }
+            if let Some(bar) = self.active.get(subject) {
+                bar.set_message(format!("{subject}  {text}"));
+            }
         }
-        if let Some(bar) = self.active.get(subject) {
-            bar.set_message(format!("{subject}  {text}"));
-        }
-    }
-
-    fn clear(&mut self, subject: &str) {
-        if let Some(bar) = self.active.remove(subject) {
-            bar.finish_and_clear();
-        }
+        let more = active.len() - self.active.len();
+        let more = if more > 0 { format!("and {more} more  ") } else { String::new() };
+        self.summary.set_message(format!("{more}{summary}"));
     }
 }
 
@@ -101,9 +111,11 @@ pub struct Follower<C: Clock> {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    done: usize,
-    failed: usize,
+    done: BTreeSet<String>,
+    failed: BTreeSet<String>,
     active: BTreeMap<String, String>,
+    painted: Option<Duration>,
+    is_stale: bool,
 }
 
 impl<C: Clock> Follower<C> {
@@ -126,18 +138,16 @@ impl<C: Clock> Follower<C> {
     /// Says what happens to a subject.
     pub fn tell(&mut self, subject: &str, event: &Event<'_>) {
         let (kind, text) = event.parts();
+        self.counts.active.remove(subject);
+        self.counts.done.remove(subject);
+        let name = subject.to_owned();
         match event {
             Event::Doing(text) => {
-                self.counts.active.insert(subject.to_owned(), (*text).to_owned());
+                let text = super::clean::clean(text).into_owned();
+                self.counts.active.insert(name, text);
             }
-            Event::Done(_) | Event::Skipped(_) => {
-                self.counts.active.remove(subject);
-                self.counts.done += 1;
-            }
-            Event::Failed(_) => {
-                self.counts.active.remove(subject);
-                self.counts.failed += 1;
-            }
+            Event::Done(_) | Event::Skipped(_) => drop(self.counts.done.insert(name)),
+            Event::Failed(_) => drop(self.counts.failed.insert(name)),
         }
         match self.report.form.progress {
             Progress::Tty => self.repaint(subject, event),
@@ -179,26 +189,33 @@ impl<C: Clock> Follower<C> {
         self.event("result", &message, &json!({ "result": document }));
     }
 
-    fn repaint(&self, subject: &str, event: &Event<'_>) {
+    fn repaint(&mut self, subject: &str, event: &Event<'_>) {
+        if let Event::Failed(text) = event {
+            let style = self.report.form.err;
+            let word = style.paint(super::style::Colour::Red, "failed");
+            self.report.err(&format!("{subject}  {word}  {}\n", super::clean::clean(text)));
+        }
+        self.counts.is_stale = true;
+        self.refresh();
+    }
+
+    /// Paints what has changed since, unless it was just painted.
+    pub fn refresh(&mut self) {
+        let now = self.clock.elapsed();
+        let painted = self.counts.painted.is_some_and(|at| now.saturating_sub(at) < REPAINT_EVERY);
+        if painted || !self.counts.is_stale {
+            return;
+        }
         let Ok(mut bars) = self.report.bars.lock() else { return };
         let Some(screen) = bars.as_mut() else { return };
-        match event {
-            Event::Doing(text) => screen.set(subject, &super::clean::clean(text)),
-            Event::Done(_) | Event::Skipped(_) => screen.clear(subject),
-            Event::Failed(text) => {
-                screen.clear(subject);
-                let style = self.report.form.err;
-                let word = style.paint(super::style::Colour::Red, "failed");
-                let line = format!("{subject}  {word}  {}", super::clean::clean(text));
-                // Where the line cannot be drawn, the block at the end says the same.
-                drop(screen.lines.println(style.twins(&line).as_ref()));
-            }
-        }
-        let Counts { all, done, failed, active } = &self.counts;
-        let spent = human::duration(self.clock.elapsed());
-        let (title, active) = (&self.title, active.len());
-        let text = format!("{title}  {done}/{all} done  {active} active  {failed} failed  {spent}");
-        screen.summary.set_message(text);
+        let Counts { all, done, failed, active, .. } = &self.counts;
+        let (title, spent) = (&self.title, human::duration(now));
+        let (done, failed, count) = (done.len(), failed.len(), active.len());
+        let summary =
+            format!("{title}  {done}/{all} done  {count} active  {failed} failed  {spent}");
+        screen.show(active, &summary);
+        self.counts.painted = Some(now);
+        self.counts.is_stale = false;
     }
 
     fn event(&mut self, kind: &str, message: &str, more: &Value) {

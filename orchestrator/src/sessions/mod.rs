@@ -36,6 +36,8 @@ pub enum Sink {
     Captured,
     /// To stdout as lines of JSON, as it comes.
     Events,
+    /// Nowhere: the log has it.
+    Nowhere,
 }
 
 /// The most that is captured of each stream.

@@ -309,6 +309,7 @@ impl Pump<'_> {
             Sink::Ours => {
                 self.streams[at].waiting.extend_from_slice(bytes);
             }
+            Sink::Nowhere => self.consume(at, bytes.len()),
             Sink::Captured => {
                 self.streams[at].captured.push(bytes);
                 self.consume(at, bytes.len());
