@@ -56,7 +56,10 @@ impl Hypervisor for Process {
             "--agent-fd".into(),
             agent_end.as_raw_fd().to_string(),
         ]);
-        let mut keep = vec![agent_end, built.lease];
+        // Commands of the agent inherit what it inherits, and may outlive it: with the lease in
+        // their hands a forgotten `sleep` would keep the next machine from starting.
+        drop(built.lease);
+        let mut keep = vec![agent_end];
         let program = match scratch.agent {
             None => self.program.clone(),
             Some(open) => {
