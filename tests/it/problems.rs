@@ -103,7 +103,7 @@ sandbox "web" { image "builtin:base"; command "sleep" "1000"; depends-on "db" }
     );
     home.msb(["up"])
         .exits(1)
-        .says(&["db", "failed", "exit 3", "web", "skipped"])
+        .says(&["db", "failed", "exit code 3", "web", "skipped"])
         .complains(&["msb logs db"]);
     home.msb(["ps"]).exits(0).says(&["Failed(exit 3)"]);
     home.msb(["down"]).exits(0);

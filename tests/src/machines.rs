@@ -9,6 +9,7 @@ use schema::launch::LaunchRecord;
 use schema::record::{self, Record};
 
 use crate::home::Home;
+use crate::processes::Alive;
 
 /// One machine folder.
 #[derive(Debug, Clone)]
@@ -19,11 +20,20 @@ pub struct Folder {
     pub launch: Option<LaunchRecord>,
     /// What its runtime wrote last.
     pub record: Option<Record>,
-    /// Whether its lease is held, so the machine lives.
+    /// Whether its lease was seen to be held. A lock can be missed while others come and go, so
+    /// this proves that a machine lives, never that none does.
     pub leased: bool,
 }
 
 impl Folder {
+    /// Returns whether its runtime lives: the process that the record names, by its start too.
+    pub fn lives(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| {
+            Alive::find(record.runtime.pid)
+                .is_some_and(|found| found.start_ticks == record.runtime.start_ticks)
+        })
+    }
+
     /// Returns `PROJECT/SANDBOX[INSTANCE]`, or the folder where nothing is known.
     pub fn whose(&self) -> String {
         self.launch.as_ref().map_or_else(

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::home::Home;
-use crate::machines;
+use crate::machines::{self, Folder};
 use crate::run::pause;
 
 /// Holds that the home is as its Sandboxfile says, that `up` knows it, and that nothing else lives.
@@ -59,7 +59,7 @@ pub fn nothing_lives(home: &Home) {
 /// When one has.
 pub fn single(home: &Home) {
     let mut seen = BTreeSet::new();
-    for folder in machines::of(home).into_iter().filter(|folder| folder.leased) {
+    for folder in machines::of(home).into_iter().filter(|folder| folder.leased || folder.lives()) {
         assert!(seen.insert(folder.whose()), "two machines live for {}", folder.whose());
     }
 }
@@ -67,7 +67,7 @@ pub fn single(home: &Home) {
 /// Holds that every process of the home belongs to a machine that lives, and that no half-made
 /// file is left.
 fn clean(home: &Home) {
-    let living = machines::of(home).into_iter().filter(|folder| folder.leased).count();
+    let living = machines::of(home).iter().filter(|folder| folder.lives()).count();
     let runtimes =
         home.alive().iter().filter(|process| process.command.contains("msb-runtime")).count();
     if living == 0 {
@@ -95,7 +95,7 @@ fn clean(home: &Home) {
 pub fn pids(home: &Home) -> BTreeSet<(String, u32, u64)> {
     machines::of(home)
         .into_iter()
-        .filter(|folder| folder.leased)
+        .filter(Folder::lives)
         .filter_map(|folder| {
             let runtime = folder.record.as_ref()?.runtime.clone();
             Some((folder.whose(), runtime.pid, runtime.start_ticks))
