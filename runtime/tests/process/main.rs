@@ -85,14 +85,16 @@ fn how_a_workload_ends_is_how_the_machine_rests() {
 
 #[test]
 fn a_gate_opens_when_its_probe_passes() {
-    let mut record = launch(Some(&["sh", "-c", "sleep 0.3; touch up; sleep 1000"]));
+    let mut record = launch(Some(&["sh", "-c", "sleep 0.3; touch up; exec sleep 1000"]));
     record.ready.kind = ProbeKind::Exec { argv: vec!["test".into(), "-e".into(), "up".into()] };
-    let house = House::serving(&record);
+    let mut house = House::serving(&record);
     assert!(house.wait(Milestone::Ready), "{}", house.log());
-    let mut record = launch(Some(&["sh", "-c", "sleep 0.2; echo now ready; sleep 1000"]));
+    house.stop();
+    let mut record = launch(Some(&["sh", "-c", "sleep 0.2; echo now ready; exec sleep 1000"]));
     record.ready.kind = ProbeKind::Log { pattern: "ready$".into() };
-    let house = House::serving(&record);
+    let mut house = House::serving(&record);
     assert!(house.wait(Milestone::Ready), "{}", house.log());
+    house.stop();
 }
 
 #[test]
