@@ -19,6 +19,13 @@ fn output_and_error_stay_apart_and_the_code_comes_last() {
 }
 
 #[test]
+fn a_command_holds_its_three_streams_and_nothing_else() {
+    // The shell opens the fourth itself, to list the folder.
+    let outcome = Agent::up().run(shell("cd /proc/$$/fd && echo *"));
+    assert_eq!(outcome.text(), "0 1 2 3\n");
+}
+
+#[test]
 fn input_reaches_the_command_with_its_end() {
     let mut agent = Agent::up();
     let mut exec = command(&["wc", "-c"]);
