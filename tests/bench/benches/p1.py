@@ -1,6 +1,7 @@
 """P1: a machine for one command, image in the cache, no template.
 
-`true` says nothing, so its talkative twin runs: `echo`. T3 ends at its first byte.
+`true` says nothing, so its talkative twin runs: `echo`. T3 ends at its first byte, and so does
+the processor time that the bar is about; what the end of the machine costs is printed beside it.
 """
 
 import glob
@@ -29,10 +30,12 @@ def measure(workshop, count):
     yield Line("P1", "T3: msb to first output, wall", ours["t3"])
     yield Line("P1", "T4: msb to nothing left, wall", ours["t4"])
     yield Line("P1", "Y2: bare boot, wall", theirs["wall"])
-    yield Line("P1", "CPU of all processes", ours["cpu"])
-    yield Line("P1", "CPU outside the VMM", ours["outside"], bar=Bar(OUTSIDE_MOST_S))
+    yield Line("P1", "CPU of all processes until T3", ours["cpu"])
+    yield Line("P1", "CPU outside the VMM until T3", ours["outside"], bar=Bar(OUTSIDE_MOST_S))
+    yield Line("P1", "CPU of all processes until T4", ours["cpu_all"])
     yield Line("P1", "Y2: bare boot, CPU", theirs["cpu"])
-    yield ratio("P1", "CPU over Y2", ours["cpu"], theirs["cpu"], OVER_BARE_MOST)
+    yield ratio("P1", "CPU until T3 over Y2", ours["cpu"], theirs["cpu"], OVER_BARE_MOST)
+    yield ratio("P1", "CPU until T4 over Y2", ours["cpu_all"], theirs["cpu"])
 
 
 def one(home):
@@ -45,8 +48,9 @@ def one(home):
         "t2": records.since_start("agent_ready_at_ms"),
         "t3": done.first_byte_s,
         "t4": done.gone_s,
-        "cpu": done.cpu_s,
-        "outside": done.cpu_s - done.vmm_s,
+        "cpu": done.first_byte_cpu_s,
+        "outside": done.first_byte_cpu_s - done.first_byte_vmm_s,
+        "cpu_all": done.cpu_s,
     }
 
 

@@ -30,7 +30,7 @@ class BareBoot:
         self.command = stand_alone(workshop, seen, stand_ins)
 
     def run(self):
-        done = self.meter.run(self.command, until_gone=True)
+        done = self.meter.run(self.command, until_gone=True, session=True)
         if done.status != 0 or b"Y2" not in done.out:
             raise RuntimeError(f"the bare boot failed: {done.status} {done.err!r} {done.out[-200:]!r}")
         return {"cpu": done.cpu_s, "wall": done.ended_s}

@@ -17,7 +17,9 @@ PR_SET_CHILD_SUBREAPER = 36
 TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 # How often the VMM's clock is read while a case runs: its last reading is its processor time.
 WATCH_S = 0.003
-CASE_DEADLINE_S = 300
+# How often a case may look at something itself: what the bench burns, the case waits for.
+LOOK_S = 0.030
+CASE_DEADLINE_S = 120
 VMM = "qemu-system"
 
 
@@ -32,9 +34,12 @@ class Run:
     first_byte_s: float
     ended_s: float
     gone_s: float
-    # Processor seconds of everything below the bench, and of VMMs alone.
+    # Processor seconds of everything below the bench, and of VMMs alone; the same up to the
+    # first byte of output.
     cpu_s: float
     vmm_s: float
+    first_byte_cpu_s: float
+    first_byte_vmm_s: float
     vmm_arguments: list = field(default_factory=list)
     vmm_files: dict = field(default_factory=dict)
 
@@ -69,10 +74,11 @@ class Meter:
             self.statuses[pid] = os.waitstatus_to_exitcode(status)
             self.ended_ns += round((usage.ru_utime + usage.ru_stime) * 1e9)
 
-    def run(self, command, env=None, stdin=None, until_gone=False, capture_vmm=False, look=None):
+    def run(self, command, env=None, stdin=None, until_gone=False, capture_vmm=False, look=None, session=False):
         """Runs a command to its end; `until_gone` waits for all it left behind too.
 
-        `look` is called now and then while it runs.
+        `look` is called now and then while it runs. `session` gives the command a session of
+        its own, as machines have: the host's scheduler shares out time among sessions.
         """
         before, before_vmm = self.total_ns(), self.vmm_ns()
         self.statuses.clear()
@@ -83,15 +89,17 @@ class Meter:
             stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=session,
         )
-        watch = Watch(child, started)
-        ended, left = None, True
+        watch = Watch(self, child, started)
+        ended, left, next_look = None, True, 0
         while ended is None or (until_gone and left):
             watch.turn(capture_vmm, WATCH_S if until_gone else 0.05)
-            if look:
-                look()
             left = self.reap()
             now = time.monotonic() - started
+            if look and now >= next_look:
+                look()
+                next_look = now + LOOK_S
             if ended is None and child.pid in self.statuses:
                 ended = now
             if now > CASE_DEADLINE_S:
@@ -112,6 +120,8 @@ class Meter:
             gone_s=gone,
             cpu_s=(self.total_ns() - before) / 1e9,
             vmm_s=vmm / 1e9,
+            first_byte_cpu_s=(watch.first_byte_ns - before) / 1e9,
+            first_byte_vmm_s=watch.first_byte_vmm_ns / 1e9,
             vmm_arguments=watch.vmm_arguments,
             vmm_files=watch.vmm_files,
         )
@@ -120,10 +130,11 @@ class Meter:
 class Watch:
     """What is seen of a command while it runs: its output, and the clock of its VMM."""
 
-    def __init__(self, child, started):
-        self.started = started
+    def __init__(self, meter, child, started):
+        self.meter, self.started = meter, started
         self.out, self.err = bytearray(), bytearray()
-        self.first_byte_s = float("nan")
+        self.first_byte_s = self.first_byte_ns = float("nan")
+        self.first_byte_vmm_ns = 0
         self.vmm, self.vmm_ns = None, 0
         self.vmm_arguments, self.vmm_files = [], {}
         self.selector = selectors.DefaultSelector()
@@ -152,8 +163,17 @@ class Watch:
             self.selector.unregister(key.fileobj)
             return
         if key.data is self.out and not self.out:
-            self.first_byte_s = time.monotonic() - self.started
+            self.first_byte()
         key.data.extend(chunk)
+
+    def first_byte(self):
+        """Stamps the moment, and what was used until then: the VMM first, for it goes on."""
+        self.first_byte_s = time.monotonic() - self.started
+        vmm_ns = used_ns(self.vmm) if self.vmm else 0
+        self.meter.reap()
+        others = sum(used_ns(pid) for pid in descendants() if pid != self.vmm)
+        self.first_byte_vmm_ns = vmm_ns
+        self.first_byte_ns = self.meter.ended_ns + others + vmm_ns
 
     def drain(self):
         """Reads what is left in the pipes of a command that has ended."""
