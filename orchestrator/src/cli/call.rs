@@ -46,6 +46,11 @@ impl Call {
         if settings.driver == Driver::Krun {
             return Err(Failure::not_yet("--driver krun"));
         }
+        if context.home().join("config.kdl").exists() {
+            return Err(Failure::not_yet("config.kdl")
+                .hint("Move it away; flags and variables say the same."));
+        }
+        crate::report::log::start(settings.level.unwrap_or("warn"));
         let engine = Engine::new(context.clone());
         Ok(Self { context, report, settings, engine })
     }

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::call::Call;
 use super::failure::{Failure, Failures};
+use super::outcome::ms;
 use crate::consent::{Answer, Need};
 use crate::context::{Clock as _, Stream, SystemClock};
 use crate::engine::{Cancel, Canceller, Options, Outcome, Ui};
 use crate::execute::Progress as Step;
-use crate::plan::show::{Detail, Layout, Letters, show};
-use crate::plan::{Address, Op, Plan, Wish};
+use crate::plan::json as plan_json;
+use crate::plan::show::{Detail, Layout, Letters, last_line, show};
+use crate::plan::{Address, Op, Plan, Step as PlanStep, Wish};
 use crate::report::progress::{Event, Follower, HEARTBEAT, REPAINT_EVERY};
 use crate::report::{Output, Progress, Report, human, prompt};
 use crate::store::lease::Holder;
@@ -28,6 +31,8 @@ pub(crate) struct Followed {
     pub(crate) outcome: Outcome,
     /// The signal that asked it to end, where one did.
     pub(crate) signal: Option<i32>,
+    /// The number of the last event that was written.
+    pub(crate) last_event: u64,
 }
 
 /// How much is said before and while it is done.
@@ -95,9 +100,9 @@ fn follow(
             () = beat(&watcher) => unreachable!("a heart never ends"),
         }
     })?;
-    watcher.end();
+    let last_event = watcher.end();
     let outcome = ended.map_err(|troubles| interrupted(troubles.into()))?;
-    Ok(Followed { outcome, signal: signal.get() })
+    Ok(Followed { outcome, signal: signal.get(), last_event })
 }
 
 /// A question that was answered by Ctrl-C, or by the end of input, ends as a signal would.
@@ -116,7 +121,7 @@ fn interrupted(mut failures: Failures) -> Failures {
 /// Nothing was changed.
 pub(crate) fn quietly(call: &Call, wish: Wish, options: Options) -> Result<Followed, Failures> {
     let outcome = call.block_on(call.engine.apply(wish, options, Rc::new(Silent)))??;
-    Ok(Followed { outcome, signal: None })
+    Ok(Followed { outcome, signal: None, last_event: 0 })
 }
 
 /// Says nothing, and agrees to nothing.
@@ -178,10 +183,14 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn tell(&self, subject: &str, event: &Event<'_>) {
+    fn tell(&self, step: &PlanStep, event: &Event<'_>, more: Value) {
         self.last.set(self.clock.elapsed());
+        let mut facts = more;
+        facts["id"] = json!(step.id.to_string());
+        facts["do"] = json!(step.op.as_str());
+        facts["address"] = json!(step.address.to_string());
         if let Some(follower) = self.follower.borrow_mut().as_mut() {
-            follower.tell(subject, event);
+            follower.tell(&step.address.name(), event, &facts);
         }
     }
 
@@ -199,8 +208,8 @@ impl Watcher {
     }
 
     /// Gives the terminal back.
-    fn end(&self) {
-        drop(self.follower.borrow_mut().take());
+    fn end(&self) -> u64 {
+        self.follower.borrow_mut().take().map_or(0, |follower| follower.last_event())
     }
 
     fn ask(&self, question: &str, wanted: Option<&str>) -> Answer {
@@ -245,7 +254,10 @@ impl Ui for Watcher {
         if self.loudness == Loudness::Traceless && self.report.form.progress == Progress::Plain {
             return;
         }
-        let follower = Follower::begin(&self.report, self.clock, &self.title, plan.changes.len());
+        let count = plan.changes.len();
+        let mut follower = Follower::begin(&self.report, self.clock, &self.title, count);
+        let facts = json!({ "summary": plan.summary(), "plan_hash": plan_json::hash(plan) });
+        follower.say("plan", &last_line(&plan.summary()), &facts);
         *self.follower.borrow_mut() = Some(follower);
     }
 
@@ -276,12 +288,10 @@ impl Ui for Watcher {
 
     fn progress(&self, progress: &Step<'_>) {
         match progress {
-            Step::Started(step) => {
-                self.tell(&step.address.name(), &Event::Doing(doing(step.op)));
-            }
+            Step::Started(step) => self.tell(step, &Event::Doing(doing(step.op)), json!({})),
             Step::Phase(step, phase) => {
-                let text = phase_text(*phase);
-                self.tell(&step.address.name(), &Event::Doing(text));
+                let to = phase.as_str().to_ascii_lowercase();
+                self.tell(step, &Event::Phase(phase_text(*phase)), json!({ "to": to }));
             }
             Step::Done(step, effect, took) => {
                 let spent = human::duration(*took);
@@ -290,23 +300,26 @@ impl Ui for Watcher {
                     (op, _) => format!("{} in {spent}", done(op)),
                 };
                 let event = match step.op {
-                    Op::Boot | Op::Prepare | Op::BuildRoot => Event::Doing(&text),
+                    Op::Boot | Op::Prepare | Op::BuildRoot => Event::Moved(&text),
                     Op::Gate
                     | Op::Update
                     | Op::Stop
                     | Op::Retire
                     | Op::Discard
-                    | Op::EnsureVolume
-                    | Op::GrowVolume => Event::Done(&text),
+                    | Op::GrowVolume
+                    | Op::EnsureVolume => Event::Done(&text),
                 };
-                self.tell(&step.address.name(), &event);
+                self.tell(step, &event, json!({ "duration_ms": ms(*took) }));
             }
-            Step::Failed(step, error, _) => {
-                self.tell(&step.address.name(), &Event::Failed(&error.report.message));
+            Step::Failed(step, error, took) => {
+                let failure = Failure::of_report((*error.report).clone());
+                let more = json!({ "duration_ms": ms(*took), "error": failure.object() });
+                self.tell(step, &Event::Failed(&error.report.message), more);
             }
             Step::Skipped(step, cause) => {
                 let text = format!("skipped: {} failed", cause.name());
-                self.tell(&step.address.name(), &Event::Skipped(&text));
+                let more = json!({ "blocked_by": [cause.to_string()] });
+                self.tell(step, &Event::Skipped(&text), more);
             }
         }
     }

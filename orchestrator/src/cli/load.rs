@@ -45,10 +45,12 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         Progress::Reading(bytes) if bytes >= told => {
             told = bytes + TOLD_EVERY_BYTES;
             let text = format!("reading, {}", human::size(bytes));
-            follower.tell("archive", &Event::Doing(&text));
+            follower.tell("archive", &Event::Doing(&text), &json!({ "done_bytes": bytes }));
         }
         Progress::Reading(_) => {}
-        Progress::Building(name) => follower.tell(&name, &Event::Doing("making its root image")),
+        Progress::Building(name) => {
+            follower.tell(&name, &Event::Doing("making its root image"), &json!({}));
+        }
     };
     let loaded = load(&home, input, &options, store.catalog(), &mut tell);
     drop(follower);

@@ -8,12 +8,12 @@ use super::call::Call;
 use super::command::base64;
 use super::logs::Shape;
 use crate::follow::{Entry, Source};
-use crate::report::Report;
 use crate::report::clean::clean;
 use crate::report::human::cut;
 use crate::report::json::rfc3339;
 use crate::report::style::Colour;
 use crate::report::time::local_ms;
+use crate::report::{Annotations, Report};
 
 /// Names are padded to the longest, and cut here.
 const NAME_MAX: usize = 24;
@@ -78,7 +78,11 @@ impl<'a> Lines<'a> {
             line.extend_from_slice(&entry.bytes);
         } else {
             let text = String::from_utf8_lossy(&entry.bytes);
-            line.extend_from_slice(clean(&text).as_bytes());
+            let text = clean(&text);
+            match self.report.form.annotations {
+                Annotations::Github => line.extend_from_slice(no_command(&text).as_bytes()),
+                Annotations::Off => line.extend_from_slice(text.as_bytes()),
+            }
         }
         if entry.partial {
             self.open = Some(key);
@@ -130,5 +134,26 @@ impl<'a> Lines<'a> {
             "cursor": null,
         });
         self.report.line(&line.to_string());
+    }
+}
+
+/// Returns a line that no runner takes for a command of its own.
+fn no_command(line: &str) -> String {
+    let line = line.replace("##[", "#\u{200b}#[");
+    match line.strip_prefix("::") {
+        Some(rest) => format!(":\u{200b}:{rest}"),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_s_line_is_no_command_of_a_runner() {
+        assert_eq!(no_command("::error::x"), ":\u{200b}:error::x");
+        assert_eq!(no_command("a ##[group]b"), "a #\u{200b}#[group]b");
+        assert_eq!(no_command("plain"), "plain");
     }
 }

@@ -1,5 +1,6 @@
 //! How a changing command ended, as a table or as one document.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -13,9 +14,12 @@ use super::following::Followed;
 use super::shapes;
 use crate::context::Clock as _;
 use crate::engine::{Blocker, Outcome, ResultRow, Verb};
+use crate::follow::{Logs, Source};
 use crate::plan::json as plan_json;
+use crate::report::Output;
 use crate::report::human::{self, Table};
 use crate::report::json::{self, rfc3339};
+use crate::report::progress::event;
 
 /// Prints how a run of `command` ended and returns its code.
 ///
@@ -30,7 +34,13 @@ pub(crate) fn tell(call: &Call, command: &str, followed: &Followed) -> Ending {
             call.report.out(&kept(outcome));
         }
     } else {
-        call.report.document(&document(call, command, followed, code));
+        let document = document(call, command, followed, code);
+        let now = (followed.last_event + 1, call.context.clock.unix_ms());
+        let message = format!("{command} ended with {code}");
+        event(&call.report, now, ("result", &message), &json!({ "result": document }));
+        if call.report.form.output == Output::Json {
+            call.report.document(&document);
+        }
     }
     let failures: Vec<Failure> = outcome.results.iter().filter_map(failure).collect();
     for blocker in &outcome.blockers {
@@ -42,7 +52,35 @@ pub(crate) fn tell(call: &Call, command: &str, followed: &Followed) -> Ending {
     for failure in &failures {
         call.report.failure(failure);
     }
+    if command == "up" {
+        last_words(call, outcome);
+    }
     Ok(code)
+}
+
+/// How many last lines of a sandbox are shown.
+const LAST_LINES: usize = 20;
+
+/// Shows what sandboxes that failed, or are late, wrote last.
+fn last_words(call: &Call, outcome: &Outcome) {
+    let bad = |row: &&ResultRow| matches!(row.verb, Verb::Failed | Verb::NotReady);
+    for row in outcome.results.iter().filter(bad) {
+        let Some(name) = row.address.sandbox() else { continue };
+        let Ok(Some(view)) = call.engine.sandbox(&outcome.plan.head.name, name) else { continue };
+        let Some(folder) = view.folder() else { continue };
+        let sources: BTreeSet<Source> = [Source::Stdout, Source::Stderr, Source::Output].into();
+        let mut entries = Logs::open(folder.path(), &sources, 0).read();
+        entries.retain(|entry| sources.contains(&entry.source));
+        let first = entries.len().saturating_sub(LAST_LINES);
+        if entries.is_empty() {
+            continue;
+        }
+        call.report.note(&format!("last lines of {name}:"));
+        for entry in &entries[first..] {
+            let text = String::from_utf8_lossy(&entry.bytes);
+            call.report.note(&format!("  {name} | {}", crate::report::clean::clean(&text)));
+        }
+    }
 }
 
 /// Returns the exit code; a signal brings its own.

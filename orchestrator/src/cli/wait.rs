@@ -54,13 +54,16 @@ enum Until {
     Stopped,
     /// Its job ended well
     Completed,
+    /// Its health probe passes
+    #[value(hide = true)]
+    Healthy,
 }
 
 impl Until {
     const fn milestone(self) -> Milestone {
         match self {
             Self::Running => Milestone::Running,
-            Self::Ready => Milestone::Ready,
+            Self::Ready | Self::Healthy => Milestone::Ready,
             Self::Stopped => Milestone::Stopped,
             Self::Completed => Milestone::Completed,
         }
@@ -69,7 +72,7 @@ impl Until {
     /// Tells whether a sandbox without a machine is there already.
     fn is_reached_at_rest(self, phase: Phase) -> bool {
         match self {
-            Self::Running | Self::Ready => false,
+            Self::Running | Self::Ready | Self::Healthy => false,
             Self::Stopped => phase.is_resting(),
             Self::Completed => phase == Phase::Completed,
         }
@@ -85,6 +88,9 @@ struct Seen {
 
 /// Waits.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    if args.until == Until::Healthy {
+        return Err(Failure::not_yet("wait --for healthy").into());
+    }
     let found = args.targets.find(call)?;
     if args.exit_code && found.len() != 1 {
         let message = "--exit-code wants one sandbox";

@@ -6,6 +6,7 @@
 pub mod clean;
 pub mod human;
 pub mod json;
+pub mod log;
 pub mod problems;
 pub mod progress;
 pub mod prompt;

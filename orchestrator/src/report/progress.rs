@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::json::rfc3339;
-use super::{Progress, Report, human, time};
+use super::{Output, Progress, Report, human, time};
 use crate::context::Clock;
 
 /// At most this many repaints a second.
@@ -79,6 +79,10 @@ fn line() -> ProgressBar {
 pub enum Event<'a> {
     /// Work on it goes on: `started, waiting until ready`.
     Doing(&'a str),
+    /// A part of the work on it is done, and more follows.
+    Moved(&'a str),
+    /// It is somewhere else in its life.
+    Phase(&'a str),
     /// Work on it ended well.
     Done(&'a str),
     /// Work on it ended badly; the block about it follows at the end.
@@ -91,7 +95,8 @@ impl<'a> Event<'a> {
     const fn parts(&self) -> (&'static str, &'a str) {
         match self {
             Self::Doing(text) => ("step-start", text),
-            Self::Done(text) => ("step-done", text),
+            Self::Moved(text) | Self::Done(text) => ("step-done", text),
+            Self::Phase(text) => ("phase", text),
             Self::Failed(text) => ("step-failed", text),
             Self::Skipped(text) => ("step-skipped", text),
         }
@@ -130,19 +135,22 @@ impl<C: Clock> Follower<C> {
         let hello = json!({
             "format_version": super::json::FORMAT_VERSION,
             "msb_version": env!("CARGO_PKG_VERSION"),
+            "command": title.split(' ').next(),
+            "project": title.split(' ').nth(1),
+            "run": null,
         });
         follower.event("hello", title, &hello);
         follower
     }
 
     /// Says what happens to a subject.
-    pub fn tell(&mut self, subject: &str, event: &Event<'_>) {
+    pub fn tell(&mut self, subject: &str, event: &Event<'_>, more: &Value) {
         let (kind, text) = event.parts();
         self.counts.active.remove(subject);
         self.counts.done.remove(subject);
         let name = subject.to_owned();
         match event {
-            Event::Doing(text) => {
+            Event::Doing(text) | Event::Moved(text) | Event::Phase(text) => {
                 let text = super::clean::clean(text).into_owned();
                 self.counts.active.insert(name, text);
             }
@@ -155,11 +163,14 @@ impl<C: Clock> Follower<C> {
                 let now = time::time_of_day(self.clock.unix_ms());
                 self.report.err(&format!("{now} {subject}: {}\n", super::clean::clean(text)));
             }
-            Progress::Json => {
-                self.event(kind, &format!("{subject}: {text}"), &json!({ "address": subject }));
-            }
-            Progress::Quiet => {}
+            Progress::Json | Progress::Quiet => {}
         }
+        self.event(kind, &format!("{subject}: {text}"), more);
+    }
+
+    /// Says something that is no step.
+    pub fn say(&mut self, kind: &str, message: &str, more: &Value) {
+        self.event(kind, message, more);
     }
 
     /// Says that nothing has happened for a while, and what is waited for.
@@ -176,17 +187,9 @@ impl<C: Clock> Follower<C> {
                 let now = time::time_of_day(self.clock.unix_ms());
                 self.report.err(&format!("{now} still at it: {first}{rest}\n"));
             }
-            Progress::Json => {
-                self.event("heartbeat", &format!("{first}{rest}"), &json!({ "active": active }));
-            }
-            Progress::Tty | Progress::Quiet => {}
+            Progress::Tty | Progress::Json | Progress::Quiet => {}
         }
-    }
-
-    /// Writes the result as the last event, where events are lines of JSON.
-    pub fn result(&mut self, document: &Value) {
-        let message = format!("{} ended", self.title.clone());
-        self.event("result", &message, &json!({ "result": document }));
+        self.event("heartbeat", &format!("{first}{rest}"), &json!({ "active": active }));
     }
 
     fn repaint(&mut self, subject: &str, event: &Event<'_>) {
@@ -219,19 +222,41 @@ impl<C: Clock> Follower<C> {
     }
 
     fn event(&mut self, kind: &str, message: &str, more: &Value) {
-        if self.report.form.progress != Progress::Json {
-            return;
-        }
         self.seq += 1;
-        let mut line = Map::new();
-        line.insert("seq".into(), json!(self.seq));
-        line.insert("ts".into(), json!(rfc3339(self.clock.unix_ms())));
-        line.insert("type".into(), json!(kind));
-        line.insert("message".into(), json!(message));
-        if let Value::Object(more) = more {
-            line.extend(more.clone());
-        }
-        self.report.err(&format!("{}\n", Value::Object(line)));
+        event(&self.report, (self.seq, self.clock.unix_ms()), (kind, message), more);
+    }
+
+    /// Returns the number of the last event.
+    #[must_use]
+    pub const fn last_event(&self) -> u64 {
+        self.seq
+    }
+}
+
+/// Writes one event: to stdout where the result is lines, to stderr where progress is.
+pub fn event(
+    report: &Report,
+    (seq, unix_ms): (u64, u64),
+    (kind, message): (&str, &str),
+    more: &Value,
+) {
+    let to_stdout = report.form.output == Output::Ndjson;
+    if !to_stdout && report.form.progress != Progress::Json {
+        return;
+    }
+    let mut line = Map::new();
+    line.insert("seq".into(), json!(seq));
+    line.insert("ts".into(), json!(rfc3339(unix_ms)));
+    line.insert("type".into(), json!(kind));
+    line.insert("message".into(), json!(message));
+    if let Value::Object(more) = more {
+        line.extend(more.clone());
+    }
+    let line = Value::Object(line);
+    if to_stdout {
+        report.line(&line.to_string());
+    } else {
+        report.err(&format!("{line}\n"));
     }
 }
 
