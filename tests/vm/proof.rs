@@ -1,5 +1,7 @@
 //! A driver is proved by a guest that speaks, and by nothing else.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -72,6 +74,23 @@ fn rt_2_4_a_guest_without_an_agent_proves_nothing_and_says_its_last_words() {
     let verdict = &proof.verdicts[0];
     assert_eq!((&verdict["ok"], &verdict["stage"]), (&false.into(), &"boot".into()), "{verdict}");
     assert!(verdict["reason"].as_str().unwrap().contains("Kernel panic"), "{verdict}");
+}
+
+#[test]
+fn rt_2_4_a_vmm_that_only_burns_time_is_ended_at_its_deadline() {
+    let home = Home::machine();
+    let spinning = home.project().join("spin");
+    home.write("spin", "#!/bin/sh\nwhile :; do :; done\n");
+    fs::set_permissions(&spinning, Permissions::from_mode(0o700)).unwrap();
+    let program = spinning.to_str().unwrap();
+    let proof = prove(&home, "qemu-kvm", &initramfs(&home), &["--qemu", program]);
+    assert_eq!(proof.code, 69, "{:?}", proof.verdicts);
+    let verdict = &proof.verdicts[0];
+    // A host without the device has nothing to try.
+    if verdict["stage"] != "open" {
+        assert_eq!(verdict["reason"], "no word of the agent within 5 s", "{verdict}");
+    }
+    assert!(home.alive().is_empty(), "{:#?}", home.alive());
 }
 
 #[test]
