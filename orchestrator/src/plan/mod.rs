@@ -307,19 +307,21 @@ fn parts(
     changes: &[Change],
 ) -> BTreeMap<SandboxName, Part> {
     let mut parts = BTreeMap::new();
+    let changed: BTreeMap<&Address, Action> =
+        changes.iter().map(|change| (&change.address, change.action)).collect();
     for (name, verdict) in verdicts {
         let seen = observed.sandboxes.get(name);
         let phase = seen.map_or(Phase::Absent, Seen::phase);
         let address = Address::Sandbox(name.clone());
-        let change = changes.iter().find(|change| change.address == address);
+        let change = changed.get(&address);
         let running = seen.is_some_and(Seen::is_alive);
         let before = if running { Before::Running } else { Before::AtRest };
         let is_job = wish.project.sandboxes.get(name).is_some_and(|s| s.kind == Kind::Job);
         let unfinished =
             matches!(phase, Phase::Booting | Phase::Starting) || (is_job && phase == Phase::Ready);
         match (change, verdict.action) {
-            (Some(change), _) => {
-                parts.insert(name.clone(), Part::Change(change.action, before));
+            (Some(action), _) => {
+                parts.insert(name.clone(), Part::Change(*action, before));
             }
             (None, None) if wish.goal == Goal::Up && running && unfinished => {
                 parts.insert(name.clone(), Part::Await);

@@ -68,9 +68,12 @@ pub(super) fn steps(
         graph.connect(name);
     }
     let steps = graph.numbered();
+    let mut own: BTreeMap<&Address, Vec<StepId>> = BTreeMap::new();
+    for step in &steps {
+        own.entry(&step.address).or_default().push(step.id);
+    }
     for change in changes {
-        let own = steps.iter().filter(|step| step.address == change.address);
-        change.steps = own.map(|step| step.id).collect();
+        change.steps = own.remove(&change.address).unwrap_or_default();
     }
     steps
 }

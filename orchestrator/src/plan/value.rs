@@ -12,7 +12,7 @@ use schema::project::{ImageRef, InputFile, Kind, Place};
 pub struct Plan {
     /// Whose plan it is.
     pub head: Head,
-    /// What changes, by address.
+    /// What changes, sorted by address.
     pub changes: Vec<Change>,
     /// What somebody changed on the host since the last apply.
     pub drift: Vec<Drift>,
@@ -361,7 +361,8 @@ impl Plan {
     /// Returns the change at `address`.
     #[must_use]
     pub fn change(&self, address: &Address) -> Option<&Change> {
-        self.changes.iter().find(|change| change.address == *address)
+        let at = self.changes.binary_search_by(|change| change.address.cmp(address)).ok()?;
+        self.changes.get(at)
     }
 
     /// Returns how many of each there are.

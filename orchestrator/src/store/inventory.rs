@@ -260,6 +260,29 @@ pub fn sandboxes(db: &Connection, project_id: Option<&str>) -> Found<Vec<Sandbox
     rows(db, "list sandboxes", (&sql, &[&project_id]), sandbox)
 }
 
+/// Returns the sandbox of a project that has this name.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn sandbox_by_name(
+    db: &Connection,
+    project_id: &str,
+    name: &SandboxName,
+) -> Found<Option<SandboxRow>> {
+    let sql = format!("{SANDBOX} WHERE project_id = ?1 AND name = ?2");
+    let name = name.as_str();
+    Ok(rows(db, "read a sandbox", (&sql, &[&project_id, &name]), sandbox)?.pop())
+}
+
+/// Returns the machines of one sandbox.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn machines_of(db: &Connection, sandbox_id: &str) -> Found<Vec<MachineRow>> {
+    let sql = format!("{MACHINE} WHERE m.sandbox_id = ?1 ORDER BY m.id");
+    rows(db, "list machines", (&sql, &[&sandbox_id]), machine)
+}
+
 /// Writes a sandbox's row whole.
 ///
 /// # Errors

@@ -94,8 +94,8 @@ impl Host {
         ticket: &Ticket,
     ) -> Result<(), StoreError> {
         let Some(id) = &ticket.machine else { return Ok(()) };
-        let machines = inventory::machines(db, Some(&self.project_id))?;
-        let mine = || machines.iter().filter(|machine| machine.sandbox_id == row.id);
+        let machines = inventory::machines_of(db, &row.id)?;
+        let mine = || machines.iter();
         match op {
             Op::Prepare => {
                 let taken = mine().any(|machine| machine.role == Role::Current);
@@ -161,9 +161,7 @@ impl Host {
         done: &Done,
     ) -> Result<(), StoreError> {
         let Some(mut row) = self.sandbox_in(db, name)? else { return Ok(()) };
-        let machines = inventory::machines(db, Some(&self.project_id))?;
-        let mut mine = machines.into_iter().filter(|machine| machine.sandbox_id == row.id);
-        let mine: Vec<MachineRow> = mine.by_ref().collect();
+        let mine = inventory::machines_of(db, &row.id)?;
         let id = ticket.machine.as_ref();
         let one =
             mine.iter().find(|m| Some(&m.id) == id || (id.is_none() && m.role == Role::Current));
@@ -318,8 +316,7 @@ impl Host {
     }
 
     fn sandbox_in(&self, db: &Rows, name: &SandboxName) -> Result<Option<SandboxRow>, StoreError> {
-        let rows = inventory::sandboxes(db, Some(&self.project_id))?;
-        Ok(rows.into_iter().find(|row| row.name == *name))
+        inventory::sandbox_by_name(db, &self.project_id, name)
     }
 
     pub(super) fn current_row(&self, name: &SandboxName) -> Result<Option<MachineRow>, StepError> {
@@ -337,8 +334,7 @@ impl Host {
     pub(super) fn machine_rows(&self, name: &SandboxName) -> Result<Vec<MachineRow>, StepError> {
         let found = self.store.borrow_mut().read(|db| {
             let Some(row) = self.sandbox_in(db, name)? else { return Ok(Vec::new()) };
-            let machines = inventory::machines(db, Some(&self.project_id))?;
-            Ok(machines.into_iter().filter(|machine| machine.sandbox_id == row.id).collect())
+            inventory::machines_of(db, &row.id)
         })?;
         Ok(found)
     }
