@@ -70,7 +70,11 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     wish.driver = select::driver(call);
     let mut options = following::options(call, "create");
     options.consents.yes = true;
-    options.wait = if args.no_wait { Wait::Booted } else { Wait::Settled(Some(args.wait_timeout)) };
+    options.wait = if args.no_wait {
+        Wait::Booted(Some(args.wait_timeout))
+    } else {
+        Wait::Settled(Some(args.wait_timeout))
+    };
     let followed = following::apply(call, wish, options)?;
     outcome::failures(&followed.outcome)?;
     let code = outcome::code(&followed);

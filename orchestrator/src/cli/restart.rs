@@ -29,7 +29,11 @@ pub(crate) struct Args {
 
 /// Restarts them.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    let wait = if args.no_wait { Wait::Booted } else { Wait::Settled(Some(args.wait_timeout)) };
+    let wait = if args.no_wait {
+        Wait::Booted(Some(args.wait_timeout))
+    } else {
+        Wait::Settled(Some(args.wait_timeout))
+    };
     let change = Change { command: "restart", goal: Goal::Restarted, wait, grace: args.timeout };
     changing::run(call, &args.targets, change)
 }

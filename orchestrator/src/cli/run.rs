@@ -122,7 +122,7 @@ fn attached(
     let end = if removes { AttachedEnd::Remove } else { AttachedEnd::Keep };
     let mut options = following::options(call, "run");
     options.consents.yes = true;
-    options.wait = Wait::Booted;
+    options.wait = Wait::Booted(Some(args.wait_timeout));
     options.attach = attach.then(|| Attach { name: target.name.clone(), end });
     let mut followed = following::apply_beside_streams(call, wish, options)?;
     outcome::failures(&followed.outcome)?;
@@ -143,7 +143,12 @@ fn attached(
             })?;
         }
     } else if attach {
-        finish(call, target, removes)?;
+        // What the command said and how it ended is the result; a clean-up that fails is a warning.
+        if let Err(failures) = finish(call, target, removes) {
+            for failure in &failures.0 {
+                call.report.warn(&failure.report.message);
+            }
+        }
         drop(creator);
     }
     command::tell(call, &view, &ran?)

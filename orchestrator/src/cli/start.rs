@@ -26,7 +26,11 @@ pub(crate) struct Args {
 
 /// Starts them, dependencies first.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    let wait = if args.no_wait { Wait::Booted } else { Wait::Settled(Some(args.wait_timeout)) };
+    let wait = if args.no_wait {
+        Wait::Booted(Some(args.wait_timeout))
+    } else {
+        Wait::Settled(Some(args.wait_timeout))
+    };
     let change = Change { command: "start", goal: Goal::Up, wait, grace: None };
     changing::run(call, &args.targets, change)
 }

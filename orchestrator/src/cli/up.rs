@@ -73,7 +73,7 @@ fn options(args: &Args, call: &Call, wish: &Wish) -> Options {
     let mut options = following::options(call, "up");
     options.consents.delete_data = args.agreed.yes_delete_data;
     options.wait = match (args.no_wait, args.wait_timeout) {
-        (true, _) => Wait::Booted,
+        (true, time) => Wait::Booted(time.filter(|time| !time.is_zero())),
         (false, Some(Duration::ZERO)) => Wait::Settled(None),
         (false, Some(time)) => Wait::Settled(Some(time)),
         (false, None) => {

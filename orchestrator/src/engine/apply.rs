@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use schema::project::DriverChoice;
 
 use super::options::{AttachedEnd, Options, SharedUi, Wait};
 use super::outcome::Outcome;
+use super::session::{Session, new_lock, project_id};
 use super::{SandboxView, Trouble, Troubles, observe_with, preflight, results};
 use crate::consent::{self, Answer};
 use crate::context::{Clock as _, Context};
@@ -32,13 +32,6 @@ const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
 /// What a stop may need beyond its grace.
 const FLUSH_MAX: Duration = Duration::from_secs(8);
 
-/// A project of this command alone, until it is dropped.
-struct Session {
-    store: Store,
-    project_id: Option<String>,
-    leases: Vec<Lease>,
-}
-
 pub(super) async fn apply(
     context: &Context,
     wish: Wish,
@@ -49,13 +42,8 @@ pub(super) async fn apply(
     context
         .prepared_home()
         .map_err(|error| Troubles::of(Report::of("msb::home::foreign", "state", &error)))?;
-    let mut session = open(context, &wish.project.name, &options, &ui).await?;
-    let recovered = match session.project_id.clone() {
-        Some(id) => execute::settle(context, &mut session.store, &id)
-            .await
-            .map_err(|error| Troubles::of(*error.report))?,
-        None => 0,
-    };
+    let mut session = Session::open(context, &wish.project.name, &options, &ui).await?;
+    let recovered = session.settle(context, &wish.project.name).await?;
     if recovered > 0 {
         ui.recovered(recovered);
     }
@@ -110,45 +98,6 @@ impl super::Ui for Silent {
     }
     fn progress(&self, _: &Progress<'_>) {}
     fn warn(&self, _: &str) {}
-}
-
-/// Opens the state and takes the project's lock.
-///
-/// A project that is not there yet is locked by its name until it has an id.
-async fn open(
-    context: &Context,
-    name: &ProjectName,
-    options: &Options,
-    ui: &SharedUi,
-) -> Result<Session, Troubles> {
-    let now_ms = context.clock.unix_ms();
-    let mut store = Store::open(context.home(), now_ms)?;
-    let sharing =
-        if name.as_str() == ProjectName::ADHOC { Sharing::Shared } else { Sharing::Exclusive };
-    loop {
-        let known = project(&mut store, name)?.map(|row| row.id);
-        let path = match &known {
-            Some(id) => context.home().join(format!("locks/{id}.lock")),
-            None => new_lock(context.home(), name),
-        };
-        let me = execute::holder(&options.command, now_ms);
-        let waiting = |holder: &crate::store::lease::Holder| ui.waiting(holder);
-        let lease = Lease::take(&path, &me, sharing, options.lock_timeout, waiting).await?;
-        // Whoever we waited for may have given the project its id.
-        if project(&mut store, name)?.map(|row| row.id) == known {
-            return Ok(Session { store, project_id: known, leases: vec![lease] });
-        }
-    }
-}
-
-/// Returns the lock of a project that has no id yet.
-fn new_lock(home: &Path, name: &ProjectName) -> PathBuf {
-    home.join(format!("locks/new-{name}.lock"))
-}
-
-fn project(store: &mut Store, name: &ProjectName) -> Result<Option<ProjectRow>, StoreError> {
-    let rows = store.read(inventory::projects)?;
-    Ok(rows.into_iter().find(|row| row.name == *name))
 }
 
 /// Refuses the whole plan where any part of it is refused, with every reason at once.
@@ -274,7 +223,7 @@ impl Run<'_> {
         let grace = self.wish.project.sandboxes.values().map(|want| want.stop_grace.as_duration());
         let grace = grace.max().unwrap_or_default() + FLUSH_MAX;
         let (timeout, last_gates) = match self.options.wait {
-            Wait::Booted => (None, LastGates::Leave),
+            Wait::Booted(timeout) => (timeout, LastGates::Leave),
             Wait::Settled(timeout) => (timeout, LastGates::Await),
         };
         Limits {
@@ -361,6 +310,9 @@ impl Run<'_> {
                     let moved = u64::from(seen.row.desired != desired);
                     // A row that changed since it was looked at belongs to somebody else's plan.
                     let now = inventory::sandbox_by_id(db, &seen.row.id)?;
+                    if now.is_none() && change.action == Action::Destroy {
+                        continue;
+                    }
                     if now.is_none_or(|now| now.generation != seen.row.generation) {
                         return Err(StoreError::Raced(name.to_string()));
                     }
@@ -461,19 +413,6 @@ fn new_sandbox(
         completed_code: None,
         created_at: String::new(),
     })
-}
-
-/// Returns 16 random bytes as lower-case base 32.
-fn project_id() -> std::io::Result<String> {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let bytes = atomic::random(16)?;
-    let mut number = bytes.iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
-    let mut text = String::new();
-    for _ in 0..26 {
-        text.push(char::from(LETTERS[(number & 31) as usize]));
-        number >>= 5;
-    }
-    Ok(text)
 }
 
 fn processors() -> usize {

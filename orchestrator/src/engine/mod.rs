@@ -15,6 +15,7 @@ mod options;
 mod outcome;
 mod preflight;
 mod results;
+mod session;
 mod sources;
 mod trouble;
 mod view;

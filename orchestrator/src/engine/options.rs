@@ -42,8 +42,8 @@ pub struct Options {
 /// How long a command waits for what it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Until every machine is booted.
-    Booted,
+    /// Until every machine is booted, at most so long; `None` without limit.
+    Booted(Option<Duration>),
     /// Until everything is ready or completed, at most so long; `None` without limit.
     Settled(Option<Duration>),
 }

@@ -97,7 +97,8 @@ fn sources(context: &Context, want: &Sandbox) -> Vec<Report> {
     missing
         .filter(|(_, value)| read_source(context, value).is_none())
         .map(|(key, value)| {
-            let message = format!("the value of {key} is not there: {value}");
+            let message =
+                format!("the value of {key} is not there, or longer than 131,071 bytes: {value}");
             report("msb::env::missing", "resolve", message, "Set it where msb runs.")
         })
         .collect()

@@ -15,8 +15,8 @@ use crate::observe::Source;
 use crate::plan::Wish;
 use crate::store::{Store, atomic};
 
-/// The longest value that is read.
-const VALUE_BYTES_MAX: u64 = 256 * 1024;
+/// The longest value that a command can be given; a longer one is refused, never cut.
+const VALUE_BYTES_MAX: u64 = 131_071;
 
 /// The bytes of the key that digests of values are made with.
 const KEY_BYTES: usize = 32;
@@ -83,7 +83,7 @@ pub(crate) fn sensitive_digests(
     found
 }
 
-/// Reads a value that a file only refers to; `None` where it is not there.
+/// Reads a value that a file only refers to; `None` where it is not there or too long.
 pub(crate) fn read_source(context: &Context, value: &EnvValue) -> Option<Vec<u8>> {
     match value {
         EnvValue::Literal(text) => Some(text.clone().into_bytes()),
@@ -96,8 +96,9 @@ pub(crate) fn read_source(context: &Context, value: &EnvValue) -> Option<Vec<u8>
                 return None;
             }
             let mut bytes = Vec::new();
-            File::open(path).ok()?.take(VALUE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-            Some(bytes)
+            let file = File::open(path).ok()?;
+            let read = file.take(VALUE_BYTES_MAX + 1).read_to_end(&mut bytes).ok()?;
+            (read as u64 <= VALUE_BYTES_MAX).then_some(bytes)
         }
     }
 }
@@ -113,7 +114,12 @@ fn key(context: &Context) -> Option<[u8; KEY_BYTES]> {
 fn made_key(context: &Context) -> Option<[u8; KEY_BYTES]> {
     key(context).or_else(|| {
         let bytes = atomic::random(KEY_BYTES).ok()?;
-        atomic::write(&context.home().join("db/digest.key"), &bytes).ok()?;
+        let path = context.home().join("db/digest.key");
+        let made = path.with_extension(format!("key.{}", std::process::id()));
+        atomic::write(&made, &bytes).ok()?;
+        // The first of two commands wins; a link never replaces.
+        drop(fs::hard_link(&made, &path));
+        drop(fs::remove_file(&made));
         key(context)
     })
 }

@@ -15,6 +15,8 @@ pub(super) struct Schedule {
     ended: BTreeMap<StepId, Ended>,
     slots: Slots,
     stopped: bool,
+    /// How steps end that never begin.
+    rest: Ended,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl Schedule {
             ended: BTreeMap::new(),
             slots,
             stopped: false,
+            rest: Ended::Interrupted,
         };
         if last_gates == LastGates::Leave {
             schedule.leave_last_gates();
@@ -127,6 +130,9 @@ impl Schedule {
     /// Leaves a running step; what waits for it stays undone.
     pub(super) fn leave(&mut self, id: StepId, how: Ended) {
         self.running.remove(&id);
+        if how == Ended::TimedOut {
+            self.rest = Ended::TimedOut;
+        }
         self.ended.insert(id, how);
     }
 
@@ -143,10 +149,10 @@ impl Schedule {
         })
     }
 
-    /// Returns how each step ended; what never began was interrupted.
+    /// Returns how each step ended; what never began shares the fate of what was left.
     pub(super) fn into_ended(mut self) -> BTreeMap<StepId, Ended> {
         for id in self.nodes.keys() {
-            self.ended.entry(*id).or_insert(Ended::Interrupted);
+            self.ended.entry(*id).or_insert_with(|| self.rest.clone());
         }
         self.ended
     }

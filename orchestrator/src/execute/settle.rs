@@ -319,8 +319,9 @@ impl Settling<'_> {
             {
                 continue;
             }
-            self.remove(&machine.id)?;
+            // Its record says so, and goes with the folder.
             let ended = self.is_cleared(machine);
+            self.remove(&machine.id)?;
             store.write(|db| {
                 inventory::remove_machine(db, &machine.id)?;
                 match row.filter(|_| ended && machine.role == Role::Current) {

@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
-pub struct Lease(#[expect(dead_code, reason = "the open file is the lock")] File);
+pub struct Lease(File);
 
 /// Who holds a lock, as it wrote of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,15 @@ impl Lease {
             write(&mut file, me).map_err(failed)?;
         }
         Ok(Self(file))
+    }
+
+    /// Lets those in who ask for the lock shared.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn share(&self) -> Result<(), LeaseError> {
+        flock(&self.0, FlockOperation::NonBlockingLockShared)
+            .map_err(|errno| LeaseError::Lock { path: PathBuf::from("held"), source: errno.into() })
     }
 
     /// Takes the lock at `path`, waiting for it as long as `timeout` says.

@@ -141,7 +141,9 @@ impl Host {
                 StepError::of(Report {
                     code: "msb::env::missing".to_owned(),
                     stage: "resolve".to_owned(),
-                    message: format!("the value of {key} is not there: {value}"),
+                    message: format!(
+                        "the value of {key} is not there, or longer than 131,071 bytes: {value}"
+                    ),
                     hints: vec![format!("Set {value} where msb runs.")],
                     ..Report::default()
                 })
@@ -300,10 +302,14 @@ fn ended(reason: &str) -> String {
     }
 }
 
-/// A command that cannot be executed is told from one that does not exist by its exit code.
+/// Why a command could not be run, in the agent's words.
 fn exec_code(record: &Record) -> (&'static str, &'static str) {
-    match record.exit.and_then(|exit| exit.code) {
-        Some(126) => ("msb::exec::not-executable", "exec"),
-        _ => ("msb::exec::not-found", "exec"),
-    }
+    let code = match record.detail.as_deref() {
+        Some("not-found") => "msb::exec::not-found",
+        Some("not-executable") => "msb::exec::not-executable",
+        Some("user") => "msb::exec::user",
+        Some("cwd") => "msb::exec::cwd",
+        _ => "msb::exec::failed",
+    };
+    (code, "exec")
 }

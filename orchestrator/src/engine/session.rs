@@ -1,0 +1,137 @@
+//! The state of one project, held by one command.
+//!
+//! A file's project is held alone. The imperative project is shared by the
+//! commands that are at work in it, and held alone only for the moment of
+//! settling: what a dead run left is judged by rows that the others write.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schema::failure::Report;
+use schema::name::ProjectName;
+
+use super::Troubles;
+use super::options::{Options, SharedUi};
+use crate::context::{Clock as _, Context};
+use crate::execute;
+use crate::store::inventory::{self, ProjectRow};
+use crate::store::lease::{Holder, Lease, Sharing};
+use crate::store::{Store, StoreError, atomic};
+
+/// How long commands of the imperative project wait for the one that settles.
+const SETTLING_MAX: Duration = Duration::from_secs(15);
+
+/// A project of this command, until it is dropped.
+pub(super) struct Session {
+    pub(super) store: Store,
+    pub(super) project_id: Option<String>,
+    pub(super) leases: Vec<Lease>,
+    /// Whether nobody else is at work in the project.
+    alone: bool,
+}
+
+impl Session {
+    /// Opens the state and takes the project's lock.
+    ///
+    /// A project that is not there yet is locked by its name until it has an id.
+    pub(super) async fn open(
+        context: &Context,
+        name: &ProjectName,
+        options: &Options,
+        ui: &SharedUi,
+    ) -> Result<Self, Troubles> {
+        let now_ms = context.clock.unix_ms();
+        let mut store = Store::open(context.home(), now_ms)?;
+        let shares = name.as_str() == ProjectName::ADHOC;
+        if shares {
+            ensure_adhoc(context, &mut store, now_ms)?;
+        }
+        loop {
+            let known = project(&mut store, name)?.map(|row| row.id);
+            let path = match &known {
+                Some(id) => context.home().join(format!("locks/{id}.lock")),
+                None => new_lock(context.home(), name),
+            };
+            let me = execute::holder(&options.command, now_ms);
+            let waiting = |holder: &Holder| ui.waiting(holder);
+            let first = Lease::try_take(&path, &me, Sharing::Exclusive);
+            let (lease, alone) = match first {
+                Ok(lease) => (lease, true),
+                Err(_) if shares => {
+                    let timeout = options.lock_timeout.max(SETTLING_MAX);
+                    (Lease::take(&path, &me, Sharing::Shared, timeout, waiting).await?, false)
+                }
+                Err(_) => {
+                    let timeout = options.lock_timeout;
+                    (Lease::take(&path, &me, Sharing::Exclusive, timeout, waiting).await?, true)
+                }
+            };
+            // Whoever we waited for may have given the project its id.
+            if project(&mut store, name)?.map(|row| row.id) == known {
+                return Ok(Self { store, project_id: known, leases: vec![lease], alone });
+            }
+        }
+    }
+
+    /// Closes what dead runs left open, and lets others into the imperative project.
+    ///
+    /// While others are at work there, what was left waits for the next command.
+    pub(super) async fn settle(
+        &mut self,
+        context: &Context,
+        name: &ProjectName,
+    ) -> Result<usize, Troubles> {
+        let Some(id) = self.project_id.clone().filter(|_| self.alone) else { return Ok(0) };
+        let settled = execute::settle(context, &mut self.store, &id).await;
+        if name.as_str() == ProjectName::ADHOC {
+            self.leases.iter().try_for_each(Lease::share)?;
+        }
+        settled.map_err(|error| Troubles::of(*error.report))
+    }
+}
+
+/// Gives the imperative project its row, once, whoever comes first.
+fn ensure_adhoc(context: &Context, store: &mut Store, now_ms: u64) -> Result<(), Troubles> {
+    let name = ProjectName::adhoc();
+    if project(store, &name)?.is_some() {
+        return Ok(());
+    }
+    let id = project_id()
+        .map_err(|error| Troubles::of(Report::of("msb::internal::bug", "state", &error)))?;
+    let row = ProjectRow {
+        id,
+        name: name.clone(),
+        folder: context.home().to_path_buf(),
+        files: Vec::new(),
+        generation: 0,
+        updated_at: String::new(),
+    };
+    store.write(|db| {
+        let known = inventory::projects(db)?.iter().any(|row| row.name == name);
+        if known { Ok(()) } else { inventory::put_project(db, &row, now_ms) }
+    })?;
+    Ok(())
+}
+
+/// Returns the lock of a project that has no id yet.
+pub(super) fn new_lock(home: &Path, name: &ProjectName) -> PathBuf {
+    home.join(format!("locks/new-{name}.lock"))
+}
+
+fn project(store: &mut Store, name: &ProjectName) -> Result<Option<ProjectRow>, StoreError> {
+    let rows = store.read(inventory::projects)?;
+    Ok(rows.into_iter().find(|row| row.name == *name))
+}
+
+/// Returns 16 random bytes as lower-case base 32.
+pub(super) fn project_id() -> std::io::Result<String> {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bytes = atomic::random(16)?;
+    let mut number = bytes.iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    let mut text = String::new();
+    for _ in 0..26 {
+        text.push(char::from(LETTERS[(number & 31) as usize]));
+        number >>= 5;
+    }
+    Ok(text)
+}
