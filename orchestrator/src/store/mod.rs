@@ -11,6 +11,7 @@ pub mod lease;
 pub mod migrate;
 pub mod operations;
 pub mod time;
+mod volumes;
 
 use std::fs;
 use std::io;

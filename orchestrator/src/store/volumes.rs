@@ -1,0 +1,121 @@
+//! Named volumes, and who uses them.
+
+use rusqlite::{Connection, Row, params};
+use schema::name::VolumeName;
+use schema::project::{Labels, VolumeKind};
+
+use super::StoreError;
+use super::inventory::{Found, json, parsed, query, rows, word};
+
+/// A volume that state knows of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeRow {
+    /// 16 hexadecimal digits.
+    pub id: String,
+    /// Whose it is; `None` for nobody's.
+    pub project_id: Option<String>,
+    /// Its name.
+    pub name: VolumeName,
+    /// Its folder below `volumes/`.
+    pub folder: String,
+    /// What it is.
+    pub kind: VolumeKind,
+    /// Its size, for a disk.
+    pub size_bytes: Option<u64>,
+    /// Whether removing it is refused.
+    pub protect: bool,
+    /// Its labels.
+    pub labels: Labels,
+    /// When it was made.
+    pub created_at: String,
+}
+
+const VOLUME: &str = "SELECT id, project_id, name, folder, kind, size_bytes, protect, labels, \
+                      created_at FROM volume WHERE trashed_at IS NULL";
+
+fn volume(row: &Row<'_>) -> rusqlite::Result<Found<VolumeRow>> {
+    let (name, kind, labels): (String, String, String) = (row.get(2)?, row.get(4)?, row.get(7)?);
+    let (id, project_id, folder) = (row.get(0)?, row.get(1)?, row.get(3)?);
+    let size: Option<i64> = row.get(5)?;
+    let (protect, created_at) = (row.get(6)?, row.get(8)?);
+    let read = || {
+        Ok(VolumeRow {
+            id,
+            project_id,
+            name: parsed("a volume's name", &name)?,
+            folder,
+            kind: word("a volume's kind", &kind)?,
+            size_bytes: size.map(i64::cast_unsigned),
+            protect,
+            labels: json("a volume's labels", &labels)?,
+            created_at,
+        })
+    };
+    Ok(read())
+}
+
+/// Returns every volume that is not in the trash, by owner and name.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn volumes(db: &Connection) -> Found<Vec<VolumeRow>> {
+    rows(db, "list volumes", (&format!("{VOLUME} ORDER BY project_id, name"), &[]), volume)
+}
+
+/// Writes a volume's row whole.
+///
+/// # Errors
+/// The owner already has a volume of that name.
+pub fn put_volume(db: &Connection, row: &VolumeRow, created_by: &str) -> Found<()> {
+    let labels = serde_json::to_string(&row.labels)
+        .map_err(|_| StoreError::Value { what: "a volume's labels", value: row.id.clone() })?;
+    db.execute(
+        "INSERT INTO volume (id, project_id, name, folder, kind, size_bytes, protect, labels, \
+         created_by, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+         ON CONFLICT(id) DO UPDATE SET size_bytes = excluded.size_bytes, \
+         protect = excluded.protect, labels = excluded.labels",
+        params![
+            row.id,
+            row.project_id,
+            row.name.as_str(),
+            row.folder,
+            row.kind.as_str(),
+            row.size_bytes.map(u64::cast_signed),
+            row.protect,
+            labels,
+            created_by,
+            row.created_at
+        ],
+    )
+    .map(|_| ())
+    .map_err(query("write a volume"))
+}
+
+/// One mount of a volume in a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeUse {
+    /// The volume.
+    pub volume_id: String,
+    /// The sandbox.
+    pub sandbox_id: String,
+    /// Where in the guest.
+    pub destination: String,
+    /// `ro` or `rw`.
+    pub mode: String,
+}
+
+/// Returns every use of every volume.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn volume_uses(db: &Connection) -> Found<Vec<VolumeUse>> {
+    let sql = "SELECT volume_id, sandbox_id, destination, mode FROM volume_use ORDER BY 1, 2, 3";
+    rows(db, "list uses of volumes", (sql, &[]), |row| {
+        Ok(Ok(VolumeUse {
+            volume_id: row.get(0)?,
+            sandbox_id: row.get(1)?,
+            destination: row.get(2)?,
+            mode: row.get(3)?,
+        }))
+    })
+}
