@@ -214,7 +214,7 @@ pub(crate) fn tell(call: &Call, view: &SandboxView, ran: &Ran) -> Ending {
                 call.report.warn("the guest's kernel killed part of the command for memory");
             }
         }
-        (End::Interrupted | End::Closed, Output::Text) => {}
+        (End::Signalled(_) | End::Closed, Output::Text) => {}
         (_, Output::Json) => call.report.document(&document(view, ran, code)),
         (end, Output::Ndjson) => {
             let mut line = exit_of(end, code);
@@ -231,7 +231,7 @@ fn code(end: &End) -> u8 {
         End::Exited(exited) => shell_code(exited),
         End::Left { .. } => 0,
         End::TimedOut(_) => Kind::Timeout.code(),
-        End::Interrupted => 130,
+        End::Signalled(number) => number.saturating_add(128),
         End::Closed => 141,
     }
 }
@@ -239,8 +239,8 @@ fn code(end: &End) -> u8 {
 fn exit_of(end: &End, code: u8) -> Value {
     let (exited, timed_out): (Option<&Exited>, bool) = match end {
         End::Exited(exited) => (Some(exited), false),
-        End::TimedOut(exited) => (Some(exited), true),
-        End::Left { .. } | End::Interrupted | End::Closed => (None, false),
+        End::TimedOut(exited) => (exited.as_ref(), true),
+        End::Left { .. } | End::Signalled(_) | End::Closed => (None, false),
     };
     json!({
         "origin": if timed_out || exited.is_none() { "msb" } else { "guest" },

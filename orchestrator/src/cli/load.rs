@@ -1,7 +1,8 @@
 //! Load images from an archive
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use schema::project::ImageRef;
@@ -12,7 +13,7 @@ use super::ending::Ending;
 use super::failure::Failure;
 use super::outcome::ms;
 use crate::context::{Clock as _, Stream};
-use crate::images::{LoadError, LoadOptions, Loaded, Progress, load};
+use crate::images::{LoadError, LoadOptions, Loaded, Progress, load_file};
 use crate::report::human;
 use crate::report::progress::{Event, Follower};
 
@@ -28,7 +29,10 @@ pub(crate) struct Args {
 }
 
 fn reference(text: &str) -> Result<ImageRef, String> {
-    ImageRef::parse(text).map_err(|error| error.to_string())
+    match ImageRef::parse(text).map_err(|error| error.to_string())? {
+        ImageRef::Builtin(_) => Err("names that start with builtin: are msb's own".to_owned()),
+        name @ ImageRef::Registry(_) => Ok(name),
+    }
 }
 
 /// Loads every image of the archive, or none.
@@ -52,7 +56,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
             follower.tell(&name, &Event::Doing("making its root image"), &json!({}));
         }
     };
-    let loaded = load(&home, input, &options, store.catalog(), &mut tell);
+    let loaded = load_file(&home, &input, &options, store.catalog(), &mut tell);
     drop(follower);
     let loaded = loaded.map_err(|error| failed(&error))?;
     let spent = call.context.clock.elapsed().saturating_sub(started);
@@ -64,21 +68,27 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 /// Reading is told about every so many bytes.
 const TOLD_EVERY_BYTES: u64 = 256 * 1024 * 1024;
 
-fn open(args: &Args, call: &Call) -> Result<Box<dyn Read>, Failure> {
+/// Returns the archive as a file: one that was loaded before is known by what the host says of it.
+fn open(args: &Args, call: &Call) -> Result<File, Failure> {
     match args.input.as_deref() {
         Some(path) if path.as_os_str() != "-" => {
             let opened = File::open(call.context.absolute(path));
-            Ok(Box::new(opened.map_err(|error| {
+            opened.map_err(|error| {
                 Failure::new("image::archive", "image", format!("cannot open {}", path.display()))
                     .cause(error.to_string())
                     .hint("Check the path given with -i.")
-            })?))
+            })
         }
         Some(_) | None if call.context.terminal.is_tty(Stream::In) => {
             let message = "an archive is no text that a terminal could give";
             Err(Failure::usage("usage::value", message).hint("Name a file with `-i PATH`."))
         }
-        Some(_) | None => Ok(Box::new(io::stdin().lock())),
+        Some(_) | None => {
+            io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(|error| {
+                Failure::new("image::archive", "image", "cannot read standard input")
+                    .cause(error.to_string())
+            })
+        }
     }
 }
 

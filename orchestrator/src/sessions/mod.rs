@@ -84,10 +84,10 @@ pub enum End {
         /// The process in the guest.
         pid: u32,
     },
-    /// It was killed because its time was over.
-    TimedOut(Exited),
-    /// Three interrupts came within two seconds.
-    Interrupted,
+    /// It was killed because its time was over; the guest may not have answered even then.
+    TimedOut(Option<Exited>),
+    /// A signal ended us: three interrupts within two seconds, or one that nobody answered.
+    Signalled(u8),
     /// Whoever read our output has gone.
     Closed,
 }

@@ -11,7 +11,7 @@ use schema::wire::{CREDIT_START_BYTES, Frame, Kind, Message, STREAM_MAIN, STREAM
 use thiserror::Error;
 
 use super::relay::{BACKLOG_BYTES_MAX, RESET_CODE, Relay, RelayError};
-use super::signals::{ENDING, FORWARDED, INTERRUPT, RESIZED, Signals};
+use super::signals::{ENDING, FORWARDED, HUNG_UP, INTERRUPT, RESIZED, Signals};
 use super::{Capture, End, Input, Job, Leave, Outcome, Sink, TERM_TO_KILL, keys, terminal};
 use crate::context::Clock;
 
@@ -30,6 +30,9 @@ const PIPE_BYTES: usize = 4096;
 /// This many interrupts within [`INTERRUPTS_WITHIN`] end it all.
 const INTERRUPTS: usize = 3;
 const INTERRUPTS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a guest may leave a signal that asks for the end unanswered.
+const UNANSWERED_MAX: Duration = Duration::from_secs(5);
 
 const SIGNAL_TERM: u8 = 15;
 const SIGNAL_KILL: u8 = 9;
@@ -87,6 +90,7 @@ pub fn run<C: Clock>(
         streams: [Stream::to(io::stdout()), Stream::to(io::stderr())],
         deadline: job.timeout.map(|time| clock.elapsed() + time),
         overdue: Overdue::No,
+        asked: None,
         interrupts: Vec::new(),
         pid: 0,
         end: None,
@@ -151,6 +155,8 @@ struct Pump<'a> {
     streams: [Stream; 2],
     deadline: Option<Duration>,
     overdue: Overdue,
+    /// When we end by ourselves, and the signal that asked for it.
+    asked: Option<(Duration, u8)>,
     interrupts: Vec<Duration>,
     pid: u32,
     end: Option<End>,
@@ -228,7 +234,9 @@ impl Pump<'_> {
                 .pipes()
                 .map(|pipe: BorrowedFd<'_>| PollFd::from_borrowed_fd(pipe, PollFlags::IN)),
         );
-        let left = self.deadline.map(|deadline| deadline.saturating_sub(now));
+        let asked = self.asked.map(|(at, _)| at);
+        let next = self.deadline.into_iter().chain(asked).min();
+        let left = next.map(|next| next.saturating_sub(now));
         let timeout = left.map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(left.subsec_nanos()),
@@ -340,7 +348,7 @@ impl Pump<'_> {
             Message::Exited(exited) => {
                 self.end = Some(match self.overdue {
                     Overdue::No => End::Exited(exited),
-                    Overdue::Told | Overdue::Killed => End::TimedOut(exited),
+                    Overdue::Told | Overdue::Killed => End::TimedOut(Some(exited)),
                 });
                 Ok(())
             }
@@ -409,11 +417,20 @@ impl Pump<'_> {
                 self.interrupts.push(now);
                 if self.interrupts.len() >= INTERRUPTS {
                     self.signal(SIGNAL_KILL);
-                    self.end = Some(End::Interrupted);
+                    self.end = Some(End::Signalled(2));
                     return;
                 }
             }
-            self.signal(u8::try_from(signal).unwrap_or(SIGNAL_TERM));
+            let number = u8::try_from(signal).unwrap_or(SIGNAL_TERM);
+            self.signal(number);
+            if ENDING.contains(&signal) && signal != INTERRUPT {
+                // Whoever sent it waits for us, and the guest may be unable to answer.
+                if signal == HUNG_UP || self.asked.is_some() {
+                    self.end = Some(End::Signalled(number));
+                    return;
+                }
+                self.asked = Some((now + UNANSWERED_MAX, number));
+            }
         }
     }
 
@@ -424,6 +441,11 @@ impl Pump<'_> {
 
     /// Tells a command to end when its time is over, and kills it a little later.
     fn watch_the_time(&mut self, now: Duration) {
+        if let (None, Some((at, number))) = (&self.end, self.asked)
+            && now >= at
+        {
+            self.end = Some(End::Signalled(number));
+        }
         if self.end.is_some() || self.deadline.is_none_or(|deadline| now < deadline) {
             return;
         }
@@ -436,9 +458,9 @@ impl Pump<'_> {
             Overdue::Told => {
                 self.signal(SIGNAL_KILL);
                 self.overdue = Overdue::Killed;
-                self.deadline = None;
+                self.deadline = Some(now + UNANSWERED_MAX);
             }
-            Overdue::Killed => {}
+            Overdue::Killed => self.end = Some(End::TimedOut(None)),
         }
     }
 }

@@ -17,6 +17,9 @@ pub const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 /// The size of our terminal changed.
 pub const RESIZED: i32 = SIGWINCH;
 
+/// Our terminal is gone.
+pub const HUNG_UP: i32 = SIGHUP;
+
 /// Somebody asks us to stop from the keyboard.
 pub const INTERRUPT: i32 = SIGINT;
 
