@@ -95,7 +95,10 @@ impl Agent {
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
         // The shell gives the channel a number of its own, and leaves another descriptor open.
         let child = Command::new("/bin/sh")
-            .args(["-c", "exec \"$0\" --process --root \"$1\" --agent-fd 7 7<&0 9</dev/null </dev/null"])
+            .args([
+                "-c",
+                "exec \"$0\" --process --root \"$1\" --agent-fd 7 7<&0 9</dev/null </dev/null",
+            ])
             .arg(env!("CARGO_BIN_EXE_agentd"))
             .arg(&root)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
