@@ -28,7 +28,7 @@ use boot::Boot;
 use stop::Stop;
 pub(crate) use stop::{StopAsk, Urgency};
 
-/// How long a machine whose channel or kernel is lost may take to end by itself.
+/// How long a machine whose channel is lost may take to end by itself.
 const LOST_GRACE: Duration = Duration::from_secs(2);
 
 /// What the machine was launched with.
@@ -74,7 +74,8 @@ pub(crate) enum Heard {
     Bye { killed: u32 },
     /// The agent's channel cannot be used any more.
     ChannelLost(String),
-    /// The console shows a kernel panic.
+    /// The console shows a kernel panic; it names a reset and ends nothing, for anybody in the
+    /// guest may print the like.
     Panicked,
     /// The VMM has ended and was reaped.
     VmmEnded(VmmEnd),
@@ -163,6 +164,7 @@ pub(crate) struct Life {
     forced: bool,
     /// When a machine that is lost is killed.
     lost_until: Option<Instant>,
+    has_panicked: bool,
     rests: bool,
 }
 
@@ -192,6 +194,7 @@ impl Life {
             stop: None,
             forced: false,
             lost_until: None,
+            has_panicked: false,
             rests: false,
         }
     }
@@ -251,7 +254,7 @@ impl Life {
                 self.forced |= killed > 0;
             }
             Heard::ChannelLost(why) => self.channel_lost(why, now),
-            Heard::Panicked => self.panicked(now),
+            Heard::Panicked => self.has_panicked = true,
             Heard::VmmEnded(end) => return self.vmm_ended(&end),
             Heard::Unusable(why) => return self.unusable(&why),
             Heard::Fault(message) => {
@@ -378,17 +381,6 @@ impl Life {
         self.lost_until.get_or_insert(now + LOST_GRACE);
     }
 
-    fn panicked(&mut self, now: Instant) {
-        let message = "the guest's kernel panicked";
-        let verdict = if self.phase == Phase::Booting {
-            Verdict::new(Event::Died, "boot").detail("kernel-panic").message(message)
-        } else {
-            Verdict::died("kernel-panic", message)
-        };
-        self.judge(verdict.with_console());
-        self.lost_until.get_or_insert(now + LOST_GRACE);
-    }
-
     fn vmm_ended(&mut self, end: &VmmEnd) -> Vec<Act> {
         self.rests = true;
         if let Some(stop) = &self.stop {
@@ -414,8 +406,22 @@ impl Life {
         if self.guest == Guest::Gone {
             return Verdict::new(Event::Stopped, "guest-shutdown");
         }
+        // A kernel that panicked resets, by which the VMM ends well.
+        if self.has_panicked && end.code == Some(0) {
+            return self.verdict_of_panic();
+        }
         let detail = if end.code == Some(0) { "guest-reset" } else { "vmm-exited" };
         Verdict::died(detail, format!("the machine's process is gone: {end}")).with_console()
+    }
+
+    fn verdict_of_panic(&self) -> Verdict {
+        let message = "the guest's kernel panicked";
+        let verdict = if self.phase == Phase::Booting {
+            Verdict::new(Event::Died, "boot").detail("kernel-panic").message(message)
+        } else {
+            Verdict::died("kernel-panic", message)
+        };
+        verdict.with_console()
     }
 
     /// Moves on, or stays where the event does not apply.

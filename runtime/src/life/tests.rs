@@ -112,8 +112,19 @@ fn a_panic_is_told_from_a_reset() {
     told.at(2, ended(0)).rests_as("Failed(boot, kernel-panic)");
     let told = a_life(Kind::Service).ready().at(5, Heard::Panicked);
     told.at(6, ended(0)).rests_as("Failed(machine-died, kernel-panic)");
+    let told = a_life(Kind::Service).ready().at(5, Heard::Panicked);
+    told.at(6, killed()).rests_as("Failed(machine-died, vmm-exited)");
     a_life(Kind::Service).ready().at(6, ended(0)).rests_as("Failed(machine-died, guest-reset)");
     a_life(Kind::Service).ready().at(6, killed()).rests_as("Failed(machine-died, vmm-exited)");
+}
+
+#[test]
+fn a_guest_that_only_prints_a_panic_lives_on() {
+    let told = a_life(Kind::Job).ready().at(5, Heard::Panicked);
+    assert_eq!((told.acts.as_slice(), told.life.deadline()), ([].as_slice(), None));
+    assert!(!told.life.is_closing());
+    let told = told.at(9, exit(0)).at(9, Heard::Bye { killed: 0 });
+    told.at(10, ended(0)).rests_as("Completed(exit 0)");
 }
 
 #[test]

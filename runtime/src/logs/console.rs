@@ -1,4 +1,4 @@
-//! The guest's console: kept as it came, and watched for a panic.
+//! The guest's console: kept as it came, and searched for a panic at the end.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// Opens `console.log`; without it the console is only watched.
+    /// Opens `console.log`; without it only its end is kept, in memory.
     pub(crate) fn open(folder: Arc<Folder>) -> Self {
         let file = Rotating::open(folder, "console.log", CAPS)
             .inspect_err(|error| tracing::warn!(%error, "cannot open console.log"))
@@ -30,8 +30,8 @@ impl Console {
         Self { file, kept: Vec::new() }
     }
 
-    /// Takes what the guest printed; tells whether it completes the line of a kernel panic.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
+    /// Takes what the guest printed.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(bytes)
         {
@@ -39,12 +39,14 @@ impl Console {
             tracing::warn!(%error, "console.log is closed");
             self.file = None;
         }
-        let seam = self.kept.len().saturating_sub(PANIC.len());
         self.kept.extend_from_slice(bytes);
-        let panicked = self.kept[seam..].windows(PANIC.len()).any(|window| window == PANIC);
         let excess = self.kept.len().saturating_sub(KEPT_BYTES);
         self.kept.drain(..excess);
-        panicked
+    }
+
+    /// Tells whether what is kept shows the line of a kernel panic.
+    pub(crate) fn shows_panic(&self) -> bool {
+        self.kept.windows(PANIC.len()).any(|window| window == PANIC)
     }
 
     /// Returns the last lines, made safe to print; after a panic those from its line on.
@@ -91,9 +93,11 @@ mod tests {
     fn a_panic_is_seen_across_a_cut() {
         let scratch = Scratch::new("console");
         let mut console = Console::open(Arc::new(scratch.open()));
-        assert!(!console.push(b"[ 1.0] Kernel panic - not "));
-        assert!(console.push(b"syncing: Attempted to kill init!\n"));
-        assert!(!console.push(b"[ 1.1] Rebooting\n"), "it is told once");
+        console.push(b"[ 1.0] Kernel panic - not ");
+        assert!(!console.shows_panic());
+        console.push(b"syncing: Attempted to kill init!\n");
+        console.push(b"[ 1.1] Rebooting\n");
+        assert!(console.shows_panic());
         assert_eq!(console.tail().len(), 2);
         console.push("[ 1.2] a long trace\n".repeat(90).as_bytes());
         assert!(console.tail()[0].contains("Kernel panic"), "{:?}", console.tail());

@@ -182,13 +182,6 @@ impl Supervisor {
         }
     }
 
-    /// Takes what the guest printed.
-    pub(super) fn hear_console(&mut self, bytes: &[u8], now: Instant) {
-        if self.console.push(bytes) {
-            self.hear(life::Heard::Panicked, now);
-        }
-    }
-
     /// Takes what the driver heard of its machine.
     pub(super) fn hear_notice(&mut self, notice: Notice, now: Instant) {
         match notice {

@@ -126,7 +126,7 @@ impl Supervisor {
             let now = self.clock.now();
             match sensed {
                 Sensed::Channel(heard) => self.hear_channel(heard, now),
-                Sensed::Console(bytes) => self.hear_console(&bytes, now),
+                Sensed::Console(bytes) => self.console.push(&bytes),
                 Sensed::Notice(notice) => self.hear_notice(notice, now),
                 Sensed::Ask(ask) => {
                     if matches!(ask, Ask::Detach { .. }) {
@@ -188,6 +188,9 @@ impl Supervisor {
     fn end_of_vmm(&mut self, now: Instant) {
         self.last_words_until = None;
         if let Some(end) = self.vmm_end.take() {
+            if self.console.shows_panic() {
+                self.hear(Heard::Panicked, now);
+            }
             self.hear(Heard::VmmEnded(end), now);
         }
     }
