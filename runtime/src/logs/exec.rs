@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -20,10 +20,10 @@ use crate::folder::Folder;
 
 const CAPS: Caps = Caps { bytes_max: 10 * 1024 * 1024, old_max: 3 };
 
-/// How long a line waits for others before it is written.
+/// How long a line waits for others before it is written, however many come.
 const FLUSH: Duration = Duration::from_millis(200);
 
-/// How much waits for the thread; what comes beyond is dropped and counted.
+/// How much output waits for the thread; what comes beyond is dropped and counted.
 const ENTRIES_MAX: usize = 256;
 
 /// How much is gathered before it is written.
@@ -50,13 +50,14 @@ pub(crate) enum Source {
 #[derive(Debug)]
 enum Entry {
     Output { at_ms: u64, session: Arc<str>, source: Source, bytes: Vec<u8> },
+    System { at_ms: u64, text: String },
     Over { at_ms: u64, session: Arc<str> },
 }
 
 /// The way to the thread, and the thread.
 #[derive(Debug)]
 struct Open {
-    sender: SyncSender<Entry>,
+    sender: Sender<Entry>,
     thread: JoinHandle<()>,
 }
 
@@ -64,48 +65,58 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct ExecLog {
     open: RefCell<Option<Open>>,
-    dropped: Arc<AtomicU64>,
+    flood: Arc<Flood>,
+}
+
+/// What both sides of the way know of a flood.
+#[derive(Debug, Default)]
+struct Flood {
+    /// Entries of output on their way.
+    waiting: AtomicUsize,
+    /// Lines that were not sent.
+    dropped: AtomicU64,
 }
 
 impl ExecLog {
     /// Opens `exec.log` and starts its thread.
     pub(crate) fn open(folder: Arc<Folder>) -> std::io::Result<Self> {
         let file = Rotating::open(folder, "exec.log", CAPS)?;
-        let (sender, entries) = sync_channel(ENTRIES_MAX);
-        let dropped = Arc::<AtomicU64>::default();
-        let count = Arc::clone(&dropped);
+        let (sender, entries) = channel();
+        let flood = Arc::<Flood>::default();
+        let seen = Arc::clone(&flood);
         let thread = std::thread::Builder::new()
             .name("exec.log".into())
-            .spawn(move || Writer::new(file, count).run(&entries))?;
-        Ok(Self { open: RefCell::new(Some(Open { sender, thread })), dropped })
+            .spawn(move || Writer::new(file, seen).run(&entries))?;
+        Ok(Self { open: RefCell::new(Some(Open { sender, thread })), flood })
     }
 
     /// Takes what a session wrote.
     pub(crate) fn output(&self, session: &Arc<str>, source: Source, bytes: &[u8]) {
+        if self.flood.waiting.load(Ordering::Relaxed) >= ENTRIES_MAX {
+            let lines = bytes.iter().filter(|byte| **byte == b'\n').count().max(1);
+            self.flood.dropped.fetch_add(lines as u64, Ordering::Relaxed);
+            return;
+        }
+        self.flood.waiting.fetch_add(1, Ordering::Relaxed);
         let session = Arc::clone(session);
         let entry = Entry::Output { at_ms: now(), session, source, bytes: bytes.to_vec() };
-        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-        self.send(entry, lines as u64);
+        self.send(entry);
     }
 
-    /// Takes a line of the runtime's own.
+    /// Takes a line of the runtime's own; no flood drops it.
     pub(crate) fn system(&self, text: &str) {
-        let bytes = format!("{text}\n").into_bytes();
-        let entry =
-            Entry::Output { at_ms: now(), session: "main".into(), source: Source::System, bytes };
-        self.send(entry, 1);
+        self.send(Entry::System { at_ms: now(), text: text.to_owned() });
     }
 
     /// Ends a session: what has no line feed yet is a line.
     pub(crate) fn over(&self, session: &Arc<str>) {
-        self.send(Entry::Over { at_ms: now(), session: Arc::clone(session) }, 0);
+        self.send(Entry::Over { at_ms: now(), session: Arc::clone(session) });
     }
 
-    fn send(&self, entry: Entry, lines: u64) {
-        let open = self.open.borrow();
-        let Some(Open { sender, .. }) = &*open else { return };
-        if sender.try_send(entry).is_err() {
-            self.dropped.fetch_add(lines, Ordering::Relaxed);
+    fn send(&self, entry: Entry) {
+        if let Some(Open { sender, .. }) = &*self.open.borrow() {
+            // A thread that panicked writes nothing any more.
+            sender.send(entry).ok();
         }
     }
 
@@ -156,23 +167,30 @@ struct Writer {
     buffer: Vec<u8>,
     streams: HashMap<(Arc<str>, Source), Lines>,
     rates: HashMap<Arc<str>, Rate>,
-    dropped: Arc<AtomicU64>,
+    flood: Arc<Flood>,
+    /// When what is gathered is to be written; absent while nothing is.
+    flush_at: Option<Instant>,
 }
 
 impl Writer {
-    fn new(file: Rotating, dropped: Arc<AtomicU64>) -> Self {
+    fn new(file: Rotating, flood: Arc<Flood>) -> Self {
         let (streams, rates) = (HashMap::new(), HashMap::new());
-        Self { file: Some(file), buffer: Vec::new(), streams, rates, dropped }
+        Self { file: Some(file), buffer: Vec::new(), streams, rates, flood, flush_at: None }
     }
 
     fn run(mut self, entries: &Receiver<Entry>) {
         loop {
-            match entries.recv_timeout(FLUSH) {
+            let next = match self.flush_at {
+                None => entries.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => entries.recv_timeout(at.saturating_duration_since(HostClock.now())),
+            };
+            match next {
                 Ok(entry) => self.take(entry),
-                Err(RecvTimeoutError::Timeout) => self.flush(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.buffer.len() >= BUFFER_BYTES {
+            let is_due = self.flush_at.is_some_and(|at| HostClock.now() >= at);
+            if is_due || self.buffer.len() >= BUFFER_BYTES {
                 self.flush();
             }
         }
@@ -186,11 +204,13 @@ impl Writer {
     fn take(&mut self, entry: Entry) {
         match entry {
             Entry::Output { at_ms, session, source, bytes } => {
+                self.flood.waiting.fetch_sub(1, Ordering::Relaxed);
                 let key = (Arc::clone(&session), source);
                 let mut lines = self.streams.remove(&key).unwrap_or_default();
                 lines.push(&bytes, |line| self.line(at_ms, &session, source, &line));
                 self.streams.insert(key, lines);
             }
+            Entry::System { at_ms, text } => self.write_text(at_ms, "main", &text),
             Entry::Over { at_ms, session } => {
                 for source in [Source::Stdout, Source::Stderr, Source::Output] {
                     let left = self.streams.remove(&(Arc::clone(&session), source));
@@ -198,17 +218,20 @@ impl Writer {
                         self.line(at_ms, &session, source, &line);
                     }
                 }
-                self.rates.remove(&session);
+                let dropped = self.rates.remove(&session).map_or(0, |rate| rate.dropped);
+                if dropped > 0 {
+                    self.write_text(at_ms, &session, &format!("dropped {dropped} lines"));
+                }
             }
         }
-        let lost = self.dropped.swap(0, Ordering::Relaxed);
+        let lost = self.flood.dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             self.write_text(now(), "main", &format!("dropped {lost} lines"));
         }
     }
 
     fn line(&mut self, at_ms: u64, session: &Arc<str>, source: Source, line: &Line) {
-        if source != Source::System && !self.is_within_rate(at_ms, session, line.bytes.len()) {
+        if !self.is_within_rate(at_ms, session, line.bytes.len()) {
             return;
         }
         let encoded;
@@ -247,9 +270,11 @@ impl Writer {
     fn write(&mut self, line: &Written<'_>) {
         serde_json::to_writer(&mut self.buffer, line).expect("a vector takes every line");
         self.buffer.push(b'\n');
+        self.flush_at.get_or_insert_with(|| HostClock.now() + FLUSH);
     }
 
     fn flush(&mut self) {
+        self.flush_at = None;
         let Some(file) = &mut self.file else {
             self.buffer.clear();
             return;
@@ -305,6 +330,33 @@ mod tests {
             log.output(&"7".into(), Source::Stdout, &b"y\n".repeat(30_000));
             log.over(&"7".into());
         });
-        assert!(lines.len() <= 20_002, "{} lines", lines.len());
+        assert_eq!(lines.len(), 10_001);
+        assert_eq!(lines[10_000]["d"], "dropped 20000 lines");
+    }
+
+    #[test]
+    fn no_flood_drops_what_the_runtime_says() {
+        let session: Arc<str> = "7".into();
+        let lines = written("exec-system", |log| {
+            for _ in 0..4 * ENTRIES_MAX {
+                log.output(&session, Source::Stdout, &[b'x'; 4000]);
+            }
+            log.system("stopped: test");
+            log.over(&session);
+        });
+        assert!(lines.iter().any(|line| line["d"] == "stopped: test"), "{} lines", lines.len());
+    }
+
+    #[test]
+    fn lines_are_written_while_others_keep_coming() {
+        let scratch = Scratch::new("exec-steady");
+        let folder = Arc::new(scratch.open());
+        let log = ExecLog::open(Arc::clone(&folder)).unwrap();
+        for _ in 0..30 {
+            log.output(&"main".into(), Source::Stdout, b"tick\n");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let bytes = folder.read("exec.log", 1 << 20).unwrap();
+        assert!(!bytes.is_empty(), "nothing was written in 600 ms");
     }
 }
