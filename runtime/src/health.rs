@@ -180,6 +180,16 @@ impl Gate {
         Some(answer)
     }
 
+    /// Takes the reset of a session; a probe that was its is asked again.
+    pub(crate) fn hear_reset(&mut self, id: u32, now: Instant) -> Option<Answer> {
+        let State::Probing { session, .. } = &self.state else { return None };
+        if *session != id {
+            return None;
+        }
+        self.state = State::Waiting { until: now + self.next_pause() };
+        Some(Answer { passed: false, text: "the agent gave up the probe's session".into() })
+    }
+
     /// Takes what a session wrote; tells whether the gate passed by it.
     pub(crate) fn hear_output(
         &mut self,
@@ -295,6 +305,19 @@ mod tests {
         gate.tick(now);
         gate.runs(2, now);
         assert_eq!(gate.tick(now + PROBE_MAX), Some(Want::Kill(2)));
+    }
+
+    #[test]
+    fn a_probe_whose_session_is_reset_is_asked_again() {
+        let mut gate = gate(ProbeKind::Exec { argv: vec!["check".into()] });
+        let now = HostClock.now();
+        gate.start(now);
+        gate.tick(now);
+        gate.runs(2, now);
+        assert_eq!(gate.hear_reset(9, now), None, "another session");
+        assert!(!gate.hear_reset(2, now).unwrap().passed);
+        let next = gate.deadline().unwrap();
+        assert!(matches!(gate.tick(next), Some(Want::Run(_))));
     }
 
     #[test]

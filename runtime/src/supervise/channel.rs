@@ -179,6 +179,8 @@ impl Supervisor {
         if self.is_main(id) {
             let message = "the agent gave up the workload's session".into();
             self.hear(life::Heard::WorkloadRefused { kind: "other", message }, now);
+        } else if let Some(answer) = self.gate.hear_reset(id, now) {
+            self.standing.probed(answer.text);
         }
     }
 
