@@ -19,7 +19,7 @@ use crate::sessions::Sessions;
 use crate::sys;
 use crate::sys::mount;
 
-/// How long the ends of commands that were killed may take to be heard and said.
+/// How long the ends of commands that are gone may take to be heard and said.
 const AFTER_KILL_MS: u64 = 300;
 
 /// How long the runtime has to say that it heard the last word.
@@ -32,6 +32,8 @@ pub(crate) struct Shutdown {
     until_ms: u64,
     is_machine: bool,
     killed: Option<u32>,
+    /// When the ends of commands are not waited for any more; known once nobody is left.
+    said_until_ms: Option<u64>,
 }
 
 /// How long each stage took.
@@ -44,7 +46,8 @@ struct Stages {
 impl Shutdown {
     /// Begins a shutdown; commands have until the moment given.
     pub(crate) fn new(until_ms: u64, is_machine: bool) -> Self {
-        Self { begun_ms: sys::clock::monotonic_ms(), until_ms, is_machine, killed: None }
+        let begun_ms = sys::clock::monotonic_ms();
+        Self { begun_ms, until_ms, is_machine, killed: None, said_until_ms: None }
     }
 
     /// Lets the grace end earlier.
@@ -58,9 +61,15 @@ impl Shutdown {
     }
 
     /// Does what is due; `Ok` when every command has ended and was said to have.
+    ///
+    /// A client that does not read keeps an end from being said; it holds nothing up for long.
     pub(crate) fn go_on(mut self, now_ms: u64, sessions: &Sessions) -> Result<Self, Self> {
-        if sessions.are_all_said() && !self.is_anybody_left() {
-            return Ok(self);
+        if !self.is_anybody_left() {
+            let until = *self.said_until_ms.get_or_insert(now_ms + AFTER_KILL_MS);
+            if sessions.are_all_said() || now_ms >= until {
+                return Ok(self);
+            }
+            self.shorten(until);
         }
         if now_ms < self.until_ms {
             return Err(self);

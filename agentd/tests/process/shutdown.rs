@@ -1,7 +1,7 @@
 //! The end: what is asked, what is killed, what is said last.
 
 use schema::wire::message::{Bye, Done, ErrorCode, Stopping};
-use schema::wire::{CONTROL_SESSION, Message};
+use schema::wire::{CONTROL_SESSION, CREDIT_START_BYTES, Kind, Message};
 
 use crate::client::{Agent, Outcome, command, shell, wait_until_gone};
 
@@ -13,12 +13,15 @@ fn stopping(agent: &mut Agent) -> Stopping {
 }
 
 fn bye(agent: &mut Agent) -> Bye {
-    match agent.message(CONTROL_SESSION) {
-        Message::Bye(bye) => {
-            agent.say(CONTROL_SESSION, Done {});
-            bye
+    loop {
+        match agent.message(CONTROL_SESSION) {
+            Message::Bye(bye) => {
+                agent.say(CONTROL_SESSION, Done {});
+                return bye;
+            }
+            Message::Stopping(_) => {}
+            other => panic!("{other:?} instead of Bye"),
         }
-        other => panic!("{other:?} instead of Bye"),
     }
 }
 
@@ -63,6 +66,22 @@ fn what_does_not_end_within_the_grace_is_killed() {
     assert!(bye(&mut agent).killed > 0);
     assert_eq!(agent.wait(), Some(0));
     wait_until_gone(pid);
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_nothing_up() {
+    let mut agent = Agent::up();
+    // More than is granted, and nobody grants more.
+    agent.open(shell("exec cat /dev/zero"));
+    let mut bytes = 0;
+    while bytes < CREDIT_START_BYTES as usize {
+        let frame = agent.frame();
+        bytes += if frame.kind == Kind::Data { frame.payload.len() } else { 0 };
+    }
+    // Longer than a test waits for anything.
+    agent.ask_to_shut_down(120_000);
+    assert_eq!(bye(&mut agent).killed, 0);
+    assert_eq!(agent.wait(), Some(0));
 }
 
 #[test]
