@@ -53,13 +53,8 @@ impl Agent {
 
     fn hear_control(&mut self, message: Message) {
         match message {
-            Message::ClockSync(sync) => {
-                if self.settings.place.is_machine()
-                    && let Err(error) = follow_clock(sync.unix_ns)
-                {
-                    log::error!("following the host's clock: {error}");
-                }
-            }
+            // Of several that came together only the last tells the time.
+            Message::ClockSync(sync) => self.time_heard = Some(sync.unix_ns),
             Message::ClientGone(gone) => self.client_gone(gone.slot),
             Message::Shutdown(shutdown) => self.shut_down(shutdown.grace_ms, None),
             Message::Update(update) => self.update(&update),
@@ -69,6 +64,16 @@ impl Agent {
                 let text = "this message has no meaning in session 0 of a guest that is up";
                 self.refuse(CONTROL_SESSION, ErrorCode::BadSession, text.into(), other.code());
             }
+        }
+    }
+
+    /// Follows the time that was heard last.
+    pub(crate) fn follow_time(&mut self) {
+        let Some(unix_ns) = self.time_heard.take() else { return };
+        if self.settings.place.is_machine()
+            && let Err(error) = follow_clock(unix_ns)
+        {
+            log::error!("following the host's clock: {error}");
         }
     }
 

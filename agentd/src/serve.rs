@@ -45,6 +45,8 @@ pub(crate) struct Agent {
     pub(crate) held: Held,
     /// Not everything that was written is on its disk.
     pub(crate) has_bad_disk: bool,
+    /// The host's time, heard and not followed yet.
+    pub(crate) time_heard: Option<u64>,
     signals: Signals,
     memory: Option<MemoryWatch>,
     disks: Option<DiskWatch>,
@@ -84,6 +86,7 @@ impl Agent {
             memory,
             disks: booted.disks,
             has_bad_disk: false,
+            time_heard: None,
             shutdown: None,
             last_served: 0,
             buffer: vec![0; DATA_BYTES_MAX],
@@ -154,6 +157,7 @@ impl Agent {
             while let Some(frame) = self.channel.next_frame()? {
                 self.hear(&frame);
             }
+            self.follow_time();
         }
         self.serve_ready(wait);
         Ok(())
