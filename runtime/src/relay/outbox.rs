@@ -56,6 +56,16 @@ impl Outbox {
         self.sessions.insert(session, Waiting { parts, messages: 1, message_bytes });
     }
 
+    /// Returns how many bytes of one stream wait.
+    pub(super) fn waiting(&self, session: u32, stream: u16) -> usize {
+        let parts = self.sessions.get(&session).into_iter().flat_map(|waiting| &waiting.parts);
+        let of_stream = parts.filter_map(|part| match part {
+            Part::Stream { stream: other, bytes, .. } if *other == stream => Some(bytes.len()),
+            Part::Stream { .. } | Part::Frame(_) => None,
+        });
+        of_stream.sum()
+    }
+
     /// Returns the next frame, of the session whose turn it is.
     pub(super) fn pop(&mut self) -> Option<Frame> {
         let after = self.sessions.range(self.last.saturating_add(1)..).next();

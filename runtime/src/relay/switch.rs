@@ -30,6 +30,9 @@ const FIRST_SESSION_MESSAGE: u16 = 0x0100;
 const CODE_ERROR: u16 = 0x0008;
 const CODE_DONE: u16 = 0x0009;
 
+/// The number of `ClockSync`.
+const CODE_CLOCK_SYNC: u16 = 0x000A;
+
 /// A frame with the permit of the client that sent it, freed when it is written.
 type Sent = (Frame, Option<OwnedSemaphorePermit>);
 
@@ -128,8 +131,14 @@ impl Switch {
         self.sessions.len()
     }
 
-    /// Sends a frame of the runtime's own.
+    /// Sends a frame of the runtime's own; a time that still waits is old, and replaced.
     pub(super) fn send(&mut self, frame: Frame) {
+        if is_time(&frame)
+            && let Some(old) = self.own.iter_mut().find(|old| is_time(old))
+        {
+            *old = frame;
+            return;
+        }
         self.own.push_back(frame);
     }
 
@@ -253,7 +262,9 @@ impl Switch {
             }
             Kind::Credit => {
                 let window = session.receive.get_mut(usize::from(frame.code))?;
-                let granted = window.grant(frame.granted(), &mut self.budget);
+                let client = self.clients.get(&session.slot);
+                let waiting = client.map_or(0, |client| client.outbox.waiting(id, frame.code));
+                let granted = window.grant(frame.granted(), waiting, &mut self.budget);
                 self.is_holding |= window.is_held();
                 if granted == 0 {
                     return None;
@@ -447,6 +458,10 @@ impl Switch {
     pub(super) fn next_for_client(&mut self, slot: u32) -> Option<Frame> {
         self.clients.get_mut(&slot)?.outbox.pop()
     }
+}
+
+fn is_time(frame: &Frame) -> bool {
+    frame.session == CONTROL_SESSION && frame.kind == Kind::Message && frame.code == CODE_CLOCK_SYNC
 }
 
 impl Session {

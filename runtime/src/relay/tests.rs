@@ -2,7 +2,7 @@
 
 use schema::wire::message::{Exec, Exited, OnGone, Started, StdinMode};
 use schema::wire::relay::IDS_PER_SLOT;
-use schema::wire::{CONTROL_SESSION, CREDIT_START_BYTES, Frame, Kind, Message};
+use schema::wire::{CONTROL_SESSION, CREDIT_BYTES_MAX, CREDIT_START_BYTES, Frame, Kind, Message};
 
 use super::switch::{Effect, Fault, Switch};
 
@@ -62,6 +62,39 @@ fn a_command_runs_from_its_exec_to_both_last_words() {
     let message = Kind::Message;
     assert_eq!(codes, [(message, 0x0101), (Kind::Data, 0), (message, 0x0103), (message, 9)]);
     assert_eq!(switch.session_count(), 0);
+}
+
+#[test]
+fn a_client_that_grants_and_does_not_read_is_kept_no_more_for() {
+    let mut switch = Switch::new();
+    let (slot, id) = opened(&mut switch, false);
+    let (mut open, mut kept) = (CREDIT_START_BYTES as usize, 0);
+    let piece = CREDIT_START_BYTES as usize / 4;
+    for _ in 0..4 * CREDIT_BYTES_MAX as usize / piece {
+        switch.hear_client(slot, Frame::credit(id, 0, CREDIT_START_BYTES / 4), None).unwrap();
+        open += for_agent(&mut switch).iter().map(|f| f.granted() as usize).sum::<usize>();
+        if open >= piece {
+            from_agent(&mut switch, Frame::data(id, 0, &vec![0; piece]));
+            (open, kept) = (open - piece, kept + piece);
+        }
+    }
+    assert_eq!(kept, CREDIT_BYTES_MAX as usize, "one window, the largest");
+    let read: usize = for_client(&mut switch, slot).iter().map(|f| f.payload.len()).sum();
+    assert_eq!(read, kept);
+    switch.hear_client(slot, Frame::credit(id, 0, 10), None).unwrap();
+    assert_eq!(for_agent(&mut switch)[0].granted(), 10, "it goes on once it reads");
+}
+
+#[test]
+fn a_time_that_waits_is_replaced_by_the_next() {
+    let mut switch = Switch::new();
+    for unix_ns in [1, 2, 3] {
+        let time = schema::wire::message::ClockSync { unix_ns };
+        switch.send(Message::ClockSync(time).to_frame(CONTROL_SESSION));
+    }
+    let time = schema::wire::message::ClockSync { unix_ns: 3 };
+    let time = Message::ClockSync(time).to_frame(CONTROL_SESSION);
+    assert_eq!(for_agent(&mut switch), [time]);
 }
 
 #[test]

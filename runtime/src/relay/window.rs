@@ -42,9 +42,12 @@ impl Window {
     /// Takes a grant of the receiver; returns the part that may go to the sender now.
     ///
     /// What a window would grow beyond its start comes out of `budget`; what does not
-    /// fit is held until [`Window::release`]. Beyond the largest window it is lost.
-    pub(super) fn grant(&mut self, bytes: u32, budget: &mut u32) -> u32 {
-        let room = CREDIT_BYTES_MAX.saturating_sub(self.open).saturating_sub(self.held);
+    /// fit is held until [`Window::release`]. Beyond the largest window it is lost;
+    /// what came and is still `waiting` for the receiver counts, for it was not read yet.
+    pub(super) fn grant(&mut self, bytes: u32, waiting: usize, budget: &mut u32) -> u32 {
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let taken = self.open.saturating_add(self.held).saturating_add(waiting);
+        let room = CREDIT_BYTES_MAX.saturating_sub(taken);
         self.held += bytes.min(room);
         self.release(budget)
     }
@@ -87,17 +90,17 @@ mod tests {
         let (mut window, mut budget) = (Window::default(), 1000);
         assert_eq!(window.take(CREDIT_START_BYTES as usize, &mut budget), Ok(()));
         assert_eq!(window.take(1, &mut budget), Err(BeyondCredit));
-        assert_eq!(window.grant(10, &mut budget), 10);
+        assert_eq!(window.grant(10, 0, &mut budget), 10);
         assert_eq!((window.take(10, &mut budget), budget), (Ok(()), 1000));
     }
 
     #[test]
     fn growth_is_paid_from_the_budget_and_given_back() {
         let (mut window, mut budget) = (Window::default(), 1000);
-        assert_eq!((window.grant(1500, &mut budget), budget), (1000, 0));
+        assert_eq!((window.grant(1500, 0, &mut budget), budget), (1000, 0));
         assert!(window.is_held());
         let (mut other, mut more) = (Window::default(), 0);
-        assert_eq!(other.grant(1, &mut more), 0);
+        assert_eq!(other.grant(1, 0, &mut more), 0);
         window.take(900, &mut budget).unwrap();
         assert_eq!((window.release(&mut budget), budget), (500, 400));
         window.close(&mut budget);
@@ -107,7 +110,7 @@ mod tests {
     #[test]
     fn no_window_is_larger_than_the_limit() {
         let (mut window, mut budget) = (Window::default(), u32::MAX);
-        assert_eq!(window.grant(u32::MAX, &mut budget), CREDIT_BYTES_MAX - CREDIT_START_BYTES);
-        assert_eq!(window.grant(1, &mut budget), 0);
+        assert_eq!(window.grant(u32::MAX, 0, &mut budget), CREDIT_BYTES_MAX - CREDIT_START_BYTES);
+        assert_eq!(window.grant(1, 0, &mut budget), 0);
     }
 }
