@@ -164,7 +164,7 @@ pub(crate) struct Life {
     forced: bool,
     /// When a machine that is lost is killed.
     lost_until: Option<Instant>,
-    has_panicked: bool,
+    console: Console,
     rests: bool,
 }
 
@@ -177,6 +177,15 @@ enum Guest {
     Up,
     /// It said good-bye.
     Gone,
+}
+
+/// What is known of the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Console {
+    /// It shows nothing that matters.
+    Plain,
+    /// It shows the words of a kernel panic.
+    ShowsPanic,
 }
 
 impl Life {
@@ -194,7 +203,7 @@ impl Life {
             stop: None,
             forced: false,
             lost_until: None,
-            has_panicked: false,
+            console: Console::Plain,
             rests: false,
         }
     }
@@ -254,7 +263,7 @@ impl Life {
                 self.forced |= killed > 0;
             }
             Heard::ChannelLost(why) => self.channel_lost(why, now),
-            Heard::Panicked => self.has_panicked = true,
+            Heard::Panicked => self.console = Console::ShowsPanic,
             Heard::VmmEnded(end) => return self.vmm_ended(&end),
             Heard::Unusable(why) => return self.unusable(&why),
             Heard::Fault(message) => {
@@ -407,7 +416,7 @@ impl Life {
             return Verdict::new(Event::Stopped, "guest-shutdown");
         }
         // A kernel that panicked resets, by which the VMM ends well.
-        if self.has_panicked && end.code == Some(0) {
+        if self.console == Console::ShowsPanic && end.code == Some(0) {
             return self.verdict_of_panic();
         }
         let detail = if end.code == Some(0) { "guest-reset" } else { "vmm-exited" };

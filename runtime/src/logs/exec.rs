@@ -352,9 +352,10 @@ mod tests {
         let scratch = Scratch::new("exec-steady");
         let folder = Arc::new(scratch.open());
         let log = ExecLog::open(Arc::clone(&folder)).unwrap();
+        let (_open, never) = channel::<()>();
         for _ in 0..30 {
             log.output(&"main".into(), Source::Stdout, b"tick\n");
-            std::thread::sleep(Duration::from_millis(20));
+            never.recv_timeout(Duration::from_millis(20)).unwrap_err();
         }
         let bytes = folder.read("exec.log", 1 << 20).unwrap();
         assert!(!bytes.is_empty(), "nothing was written in 600 ms");
