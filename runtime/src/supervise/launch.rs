@@ -12,7 +12,7 @@ use schema::record::{self, Effective, Record};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::senses::{Senses, Streams};
+use super::senses::{Senses, Signals, Streams};
 use super::{Supervisor, Times, console, finish};
 use crate::boot::{BootError, Prepared, Running, StartPipe};
 use crate::clock::{Clock as _, HostClock};
@@ -58,8 +58,11 @@ pub fn run() -> ExitCode {
 }
 
 async fn whole(prepared: Prepared, mut pipe: StartPipe) -> ExitCode {
-    let begun = Begun::new(&prepared);
-    let begun = match begun {
+    // Before there is a VMM: a machine that is asked to end while it starts ends in good order.
+    let signals = Signals::listen()
+        .map_err(|source| BootError::Folder { what: "a listener to signals".into(), source });
+    let begun = signals.and_then(|signals| Ok((signals, Begun::new(&prepared)?)));
+    let (signals, begun) = match begun {
         Ok(begun) => begun,
         Err(error) => return failed(&mut pipe, &error),
     };
@@ -78,7 +81,7 @@ async fn whole(prepared: Prepared, mut pipe: StartPipe) -> ExitCode {
             return code;
         }
     };
-    match begun.supervise(running, &mut pipe).await {
+    match begun.supervise(running, signals, &mut pipe).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&mut pipe, &error),
     }
@@ -125,7 +128,12 @@ impl Begun {
         failed(pipe, error)
     }
 
-    async fn supervise(self, running: Running, pipe: &mut StartPipe) -> Result<(), BootError> {
+    async fn supervise(
+        self,
+        running: Running,
+        signals: Signals,
+        pipe: &mut StartPipe,
+    ) -> Result<(), BootError> {
         let Running { prepared, machine } = running;
         let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
@@ -139,7 +147,7 @@ impl Begun {
         tokio::task::spawn_local(console::listen(console, bytes));
         let streams =
             Streams { channel, console: console_bytes, notices: machine.notices, asks: asked };
-        let mut senses = Senses::new(streams, creator).map_err(failed)?;
+        let mut senses = Senses::new(streams, creator, signals).map_err(failed)?;
         let (due, mut dues) = mpsc::channel(1);
         let listener = sockets.control.try_clone().and_then(UnixListener::from_std);
         let desk = self.desk(&launch, &hub, asks, due.downgrade());

@@ -34,6 +34,21 @@ pub(super) struct Streams {
     pub(super) asks: mpsc::Receiver<Ask>,
 }
 
+/// The signals that ask for an end. From [`Signals::listen`] on none is lost.
+pub(super) struct Signals([Signal; 2]);
+
+impl Signals {
+    /// Begins to listen.
+    pub(super) fn listen() -> std::io::Result<Self> {
+        // What would end the process, and means nothing to it.
+        for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()]
+        {
+            drop(signal(kind)?);
+        }
+        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]))
+    }
+}
+
 /// See the module. What is over is absent.
 pub(super) struct Senses {
     channel: Option<mpsc::Receiver<Heard>>,
@@ -41,25 +56,24 @@ pub(super) struct Senses {
     notices: Option<mpsc::Receiver<Notice>>,
     asks: Option<mpsc::Receiver<Ask>>,
     creator: Option<pipe::Receiver>,
-    signals: [Signal; 2],
+    signals: Signals,
     vmm_is_over: bool,
 }
 
 impl Senses {
     /// Listens to signals, to the creator if the machine has one, and to `streams`.
-    pub(super) fn new(streams: Streams, creator: Option<OwnedFd>) -> std::io::Result<Self> {
-        // What would end the process, and means nothing to it.
-        for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()]
-        {
-            drop(signal(kind)?);
-        }
+    pub(super) fn new(
+        streams: Streams,
+        creator: Option<OwnedFd>,
+        signals: Signals,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             channel: Some(streams.channel),
             console: Some(streams.console),
             notices: Some(streams.notices),
             asks: Some(streams.asks),
             creator: creator.map(pipe::Receiver::from_owned_fd).transpose()?,
-            signals: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?],
+            signals,
             vmm_is_over: false,
         })
     }
@@ -76,7 +90,7 @@ impl Senses {
 
     /// Waits for the next thing, at most until `deadline`.
     pub(super) async fn next(&mut self, process: &Child, deadline: Instant) -> Sensed {
-        let [terminate, interrupt] = &mut self.signals;
+        let [terminate, interrupt] = &mut self.signals.0;
         // People come first: a guest that talks without end must not keep them from being heard.
         tokio::select! {
             biased;
