@@ -383,6 +383,18 @@ fn a_signal_stops_in_good_order() {
 }
 
 #[test]
+fn a_signal_during_the_start_is_a_stop_too() {
+    let mut house = House::start(&launch(Some(SLEEP)), &[]);
+    while !house.folder.join("record").exists() {
+        assert_eq!(house.runtime.try_wait().unwrap(), None, "{}", house.log());
+        std::thread::yield_now();
+    }
+    house::signal(house.runtime.id(), Signal::TERM);
+    assert_eq!(house.ended(), Some(0));
+    assert_eq!(house.phase(), "Stopped(host-shutdown)");
+}
+
+#[test]
 fn a_deaf_agent_is_ended_by_force() {
     let mut house = House::serving(&launch(Some(SLEEP)));
     assert!(house.wait(Milestone::Ready));
