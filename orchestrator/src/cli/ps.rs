@@ -155,8 +155,13 @@ fn phase(view: &SandboxView) -> String {
 /// Says what is known of a failure and where to read more.
 fn why(view: &SandboxView) -> String {
     let record = view.record.as_ref();
-    let stage = record.and_then(|record| record.detail.clone());
-    let message = record.and_then(|record| record.message.clone());
+    let stage = view.detail.clone().or_else(|| record.and_then(|record| record.detail.clone()));
+    let message = match stage.as_deref() {
+        // Who died without a word could write none.
+        Some("runtime-lost") => Some("msb-runtime was killed, and the machine with it".to_owned()),
+        Some("host-rebooted") => Some("the host was restarted".to_owned()),
+        _ => record.and_then(|record| record.message.clone()),
+    };
     let known: Vec<String> = [stage, message]
         .into_iter()
         .flatten()
