@@ -16,6 +16,7 @@ sandbox "box" {
     hostname "tidy"
     workdir "/srv/app"
     env { COLOUR "green" }
+    mount "/scratch/here" { tmpfs "2MiB" mode="0700" }
     command "sh" "-c" "echo begun; trap 'echo told to stop; exit 0' TERM; while :; do sleep 0.1; done"
 }
 "#;
@@ -37,6 +38,10 @@ fn a_command_sees_its_machine_and_its_caller_sees_all_of_it() {
     assert_eq!(sh("nproc").exits(0).stdout, "1\n");
     sh("touch /written-to-the-upper && ls /").exits(0).says(&["written-to-the-upper"]);
     sh("grep ' / ' /proc/mounts").exits(0).says(&["overlay"]);
+
+    sh("grep /scratch/here /proc/mounts; stat -c %a /scratch/here")
+        .exits(0)
+        .says(&["size=2048k", "700\n"]);
 
     // Exit codes, signals, streams apart, binary bytes, no newline at the end.
     sh("echo out; echo err >&2; exit 9").exits(9).says(&["out\n"]).complains(&["err\n"]);
