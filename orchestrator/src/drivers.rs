@@ -114,6 +114,9 @@ pub enum DriversError {
     },
 }
 
+/// How often a host is asked before no driver is said to work on it.
+const TRIES_MAX: usize = 3;
+
 impl DriversError {
     /// Returns the failure as it is told.
     #[must_use]
@@ -240,8 +243,10 @@ impl Drivers {
     pub async fn prove(&self) -> Result<Vec<Verdict>, DriversError> {
         let mut verdicts = self.ask().await?;
         // A bad answer is kept for a day; one guest that stumbled on a busy host is no reason to.
-        if self.first(&verdicts).is_none() {
-            verdicts = self.ask().await?;
+        for _ in 1..TRIES_MAX {
+            if self.first(&verdicts).is_none() {
+                verdicts = self.ask().await?;
+            }
         }
         self.keep(&verdicts);
         Ok(verdicts)
