@@ -24,6 +24,10 @@ const PROGRAM: u32 = 0o100_755;
 const CONSOLE: u32 = 0o020_600;
 const CONSOLE_DEVICE: (u32, u32) = (5, 1);
 
+/// Number of `/dev/null`: where the console is not there in time, a program's start puts this in
+/// the place of its three streams, and ends process 1 where it cannot.
+const NULL_DEVICE: (u32, u32) = (1, 3);
+
 /// Why an initramfs was not made.
 #[derive(Debug, Error)]
 pub enum InitramfsError {
@@ -96,12 +100,14 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, Path
 pub fn archive(agentd: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(agentd.len() + PAGE_BYTES);
     let console = Entry { device: CONSOLE_DEVICE, ..Entry::new("dev/console", CONSOLE) };
+    let null = Entry { device: NULL_DEVICE, ..Entry::new("dev/null", CONSOLE) };
     let init = Entry { content: agentd, ..Entry::new("init", PROGRAM) };
     let folder = |name| Entry::new(name, FOLDER);
     let entries = [
         folder(".msb"),
         folder("dev"),
         console,
+        null,
         init,
         folder("newroot"),
         folder("proc"),
@@ -267,6 +273,7 @@ mod tests {
                 "drwxr-xr-x 0/0 .msb",
                 "drwxr-xr-x 0/0 dev",
                 "crw------- 0/0 dev/console",
+                "crw------- 0/0 dev/null",
                 "-rwxr-xr-x 0/0 init",
                 "drwxr-xr-x 0/0 newroot",
                 "drwxr-xr-x 0/0 proc",
@@ -284,7 +291,7 @@ mod tests {
         }
         assert_eq!(
             blake3::hash(&archive(b"agent")).to_hex()[..16],
-            *"1ec11a0299b2ab8f",
+            *"39674684955a6d2e",
             "a change of layout is a change of every template's key"
         );
     }
