@@ -114,9 +114,6 @@ pub enum DriversError {
     },
 }
 
-/// How often a host is asked before no driver is said to work on it.
-const TRIES_MAX: usize = 3;
-
 impl DriversError {
     /// Returns the failure as it is told.
     #[must_use]
@@ -241,18 +238,6 @@ impl Drivers {
     /// # Errors
     /// What a guest is made of is not installed, or the proof cannot be started.
     pub async fn prove(&self) -> Result<Vec<Verdict>, DriversError> {
-        let mut verdicts = self.ask().await?;
-        // A bad answer is kept for a day; one guest that stumbled on a busy host is no reason to.
-        for _ in 1..TRIES_MAX {
-            if self.first(&verdicts).is_none() {
-                verdicts = self.ask().await?;
-            }
-        }
-        self.keep(&verdicts);
-        Ok(verdicts)
-    }
-
-    async fn ask(&self) -> Result<Vec<Verdict>, DriversError> {
         let parts = self.parts().await?;
         let program = self.runtime()?;
         let failed = |source| DriversError::Probe { program: program.clone(), source };
@@ -272,6 +257,7 @@ impl Drivers {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(failed(io::Error::other(format!("it gave no verdict: {}", said.trim()))));
         }
+        self.keep(&verdicts);
         Ok(verdicts)
     }
 
