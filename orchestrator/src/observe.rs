@@ -8,8 +8,8 @@ use std::path::Path;
 
 use schema::launch::{DriverName, Isolation};
 use schema::lifecycle::Phase;
-use schema::name::{ProjectName, SandboxName, VolumeName};
-use schema::project::{ImageRef, Kind, Sandbox};
+use schema::name::{InstanceName, ProjectName, VolumeName};
+use schema::project::{Body, ImageRef, Kind};
 use schema::record::{Effective, Record};
 
 use crate::machines::{Folder, Standing, process};
@@ -30,13 +30,13 @@ pub struct Observed {
     /// The run that last applied it, and when.
     pub last_applied: Option<(i64, String)>,
     /// Its sandboxes and jobs.
-    pub sandboxes: BTreeMap<SandboxName, Seen>,
+    pub sandboxes: BTreeMap<InstanceName, Seen>,
     /// Volumes that it can see: its own, else nobody's.
     pub volumes: BTreeMap<VolumeName, SeenVolume>,
     /// The manifest digests of the images that the files name; `None` where one is not here.
     pub images: BTreeMap<ImageRef, Option<String>>,
     /// Today's digests of values that come from outside the files, by sandbox and field.
-    pub sources: BTreeMap<(SandboxName, String), Source>,
+    pub sources: BTreeMap<(InstanceName, String), Source>,
     /// What was last done by hand, by address without project.
     pub audits: BTreeMap<String, Audit>,
 }
@@ -56,9 +56,9 @@ pub struct Seen {
     /// Its row.
     pub row: SandboxRow,
     /// The definition that was last applied.
-    pub applied: Option<Sandbox>,
+    pub applied: Option<Body>,
     /// The definition that was last wished for.
-    pub desired: Option<Sandbox>,
+    pub desired: Option<Body>,
     /// Its current machine.
     pub machine: Option<SeenMachine>,
     /// Machines that are not current, by role.

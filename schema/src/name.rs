@@ -178,6 +178,106 @@ checked_text!(
     check_env_key
 );
 
+/// One instance of a sandbox or a job: `web`, or `web[3]` where there are several.
+///
+/// In a choice or a dependency, a name without an index means all instances.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceName {
+    /// The sandbox or job.
+    pub sandbox: SandboxName,
+    /// Which of its instances; `None` where it has but one.
+    pub index: Option<u32>,
+}
+
+/// Why a text is not the name of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstanceNameError {
+    /// What stands before the index is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The index is not a number of ours.
+    #[error("`{0}` is not the index of an instance; write it as in `web[0]` or `web.0`")]
+    Index(String),
+}
+
+impl InstanceName {
+    /// Returns the only instance of a sandbox, or all of them where a choice is meant.
+    #[must_use]
+    pub const fn only(sandbox: SandboxName) -> Self {
+        Self { sandbox, index: None }
+    }
+
+    /// Reads `web`, `web[3]` or `web.3`.
+    ///
+    /// # Errors
+    /// [`InstanceNameError`] says which part is not as it should be.
+    pub fn parse(text: &str) -> Result<Self, InstanceNameError> {
+        let (name, index) = match (text.split_once('['), text.split_once('.')) {
+            (Some((name, rest)), _) => {
+                let index = rest.strip_suffix(']');
+                (name, Some(index.ok_or_else(|| InstanceNameError::Index(rest.to_owned()))?))
+            }
+            (None, Some((name, index))) => (name, Some(index)),
+            (None, None) => (text, None),
+        };
+        let sandbox = SandboxName::parse(name)?;
+        let Some(index) = index else { return Ok(Self::only(sandbox)) };
+        let plain = index.bytes().all(|b| b.is_ascii_digit())
+            && (index.len() == 1 || !index.starts_with('0'));
+        let number = index.parse().ok().filter(|_| plain);
+        let index = number.ok_or_else(|| InstanceNameError::Index(index.to_owned()))?;
+        Ok(Self { sandbox, index: Some(index) })
+    }
+
+    /// Tells whether `other` is meant by this name: it, or one of its instances.
+    #[must_use]
+    pub fn means(&self, other: &Self) -> bool {
+        self.sandbox == other.sandbox && (self.index.is_none() || self.index == other.index)
+    }
+
+    /// Returns the index as state and records hold it; empty where there is but one instance.
+    #[must_use]
+    pub fn slot(&self) -> String {
+        self.index.map_or_else(String::new, |index| index.to_string())
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            None => f.pad(self.sandbox.as_str()),
+            Some(index) => f.pad(&format!("{}[{index}]", self.sandbox)),
+        }
+    }
+}
+
+impl std::str::FromStr for InstanceName {
+    type Err = InstanceNameError;
+    fn from_str(text: &str) -> Result<Self, InstanceNameError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for InstanceName {
+    type Error = InstanceNameError;
+    fn try_from(text: String) -> Result<Self, InstanceNameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<InstanceName> for String {
+    fn from(name: InstanceName) -> Self {
+        name.to_string()
+    }
+}
+
+impl From<SandboxName> for InstanceName {
+    fn from(sandbox: SandboxName) -> Self {
+        Self::only(sandbox)
+    }
+}
+
 impl ProjectName {
     /// The reserved project of what imperative commands make.
     pub const ADHOC: &'static str = "adhoc";
@@ -221,6 +321,21 @@ mod tests {
         for bad in ["", "9A", "A=B", "A B"] {
             assert!(EnvKey::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn sf_i2_an_instance_is_a_name_with_or_without_an_index() {
+        for (text, shown) in [("web", "web"), ("web[0]", "web[0]"), ("web.12", "web[12]")] {
+            let name = InstanceName::parse(text).unwrap();
+            assert_eq!(name.to_string(), shown);
+            assert_eq!(InstanceName::parse(shown), Ok(name));
+        }
+        for bad in ["", "[0]", "web[", "web[]", "web[01]", "web[-1]", "web[0", "web.", "web.x"] {
+            assert!(InstanceName::parse(bad).is_err(), "{bad}");
+        }
+        let name = |text: &str| InstanceName::parse(text).unwrap();
+        assert!(name("web").means(&name("web[3]")) && !name("web[3]").means(&name("web")));
+        assert!(name("web[2]") < name("web[10]"), "by number, not by letter");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! of files that resolve to equal [`Project`]s are equal to everything behind
 //! this module; where a value was written stands beside it, in [`Origins`].
 
+mod body;
 mod differ;
 mod image;
 mod mount;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use body::Body;
 pub use differ::{Direction, FieldChange};
 pub use image::{Image, ImageRef, ImageRefError, Platform, Pull, RegistryRef};
 pub use mount::{Access, GuestPath, Mount, MountFlag, MountOptions, MountSource, PathError};
@@ -28,7 +30,7 @@ pub use sandbox::{
 };
 pub use volume::{Ensure, Volume, VolumeKind};
 
-use crate::name::{ProjectName, SandboxName, VolumeName};
+use crate::name::{InstanceName, ProjectName, SandboxName, VolumeName};
 use crate::units::Millis;
 
 /// Constants by key, as people and metrics group by them.
@@ -43,8 +45,8 @@ pub struct Project {
     pub folder: PathBuf,
     /// The lowest layer of every sandbox's labels; already part of them.
     pub labels: Labels,
-    /// Services and jobs, by name.
-    pub sandboxes: BTreeMap<SandboxName, Sandbox>,
+    /// Services and jobs, instance by instance; those of one definition share one body.
+    pub sandboxes: BTreeMap<InstanceName, Body>,
     /// Named volumes, by name: those with a node of their own and those written in a mount.
     pub volumes: BTreeMap<VolumeName, Volume>,
     /// How long `up` waits without being told; `None` is without limit.
@@ -69,6 +71,21 @@ impl Project {
             wait_timeout: Some(Self::WAIT_TIMEOUT),
             driver: DriverChoice::default(),
         }
+    }
+
+    /// Returns the instances of one sandbox or job, in order.
+    pub fn instances(&self, name: &SandboxName) -> impl Iterator<Item = (&InstanceName, &Body)> {
+        let first = InstanceName::only(name.clone());
+        let last = InstanceName { index: Some(u32::MAX), ..first.clone() };
+        self.sandboxes.range(first..=last)
+    }
+
+    /// Returns the instances that `name` means: itself, or all where it names no index.
+    pub fn meant<'a>(
+        &'a self,
+        name: &'a InstanceName,
+    ) -> impl Iterator<Item = (&'a InstanceName, &'a Body)> {
+        self.instances(&name.sandbox).filter(|(instance, _)| name.means(instance))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schema::name::{InstanceName, ProjectName};
 use schema::project::ArgumentList;
 
 use super::call::Call;
@@ -12,7 +13,6 @@ use super::targets::{self, Target};
 use super::{following, outcome, select, shapes, values};
 use crate::context::Clock as _;
 use crate::engine::{Adhoc, Wait};
-use schema::name::ProjectName;
 
 /// Make a sandbox that waits for commands
 #[derive(Debug, clap::Args)]
@@ -44,9 +44,9 @@ pub(crate) struct Args {
 /// Makes it and prints its name.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let image = definition::image(&args.image)?;
-    let name = match &args.definition.name {
-        Some(name) => name.clone(),
-        None => definition::fresh_name()?,
+    let name: InstanceName = match &args.definition.name {
+        Some(name) => name.clone().into(),
+        None => definition::fresh_name()?.into(),
     };
     let target = Target { project: Some(ProjectName::adhoc()), name: name.clone() };
     let existing = targets::look(call, &target)?;
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 /// Prints its name, or its shape.
 pub(super) fn tell(call: &Call, view: &crate::engine::SandboxView) {
     if call.report.is_text() {
-        call.report.line(view.name.as_str());
+        call.report.line(&view.name.to_string());
     } else {
         call.report.document(&shapes::sandbox(view, call.context.clock.unix_ms(), false));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use schema::name::{ProjectName, SandboxName};
+use schema::name::{InstanceName, ProjectName};
 use schema::units::Millis;
 
 use super::call::Call;
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     pub(crate) shorts: ProjectShorts,
     /// The sandboxes and jobs [default: all]
     #[arg(value_name = "NAME")]
-    names: Vec<SandboxName>,
+    names: Vec<InstanceName>,
     /// How long they may take to end; 0 kills at once [default: each its own]
     #[arg(short, long, value_name = "DUR", value_parser = values::duration_or_zero)]
     timeout: Option<Duration>,

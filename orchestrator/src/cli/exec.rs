@@ -79,7 +79,7 @@ fn split(words: &[String]) -> Result<(Target, &[String]), Failure> {
     let Some((name, rest)) = words.split_first() else {
         return Err(Failure::usage("usage::value", "no sandbox was named"));
     };
-    let target = name.parse().map_err(|error: schema::name::NameError| {
+    let target = name.parse().map_err(|error: schema::name::InstanceNameError| {
         let message = format!("`{name}` is no name of a sandbox");
         Failure::usage("usage::value", message).cause(error.to_string())
     })?;

@@ -150,7 +150,7 @@ fn shape(view: &SandboxView, now: u64) -> Value {
     let ended = record.filter(|record| record.ended_at_ms.is_some());
     value["defined_at"] = Value::Null;
     value["spec"] = serde_json::to_value(definition).unwrap_or_default();
-    value["mounts"] = mounts(definition);
+    value["mounts"] = mounts(definition.map(|body| &**body));
     value["network"] = json!({"preset": "off", "rules": [], "ipv4": null, "ipv6": null, "dns": []});
     value["secrets"] = json!([]);
     value["image_labels"] = json!({});

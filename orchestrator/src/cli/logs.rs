@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use schema::name::{ProjectName, SandboxName};
+use schema::name::{InstanceName, ProjectName};
 
 use super::call::Call;
 use super::ending::Ending;
@@ -136,7 +136,7 @@ impl Filter {
 struct Followed {
     named: Named,
     project: ProjectName,
-    name: SandboxName,
+    name: InstanceName,
     machine: Option<String>,
     logs: Option<Logs>,
     alive: bool,
@@ -151,7 +151,7 @@ impl Followed {
             logs
         });
         let (project, name) = (view.project.clone(), view.name.clone());
-        let named = Named::new(project.as_str(), name.as_str());
+        let named = Named::new(project.as_str(), &name.to_string());
         Self { named, project, name, machine: view.machine_id.clone(), logs, alive: view.alive }
     }
 

@@ -66,7 +66,8 @@ fn last_words(call: &Call, outcome: &Outcome) {
     let bad = |row: &&ResultRow| matches!(row.verb, Verb::Failed | Verb::NotReady);
     for row in outcome.results.iter().filter(bad) {
         let Some(name) = row.address.sandbox() else { continue };
-        let Ok(Some(view)) = call.engine.sandbox(&outcome.plan.head.name, name) else { continue };
+        let views = call.engine.instances(&outcome.plan.head.name, name).unwrap_or_default();
+        let Some(view) = views.into_iter().find(|view| view.name == *name) else { continue };
         let Some(folder) = view.folder() else { continue };
         let sources: BTreeSet<Source> = [Source::Stdout, Source::Stderr, Source::Output].into();
         let mut entries = Logs::open(folder.path(), &sources, 0).read();

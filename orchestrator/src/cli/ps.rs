@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schema::lifecycle::Phase;
-use schema::name::SandboxName;
+use schema::name::InstanceName;
 
 use super::call::Call;
 use super::ending::Ending;
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         })
         .collect();
     if call.settings.quiet && call.report.is_text() {
-        rows.iter().for_each(|(view, _)| call.report.line(view.name.as_str()));
+        rows.iter().for_each(|(view, _)| call.report.line(&view.name.to_string()));
         return Ok(0);
     }
     if call.report.is_text() {
@@ -79,14 +79,14 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 }
 
 /// Returns the digest of each definition of the file, where there is a file that reads.
-fn digests(args: &Args, call: &Call) -> Result<Option<BTreeMap<SandboxName, String>>, Failure> {
+fn digests(args: &Args, call: &Call) -> Result<Option<BTreeMap<InstanceName, String>>, Failure> {
     if args.which.all_projects || call.context.existing_home()?.is_none() {
         return Ok(None);
     }
     let Ok(files) = call.files() else { return Ok(None) };
     let Ok(resolved) = select::resolve(call, &files) else { return Ok(None) };
     let pairs = resolved.project.sandboxes.into_iter();
-    Ok(Some(pairs.map(|(name, sandbox)| (name, sandbox.digest())).collect()))
+    Ok(Some(pairs.map(|(name, sandbox)| (name, sandbox.digest().to_owned())).collect()))
 }
 
 fn views(args: &Args, call: &Call) -> Result<Vec<SandboxView>, Failure> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use schema::change::Class;
 use schema::exit::Kind;
-use schema::name::{ProjectName, SandboxName};
+use schema::name::{InstanceName, ProjectName};
 use schema::project::{ArgumentList, Sandbox, argv};
 
 use super::call::Call;
@@ -65,13 +65,14 @@ struct Life {
 /// Runs it and returns the command's own code.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let image = definition::image(&args.image)?;
-    let name = match &args.definition.name {
-        Some(name) => name.clone(),
-        None => definition::fresh_name()?,
+    let name: InstanceName = match &args.definition.name {
+        Some(name) => name.clone().into(),
+        None => definition::fresh_name()?.into(),
     };
     let target = Target { project: Some(ProjectName::adhoc()), name: name.clone() };
     let existing = targets::look(call, &target)?;
-    let base = existing.as_ref().filter(|_| !args.replace).and_then(|v| v.definition.clone());
+    let base =
+        existing.as_ref().filter(|_| !args.replace).and_then(|v| v.definition.as_deref().cloned());
     let (mut sandbox, volumes) = args.definition.over(base, image, call)?;
     if args.life.detach {
         if args.life.rm {
@@ -197,7 +198,7 @@ fn config(call: &Call, sandbox: &Sandbox) -> Result<Option<EntrypointAndCmd>, Fa
 }
 
 /// Refuses flags that an existing sandbox could only have by losing something.
-fn check_reuse(call: &Call, wish: &Wish, name: &SandboxName) -> Result<(), Failures> {
+fn check_reuse(call: &Call, wish: &Wish, name: &InstanceName) -> Result<(), Failures> {
     let plan = call.engine.diff(wish)?;
     let address = Address::Sandbox(name.clone());
     let Some(change) = plan.change(&address) else { return Ok(()) };

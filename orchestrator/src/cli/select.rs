@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use schema::launch::DriverName;
-use schema::name::SandboxName;
+use schema::name::InstanceName;
+use schema::project::Project;
 use schema::sandboxfile::limits::Limits;
-use schema::sandboxfile::problem::{Severity, nearest};
+use schema::sandboxfile::problem::{Severity, listed, nearest};
 use schema::sandboxfile::resolve::{ResolveInputs, Resolved, resolve as resolve_files};
 
 use super::call::Call;
@@ -22,10 +23,10 @@ use crate::sources::Files;
 pub(crate) struct Choice {
     /// The sandboxes and jobs [default: all]
     #[arg(value_name = "NAME")]
-    pub(crate) names: Vec<SandboxName>,
+    pub(crate) names: Vec<InstanceName>,
     /// Leave this one out (can be repeated)
     #[arg(long, value_name = "NAME")]
-    pub(crate) exclude: Vec<SandboxName>,
+    pub(crate) exclude: Vec<InstanceName>,
     /// Take only the chosen, not what they need [default: off]
     #[arg(long)]
     pub(crate) no_deps: bool,
@@ -75,12 +76,8 @@ pub(crate) fn wish(call: &Call, choice: &Choice) -> Result<Wish, Failure> {
     let resolved = resolve(call, &files)?;
     call.report.note(&format!("{}: {}", resolved.project.name, files.shown));
     say_warnings(call, &resolved);
-    let known = resolved.project.sandboxes.keys();
-    let known: Vec<&str> = known.map(SandboxName::as_str).collect();
     for name in choice.names.iter().chain(&choice.exclude) {
-        if !known.contains(&name.as_str()) {
-            return Err(unknown(name, &known, &files.path));
-        }
+        check_known(name, &resolved.project, &files.path)?;
     }
     let mut wish = Wish::new(resolved.project, resolved.origins, resolved.files, files.path);
     wish.selection = Selection {
@@ -106,13 +103,19 @@ pub(crate) fn driver(call: &Call) -> Option<DriverName> {
     }
 }
 
-fn unknown(name: &SandboxName, known: &[&str], path: &Path) -> Failure {
+/// Refuses a name that the file does not have.
+fn check_known(name: &InstanceName, project: &Project, path: &Path) -> Result<(), Failure> {
+    if project.meant(name).next().is_some() {
+        return Ok(());
+    }
     let message = format!("{} has no sandbox or job `{name}`", path.display());
     let failure = Failure::new("sandbox::not-found", "resolve", message);
-    match nearest(name.as_str(), known.iter().copied()) {
+    let mut known: Vec<&str> = project.sandboxes.keys().map(|n| n.sandbox.as_str()).collect();
+    known.dedup();
+    Err(match nearest(name.sandbox.as_str(), known.iter().copied()) {
         Some(near) => failure.hint(format!("Name `{near}`, if that was meant.")),
-        None => failure.note(format!("it has {}", known.join(", "))),
-    }
+        None => failure.note(format!("it has {}", listed(known))),
+    })
 }
 
 /// Refuses to leave out what a chosen sandbox cannot do without.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
-use schema::name::{NameError, ProjectName, SandboxName};
+use schema::name::{InstanceName, InstanceNameError, ProjectName};
 use schema::sandboxfile::problem::nearest;
 
 use super::call::Call;
@@ -12,24 +12,24 @@ use super::failure::{Failure, first};
 use super::values;
 use crate::engine::SandboxView;
 
-/// `[PROJECT/]NAME`.
+/// `[PROJECT/]NAME[INSTANCE]`; a name without an index means all its instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     /// The project, where it was written.
     pub(crate) project: Option<ProjectName>,
-    /// The sandbox.
-    pub(crate) name: SandboxName,
+    /// The sandbox, perhaps with an index.
+    pub(crate) name: InstanceName,
 }
 
 impl FromStr for Target {
-    type Err = NameError;
+    type Err = InstanceNameError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    fn from_str(text: &str) -> Result<Self, InstanceNameError> {
         let (project, name) = match text.split_once('/') {
             Some((project, name)) => (Some(ProjectName::parse(project)?), name),
             None => (None, text),
         };
-        Ok(Self { project, name: SandboxName::parse(name)? })
+        Ok(Self { project, name: InstanceName::parse(name)? })
     }
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Target {
 /// Sandboxes by name, by label, or all.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Targets {
-    /// The sandboxes, as `web` or `shop/web`
+    /// The sandboxes, as `web`, `web[0]` or `shop/web`
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<Target>,
     /// Those with this label (can be repeated; all must hold)
@@ -88,7 +88,7 @@ impl Targets {
         }
         let mut found: Vec<SandboxView> = Vec::new();
         for target in &self.names {
-            add(&mut found, find(call, target)?);
+            find_all(call, target)?.into_iter().for_each(|view| add(&mut found, view));
         }
         if self.is_by_rule() {
             let mut matched = 0;
@@ -132,24 +132,37 @@ pub(crate) fn everything(call: &Call, all_projects: bool) -> Result<Vec<SandboxV
     call.engine.sandboxes(project.as_ref()).map_err(first)
 }
 
-/// Returns the one sandbox that a name means: in its project, else in the current one, else in `adhoc`.
+/// Returns the one instance that a name means: the lowest that runs, else the lowest.
 ///
 /// # Errors
 /// There is none.
 pub(crate) fn find(call: &Call, target: &Target) -> Result<SandboxView, Failure> {
-    match look(call, target)? {
-        Some(view) => Ok(view),
-        None => Err(not_found(call, target)),
-    }
+    look(call, target)?.ok_or_else(|| not_found(call, target))
 }
 
-/// Returns the one sandbox that a name means, if there is one.
+/// Returns every instance that a name means.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn find_all(call: &Call, target: &Target) -> Result<Vec<SandboxView>, Failure> {
+    let found = look_all(call, target)?;
+    if found.is_empty() { Err(not_found(call, target)) } else { Ok(found) }
+}
+
+/// Returns the one instance that a name means, if there is one.
 ///
 /// # Errors
 /// The state cannot be read.
 pub(crate) fn look(call: &Call, target: &Target) -> Result<Option<SandboxView>, Failure> {
+    let mut found = look_all(call, target)?;
+    let running = found.iter().position(|view| view.alive).unwrap_or(0);
+    Ok((running < found.len()).then(|| found.swap_remove(running)))
+}
+
+/// Looks for a name in its project, else in the current one, else in `adhoc`.
+fn look_all(call: &Call, target: &Target) -> Result<Vec<SandboxView>, Failure> {
     if call.context.existing_home()?.is_none() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let projects = match &target.project {
         Some(project) => vec![project.clone()],
@@ -160,11 +173,12 @@ pub(crate) fn look(call: &Call, target: &Target) -> Result<Option<SandboxView>, 
         }
     };
     for project in projects {
-        if let Some(view) = call.engine.sandbox(&project, &target.name).map_err(first)? {
-            return Ok(Some(view));
+        let found = call.engine.instances(&project, &target.name).map_err(first)?;
+        if !found.is_empty() {
+            return Ok(found);
         }
     }
-    Ok(None)
+    Ok(Vec::new())
 }
 
 /// Returns the failure that names what is near.
@@ -172,13 +186,16 @@ pub(crate) fn not_found(call: &Call, target: &Target) -> Failure {
     let failure =
         Failure::new("sandbox::not-found", "state", format!("there is no sandbox `{target}`"));
     let known = everything(call, true).unwrap_or_default();
-    let here: Vec<String> =
-        known.iter().filter(|v| v.name == target.name).map(|v| v.project.to_string()).collect();
+    let here: Vec<String> = known
+        .iter()
+        .filter(|v| target.name.means(&v.name))
+        .map(|v| v.project.to_string())
+        .collect();
     if let Some(project) = here.first() {
         return failure.hint(format!("Name `{project}/{}`, if that was meant.", target.name));
     }
-    let names = known.iter().map(|view| view.name.as_str());
-    match nearest(target.name.as_str(), names) {
+    let names = known.iter().map(|view| view.name.sandbox.as_str());
+    match nearest(target.name.sandbox.as_str(), names) {
         Some(near) => failure.hint(format!("Name `{near}`, if that was meant.")),
         None => failure.hint("List what exists with `msb list`."),
     }
@@ -194,7 +211,8 @@ mod tests {
         assert_eq!(there.project.as_ref().map(ProjectName::as_str), Some("shop"));
         assert_eq!(there.to_string(), "shop/web");
         assert_eq!("web".parse::<Target>().unwrap().project, None);
-        for bad in ["", "/web", "shop/", "a/b/c", "Web", "web[0]"] {
+        assert_eq!("shop/web.2".parse::<Target>().unwrap().to_string(), "shop/web[2]");
+        for bad in ["", "/web", "shop/", "a/b/c", "Web", "web[x]"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }

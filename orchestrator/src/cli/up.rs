@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use schema::name::SandboxName;
+use schema::name::InstanceName;
 use schema::project::Kind;
 
 use super::call::Call;
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     wait_timeout: Option<Duration>,
     /// Exit with the code of this job
     #[arg(long, value_name = "NAME")]
-    exit_code_from: Option<SandboxName>,
+    exit_code_from: Option<InstanceName>,
     /// Start no further step after the first failure [default: off]
     #[arg(long)]
     fail_fast: bool,
@@ -88,7 +88,7 @@ fn options(args: &Args, call: &Call, wish: &Wish) -> Options {
     options
 }
 
-fn check_job(wish: &Wish, name: Option<&SandboxName>) -> Result<(), Failure> {
+fn check_job(wish: &Wish, name: Option<&InstanceName>) -> Result<(), Failure> {
     let Some(name) = name else { return Ok(()) };
     let kind = wish.project.sandboxes.get(name).map(|sandbox| sandbox.kind);
     if kind == Some(Kind::Job) {
@@ -99,7 +99,7 @@ fn check_job(wish: &Wish, name: Option<&SandboxName>) -> Result<(), Failure> {
 }
 
 /// Returns the job's own code, once everything else is settled.
-fn job_code(followed: &Followed, name: &SandboxName, code: u8) -> u8 {
+fn job_code(followed: &Followed, name: &InstanceName, code: u8) -> u8 {
     let address = Address::Sandbox(name.clone());
     let row = followed.outcome.results.iter().find(|row| row.address == address);
     match row {

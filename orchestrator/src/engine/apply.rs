@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use schema::failure::Report;
-use schema::name::{ProjectName, SandboxName};
+use schema::name::{InstanceName, ProjectName};
 use schema::project::DriverChoice;
 
 use super::options::{AttachedEnd, Options, SharedUi, Wait};
@@ -73,7 +73,7 @@ pub(super) async fn apply(
 async fn clear_away(
     context: &Context,
     project: &ProjectName,
-    name: &SandboxName,
+    name: &InstanceName,
     options: Options,
 ) {
     let engine = super::Engine::new(context.clone());
@@ -116,7 +116,7 @@ async fn drivers(
     context: &Context,
     wish: &Wish,
     plan: &Plan,
-) -> Result<BTreeMap<SandboxName, Driver>, Troubles> {
+) -> Result<BTreeMap<InstanceName, Driver>, Troubles> {
     let drivers = Drivers::of(context);
     let mut chosen = BTreeMap::new();
     let mut known: BTreeMap<&str, Driver> = BTreeMap::new();
@@ -161,7 +161,7 @@ struct Run<'a> {
     ui: SharedUi,
     planned: Plan,
     observed: Observed,
-    drivers: BTreeMap<SandboxName, Driver>,
+    drivers: BTreeMap<InstanceName, Driver>,
 }
 
 impl Run<'_> {
@@ -210,7 +210,7 @@ impl Run<'_> {
     }
 
     fn limits(&self) -> Limits {
-        let memory = |name: &SandboxName| {
+        let memory = |name: &InstanceName| {
             self.wish.project.sandboxes.get(name).map_or(0, |want| want.memory.max.0)
         };
         let largest = self.drivers.keys().map(memory).max().unwrap_or(0).max(1);
@@ -394,7 +394,7 @@ impl Run<'_> {
 
 fn new_sandbox(
     project_id: &str,
-    name: &SandboxName,
+    name: &InstanceName,
     kind: schema::project::Kind,
     desired: Option<String>,
 ) -> Result<SandboxRow, StoreError> {

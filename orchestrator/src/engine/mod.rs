@@ -6,7 +6,7 @@
 //! | `up`, `down`, `start`, `stop`, `restart`, `rm`, `create`, `run` | [`Engine::apply`] with a [`Wish`] |
 //! | `kill` | [`Engine::kill`] |
 //! | `ps`, `list`, `inspect` | [`Engine::sandboxes`], [`Engine::projects`], [`Engine::volumes`] |
-//! | `exec`, `logs`, `wait` | [`Engine::sandbox`], then [`Machine`] |
+//! | `exec`, `logs`, `wait` | [`Engine::instances`], then [`Machine`] |
 //! | `load`, `image` | [`Engine::store`], [`Engine::images_home`] |
 //! | `doctor`, `setup` | [`Engine::prove`], [`Engine::prepare_base`] |
 
@@ -23,7 +23,7 @@ mod wishes;
 
 use std::path::PathBuf;
 
-use schema::name::{ProjectName, SandboxName};
+use schema::name::{InstanceName, ProjectName};
 
 use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, Drivers, Verdict};
@@ -92,16 +92,18 @@ impl Engine {
         Ok(views)
     }
 
-    /// Returns one sandbox; `None` where the project has none of that name.
+    /// Returns the instances that a name means, in order; none where the project has none.
     ///
     /// # Errors
     /// The state cannot be read.
-    pub fn sandbox(
+    pub fn instances(
         &self,
         project: &ProjectName,
-        name: &SandboxName,
-    ) -> Result<Option<SandboxView>, Troubles> {
-        Ok(self.sandboxes(Some(project))?.into_iter().find(|view| view.name == *name))
+        name: &InstanceName,
+    ) -> Result<Vec<SandboxView>, Troubles> {
+        let mut views = self.sandboxes(Some(project))?;
+        views.retain(|view| name.means(&view.name));
+        Ok(views)
     }
 
     /// Returns every project, by name.

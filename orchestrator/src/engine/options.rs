@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use schema::name::SandboxName;
+use schema::name::InstanceName;
 use schema::units::Millis;
 use tokio::sync::watch;
 
@@ -62,7 +62,7 @@ pub enum AfterFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
     /// Its name.
-    pub name: SandboxName,
+    pub name: InstanceName,
     /// What becomes of it when it ends.
     pub end: AttachedEnd,
 }

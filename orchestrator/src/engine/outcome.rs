@@ -6,7 +6,7 @@ use std::time::Duration;
 use schema::change::Class;
 use schema::exit::Kind;
 use schema::lifecycle::Phase;
-use schema::name::{SandboxName, VolumeName};
+use schema::name::{InstanceName, VolumeName};
 
 use super::Trouble;
 use crate::machines::Creator;
@@ -32,7 +32,7 @@ pub struct Outcome {
     /// Volumes that stay, for `down`.
     pub kept: Vec<Kept>,
     /// The pipes that keep attached machines; dropping one ends its machine.
-    pub creators: BTreeMap<SandboxName, Creator>,
+    pub creators: BTreeMap<InstanceName, Creator>,
     /// How long it took.
     pub took: Duration,
 }

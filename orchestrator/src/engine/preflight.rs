@@ -5,7 +5,7 @@ use std::path::Path;
 
 use schema::failure::Report;
 use schema::launch::{Accelerator, DriverName};
-use schema::name::SandboxName;
+use schema::name::InstanceName;
 use schema::project::{MountSource, Sandbox};
 use schema::units::Bytes;
 
@@ -32,13 +32,13 @@ pub(super) fn preflight(
     context: &Context,
     wish: &Wish,
     plan: &Plan,
-    drivers: &BTreeMap<SandboxName, Driver>,
+    drivers: &BTreeMap<InstanceName, Driver>,
 ) -> Result<(), Troubles> {
     let mut troubles = Vec::new();
     let boots = plan.steps.iter().filter(|step| step.op == Op::Boot);
-    let boots: Vec<(&SandboxName, &Sandbox, &Driver)> = boots
+    let boots: Vec<(&InstanceName, &Sandbox, &Driver)> = boots
         .filter_map(|step| step.address.sandbox())
-        .filter_map(|n| Some((n, wish.project.sandboxes.get(n)?, drivers.get(n)?)))
+        .filter_map(|n| Some((n, &**wish.project.sandboxes.get(n)?, drivers.get(n)?)))
         .collect();
     for (name, want, driver) in &boots {
         troubles.extend(limits(want, driver).map(|report| at(name, report)));
@@ -53,7 +53,7 @@ pub(super) fn preflight(
     if troubles.is_empty() { Ok(()) } else { Err(Troubles(troubles)) }
 }
 
-fn at(name: &SandboxName, report: Report) -> Trouble {
+fn at(name: &InstanceName, report: Report) -> Trouble {
     Trouble { report, address: Some(Address::Sandbox(name.clone())), log: None }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schema::change::Class;
 use schema::lifecycle::Phase;
-use schema::name::ProjectName;
+use schema::name::{InstanceName, ProjectName};
 use schema::project::Kind;
 
 use super::outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
@@ -38,8 +38,7 @@ pub(super) fn rows(
     rows.sort_by(|a, b| a.address.cmp(&b.address));
     let current = machines(context, observed);
     for row in &mut rows {
-        let name = row.address.sandbox().map(|name| name.as_str());
-        let id = name.and_then(|name| current.get(name));
+        let id = row.address.sandbox().and_then(|name| current.get(name));
         if let (Some(trouble), Some(id)) = (&mut row.trouble, id) {
             trouble.log = Some(Folder::of(context.home(), id).runtime_log());
         }
@@ -48,7 +47,7 @@ pub(super) fn rows(
 }
 
 /// Returns the machine of each sandbox that the project has by now.
-fn machines(context: &Context, observed: &Observed) -> BTreeMap<String, String> {
+fn machines(context: &Context, observed: &Observed) -> BTreeMap<InstanceName, String> {
     let Some(project) = observed.project.as_ref().map(|row| row.name.clone()) else {
         return BTreeMap::new();
     };
@@ -57,7 +56,7 @@ fn machines(context: &Context, observed: &Observed) -> BTreeMap<String, String> 
     };
     let look = crate::observe::look(Some(&mut store), context.home(), Some(&project));
     let seen = look.map(|found| found.sandboxes).unwrap_or_default().into_iter();
-    seen.filter_map(|(_, seen)| Some((seen.row.name.to_string(), seen.machine?.row.id))).collect()
+    seen.filter_map(|(_, seen)| Some((seen.row.name, seen.machine?.row.id))).collect()
 }
 
 fn row(plan: &Plan, change: &Change, (ended, times): Ends<'_>) -> ResultRow {

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::unix::fs::FileTypeExt as _;
 
 use schema::launch::DriverName;
-use schema::name::SandboxName;
+use schema::name::InstanceName;
 use schema::project::{EnvValue, ImageRef};
 
 use super::Troubles;
@@ -52,7 +52,7 @@ pub(super) fn images(
 }
 
 /// Returns today's digests of the values that the wish only refers to.
-pub(super) fn digests(context: &Context, wish: &Wish) -> BTreeMap<(SandboxName, String), Source> {
+pub(super) fn digests(context: &Context, wish: &Wish) -> BTreeMap<(InstanceName, String), Source> {
     let Some(key) = key(context) else { return BTreeMap::new() };
     let mut found = BTreeMap::new();
     for (name, sandbox) in &wish.project.sandboxes {
@@ -71,7 +71,7 @@ pub(super) fn digests(context: &Context, wish: &Wish) -> BTreeMap<(SandboxName, 
 pub(crate) fn sensitive_digests(
     context: &Context,
     wish: &Wish,
-    name: &SandboxName,
+    name: &InstanceName,
 ) -> BTreeMap<String, String> {
     let Some(sandbox) = wish.project.sandboxes.get(name) else { return BTreeMap::new() };
     let mut found = BTreeMap::new();

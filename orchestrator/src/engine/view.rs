@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use schema::launch::{DriverName, Isolation};
 use schema::lifecycle::Phase;
-use schema::name::{ProjectName, SandboxName};
-use schema::project::{Kind, Sandbox};
+use schema::name::{InstanceName, ProjectName};
+use schema::project::{Body, Kind};
 use schema::record::Record;
 
 use crate::machines::{Folder, Machine};
@@ -18,7 +18,7 @@ pub struct SandboxView {
     /// Its project.
     pub project: ProjectName,
     /// Its name.
-    pub name: SandboxName,
+    pub name: InstanceName,
     /// Service or job.
     pub kind: Kind,
     /// Where it is.
@@ -32,7 +32,7 @@ pub struct SandboxView {
     /// The exit code of its workload.
     pub exit_code: Option<u8>,
     /// What it is to be: as applied, else as wished for.
-    pub definition: Option<Sandbox>,
+    pub definition: Option<Body>,
     /// The digest of the definition that is wished for; `None` once it left the file.
     pub desired: Option<String>,
     /// The manifest digest of its image.

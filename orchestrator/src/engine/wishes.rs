@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schema::name::{ProjectName, SandboxName, VolumeName};
+use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::project::{Ensure, Origins, Project, Sandbox, Volume};
 use schema::units::Bytes;
 
@@ -13,7 +13,7 @@ use crate::plan::{Goal, Selection, Wish};
 #[derive(Clone, Debug)]
 pub struct Adhoc {
     /// Its name.
-    pub name: SandboxName,
+    pub name: InstanceName,
     /// What it is to be.
     pub sandbox: Sandbox,
     /// The volumes that its mounts name.
@@ -62,7 +62,7 @@ pub(super) fn of_state(
 pub(super) fn of_command(engine: &Engine, adhoc: Adhoc) -> Result<Wish, Troubles> {
     let mut wish = of_state(engine, &ProjectName::adhoc(), Goal::Up)?;
     wish.selection = Selection { names: [adhoc.name.clone()].into(), ..Selection::default() };
-    wish.project.sandboxes.insert(adhoc.name, adhoc.sandbox);
+    wish.project.sandboxes.insert(adhoc.name, adhoc.sandbox.into());
     wish.project.volumes.extend(adhoc.volumes);
     Ok(wish)
 }

@@ -10,8 +10,8 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use schema::name::{SandboxName, VolumeName};
-use schema::project::{ImageRef, Sandbox};
+use schema::name::{InstanceName, VolumeName};
+use schema::project::{Body, ImageRef};
 use thiserror::Error;
 
 use super::world::{Done, Effect, StepError, World};
@@ -35,10 +35,10 @@ pub struct Host {
     options: Options,
     project_id: String,
     run: i64,
-    drivers: BTreeMap<SandboxName, Driver>,
+    drivers: BTreeMap<InstanceName, Driver>,
     parts: Option<Parts>,
     store: RefCell<Store>,
-    creators: RefCell<BTreeMap<SandboxName, Creator>>,
+    creators: RefCell<BTreeMap<InstanceName, Creator>>,
 }
 
 /// Why a host cannot begin a run.
@@ -66,7 +66,7 @@ pub struct Beginning {
     /// The run's number.
     pub run: i64,
     /// The driver of each sandbox that boots.
-    pub drivers: BTreeMap<SandboxName, Driver>,
+    pub drivers: BTreeMap<InstanceName, Driver>,
     /// Kernel and initramfs, where a driver needs them.
     pub parts: Option<Parts>,
     /// The state.
@@ -95,7 +95,7 @@ impl Host {
 
     /// Takes the pipes that keep attached machines.
     #[must_use]
-    pub fn take_creators(&self) -> BTreeMap<SandboxName, Creator> {
+    pub fn take_creators(&self) -> BTreeMap<InstanceName, Creator> {
         self.creators.take()
     }
 
@@ -116,11 +116,11 @@ impl Host {
         format!("{}, pid {}", self.options.command, std::process::id())
     }
 
-    fn wanted(&self, name: &SandboxName) -> Result<&Sandbox, StepError> {
+    fn wanted(&self, name: &InstanceName) -> Result<&Body, StepError> {
         self.wish.project.sandboxes.get(name).ok_or_else(|| bug("the wish has no such sandbox"))
     }
 
-    fn driver(&self, name: &SandboxName) -> Result<&Driver, StepError> {
+    fn driver(&self, name: &InstanceName) -> Result<&Driver, StepError> {
         self.drivers.get(name).ok_or_else(|| bug("no driver was chosen for it"))
     }
 
@@ -139,7 +139,7 @@ impl Host {
     }
 
     /// Returns the machine that counts, as it is in its folder.
-    fn current(&self, name: &SandboxName) -> Result<Option<(String, Machine)>, StepError> {
+    fn current(&self, name: &InstanceName) -> Result<Option<(String, Machine)>, StepError> {
         let row = self.current_row(name)?;
         Ok(row.map(|row| {
             let machine = Machine::new(self.folder(&row.id), row.id.clone(), row.nonce);
@@ -206,35 +206,35 @@ impl World for Host {
         self.make_volume(name, ticket).await
     }
 
-    async fn prepare(&self, name: &SandboxName, ticket: &Ticket) -> Done {
+    async fn prepare(&self, name: &InstanceName, ticket: &Ticket) -> Done {
         self.make_machine(name, ticket).await
     }
 
-    async fn boot(&self, name: &SandboxName, ticket: &Ticket) -> Done {
+    async fn boot(&self, name: &InstanceName, ticket: &Ticket) -> Done {
         self.boot_wanted(name, ticket).await
     }
 
-    async fn gate(&self, name: &SandboxName) -> Done {
+    async fn gate(&self, name: &InstanceName) -> Done {
         self.wait_at_gate(name).await
     }
 
-    async fn update(&self, name: &SandboxName) -> Done {
+    async fn update(&self, name: &InstanceName) -> Done {
         self.update_live(name).await
     }
 
-    async fn stop(&self, name: &SandboxName, _ticket: &Ticket) -> Done {
+    async fn stop(&self, name: &InstanceName, _ticket: &Ticket) -> Done {
         self.stop_current(name).await
     }
 
-    async fn retire(&self, name: &SandboxName, _ticket: &Ticket) -> Done {
+    async fn retire(&self, name: &InstanceName, _ticket: &Ticket) -> Done {
         self.remove_old(name)
     }
 
-    async fn discard(&self, name: &SandboxName, _ticket: &Ticket) -> Done {
+    async fn discard(&self, name: &InstanceName, _ticket: &Ticket) -> Done {
         self.remove_all(name)
     }
 
-    async fn revert(&self, name: &SandboxName) -> Done {
+    async fn revert(&self, name: &InstanceName) -> Done {
         self.put_back(name).await
     }
 }
@@ -286,7 +286,7 @@ struct NoBase {
 }
 
 /// Returns the address of a step's sandbox, where it is one.
-fn sandbox_of(step: &Step) -> Option<&SandboxName> {
+fn sandbox_of(step: &Step) -> Option<&InstanceName> {
     match &step.address {
         Address::Sandbox(name) => Some(name),
         Address::Image(_) | Address::Volume(_) => None,

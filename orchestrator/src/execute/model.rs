@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use schema::failure::Report;
 use schema::lifecycle::Phase;
-use schema::name::{ProjectName, SandboxName, VolumeName};
-use schema::project::{Dependency, ImageRef, Kind, OnChange, Origins, Project, Sandbox, Until};
+use schema::name::{InstanceName, ProjectName, VolumeName};
+use schema::project::{
+    Body, Dependency, ImageRef, Kind, OnChange, Origins, Project, Sandbox, Until,
+};
 
 use super::failpoint::Failpoint;
 use super::{Done, Effect, Ended, Hooks, LastGates, Limits, Slots, StepError, World, execute};
@@ -20,7 +22,7 @@ use crate::store::inventory::{MachineRow, ProjectRow, Role, SandboxRow};
 /// One machine of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Machine {
-    made_from: Sandbox,
+    made_from: Body,
     phase: Phase,
 }
 
@@ -30,16 +32,16 @@ struct Place {
     current: Option<Machine>,
     next: Option<Machine>,
     previous: Option<Machine>,
-    applied: Option<Sandbox>,
+    applied: Option<Body>,
 }
 
 #[derive(Default)]
 struct Model {
     wish: Option<Wish>,
-    places: RefCell<BTreeMap<SandboxName, Place>>,
+    places: RefCell<BTreeMap<InstanceName, Place>>,
     began: RefCell<Vec<String>>,
     open: RefCell<BTreeSet<String>>,
-    most_at_once: RefCell<BTreeMap<SandboxName, usize>>,
+    most_at_once: RefCell<BTreeMap<InstanceName, usize>>,
     fails_at: Option<(Op, String)>,
 }
 
@@ -56,7 +58,7 @@ impl Model {
         Ok(())
     }
 
-    fn at<T>(&self, name: &SandboxName, work: impl FnOnce(&mut Place) -> T) -> T {
+    fn at<T>(&self, name: &InstanceName, work: impl FnOnce(&mut Place) -> T) -> T {
         let mut places = self.places.borrow_mut();
         let place = places.entry(name.clone()).or_default();
         let done = work(place);
@@ -68,7 +70,7 @@ impl Model {
         done
     }
 
-    fn want(&self, name: &SandboxName) -> Sandbox {
+    fn want(&self, name: &InstanceName) -> Body {
         self.wish.as_ref().unwrap().project.sandboxes[name].clone()
     }
 
@@ -88,7 +90,7 @@ impl Model {
     }
 }
 
-fn seen(name: &SandboxName, place: &Place) -> Seen {
+fn seen(name: &InstanceName, place: &Place) -> Seen {
     let applied = place.applied.clone();
     let row = SandboxRow {
         id: name.to_string(),
@@ -171,8 +173,8 @@ impl World for Model {
         Ok(Effect::default())
     }
 
-    async fn prepare(&self, name: &SandboxName, (): &()) -> Done {
-        self.fails(Op::Prepare, name.as_str())?;
+    async fn prepare(&self, name: &InstanceName, (): &()) -> Done {
+        self.fails(Op::Prepare, &name.to_string())?;
         let new = Machine { made_from: self.want(name), phase: Phase::Pending };
         self.at(name, |place| match place.current {
             None => place.current = Some(new),
@@ -181,7 +183,7 @@ impl World for Model {
         Ok(Effect::default())
     }
 
-    async fn boot(&self, name: &SandboxName, (): &()) -> Done {
+    async fn boot(&self, name: &InstanceName, (): &()) -> Done {
         self.at(name, |place| {
             if let Some(next) = place.next.take() {
                 place.previous = place.current.replace(next);
@@ -190,32 +192,32 @@ impl World for Model {
             current.made_from = self.want(name);
             current.phase = Phase::Failed;
         });
-        self.fails(Op::Boot, name.as_str())?;
+        self.fails(Op::Boot, &name.to_string())?;
         self.at(name, |place| place.current.as_mut().unwrap().phase = Phase::Starting);
         Ok(Effect { phase: Some(Phase::Starting), ..Effect::default() })
     }
 
-    async fn gate(&self, name: &SandboxName) -> Done {
-        self.fails(Op::Gate, name.as_str())?;
+    async fn gate(&self, name: &InstanceName) -> Done {
+        self.fails(Op::Gate, &name.to_string())?;
         let job = self.want(name).kind == Kind::Job;
         let phase = if job { Phase::Completed } else { Phase::Ready };
         self.at(name, |place| place.current.as_mut().unwrap().phase = phase);
         Ok(Effect { phase: Some(phase), ..Effect::default() })
     }
 
-    async fn update(&self, name: &SandboxName) -> Done {
-        self.fails(Op::Update, name.as_str())?;
+    async fn update(&self, name: &InstanceName) -> Done {
+        self.fails(Op::Update, &name.to_string())?;
         Ok(Effect::default())
     }
 
-    async fn stop(&self, name: &SandboxName, (): &()) -> Done {
-        self.fails(Op::Stop, name.as_str())?;
+    async fn stop(&self, name: &InstanceName, (): &()) -> Done {
+        self.fails(Op::Stop, &name.to_string())?;
         self.at(name, |place| place.current.as_mut().unwrap().phase = Phase::Stopped);
         Ok(Effect::default())
     }
 
-    async fn retire(&self, name: &SandboxName, (): &()) -> Done {
-        self.fails(Op::Retire, name.as_str())?;
+    async fn retire(&self, name: &InstanceName, (): &()) -> Done {
+        self.fails(Op::Retire, &name.to_string())?;
         self.at(name, |place| {
             if place.previous.take().is_none() {
                 place.current = None;
@@ -224,13 +226,13 @@ impl World for Model {
         Ok(Effect::default())
     }
 
-    async fn discard(&self, name: &SandboxName, (): &()) -> Done {
-        self.fails(Op::Discard, name.as_str())?;
+    async fn discard(&self, name: &InstanceName, (): &()) -> Done {
+        self.fails(Op::Discard, &name.to_string())?;
         self.at(name, |place| *place = Place::default());
         Ok(Effect::default())
     }
 
-    async fn revert(&self, name: &SandboxName) -> Done {
+    async fn revert(&self, name: &InstanceName) -> Done {
         self.at(name, |place| {
             place.current = place.previous.take();
             place.current.as_mut().unwrap().phase = Phase::Ready;
@@ -250,9 +252,9 @@ fn project(tag: &str) -> Wish {
         let mut sandbox = Sandbox::new(kind, image);
         if let Some((target, until)) = needs {
             let dependency = Dependency { until, optional: false, on_change: OnChange::Ignore };
-            sandbox.depends_on.insert(SandboxName::parse(target).unwrap(), dependency);
+            sandbox.depends_on.insert(InstanceName::parse(target).unwrap(), dependency);
         }
-        project.sandboxes.insert(SandboxName::parse(name).unwrap(), sandbox);
+        project.sandboxes.insert(InstanceName::parse(name).unwrap(), sandbox.into());
     }
     Wish::new(project, Origins::default(), Vec::new(), "/srv/Sandboxfile".into())
 }
@@ -338,7 +340,9 @@ fn a_failure_skips_what_depends_on_it_and_nothing_else() {
     let fails_at = Some((Op::Gate, "seed".to_owned()));
     let (model, _, _) = run(Model { fails_at, ..Model::default() }, &project("1"), limits());
     let places = model.places.borrow();
-    let phase = |name: &str| places[name].current.as_ref().map(|machine| machine.phase);
+    let phase = |name: &str| {
+        places[&InstanceName::parse(name).unwrap()].current.as_ref().map(|machine| machine.phase)
+    };
     assert_eq!(phase("db"), Some(Phase::Ready));
     assert_eq!(phase("web"), Some(Phase::Pending), "web was prepared and never booted");
 }
@@ -348,7 +352,7 @@ fn what_does_not_get_ready_gives_way_to_what_was_there() {
     let (model, _, _) = run(Model::default(), &project("1"), limits());
     let fails_at = Some((Op::Gate, "db".to_owned()));
     let (model, planned, _) = run(Model { fails_at, ..model }, &project("2"), limits());
-    let db = SandboxName::parse("db").unwrap();
+    let db = InstanceName::parse("db").unwrap();
     assert!(planned.changes.iter().all(|change| change.action == Action::Recreate));
     let places = model.places.borrow();
     let current = places[&db].current.as_ref().unwrap();

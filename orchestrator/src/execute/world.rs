@@ -4,7 +4,7 @@ use std::future::Future;
 
 use schema::failure::Report;
 use schema::lifecycle::Phase;
-use schema::name::{SandboxName, VolumeName};
+use schema::name::{InstanceName, VolumeName};
 use schema::project::ImageRef;
 
 use crate::plan::Step;
@@ -94,26 +94,26 @@ pub trait World {
     -> impl Future<Output = Done>;
 
     /// Makes a machine's folder and upper.
-    fn prepare(&self, name: &SandboxName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
+    fn prepare(&self, name: &InstanceName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
 
     /// Starts a machine and waits until its agent answers.
-    fn boot(&self, name: &SandboxName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
+    fn boot(&self, name: &InstanceName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
 
     /// Waits until a sandbox is ready, or a job has ended.
-    fn gate(&self, name: &SandboxName) -> impl Future<Output = Done>;
+    fn gate(&self, name: &InstanceName) -> impl Future<Output = Done>;
 
     /// Changes live values.
-    fn update(&self, name: &SandboxName) -> impl Future<Output = Done>;
+    fn update(&self, name: &InstanceName) -> impl Future<Output = Done>;
 
     /// Stops a machine.
-    fn stop(&self, name: &SandboxName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
+    fn stop(&self, name: &InstanceName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
 
     /// Removes the machine that another one took over from.
-    fn retire(&self, name: &SandboxName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
+    fn retire(&self, name: &InstanceName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
 
     /// Removes a sandbox's machines.
-    fn discard(&self, name: &SandboxName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
+    fn discard(&self, name: &InstanceName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
 
     /// Puts back the machine that a new one was to take over from.
-    fn revert(&self, name: &SandboxName) -> impl Future<Output = Done>;
+    fn revert(&self, name: &InstanceName) -> impl Future<Output = Done>;
 }

@@ -382,8 +382,10 @@ fn guest(making: &Making<'_>) -> Guest {
     let identity = format!("{}\0{}", making.machine.id, making.installation);
     let identity = blake3::hash(identity.as_bytes()).to_hex();
     let hostname = want.hostname.clone().unwrap_or_else(|| {
-        schema::name::SandboxName::parse(&making.machine.sandbox)
-            .map_or_else(|_| "sandbox".to_owned(), |name| instance_hostname(&name, ""))
+        schema::name::SandboxName::parse(&making.machine.sandbox).map_or_else(
+            |_| "sandbox".to_owned(),
+            |name| instance_hostname(&name, &making.machine.instance),
+        )
     });
     Guest {
         hostname,

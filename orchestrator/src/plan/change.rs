@@ -5,8 +5,8 @@
 
 use schema::change::{self, Class, Workload};
 use schema::launch::DriverName;
-use schema::name::SandboxName;
-use schema::project::{ArgumentList, FieldChange, Kind, Sandbox};
+use schema::name::InstanceName;
+use schema::project::{ArgumentList, Body, FieldChange, Kind, Sandbox};
 use schema::units::{Bytes, Millis};
 
 use super::value::{Action, Address, Drift, Field, Reason};
@@ -30,7 +30,7 @@ pub(super) struct Verdict {
 }
 
 /// Judges one sandbox of the file.
-pub(super) fn judge(wish: &Wish, observed: &Observed, name: &SandboxName) -> Verdict {
+pub(super) fn judge(wish: &Wish, observed: &Observed, name: &InstanceName) -> Verdict {
     let Some(want) = wish.project.sandboxes.get(name) else {
         return Verdict::of(Action::Destroy, Class::Recreate, removed());
     };
@@ -92,7 +92,7 @@ impl<'a> Compared<'a> {
     fn of(
         wish: &Wish,
         observed: &Observed,
-        (name, want): (&SandboxName, &'a Sandbox),
+        (name, want): (&InstanceName, &'a Body),
         seen: &Seen,
     ) -> Self {
         let address = Address::Sandbox(name.clone());
@@ -139,7 +139,7 @@ impl<'a> Compared<'a> {
     fn push(
         &mut self,
         wish: &Wish,
-        name: &SandboxName,
+        name: &InstanceName,
         change: &FieldChange,
         class: Option<Class>,
     ) {
@@ -152,7 +152,7 @@ impl<'a> Compared<'a> {
     fn field(
         &mut self,
         wish: &Wish,
-        name: &SandboxName,
+        name: &InstanceName,
         change: &FieldChange,
         class: Option<Class>,
     ) -> Field {
@@ -173,7 +173,7 @@ impl<'a> Compared<'a> {
     }
 
     /// An image of the same name that is another one by now.
-    fn image(&mut self, wish: &Wish, observed: &Observed, name: &SandboxName, seen: &Seen) {
+    fn image(&mut self, wish: &Wish, observed: &Observed, name: &InstanceName, seen: &Seen) {
         let reference = &self.want.image.reference;
         let now = observed.images.get(reference).and_then(Option::as_ref);
         let then = seen.machine.as_ref().and_then(|machine| machine.row.image_digest.as_ref());
@@ -194,7 +194,7 @@ impl<'a> Compared<'a> {
     }
 
     /// A value from outside the file that is another one by now.
-    fn sensitive(&mut self, wish: &Wish, observed: &Observed, name: &SandboxName, seen: &Seen) {
+    fn sensitive(&mut self, wish: &Wish, observed: &Observed, name: &InstanceName, seen: &Seen) {
         for (key, value) in self.want.env.iter().filter(|(_, value)| value.is_sensitive()) {
             let path = format!("env.{key}");
             let now = observed.sources.get(&(name.clone(), path.clone()));
@@ -328,15 +328,18 @@ fn said(phase: Phase, seen: &Seen) -> String {
 }
 
 /// Returns what the machine was launched with, and its live values as they hold.
-fn actual(applied: &Sandbox, seen: &Seen) -> Sandbox {
-    let mut actual = applied.clone();
-    if let Some(effective) = seen.effective() {
-        if let Ok(count) = u8::try_from(effective.cpus) {
-            actual.cpus.count = count;
-        }
-        actual.memory.size = Bytes(effective.memory_bytes);
-        actual.stop_grace = Millis(effective.stop_grace_ms);
+fn actual(applied: &Body, seen: &Seen) -> Body {
+    let Some(effective) = seen.effective() else { return applied.clone() };
+    let count = u8::try_from(effective.cpus).unwrap_or(applied.cpus.count);
+    let size = Bytes(effective.memory_bytes);
+    let grace = Millis(effective.stop_grace_ms);
+    if (count, size, grace) == (applied.cpus.count, applied.memory.size, applied.stop_grace) {
+        return applied.clone();
     }
+    let mut actual = applied.clone();
+    actual.cpus.count = count;
+    actual.memory.size = size;
+    actual.stop_grace = grace;
     actual
 }
 
@@ -361,7 +364,7 @@ fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option
     }
 }
 
-fn place(wish: &Wish, name: &SandboxName, path: &str) -> Option<schema::project::Place> {
+fn place(wish: &Wish, name: &InstanceName, path: &str) -> Option<schema::project::Place> {
     let found = wish.origins.nearest(&format!("sandbox.{name}.{path}"));
     found.or_else(|| wish.origins.nearest(&format!("job.{name}.{path}"))).cloned()
 }
@@ -372,7 +375,7 @@ fn short_digest(digest: &str) -> String {
     format!("{kind}:{}", hex.get(..8).unwrap_or(hex))
 }
 
-fn new_fields(wish: &Wish, observed: &Observed, name: &SandboxName, want: &Sandbox) -> Vec<Field> {
+fn new_fields(wish: &Wish, observed: &Observed, name: &InstanceName, want: &Sandbox) -> Vec<Field> {
     let reference = &want.image.reference;
     let digest = observed.images.get(reference).and_then(Option::as_ref);
     let known = digest.map_or_else(|| "digest unknown".to_owned(), |digest| short_digest(digest));

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schema::change::Class;
 use schema::lifecycle::Phase;
-use schema::name::SandboxName;
+use schema::name::InstanceName;
 use schema::project::{Kind, MountSource, OnChange};
 
 use crate::observe::{Observed, Seen};
@@ -78,7 +78,7 @@ fn head(wish: &Wish, observed: &Observed) -> Head {
 }
 
 /// Returns the sandboxes that the command is about, of the file and of state.
-fn chosen(wish: &Wish, observed: &Observed) -> BTreeSet<SandboxName> {
+fn chosen(wish: &Wish, observed: &Observed) -> BTreeSet<InstanceName> {
     match wish.goal {
         Goal::Up => wish.selected(),
         Goal::Down | Goal::Stopped | Goal::Restarted => {
@@ -86,24 +86,35 @@ fn chosen(wish: &Wish, observed: &Observed) -> BTreeSet<SandboxName> {
             let mut chosen: BTreeSet<_> = known.filter(|name| wish.selection_names(name)).collect();
             if wish.selection.reach == Reach::Dependents {
                 while let Some(next) = observed.sandboxes.iter().find(|(name, seen)| {
-                    !chosen.contains(*name) && needs(seen).any(|target| chosen.contains(target))
+                    let taken = |target: &InstanceName| chosen.iter().any(|one| target.means(one));
+                    !chosen.contains(*name) && needs(seen).any(taken)
                 }) {
                     chosen.insert(next.0.clone());
                 }
             }
-            chosen.retain(|name| !wish.selection.exclude.contains(name));
+            chosen.retain(|name| !wish.excludes(name));
             chosen
         }
     }
 }
 
-fn needs(seen: &Seen) -> impl Iterator<Item = &SandboxName> {
+/// Returns the entries of `map` that `target` means: itself, or all instances.
+fn meant<'a, T>(
+    map: &'a BTreeMap<InstanceName, T>,
+    target: &'a InstanceName,
+) -> impl Iterator<Item = (&'a InstanceName, &'a T)> {
+    let first = InstanceName { index: None, ..target.clone() };
+    let last = InstanceName { index: Some(u32::MAX), ..target.clone() };
+    map.range(first..=last).filter(|(name, _)| target.means(name))
+}
+
+fn needs(seen: &Seen) -> impl Iterator<Item = &InstanceName> {
     seen.applied.iter().flat_map(|sandbox| sandbox.depends_on.keys())
 }
 
-fn verdicts(wish: &Wish, observed: &Observed) -> BTreeMap<SandboxName, Verdict> {
+fn verdicts(wish: &Wish, observed: &Observed) -> BTreeMap<InstanceName, Verdict> {
     let chosen = chosen(wish, observed);
-    let mut verdicts: BTreeMap<SandboxName, Verdict> = BTreeMap::new();
+    let mut verdicts: BTreeMap<InstanceName, Verdict> = BTreeMap::new();
     for name in &chosen {
         let seen = observed.sandboxes.get(name);
         let verdict = match wish.goal {
@@ -129,10 +140,9 @@ fn asked() -> Reason {
 }
 
 /// Restarts what asked to be restarted with what it depends on.
-fn restart_with(wish: &Wish, observed: &Observed, verdicts: &mut BTreeMap<SandboxName, Verdict>) {
-    let restarted = |verdict: Option<&Verdict>| {
-        let action = verdict.and_then(|verdict| verdict.action);
-        matches!(action, Some(Action::Start | Action::Restart | Action::Recreate))
+fn restart_with(wish: &Wish, observed: &Observed, verdicts: &mut BTreeMap<InstanceName, Verdict>) {
+    let restarted = |verdict: &Verdict| {
+        matches!(verdict.action, Some(Action::Start | Action::Restart | Action::Recreate))
     };
     let grown = grown(wish, observed);
     let grows = |want: &schema::project::Sandbox| {
@@ -149,7 +159,8 @@ fn restart_with(wish: &Wish, observed: &Observed, verdicts: &mut BTreeMap<Sandbo
                 return None;
             }
             let cause = want.depends_on.iter().find(|(target, dependency)| {
-                dependency.on_change == OnChange::Restart && restarted(verdicts.get(*target))
+                dependency.on_change == OnChange::Restart
+                    && meant(verdicts, target).any(|(_, verdict)| restarted(verdict))
             });
             let cause = cause.map(|(target, _)| target.to_string());
             Some((name.clone(), cause.or_else(|| grows(want))?))
@@ -180,7 +191,7 @@ fn grown(wish: &Wish, observed: &Observed) -> BTreeSet<schema::name::VolumeName>
 fn change_of(
     wish: &Wish,
     observed: &Observed,
-    name: &SandboxName,
+    name: &InstanceName,
     verdict: &Verdict,
 ) -> Option<Change> {
     let want = wish.project.sandboxes.get(name);
@@ -199,7 +210,10 @@ fn change_of(
             generation: seen.map_or(0, |seen| seen.row.generation),
             observed: seen.map(json::observed_digest),
         },
-        depends_on: depends_on.map(|target| Address::Sandbox(target.clone())).collect(),
+        depends_on: depends_on
+            .flat_map(|target| wish.project.meant(target))
+            .map(|(target, _)| Address::Sandbox(target.clone()))
+            .collect(),
         steps: Vec::new(),
         place: place.or_else(|| wish.origins.nearest(&format!("job.{name}"))).cloned(),
     })
@@ -261,10 +275,10 @@ fn volumes(
 fn dependents(
     wish: &Wish,
     observed: &Observed,
-    verdicts: &BTreeMap<SandboxName, Verdict>,
+    verdicts: &BTreeMap<InstanceName, Verdict>,
 ) -> Vec<Refusal> {
     let mut refused = Vec::new();
-    let refusal = |name: &SandboxName, code, text: String, hint: &str| Refusal {
+    let refusal = |name: &InstanceName, code, text: String, hint: &str| Refusal {
         address: Some(Address::Sandbox(name.clone())),
         code,
         text,
@@ -273,8 +287,8 @@ fn dependents(
     };
     if wish.goal == Goal::Down && wish.is_partial() {
         for (name, seen) in observed.sandboxes.iter().filter(|(_, seen)| seen.is_alive()) {
-            let lost = needs(seen).find(|target| verdicts.contains_key(*target));
-            if let (false, Some(target)) = (verdicts.contains_key(name), lost) {
+            let lost = needs(seen).find_map(|target| meant(verdicts, target).next());
+            if let (false, Some((target, _))) = (verdicts.contains_key(name), lost) {
                 let text = format!("{name} runs and depends on it");
                 let hint = "Say `--with-dependents` to take them along.";
                 refused.push(refusal(target, "msb::plan::dependents", text, hint));
@@ -284,28 +298,34 @@ fn dependents(
     if wish.goal == Goal::Up && wish.selection.reach == Reach::Alone {
         for name in verdicts.keys() {
             let needs = wish.project.sandboxes.get(name).into_iter().flat_map(|s| &s.depends_on);
-            for (target, dependency) in needs.filter(|(target, _)| !verdicts.contains_key(*target))
-            {
-                let phase = observed.sandboxes.get(target).map_or(Phase::Absent, Seen::phase);
-                let up = matches!(phase, Phase::Ready | Phase::Degraded | Phase::Completed);
-                if !dependency.optional && !up {
-                    let text = format!("{target}, which it depends on, is {}", phase.as_str());
-                    let hint = "Leave `--no-deps` out, or start it first.";
-                    refused.push(refusal(name, "msb::sandbox::not-running", text, hint));
-                }
+            let apart = |target: &InstanceName| meant(verdicts, target).next().is_none();
+            for (target, dependency) in needs.filter(|(target, _)| apart(target)) {
+                let Some(phase) = not_up(observed, target).filter(|_| !dependency.optional) else {
+                    continue;
+                };
+                let text = format!("{target}, which it depends on, is {}", phase.as_str());
+                let hint = "Leave `--no-deps` out, or start it first.";
+                refused.push(refusal(name, "msb::sandbox::not-running", text, hint));
             }
         }
     }
     refused
 }
 
+/// Returns where the first instance of `target` is that is not up; `None` where all are.
+fn not_up(observed: &Observed, target: &InstanceName) -> Option<Phase> {
+    let up = |phase: &Phase| matches!(phase, Phase::Ready | Phase::Degraded | Phase::Completed);
+    let mut phases = meant(&observed.sandboxes, target).map(|(_, seen)| seen.phase()).peekable();
+    if phases.peek().is_none() { Some(Phase::Absent) } else { phases.find(|phase| !up(phase)) }
+}
+
 /// Returns what each sandbox takes part with: its change, or a wait for what is not ready yet.
 fn parts(
     wish: &Wish,
     observed: &Observed,
-    verdicts: &BTreeMap<SandboxName, Verdict>,
+    verdicts: &BTreeMap<InstanceName, Verdict>,
     changes: &[Change],
-) -> BTreeMap<SandboxName, Part> {
+) -> BTreeMap<InstanceName, Part> {
     let mut parts = BTreeMap::new();
     let changed: BTreeMap<&Address, Action> =
         changes.iter().map(|change| (&change.address, change.action)).collect();

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::graph::{DiGraph, NodeIndex};
 use schema::change::Class;
-use schema::name::SandboxName;
-use schema::project::{Kind, MountSource, Sandbox, Until};
+use schema::name::InstanceName;
+use schema::project::{Body, Kind, MountSource, Sandbox, Until};
 
 use super::value::{Action, Address, Change, Edge, OnFailure, Op, Step, StepId};
 use super::wish::Wish;
@@ -46,7 +46,7 @@ struct Graph<'a> {
 pub(super) fn steps(
     wish: &Wish,
     observed: &Observed,
-    parts: &BTreeMap<SandboxName, Part>,
+    parts: &BTreeMap<InstanceName, Part>,
     changes: &mut [Change],
 ) -> Vec<Step> {
     let graph = DiGraph::new();
@@ -89,7 +89,7 @@ impl Graph<'_> {
         node
     }
 
-    fn node(&self, name: &SandboxName, op: Op) -> Option<NodeIndex> {
+    fn node(&self, name: &InstanceName, op: Op) -> Option<NodeIndex> {
         self.nodes.get(&(Address::Sandbox(name.clone()), op)).copied()
     }
 
@@ -102,7 +102,7 @@ impl Graph<'_> {
     }
 
     /// The steps of one sandbox, in a row where one needs the other.
-    fn sandbox(&mut self, name: &SandboxName, part: Part) {
+    fn sandbox(&mut self, name: &InstanceName, part: Part) {
         let job = self.wish.project.sandboxes.get(name).is_some_and(|s| s.kind == Kind::Job);
         let row: &[Op] = match part {
             Part::Await => &[Op::Gate],
@@ -137,7 +137,7 @@ impl Graph<'_> {
     }
 
     /// What one sandbox waits for of others.
-    fn connect(&mut self, name: &SandboxName) {
+    fn connect(&mut self, name: &InstanceName) {
         let boot = self.node(name, Op::Boot);
         let wish = self.wish;
         if let Some(want) = wish.project.sandboxes.get(name) {
@@ -155,7 +155,10 @@ impl Graph<'_> {
                     self.released(name, volume.as_str());
                 }
             }
-            for (target, dependency) in &want.depends_on {
+            let needs = want.depends_on.iter().flat_map(|(target, dependency)| {
+                wish.project.meant(target).map(move |(target, _)| (target, dependency))
+            });
+            for (target, dependency) in needs {
                 let ready = match dependency.until {
                     Until::Started => self.node(target, Op::Boot),
                     Until::Ready | Until::Completed | Until::CompletedOk => {
@@ -167,8 +170,10 @@ impl Graph<'_> {
                 self.edge(ready, boot, on_failure);
             }
         }
-        let applied = self.observed.sandboxes.get(name).and_then(|seen| seen.applied.as_ref());
-        for target in applied.into_iter().flat_map(|sandbox| sandbox.depends_on.keys()) {
+        let observed = self.observed;
+        let applied = observed.sandboxes.get(name).and_then(|seen| seen.applied.as_ref());
+        let needed = applied.into_iter().flat_map(|sandbox| sandbox.depends_on.keys());
+        for target in needed.flat_map(|t| super::meant(&observed.sandboxes, t).map(|(n, _)| n)) {
             let (first, then) = (self.node(name, Op::Stop), self.node(target, Op::Stop));
             self.edge(first, then, OnFailure::GoOn);
             let (first, then) = (self.node(name, Op::Discard), self.node(target, Op::Discard));
@@ -179,7 +184,7 @@ impl Graph<'_> {
     }
 
     /// The root image, where it is one that msb makes itself and is not there yet.
-    fn root(&mut self, name: &SandboxName, want: &Sandbox) {
+    fn root(&mut self, name: &InstanceName, want: &Sandbox) {
         let reference = &want.image.reference;
         let absent = matches!(self.observed.images.get(reference), Some(None));
         if let (true, Some(prepare)) = (absent, self.node(name, Op::Prepare)) {
@@ -189,9 +194,9 @@ impl Graph<'_> {
     }
 
     /// A disk is free only after whoever leaves it has stopped.
-    fn released(&mut self, name: &SandboxName, volume: &str) {
+    fn released(&mut self, name: &InstanceName, volume: &str) {
         let boot = self.node(name, Op::Boot);
-        let uses = |sandbox: &Sandbox| {
+        let uses = |sandbox: &Body| {
             sandbox.mounts.iter().any(|mount| {
                 matches!(&mount.source, MountSource::Named(named) if named.as_str() == volume)
             })

@@ -77,7 +77,7 @@ pub fn head(plan: &Plan) -> String {
         let _ = write!(line, "  (last applied {at} UTC, run {run})");
     }
     if let Some(part) = &head.part {
-        let names: Vec<&str> = part.iter().map(|name| name.as_str()).collect();
+        let names: Vec<String> = part.iter().map(ToString::to_string).collect();
         let names = names.join(", ");
         let _ = write!(line, "\npart of {}: {names}; removals not considered", head.name);
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use schema::lifecycle::Phase;
-use schema::name::{ProjectName, SandboxName, VolumeName};
+use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::project::{
-    ArgumentList, Dependency, Ensure, GuestPath, ImageRef, Kind, Mount, MountOptions, MountSource,
-    OnChange, Origins, Project, Sandbox, Until, Volume, VolumeKind,
+    ArgumentList, Body, Dependency, Ensure, GuestPath, ImageRef, Kind, Mount, MountOptions,
+    MountSource, OnChange, Origins, Project, Sandbox, Until, Volume, VolumeKind,
 };
 use schema::units::Bytes;
 
@@ -32,9 +32,9 @@ fn project(text: &str) -> Project {
                 None => (target, OnChange::Ignore),
             };
             let dependency = Dependency { until: Until::Ready, optional: false, on_change };
-            sandbox.depends_on.insert(SandboxName::parse(target).unwrap(), dependency);
+            sandbox.depends_on.insert(InstanceName::parse(target).unwrap(), dependency);
         }
-        project.sandboxes.insert(SandboxName::parse(name).unwrap(), sandbox);
+        project.sandboxes.insert(InstanceName::parse(name).unwrap(), sandbox.into());
     }
     project
 }
@@ -51,11 +51,11 @@ fn observed(text: &str) -> Observed {
         let (word, phase) = word.rsplit_once(':').unwrap();
         let name = word.trim_start_matches("job ").split('=').next().unwrap();
         let phase = Phase::ALL.into_iter().find(|p| p.as_str() == phase).unwrap();
-        phases.insert(SandboxName::parse(name).unwrap(), phase);
+        phases.insert(InstanceName::parse(name).unwrap(), phase);
         words.push(word);
     }
     let project = project(&words.join(", "));
-    let seen = |(name, sandbox): (SandboxName, Sandbox)| {
+    let seen = |(name, sandbox): (InstanceName, Body)| {
         let phase = phases[&name];
         (name.clone(), seen(&name, sandbox, phase))
     };
@@ -74,14 +74,14 @@ fn observed(text: &str) -> Observed {
     }
 }
 
-fn seen(name: &SandboxName, sandbox: Sandbox, phase: Phase) -> Seen {
+fn seen(name: &InstanceName, sandbox: Body, phase: Phase) -> Seen {
     let row = SandboxRow {
         id: format!("id-{name}"),
         project_id: "p".into(),
         name: name.clone(),
         kind: sandbox.kind,
-        desired: Some(sandbox.digest()),
-        applied: Some(sandbox.digest()),
+        desired: Some(sandbox.digest().to_owned()),
+        applied: Some(sandbox.digest().to_owned()),
         generation: 1,
         observed: 1,
         protect: sandbox.lifecycle.protect,
@@ -182,7 +182,7 @@ fn what_is_protected_stays_although_it_left_the_file() {
 #[test]
 fn a_part_never_removes() {
     let mut wish = wish("db=1, web=1>db, other=2");
-    let web = SandboxName::parse("web").unwrap();
+    let web = InstanceName::parse("web").unwrap();
     wish.selection = Selection { names: [web].into(), ..Selection::default() };
     let plan = plan(&wish, &observed("gone=1:Ready, other=1:Ready"));
     assert_eq!(words(&plan), "create db, create web");
@@ -246,7 +246,7 @@ fn removals_go_against_the_order_of_starts() {
 fn what_runs_and_needs_what_goes_is_in_the_way() {
     let mut down = wish("");
     down.goal = super::Goal::Down;
-    down.selection.names = [SandboxName::parse("db").unwrap()].into();
+    down.selection.names = [InstanceName::parse("db").unwrap()].into();
     let found = observed("db=1:Ready, web=1>db:Ready");
     assert_eq!(words(&plan(&down, &found)), "destroy db, refused msb::plan::dependents");
     down.selection.reach = super::Reach::Dependents;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use schema::change::Class;
-use schema::name::{ProjectName, SandboxName, VolumeName};
+use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::project::{ImageRef, InputFile, Kind, Place};
 
 /// What stands between a project's files and the host.
@@ -44,7 +44,7 @@ pub struct Head {
     /// When it was last applied, and by which run.
     pub last_applied: Option<(i64, String)>,
     /// The chosen sandboxes, where not all were.
-    pub part: Option<Vec<SandboxName>>,
+    pub part: Option<Vec<InstanceName>>,
 }
 
 /// Something a plan is about.
@@ -53,7 +53,7 @@ pub enum Address {
     /// An image.
     Image(ImageRef),
     /// A sandbox or a job.
-    Sandbox(SandboxName),
+    Sandbox(InstanceName),
     /// A volume.
     Volume(VolumeName),
 }
@@ -81,7 +81,7 @@ impl Address {
 
     /// Returns the sandbox, where it is one.
     #[must_use]
-    pub const fn sandbox(&self) -> Option<&SandboxName> {
+    pub const fn sandbox(&self) -> Option<&InstanceName> {
         match self {
             Self::Sandbox(name) => Some(name),
             Self::Image(_) | Self::Volume(_) => None,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use schema::launch::DriverName;
-use schema::name::SandboxName;
+use schema::name::InstanceName;
 use schema::project::{InputFile, Origins, Project};
 
 /// A project as its files read, with what one command wants of it.
@@ -44,9 +44,9 @@ pub enum Goal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// The chosen ones; none chosen means all.
-    pub names: BTreeSet<SandboxName>,
+    pub names: BTreeSet<InstanceName>,
     /// Left out.
-    pub exclude: BTreeSet<SandboxName>,
+    pub exclude: BTreeSet<InstanceName>,
     /// Whether what the chosen need, or what needs them, comes along.
     pub reach: Reach,
     /// Whether the chosen are made anew even if equal.
@@ -83,32 +83,38 @@ impl Wish {
 
     /// Tells whether a sandbox was chosen itself, and does not only come along.
     #[must_use]
-    pub fn selection_names(&self, name: &SandboxName) -> bool {
-        self.selection.names.is_empty() || self.selection.names.contains(name)
+    pub fn selection_names(&self, name: &InstanceName) -> bool {
+        let names = &self.selection.names;
+        names.is_empty() || names.iter().any(|chosen| chosen.means(name))
+    }
+
+    /// Tells whether a sandbox was left out by name.
+    #[must_use]
+    pub fn excludes(&self, name: &InstanceName) -> bool {
+        self.selection.exclude.iter().any(|left_out| left_out.means(name))
     }
 
     /// Returns the sandboxes of the file that the command is about.
     #[must_use]
-    pub fn selected(&self) -> BTreeSet<SandboxName> {
+    pub fn selected(&self) -> BTreeSet<InstanceName> {
         let wanted = &self.project.sandboxes;
-        let mut chosen: BTreeSet<SandboxName> = if self.selection.names.is_empty() {
-            wanted.keys().cloned().collect()
-        } else {
-            self.selection.names.iter().filter(|name| wanted.contains_key(*name)).cloned().collect()
-        };
-        if self.selection.reach == Reach::Dependencies {
-            let mut open: Vec<SandboxName> = chosen.iter().cloned().collect();
+        let mut chosen: BTreeSet<InstanceName> =
+            wanted.keys().filter(|name| self.selection_names(name)).cloned().collect();
+        if self.selection.reach == Reach::Dependencies && !self.selection.names.is_empty() {
+            let mut open: Vec<InstanceName> = chosen.iter().cloned().collect();
             while let Some(name) = open.pop() {
                 let needs = wanted.get(&name).into_iter().flat_map(|s| &s.depends_on);
                 for (target, dependency) in needs {
-                    let left_out = self.selection.exclude.contains(target) && dependency.optional;
-                    if wanted.contains_key(target) && !left_out && chosen.insert(target.clone()) {
-                        open.push(target.clone());
+                    for (needed, _) in self.project.meant(target) {
+                        let left_out = self.excludes(needed) && dependency.optional;
+                        if !left_out && chosen.insert(needed.clone()) {
+                            open.push(needed.clone());
+                        }
                     }
                 }
             }
         }
-        chosen.retain(|name| !self.selection.exclude.contains(name));
+        chosen.retain(|name| !self.excludes(name));
         chosen
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
-use schema::name::{ProjectName, SandboxName};
-use schema::project::{InputFile, Kind, Labels, Sandbox};
+use schema::name::{InstanceName, ProjectName, SandboxName};
+use schema::project::{Body, InputFile, Kind, Labels};
 use schema::record::Effective;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -40,8 +40,8 @@ pub struct SandboxRow {
     pub id: String,
     /// Its project's id.
     pub project_id: String,
-    /// Its name.
-    pub name: SandboxName,
+    /// Its name, with the index of the instance.
+    pub name: InstanceName,
     /// Service or job.
     pub kind: Kind,
     /// The digest of the definition that is wished for; `None` once it left the file.
@@ -207,14 +207,14 @@ pub fn put_project(db: &Connection, row: &ProjectRow, now_ms: u64) -> Found<()> 
 }
 
 const SANDBOX: &str = "SELECT id, project_id, name, kind, desired, applied, generation, observed, \
-                       protect, completed_code, created_at FROM sandbox";
+                       protect, completed_code, created_at, instance FROM sandbox";
 
 fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
     let (name, kind): (String, String) = (row.get(2)?, row.get(3)?);
     let row = SandboxRow {
         id: row.get(0)?,
         project_id: row.get(1)?,
-        name: match parsed("a sandbox's name", &name) {
+        name: match instance(&name, row.get_ref(11)?.as_str()?) {
             Ok(name) => name,
             Err(error) => return Ok(Err(error)),
         },
@@ -228,6 +228,15 @@ fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
         created_at: row.get(10)?,
     };
     Ok(Ok(row))
+}
+
+fn instance(name: &str, slot: &str) -> Found<InstanceName> {
+    let sandbox: SandboxName = parsed("a sandbox's name", name)?;
+    let index = match slot {
+        "" => None,
+        slot => Some(parsed("the index of an instance", slot)?),
+    };
+    Ok(InstanceName { sandbox, index })
 }
 
 /// Returns the sandboxes of one project, or of all, by name.
@@ -246,11 +255,11 @@ pub fn sandboxes(db: &Connection, project_id: Option<&str>) -> Found<Vec<Sandbox
 pub fn sandbox_by_name(
     db: &Connection,
     project_id: &str,
-    name: &SandboxName,
+    name: &InstanceName,
 ) -> Found<Option<SandboxRow>> {
-    let sql = format!("{SANDBOX} WHERE project_id = ?1 AND name = ?2");
-    let name = name.as_str();
-    Ok(rows(db, "read a sandbox", (&sql, &[&project_id, &name]), sandbox)?.pop())
+    let sql = format!("{SANDBOX} WHERE project_id = ?1 AND name = ?2 AND instance = ?3");
+    let (name, slot) = (name.sandbox.as_str(), name.slot());
+    Ok(rows(db, "read a sandbox", (&sql, &[&project_id, &name, &slot]), sandbox)?.pop())
 }
 
 /// Returns the machines of one sandbox.
@@ -268,9 +277,10 @@ pub fn machines_of(db: &Connection, sandbox_id: &str) -> Found<Vec<MachineRow>> 
 /// The row cannot be written.
 pub fn put_sandbox(db: &Connection, row: &SandboxRow, now_ms: u64) -> Found<()> {
     db.execute(
-        "INSERT INTO sandbox (id, project_id, name, kind, desired, applied, generation, observed, \
-         protect, completed_code, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11) ON CONFLICT(id) DO UPDATE SET \
+        "INSERT INTO sandbox (id, project_id, name, instance, kind, desired, applied, generation, \
+         observed, protect, completed_code, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?12, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11) \
+         ON CONFLICT(id) DO UPDATE SET \
          kind = excluded.kind, desired = excluded.desired, applied = excluded.applied, \
          generation = excluded.generation, observed = excluded.observed, \
          protect = excluded.protect, completed_code = excluded.completed_code, \
@@ -278,7 +288,7 @@ pub fn put_sandbox(db: &Connection, row: &SandboxRow, now_ms: u64) -> Found<()> 
         params![
             row.id,
             row.project_id,
-            row.name.as_str(),
+            row.name.sandbox.as_str(),
             if row.kind == Kind::Job { "job" } else { "service" },
             row.desired,
             row.applied,
@@ -286,7 +296,8 @@ pub fn put_sandbox(db: &Connection, row: &SandboxRow, now_ms: u64) -> Found<()> 
             row.observed.cast_signed(),
             row.protect,
             row.completed_code,
-            time::rfc3339(now_ms)
+            time::rfc3339(now_ms),
+            row.name.slot()
         ],
     )
     .map(|_| ())
@@ -316,8 +327,8 @@ pub fn remove_sandbox(db: &Connection, id: &str) -> Found<()> {
 ///
 /// # Errors
 /// The row cannot be written.
-pub fn put_definition(db: &Connection, definition: &Sandbox) -> Found<String> {
-    let digest = definition.digest();
+pub fn put_definition(db: &Connection, definition: &Body) -> Found<String> {
+    let digest = definition.digest().to_owned();
     let body = serde_json::to_string(definition)
         .map_err(|_| StoreError::Value { what: "a definition", value: digest.clone() })?;
     db.execute("INSERT OR IGNORE INTO definition VALUES (?1, 1, ?2)", params![digest, body])
@@ -329,12 +340,13 @@ pub fn put_definition(db: &Connection, definition: &Sandbox) -> Found<String> {
 ///
 /// # Errors
 /// The table cannot be read.
-pub fn definitions(db: &Connection, project_id: Option<&str>) -> Found<BTreeMap<String, Sandbox>> {
+pub fn definitions(db: &Connection, project_id: Option<&str>) -> Found<BTreeMap<String, Body>> {
     let sql = "SELECT DISTINCT d.digest, d.body FROM definition d JOIN sandbox s \
                ON d.digest IN (s.desired, s.applied) WHERE ?1 IS NULL OR s.project_id = ?1";
     let found = rows(db, "read definitions", (sql, &[&project_id]), |row| {
         let (digest, body): (String, String) = (row.get(0)?, row.get(1)?);
-        Ok(json("a definition", &body).map(|body| (digest, body)))
+        let read = json("a definition", &body);
+        Ok(read.map(|sandbox| (digest.clone(), Body::stored(sandbox, digest))))
     })?;
     Ok(found.into_iter().collect())
 }

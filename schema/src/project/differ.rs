@@ -170,7 +170,7 @@ impl Sandbox {
         label_leaves(&mut leaves, labels);
         mounts.iter().for_each(|mount| mount_leaves(&mut leaves, mount));
         for (target, dependency) in depends_on {
-            dependency_leaves(&mut leaves, target.as_str(), *dependency);
+            dependency_leaves(&mut leaves, &target.to_string(), *dependency);
         }
         ready_leaves(&mut leaves, ready);
         let codes: Vec<String> = success_codes.iter().map(u8::to_string).collect();

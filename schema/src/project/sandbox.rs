@@ -8,7 +8,7 @@ use super::Labels;
 use super::image::{Image, ImageRef, Pull};
 use super::mount::{GuestPath, Mount};
 use super::process::{ArgumentList, EnvValue, StopSignal, UserRef, default_shell};
-use crate::name::{EnvKey, SandboxName};
+use crate::name::{EnvKey, InstanceName, SandboxName};
 use crate::units::{Bytes, Millis};
 
 /// A sandbox or a job, with every default filled in.
@@ -52,8 +52,8 @@ pub struct Sandbox {
     pub labels: Labels,
     /// Mounts, parents first.
     pub mounts: Vec<Mount>,
-    /// What must be before it.
-    pub depends_on: BTreeMap<SandboxName, Dependency>,
+    /// What must be before it; a name without an index means all instances.
+    pub depends_on: BTreeMap<InstanceName, Dependency>,
     /// The gate to `Ready`.
     pub ready: Ready,
     /// Exit codes that are not a failure.
@@ -102,11 +102,13 @@ impl Sandbox {
         }
     }
 
-    /// Returns the digest of the definition: `blake3` of its canonical JSON, in hexadecimal.
+    /// Returns the digest of the definition: `blake3` of its JSON, in hexadecimal.
+    ///
+    /// The JSON is canonical: fields in the order of the type, keys of maps sorted.
     #[must_use]
     pub fn digest(&self) -> String {
-        let value = serde_json::to_value(self).expect("every map of a sandbox has text keys");
-        blake3::hash(value.to_string().as_bytes()).to_hex().to_string()
+        let text = serde_json::to_string(self).expect("every map of a sandbox has text keys");
+        blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 }
 

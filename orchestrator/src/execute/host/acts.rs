@@ -10,7 +10,7 @@ use schema::control::Update;
 use schema::failure::Report;
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
-use schema::name::{SandboxName, VolumeName};
+use schema::name::{InstanceName, VolumeName};
 use schema::project::{ImageRef, Kind};
 
 use super::{Host, Ticket, bug};
@@ -56,7 +56,7 @@ impl Host {
     }
 
     /// Makes the machine's folder under a hidden name and renames it when it is whole.
-    pub(super) async fn make_machine(&self, name: &SandboxName, ticket: &Ticket) -> Done {
+    pub(super) async fn make_machine(&self, name: &InstanceName, ticket: &Ticket) -> Done {
         let want = self.wanted(name)?;
         let id = ticket.machine.clone().ok_or_else(|| bug("no machine was announced"))?;
         self.image(name).await?;
@@ -76,7 +76,7 @@ impl Host {
     }
 
     /// Returns the image of a sandbox, its root made ready.
-    pub(super) async fn image(&self, name: &SandboxName) -> Result<ImageFacts, StepError> {
+    pub(super) async fn image(&self, name: &InstanceName) -> Result<ImageFacts, StepError> {
         let (want, driver) = (self.wanted(name)?, self.driver(name)?);
         let reference = want.image.reference.clone();
         let process = driver.name == DriverName::Process;
@@ -107,14 +107,14 @@ impl Host {
         found.map_err(|error| StepError::from("msb::state::unusable", "image", &error))
     }
 
-    pub(super) fn image_digest(&self, name: &SandboxName) -> Option<String> {
+    pub(super) fn image_digest(&self, name: &InstanceName) -> Option<String> {
         // The state is being written, so the catalogue is read through a view of its own.
         let reference = &self.wanted(name).ok()?.image.reference;
         let mut store = Store::open_read_only(self.context.home()).ok()??;
         Some(store.catalog().find(&reference.to_string()).ok()??.manifest_digest)
     }
 
-    pub(super) async fn update_live(&self, name: &SandboxName) -> Done {
+    pub(super) async fn update_live(&self, name: &InstanceName) -> Done {
         let want = self.wanted(name)?;
         let Some((id, machine)) = self.current(name)? else { return Ok(Effect::default()) };
         if !self.is_alive(&id) {
@@ -145,7 +145,7 @@ impl Host {
         }
     }
 
-    pub(super) async fn stop_current(&self, name: &SandboxName) -> Done {
+    pub(super) async fn stop_current(&self, name: &InstanceName) -> Done {
         let Some((id, machine)) = self.current(name)? else { return Ok(Effect::default()) };
         self.stop_machine(&id, &machine).await
     }
@@ -169,7 +169,7 @@ impl Host {
     }
 
     /// Removes what a newer machine took over from; of a job, everything it had.
-    pub(super) fn remove_old(&self, name: &SandboxName) -> Done {
+    pub(super) fn remove_old(&self, name: &InstanceName) -> Done {
         let job = self.wanted(name).is_ok_and(|want| want.kind == Kind::Job);
         for machine in self.machine_rows(name)? {
             if job || machine.role != Role::Current {
@@ -179,7 +179,7 @@ impl Host {
         Ok(Effect::default())
     }
 
-    pub(super) fn remove_all(&self, name: &SandboxName) -> Done {
+    pub(super) fn remove_all(&self, name: &InstanceName) -> Done {
         for machine in self.machine_rows(name)? {
             self.remove_folder(&machine.id)?;
         }

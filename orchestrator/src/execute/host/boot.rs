@@ -7,7 +7,7 @@ use schema::control::Milestone;
 use schema::failure::Report;
 use schema::launch::{self, DriverName};
 use schema::lifecycle::Phase;
-use schema::name::SandboxName;
+use schema::name::InstanceName;
 use schema::project::{EnvValue, Kind, MountSource, Sandbox};
 use schema::record::{Exit, Record};
 
@@ -25,7 +25,7 @@ use crate::volumes;
 const CLEAR_MAX: Duration = Duration::from_secs(15);
 
 impl Host {
-    pub(super) async fn boot_wanted(&self, name: &SandboxName, ticket: &Ticket) -> Done {
+    pub(super) async fn boot_wanted(&self, name: &InstanceName, ticket: &Ticket) -> Done {
         let id = ticket.machine.clone().ok_or_else(|| bug("there is no machine to boot"))?;
         let nonce = ticket.nonce.clone().ok_or_else(|| bug("the launch has no nonce"))?;
         self.boot_machine(name, self.wanted(name)?, (id, nonce)).await
@@ -33,7 +33,7 @@ impl Host {
 
     async fn boot_machine(
         &self,
-        name: &SandboxName,
+        name: &InstanceName,
         want: &Sandbox,
         (id, nonce): (String, String),
     ) -> Done {
@@ -48,8 +48,8 @@ impl Host {
                 id: id.clone(),
                 project: self.wish.project.name.to_string(),
                 project_id: self.project_id.clone(),
-                sandbox: name.to_string(),
-                instance: String::new(),
+                sandbox: name.sandbox.to_string(),
+                instance: name.slot(),
                 kind: machines::kind(row.kind),
                 ephemeral: attach.is_some_and(|attach| attach.end == AttachedEnd::Remove),
                 labels: want.labels.clone(),
@@ -106,7 +106,7 @@ impl Host {
 
     fn volume_disks(
         &self,
-        name: &SandboxName,
+        name: &InstanceName,
         want: &Sandbox,
     ) -> Result<BTreeMap<String, VolumeDisk>, StepError> {
         let rows = self.store.borrow_mut().read(inventory::volumes)?;
@@ -153,7 +153,7 @@ impl Host {
         Ok(values)
     }
 
-    pub(super) async fn wait_at_gate(&self, name: &SandboxName) -> Done {
+    pub(super) async fn wait_at_gate(&self, name: &InstanceName) -> Done {
         let kind = self.sandbox_row(name)?.kind;
         let Some((id, machine)) = self.current(name)? else {
             return Err(bug("there is no machine to wait for"));
@@ -202,7 +202,7 @@ impl Host {
     }
 
     /// A runtime that is gone without a word: its record, if any, says where it was.
-    fn lost(&self, name: &SandboxName, machine: &Machine, error: &StepError) -> StepError {
+    fn lost(&self, name: &InstanceName, machine: &Machine, error: &StepError) -> StepError {
         let boot_id = process::boot_id().unwrap_or_default();
         let look = machine.folder().look(&boot_id);
         match &look.record {
@@ -219,7 +219,7 @@ impl Host {
     }
 
     /// The new machine did not get ready: it is kept for its logs, the old one runs again.
-    pub(super) async fn put_back(&self, name: &SandboxName) -> Done {
+    pub(super) async fn put_back(&self, name: &InstanceName) -> Done {
         let rows = self.machine_rows(name)?;
         let by_role = |role| rows.iter().find(|machine| machine.role == role).cloned();
         let (Some(new), Some(old)) = (by_role(Role::Current), by_role(Role::Previous)) else {
@@ -256,7 +256,7 @@ fn effect(record: &Record) -> Effect {
 }
 
 /// Returns the failure that a record tells.
-fn failure(name: &SandboxName, record: &Record) -> StepError {
+fn failure(name: &InstanceName, record: &Record) -> StepError {
     let reason = record.reason.as_deref().unwrap_or("no reason was given");
     let booted = record.agent_ready_at_ms.is_some();
     let (code, stage) = match (record.phase, reason) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schema::lifecycle::Phase;
-use schema::name::SandboxName;
+use schema::name::InstanceName;
 use schema::project::{Access, Kind, MountSource, VolumeKind};
 use schema::record::Effective;
 use serde::{Deserialize, Serialize};
@@ -156,7 +156,7 @@ impl Host {
     fn close_sandbox(
         &self,
         db: &Rows,
-        (op, name): (Op, &SandboxName),
+        (op, name): (Op, &InstanceName),
         ticket: &Ticket,
         done: &Done,
     ) -> Result<(), StoreError> {
@@ -234,12 +234,12 @@ impl Host {
     fn applied(
         &self,
         db: &Rows,
-        name: &SandboxName,
+        name: &InstanceName,
         row: &mut SandboxRow,
         carried: Carried,
     ) -> Result<(), StoreError> {
         let Some(want) = self.wish.project.sandboxes.get(name) else { return Ok(()) };
-        let digest = want.digest();
+        let digest = want.digest().to_owned();
         if row.desired.as_ref() != Some(&digest) {
             // A later run wishes for something else by now; what it does is its own.
             return Ok(());
@@ -267,7 +267,7 @@ impl Host {
         inventory::put_belongings(db, &row.id, &uses, &want.labels, &digests)
     }
 
-    fn sensitive_digests(&self, name: &SandboxName) -> BTreeMap<String, String> {
+    fn sensitive_digests(&self, name: &InstanceName) -> BTreeMap<String, String> {
         crate::engine::sensitive_digests(&self.context, &self.wish, name)
     }
 
@@ -310,28 +310,28 @@ impl Host {
         own.or_else(|| named().find(|row| !row.folder.contains('.')))
     }
 
-    pub(super) fn sandbox_row(&self, name: &SandboxName) -> Result<SandboxRow, StepError> {
+    pub(super) fn sandbox_row(&self, name: &InstanceName) -> Result<SandboxRow, StepError> {
         let found = self.store.borrow_mut().read(|db| self.sandbox_in(db, name))?;
         found.ok_or_else(|| super::bug("the state has no such sandbox"))
     }
 
-    fn sandbox_in(&self, db: &Rows, name: &SandboxName) -> Result<Option<SandboxRow>, StoreError> {
+    fn sandbox_in(&self, db: &Rows, name: &InstanceName) -> Result<Option<SandboxRow>, StoreError> {
         inventory::sandbox_by_name(db, &self.project_id, name)
     }
 
-    pub(super) fn current_row(&self, name: &SandboxName) -> Result<Option<MachineRow>, StepError> {
+    pub(super) fn current_row(&self, name: &InstanceName) -> Result<Option<MachineRow>, StepError> {
         self.row_of(name, Role::Current)
     }
 
     pub(super) fn row_of(
         &self,
-        name: &SandboxName,
+        name: &InstanceName,
         role: Role,
     ) -> Result<Option<MachineRow>, StepError> {
         Ok(self.machine_rows(name)?.into_iter().find(|machine| machine.role == role))
     }
 
-    pub(super) fn machine_rows(&self, name: &SandboxName) -> Result<Vec<MachineRow>, StepError> {
+    pub(super) fn machine_rows(&self, name: &InstanceName) -> Result<Vec<MachineRow>, StepError> {
         let found = self.store.borrow_mut().read(|db| {
             let Some(row) = self.sandbox_in(db, name)? else { return Ok(Vec::new()) };
             inventory::machines_of(db, &row.id)

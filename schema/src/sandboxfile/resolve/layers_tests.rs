@@ -1,7 +1,7 @@
 //! Variables, layers and templates, from text to project or problems.
 
 use super::*;
-use crate::name::SandboxName;
+use crate::name::InstanceName;
 use crate::project::Sandbox;
 
 fn resolved(files: &[(&str, &str)], vars: &[(&str, &str)]) -> Result<Resolved, Box<Failed>> {
@@ -22,9 +22,7 @@ fn resolved(files: &[(&str, &str)], vars: &[(&str, &str)]) -> Result<Resolved, B
 
 fn sandbox(files: &[(&str, &str)], vars: &[(&str, &str)], name: &str) -> Sandbox {
     match resolved(files, vars) {
-        Ok(mut found) => {
-            found.project.sandboxes.remove(&SandboxName::parse(name).unwrap()).unwrap()
-        }
+        Ok(found) => Sandbox::clone(&found.project.sandboxes[&InstanceName::parse(name).unwrap()]),
         Err(failed) => panic!("{}", failed.plain()),
     }
 }

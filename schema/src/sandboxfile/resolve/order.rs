@@ -34,7 +34,7 @@ impl Decoder<'_, '_> {
                 out.push(Edge { to, at: member.at });
                 let Some(group) = member.group() else { continue };
                 let Some(dependency) = self.dependency(member, group, facts[to]) else { continue };
-                read.sandbox.depends_on.insert(names[to].clone(), dependency);
+                read.sandbox.depends_on.insert(names[to].clone().into(), dependency);
             }
             edges.push(out);
         }

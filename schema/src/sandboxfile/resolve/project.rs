@@ -49,7 +49,8 @@ impl Decoder<'_, '_> {
         }
         self.mount_all(&mut sandboxes, &mut volumes);
         self.depend_all(&mut sandboxes);
-        let sandboxes = sandboxes.into_iter().map(|(name, read)| (name, read.sandbox)).collect();
+        let sandboxes = sandboxes.into_iter();
+        let sandboxes = sandboxes.map(|(name, read)| (name.into(), read.sandbox.into())).collect();
         let volumes = volumes.into_volumes();
         let folder = self.inputs.folder.clone();
         Some(Project { name: name?, folder, labels, sandboxes, volumes, wait_timeout, driver })

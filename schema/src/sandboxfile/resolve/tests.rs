@@ -1,7 +1,7 @@
 //! Whole files, from text to project or problems.
 
 use super::*;
-use crate::name::SandboxName;
+use crate::name::InstanceName;
 use crate::project::{
     ArgumentList, EnvValue, Kind, MountSource, Probe, Project, Security, Until, VolumeKind,
 };
@@ -126,7 +126,7 @@ fn both_formats_of_one_project_resolve_to_equal_projects() {
 fn every_value_arrives_in_its_type() {
     let project = project("Sandboxfile", KDL);
     assert_eq!(project.wait_timeout, Some(Millis::seconds(480)));
-    let get = |name: &str| &project.sandboxes[&SandboxName::parse(name).unwrap()];
+    let get = |name: &str| &project.sandboxes[&InstanceName::parse(name).unwrap()];
     let (db, web, migrate) = (get("db"), get("web"), get("migrate"));
     assert_eq!(db.memory.max, Bytes::gib(1));
     assert_eq!(db.security, Security::Restricted);
