@@ -75,6 +75,9 @@ pub const SANDBOX_FIELDS: &[(&str, Cost)] = &[
     ("image", Cost::Always(Class::Recreate)),
     ("image.pull", Cost::Always(Class::None)),
     ("image.platform", Cost::Always(Class::Recreate)),
+    ("root-disk", Cost::Always(Class::Recreate)),
+    ("root-dir", Cost::Always(Class::Recreate)),
+    ("root.write", Cost::Always(Class::Recreate)),
     ("upper", Cost::Sized { grow: Class::Restart, shrink: Class::Recreate }),
     ("cpus.count", Cost::Always(Class::Live)),
     ("cpus.max", Cost::Always(Class::Restart)),
@@ -90,21 +93,30 @@ pub const SANDBOX_FIELDS: &[(&str, Cost)] = &[
     ("hostname", Cost::Always(Class::Restart)),
     ("shell", Cost::Always(Class::Exec)),
     ("env.*", Cost::ByWorkload),
+    ("env-file", Cost::ByWorkload),
+    ("rlimits.*", Cost::ByWorkload),
     ("stop-signal", Cost::Always(Class::Live)),
     ("stop-grace", Cost::Always(Class::Live)),
     ("labels.*", Cost::Always(Class::Meta)),
     ("mounts.*", Cost::Always(Class::Restart)),
     ("depends-on.*", Cost::Always(Class::Meta)),
     ("ready.*", Cost::Always(Class::Live)),
+    ("health.*", Cost::Always(Class::Live)),
+    ("restart.*", Cost::Always(Class::Live)),
     ("success-codes", Cost::Always(Class::Live)),
+    ("idle-timeout", Cost::Always(Class::Live)),
+    ("max-duration", Cost::Always(Class::Live)),
     ("lifecycle.*", Cost::Always(Class::Meta)),
+    ("metrics.*", Cost::Always(Class::Live)),
 ];
 
 /// Every field of a volume with its cost, for the volume itself.
 pub const VOLUME_FIELDS: &[(&str, Cost)] = &[
     ("kind", Cost::Always(Class::DataLoss)),
     ("size", Cost::Sized { grow: Class::Restart, shrink: Class::DataLoss }),
+    ("quota", Cost::Always(Class::Live)),
     ("ensure", Cost::Always(Class::None)),
+    ("external", Cost::Always(Class::Restart)),
     ("labels.*", Cost::Always(Class::Meta)),
     ("lifecycle.*", Cost::Always(Class::Meta)),
 ];
@@ -154,16 +166,18 @@ fn settle(cost: Option<Cost>, direction: Direction, workload: Workload) -> Class
 mod tests {
     use super::*;
     use crate::project::{
-        ArgumentList, Dependency, Ensure, EnvValue, GuestPath, ImageRef, LogLevel, Mount,
-        MountOptions, MountSource, OnChange, Platform, Sandbox, StopSignal, Until, UserRef, Volume,
-        VolumeKind,
+        ArgumentList, Dependency, EnvValue, External, GuestPath, Health, HostRoot, ImageRef, Limit,
+        LogLevel, Mount, MountOptions, MountSource, OnChange, OnUnhealthy, Platform, Probe, Quota,
+        Rlimit, Root, Sandbox, StopSignal, Until, UserRef, Volume, VolumeKind, Write,
     };
-    use crate::units::Bytes;
+    use crate::units::{Bytes, Millis};
 
-    /// A sandbox in which nothing is left unsaid.
-    fn everything() -> Sandbox {
+    /// Sandboxes in which nothing is left unsaid, one for each kind of root.
+    fn everything() -> [Sandbox; 3] {
         let mut sandbox = Sandbox::new(Kind::Service, ImageRef::parse("redis:7").unwrap());
-        sandbox.image.platform = Some(Platform::LinuxAmd64);
+        if let Root::Image(image) = &mut sandbox.root {
+            image.platform = Some(Platform::LinuxAmd64);
+        }
         sandbox.log_level = Some(LogLevel::Info);
         sandbox.command = ArgumentList::Nothing;
         sandbox.entrypoint = ArgumentList::Words(vec!["/init".into()]);
@@ -171,6 +185,9 @@ mod tests {
         sandbox.user = UserRef::parse("app");
         sandbox.hostname = Some("db".into());
         sandbox.env.insert("PORT".parse().unwrap(), EnvValue::Literal("80".into()));
+        sandbox.env_files.push("/srv/web.env".into());
+        let limit = Rlimit { soft: Limit::Count(10), hard: Limit::Unlimited };
+        sandbox.rlimits.insert("nofile".into(), limit);
         sandbox.stop_signal = StopSignal::parse("TERM");
         sandbox.labels.insert("team".into(), "core".into());
         sandbox.mounts.push(Mount {
@@ -181,16 +198,36 @@ mod tests {
         let dependency =
             Dependency { until: Until::Ready, optional: false, on_change: OnChange::Ignore };
         sandbox.depends_on.insert("db".parse().unwrap(), dependency);
-        sandbox
+        sandbox.health = Some(Health {
+            probe: Probe::Tcp(80),
+            interval: Health::INTERVAL,
+            timeout: Health::TIMEOUT,
+            failures: 3,
+            successes: 1,
+            on_unhealthy: OnUnhealthy::None,
+        });
+        sandbox.idle_timeout = Some(Millis::seconds(60));
+        sandbox.max_duration = Some(Millis::seconds(60));
+        sandbox.metrics.exclude_labels.insert("commit".into());
+        sandbox.metrics.attributes.insert("env".into(), "prod".into());
+        let host = || HostRoot { path: "/srv/root".into(), write: Write::Private };
+        let (disk, dir) = (Root::Disk(host()), Root::Dir(host()));
+        [
+            sandbox.clone(),
+            Sandbox { root: disk, ..sandbox.clone() },
+            Sandbox { root: dir, ..sandbox },
+        ]
     }
 
     fn volume() -> Volume {
         Volume {
             kind: Some(VolumeKind::Disk),
             size: Some(Bytes::gib(1)),
-            ensure: Ensure::Ensure,
+            quota: Some(Quota::None),
+            external: Some(External::parse("other/pg").unwrap()),
             labels: [("a".to_owned(), "b".to_owned())].into(),
-            protect: false,
+            moved_from: Some("old".parse().unwrap()),
+            ..Volume::unsaid()
         }
     }
 
@@ -207,12 +244,14 @@ mod tests {
 
     #[test]
     fn every_field_has_a_class_and_every_row_a_field() {
-        check_table(SANDBOX_FIELDS, &everything().fields());
+        let fields: Vec<_> = everything().iter().flat_map(Sandbox::fields).collect();
+        check_table(SANDBOX_FIELDS, &fields);
         check_table(VOLUME_FIELDS, &volume().fields());
     }
 
     fn class_of(edit: impl Fn(&mut Sandbox), kind: Kind, workload: Workload) -> Class {
-        let (before, mut after) = (everything(), everything());
+        let [before, ..] = everything();
+        let mut after = before.clone();
         edit(&mut after);
         let changes = before.differing(&after);
         assert_eq!(changes.len(), 1);

@@ -5,12 +5,20 @@
 //! this module; where a value was written stands beside it, in [`Origins`].
 
 mod body;
+mod definition;
+mod dependency;
 mod differ;
+mod health;
 mod image;
+mod metrics;
 mod mount;
 mod origin;
 mod process;
+mod restart;
+mod rlimit;
+mod root;
 mod sandbox;
+mod source;
 mod volume;
 
 use std::collections::BTreeMap;
@@ -19,16 +27,25 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use body::Body;
+pub use definition::{Definition, UpdateOrder, Written};
+pub use dependency::{Dependency, OnChange, Until};
 pub use differ::{Direction, FieldChange};
+pub use health::{Health, HttpProbe, OnUnhealthy, Probe, Ready, Scheme, StatusSet};
 pub use image::{Image, ImageRef, ImageRefError, Platform, Pull, RegistryRef};
+pub use metrics::Metrics;
 pub use mount::{Access, GuestPath, Mount, MountFlag, MountOptions, MountSource, PathError};
 pub use origin::{Origins, Place};
 pub use process::{ArgumentList, EnvValue, StopSignal, UserRef, argv, default_shell};
+pub use restart::{AfterRestarts, Restart, RestartPolicy, Thousandths};
+pub use rlimit::{Limit, Rlimit};
+pub use root::{HostRoot, Root, Write};
 pub use sandbox::{
-    Cpus, Dependency, DriverChoice, Kind, Lifecycle, LogLevel, Memory, OnChange, Probe, Ready,
-    Sandbox, Security, Until, instance_hostname,
+    Cpus, DriverChoice, Kind, Lifecycle, LogLevel, Memory, Sandbox, Security, instance_hostname,
 };
-pub use volume::{Ensure, Volume, VolumeKind};
+pub use source::{
+    DirMount, DiskMount, FileChange, FileMount, FsType, HostEnsure, HostPerms, StatVirt,
+};
+pub use volume::{Ensure, External, Quota, Volume, VolumeKind};
 
 use crate::name::{InstanceName, ProjectName, SandboxName, VolumeName};
 use crate::units::Millis;
@@ -47,12 +64,16 @@ pub struct Project {
     pub labels: Labels,
     /// Services and jobs, instance by instance; those of one definition share one body.
     pub sandboxes: BTreeMap<InstanceName, Body>,
+    /// What belongs to a name rather than to each of its instances.
+    pub definitions: BTreeMap<SandboxName, Definition>,
     /// Named volumes, by name: those with a node of their own and those written in a mount.
     pub volumes: BTreeMap<VolumeName, Volume>,
     /// How long `up` waits without being told; `None` is without limit.
     pub wait_timeout: Option<Millis>,
     /// The driver of sandboxes that name none; already part of them.
     pub driver: DriverChoice,
+    /// Whether the project's own files stay read-only inside its mounts.
+    pub protect_config: bool,
 }
 
 impl Project {
@@ -67,9 +88,11 @@ impl Project {
             folder,
             labels: Labels::new(),
             sandboxes: BTreeMap::new(),
+            definitions: BTreeMap::new(),
             volumes: BTreeMap::new(),
             wait_timeout: Some(Self::WAIT_TIMEOUT),
             driver: DriverChoice::default(),
+            protect_config: true,
         }
     }
 

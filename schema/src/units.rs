@@ -239,7 +239,8 @@ impl fmt::Display for Millis {
 }
 
 /// Reads `[0-9](_?[0-9])*` with up to three decimals, as thousandths.
-fn thousandths(number: &str) -> Option<u64> {
+#[must_use]
+pub fn thousandths(number: &str) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     if fraction.is_empty() || fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use schema::name::{EnvKey, SandboxName, VolumeName};
 use schema::project::{
-    ArgumentList, EnvValue, GuestPath, ImageRef, Kind, LogLevel, Pull, Sandbox, Security,
-    StopSignal, UserRef, Volume,
+    ArgumentList, EnvValue, GuestPath, Image, ImageRef, Kind, LogLevel, Pull, Root, Sandbox,
+    Security, StopSignal, UserRef, Volume,
 };
 use schema::units::{Bytes, Millis};
 
@@ -183,7 +183,15 @@ impl Definition {
     ) -> Result<(Sandbox, BTreeMap<VolumeName, Volume>), Failure> {
         let is_new = base.is_none();
         let mut sandbox = base.unwrap_or_else(|| Sandbox::new(Kind::Service, image.clone()));
-        sandbox.image.reference = image;
+        let pull = sandbox.root.image().map_or_else(Pull::default, |image| image.pull);
+        let pull = match self.pull {
+            None => pull,
+            Some(PullFlag::Missing) => Pull::Missing,
+            Some(PullFlag::Never) => Pull::Never,
+            Some(PullFlag::Always) => return Err(Failure::not_yet("--pull always")),
+        };
+        let platform = sandbox.root.image().and_then(|image| image.platform);
+        sandbox.root = Root::Image(Image { reference: image, pull, platform });
         self.resources.apply(&mut sandbox)?;
         self.process.apply(&mut sandbox, call)?;
         for (key, value) in &self.labels {
@@ -198,12 +206,6 @@ impl Definition {
         let level = self.log_level.map(LevelFlag::level);
         let inherited = call.settings.level.filter(|_| is_new).and_then(level_of);
         sandbox.log_level = level.or(inherited).or(sandbox.log_level);
-        match self.pull {
-            None => {}
-            Some(PullFlag::Missing) => sandbox.image.pull = Pull::Missing,
-            Some(PullFlag::Never) => sandbox.image.pull = Pull::Never,
-            Some(PullFlag::Always) => return Err(Failure::not_yet("--pull always")),
-        }
         let volumes = self.mounts.apply(&mut sandbox)?;
         Ok((sandbox, volumes))
     }

@@ -78,8 +78,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 fn users(call: &Call) -> Result<BTreeMap<String, Vec<String>>, Failure> {
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for view in call.engine.sandboxes(None).map_err(first)? {
-        if let Some(definition) = &view.definition {
-            let image = definition.image.reference.to_string();
+        let definition = view.definition.as_ref();
+        if let Some(reference) = definition.and_then(|definition| definition.root.reference()) {
+            let image = reference.to_string();
             users.entry(image).or_default().push(format!("{}/{}", view.project, view.name));
         }
     }

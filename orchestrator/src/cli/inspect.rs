@@ -51,7 +51,7 @@ fn text(view: &SandboxView, now: u64) -> String {
     if let Some(sandbox) = &view.definition {
         let digest = view.image_digest.as_deref().unwrap_or_default();
         let digest: String = digest.chars().take("sha256:".len() + 12).collect();
-        line("Image", format!("{}  {digest}", sandbox.image.reference.short()).trim_end().into());
+        line("Image", format!("{}  {digest}", sandbox.root.short()).trim_end().into());
         line("Command", command(view, sandbox));
         line("Resources", resources(sandbox));
         line("Security", sandbox.security.as_str().into());
@@ -59,6 +59,10 @@ fn text(view: &SandboxView, now: u64) -> String {
             let source = match &mount.source {
                 MountSource::Named(name) => format!("volume:{}/{name}", view.project),
                 MountSource::Tmpfs { size, .. } => format!("tmpfs {}", human::size(size.0)),
+                MountSource::Dir(_) | MountSource::File(_) | MountSource::Disk(_) => {
+                    let path = mount.source.host_path().unwrap_or_else(|| std::path::Path::new(""));
+                    format!("{}:{}", mount.source.kind(), path.display())
+                }
             };
             let options = mount.options.to_string().replace(' ', ",");
             let value = format!("{}  {source}  {options}", mount.destination.as_str());
@@ -180,6 +184,10 @@ fn mounts(definition: Option<&Sandbox>) -> Value {
         let (kind, source, size) = match &mount.source {
             MountSource::Named(name) => ("named", Some(name.to_string()), None),
             MountSource::Tmpfs { size, .. } => ("tmpfs", None, Some(size.0)),
+            MountSource::Dir(_) | MountSource::File(_) | MountSource::Disk(_) => {
+                let path = mount.source.host_path().map(|path| path.display().to_string());
+                (mount.source.kind(), path, None)
+            }
         };
         json!({
             "target": mount.destination.as_str(),

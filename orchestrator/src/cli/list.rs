@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     }
     let mut table = Table::new(&["NAME", "PROJECT", "IMAGE", "PHASE", "CREATED"]);
     for view in &views {
-        let image = view.definition.as_ref().map(|sandbox| sandbox.image.reference.short());
+        let image = view.definition.as_ref().map(|sandbox| sandbox.root.short());
         table.row(vec![
             view.name.to_string(),
             view.project.to_string(),

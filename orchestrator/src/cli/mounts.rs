@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use schema::name::VolumeName;
 use schema::project::{
-    Access, Ensure, GuestPath, Labels, Mount, MountFlag, MountOptions, MountSource, Sandbox,
-    Volume, VolumeKind,
+    Access, Ensure, GuestPath, Mount, MountFlag, MountOptions, MountSource, Sandbox, Volume,
+    VolumeKind,
 };
 use schema::sandboxfile::problem::nearest;
 use schema::units::Bytes;
@@ -93,13 +93,7 @@ fn of_volume(text: &str, is_long: bool) -> Result<Read, String> {
         return Err(format!("a path starts with `./`; write `./{source}`"));
     }
     let name = VolumeName::parse(source).map_err(|error| error.to_string())?;
-    let mut volume = Volume {
-        kind: None,
-        size: None,
-        ensure: Ensure::Ensure,
-        labels: Labels::new(),
-        protect: false,
-    };
+    let mut volume = Volume::unsaid();
     let known: &[&str] = if is_long { &["ensure", "kind", "size"] } else { &[] };
     for (key, value) in &options.rest {
         match (key.as_str(), value.as_deref()) {

@@ -187,7 +187,9 @@ type EntrypointAndCmd = (Vec<String>, Vec<String>);
 
 /// Returns what the image runs, where it is here; one that is missing is refused by the plan.
 fn config(call: &Call, sandbox: &Sandbox) -> Result<Option<EntrypointAndCmd>, Failure> {
-    let reference = sandbox.image.reference.to_string();
+    let Some(reference) = sandbox.root.reference().map(ToString::to_string) else {
+        return Ok(None);
+    };
     if call.context.existing_home()?.is_none() {
         return Ok(None);
     }

@@ -1,6 +1,5 @@
 //! From files to a wish: read, resolve, choose.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -46,9 +45,9 @@ pub(crate) fn resolve(call: &Call, files: &Files) -> Result<Resolved, Failure> {
         folders: files.folders.clone(),
         name: call.settings.project.clone(),
         home: PathBuf::from(home),
-        vars: BTreeMap::new(),
         environment: call.context.environment.as_map().clone(),
         limits: Limits::default(),
+        ..ResolveInputs::default()
     };
     resolve_files(&files.files, &inputs)
         .map_err(|failed| Failure::of_reading(&failed, &call.report.form))

@@ -21,7 +21,7 @@ pub(crate) fn sandbox(view: &SandboxView, now_ms: u64, is_changed: bool) -> json
         instance: view.name.index.map(|index| index.to_string()),
         id: view.machine_id.clone(),
         kind: kind(view.kind),
-        image: definition.map(|sandbox| sandbox.image.reference.short()).unwrap_or_default(),
+        image: definition.map(|sandbox| sandbox.root.short()).unwrap_or_default(),
         image_digest: view.image_digest.clone(),
         command: command(definition.map(|body| &**body), launch.as_ref()),
         phase: view.phase.as_str().to_ascii_lowercase(),

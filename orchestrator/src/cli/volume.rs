@@ -3,7 +3,6 @@
 use std::os::unix::fs::MetadataExt;
 
 use clap::Subcommand;
-use schema::project::MountSource;
 use serde_json::json;
 
 use super::call::Call;
@@ -85,10 +84,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 fn users(volume: &SeenVolume, views: &[SandboxView]) -> Vec<String> {
     let mounts = |view: &&SandboxView| {
         let mounts = view.definition.iter().flat_map(|sandbox| &sandbox.mounts);
-        let mut named = mounts.filter_map(|mount| match &mount.source {
-            MountSource::Named(name) => Some(name),
-            MountSource::Tmpfs { .. } => None,
-        });
+        let mut named = mounts.filter_map(|mount| mount.source.volume());
         volume.owner.as_ref() == Some(&view.project) && named.any(|name| *name == volume.row.name)
     };
     let users = views.iter().filter(mounts);

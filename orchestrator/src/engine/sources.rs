@@ -31,10 +31,9 @@ pub(super) fn images(
     let mut store = store;
     let mut found = BTreeMap::new();
     for sandbox in wish.project.sandboxes.values() {
-        let reference = &sandbox.image.reference;
-        if found.contains_key(reference) {
+        let Some(reference) = sandbox.root.reference().filter(|r| !found.contains_key(*r)) else {
             continue;
-        }
+        };
         let entry = match store.as_deref_mut() {
             None => None,
             Some(store) => store.catalog().find(&reference.to_string()).map_err(|error| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schema::name::{InstanceName, ProjectName, VolumeName};
-use schema::project::{Ensure, Origins, Project, Sandbox, Volume};
+use schema::project::{Origins, Project, Sandbox, Volume};
 use schema::units::Bytes;
 
 use super::{Engine, Troubles};
@@ -47,9 +47,9 @@ pub(super) fn of_state(
             let wish = Volume {
                 kind: Some(volume.row.kind),
                 size: volume.row.size_bytes.map(Bytes),
-                ensure: Ensure::Ensure,
                 labels: volume.row.labels,
                 protect: volume.row.protect,
+                ..Volume::unsaid()
             };
             wanted.volumes.insert(volume.row.name, wish);
         }

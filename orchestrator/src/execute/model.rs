@@ -357,7 +357,7 @@ fn what_does_not_get_ready_gives_way_to_what_was_there() {
     let places = model.places.borrow();
     let current = places[&db].current.as_ref().unwrap();
     assert_eq!(current.phase, Phase::Ready);
-    assert_eq!(current.made_from.image.reference.short(), "app:1");
+    assert_eq!(current.made_from.root.short(), "app:1");
 }
 
 #[test]

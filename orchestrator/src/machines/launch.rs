@@ -20,6 +20,7 @@ use thiserror::Error;
 use super::Folder;
 use crate::drivers::{Driver, Parts};
 use crate::images::ImageConfig;
+use crate::plan::unbuilt;
 
 /// How long a boot may go without progress, and how much longer under emulation.
 const BOOT_MS: u64 = 30_000;
@@ -126,6 +127,9 @@ pub enum LaunchError {
     /// A volume is not there.
     #[error("volume {0} does not exist")]
     NoVolume(String),
+    /// No machine can have this yet.
+    #[error("{0} is not supported yet")]
+    NotYet(String),
 }
 
 impl LaunchError {
@@ -136,6 +140,7 @@ impl LaunchError {
             Self::Busy { .. } => ("msb::volume::busy", "volume"),
             Self::NoVolume(_) => ("msb::volume::not-found", "volume"),
             Self::TooManyDisks { .. } => ("msb::host::driver-limit", "driver"),
+            Self::NotYet(_) => ("msb::usage::not-yet", "mount"),
             Self::Open { .. } => ("msb::boot::failed", "boot"),
         }
     }
@@ -149,6 +154,10 @@ const QEMU_DISKS_MAX: usize = 3;
 /// # Errors
 /// A file is missing, a disk is in use, or the driver has no room.
 pub fn assemble(making: Making<'_>) -> Result<Launch, LaunchError> {
+    // A plan refuses this before anything is begun; no other way leads past it.
+    if let Some(field) = unbuilt(making.want, |_| false).into_iter().next() {
+        return Err(LaunchError::NotYet(field));
+    }
     let mut open = Opened::default();
     match making.driver.name {
         DriverName::Process => {
@@ -192,6 +201,9 @@ fn mounts(making: &Making<'_>, open: &mut Opened) -> Result<Vec<launch::Mount>, 
         let source = match &mount.source {
             MountSource::Tmpfs { size, mode } => {
                 launch::MountSource::Tmpfs { size_bytes: Some(size.0), mode: *mode }
+            }
+            MountSource::Dir(_) | MountSource::File(_) | MountSource::Disk(_) => {
+                return Err(LaunchError::NotYet(format!("mounts.{}", mount.destination)));
             }
             MountSource::Named(name) => {
                 let volume = making.volumes.get(name.as_str());
@@ -322,7 +334,7 @@ fn record(
         root: Root {
             upper_bytes: want.upper.0,
             image_digest: making.image.digest.clone(),
-            image: want.image.reference.short(),
+            image: want.root.short(),
         },
         mounts,
         guest: guest(making),
@@ -334,8 +346,10 @@ fn record(
         network: Network::Off,
         ready: launch::Probe {
             kind: match &want.ready.probe {
-                Probe::Agent => launch::ProbeKind::Agent,
                 Probe::Exec(words) => launch::ProbeKind::Exec { argv: words.clone() },
+                Probe::Agent | Probe::Tcp(_) | Probe::Http(_) | Probe::Log(_) => {
+                    launch::ProbeKind::Agent
+                }
             },
             timeout_ms: ready_timeout(want, factor),
         },

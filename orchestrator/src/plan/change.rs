@@ -174,7 +174,7 @@ impl<'a> Compared<'a> {
 
     /// An image of the same name that is another one by now.
     fn image(&mut self, wish: &Wish, observed: &Observed, name: &InstanceName, seen: &Seen) {
-        let reference = &self.want.image.reference;
+        let Some(reference) = self.want.root.reference() else { return };
         let now = observed.images.get(reference).and_then(Option::as_ref);
         let then = seen.machine.as_ref().and_then(|machine| machine.row.image_digest.as_ref());
         let (Some(now), Some(then)) = (now, then) else { return };
@@ -365,8 +365,7 @@ fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option
 }
 
 fn place(wish: &Wish, name: &InstanceName, path: &str) -> Option<schema::project::Place> {
-    let found = wish.origins.nearest(&format!("sandbox.{name}.{path}"));
-    found.or_else(|| wish.origins.nearest(&format!("job.{name}.{path}"))).cloned()
+    wish.origins.nearest(&format!("sandbox.{}", name.sandbox), path)
 }
 
 /// Returns a digest as plans show it: its kind and the first eight digits.
@@ -376,13 +375,16 @@ fn short_digest(digest: &str) -> String {
 }
 
 fn new_fields(wish: &Wish, observed: &Observed, name: &InstanceName, want: &Sandbox) -> Vec<Field> {
-    let reference = &want.image.reference;
-    let digest = observed.images.get(reference).and_then(Option::as_ref);
-    let known = digest.map_or_else(|| "digest unknown".to_owned(), |digest| short_digest(digest));
+    let digest = want.root.reference().and_then(|reference| observed.images.get(reference));
+    let known = match digest {
+        Some(Some(digest)) => format!(" {}", short_digest(digest)),
+        Some(None) => " digest unknown".to_owned(),
+        None => String::new(),
+    };
     vec![Field {
         path: "image".to_owned(),
         before: None,
-        after: Some(format!("{} {known}", reference.short())),
+        after: Some(format!("{}{known}", want.root.short())),
         class: Class::Recreate,
         sensitive: false,
         place: place(wish, name, "image"),

@@ -10,6 +10,7 @@ mod refuse;
 pub mod show;
 #[cfg(test)]
 mod tests;
+mod unbuilt;
 mod value;
 mod volume;
 mod wish;
@@ -29,6 +30,7 @@ use volume::VolumeVerdict;
 pub use json::{document, hash};
 pub use order::depths;
 pub use refuse::{is_preflight, subject};
+pub use unbuilt::unbuilt;
 pub use value::{
     Action, Address, Change, Drift, Edge, Field, Head, OnFailure, Op, Plan, Reason, Refusal,
     Requires, Step, StepId, Summary,
@@ -146,10 +148,8 @@ fn restart_with(wish: &Wish, observed: &Observed, verdicts: &mut BTreeMap<Instan
     };
     let grown = grown(wish, observed);
     let grows = |want: &schema::project::Sandbox| {
-        want.mounts.iter().find_map(|mount| match &mount.source {
-            MountSource::Named(volume) => grown.get(volume).map(ToString::to_string),
-            MountSource::Tmpfs { .. } => None,
-        })
+        let named = want.mounts.iter().filter_map(|mount| mount.source.volume());
+        named.filter_map(|volume| grown.get(volume).map(ToString::to_string)).next()
     };
     loop {
         let next = wish.project.sandboxes.iter().find_map(|(name, want)| {
@@ -198,7 +198,7 @@ fn change_of(
     let seen = observed.sandboxes.get(name);
     let kind = want.map(|want| want.kind).or_else(|| seen.map(|seen| seen.row.kind));
     let depends_on = want.into_iter().flat_map(|want| want.depends_on.keys());
-    let place = wish.origins.nearest(&format!("sandbox.{name}"));
+    let place = wish.origins.nearest(&format!("sandbox.{}", name.sandbox), "");
     Some(Change {
         address: Address::Sandbox(name.clone()),
         kind,
@@ -215,7 +215,7 @@ fn change_of(
             .map(|(target, _)| Address::Sandbox(target.clone()))
             .collect(),
         steps: Vec::new(),
-        place: place.or_else(|| wish.origins.nearest(&format!("job.{name}"))).cloned(),
+        place,
     })
 }
 
@@ -257,7 +257,7 @@ fn volumes(
         let gravest = fields.iter().map(|field| field.class).max();
         let class = gravest.unwrap_or(Class::Meta);
         changes.push(Change {
-            place: wish.origins.nearest(&format!("volume.{name}")).cloned(),
+            place: wish.origins.nearest(&format!("volume.{name}"), ""),
             kind: None,
             action,
             class,

@@ -161,7 +161,7 @@ impl Graph<'_> {
             for (target, dependency) in needs {
                 let ready = match dependency.until {
                     Until::Started => self.node(target, Op::Boot),
-                    Until::Ready | Until::Completed | Until::CompletedOk => {
+                    Until::Ready | Until::Completed | Until::CompletedOk | Until::Log(_) => {
                         self.node(target, Op::Gate)
                     }
                 };
@@ -185,7 +185,7 @@ impl Graph<'_> {
 
     /// The root image, where it is one that msb makes itself and is not there yet.
     fn root(&mut self, name: &InstanceName, want: &Sandbox) {
-        let reference = &want.image.reference;
+        let Some(reference) = want.root.reference() else { return };
         let absent = matches!(self.observed.images.get(reference), Some(None));
         if let (true, Some(prepare)) = (absent, self.node(name, Op::Prepare)) {
             let root = self.add(&Address::Image(reference.clone()), Op::BuildRoot);

@@ -2,6 +2,7 @@
 
 use schema::project::ImageRef;
 
+use super::unbuilt;
 use super::value::{Action, Address, Change, Refusal};
 use super::wish::{Goal, Wish};
 use crate::observe::Observed;
@@ -13,6 +14,7 @@ const MASS_DELETE_ABOVE: usize = 3;
 pub(super) fn refuse(wish: &Wish, observed: &Observed, changes: &mut Vec<Change>) -> Vec<Refusal> {
     let mut refused: Vec<Refusal> = owner(wish, observed).into_iter().collect();
     refused.extend(missing_images(wish, observed, changes));
+    refused.extend(changes.iter().flat_map(|change| not_built(wish, change)));
     changes.retain(|change| match protection(observed, change) {
         None => true,
         Some(refusal) => {
@@ -57,7 +59,7 @@ fn missing_images(wish: &Wish, observed: &Observed, changes: &[Change]) -> Vec<R
         else {
             continue;
         };
-        let reference = &want.image.reference;
+        let Some(reference) = want.root.reference() else { continue };
         if matches!(reference, ImageRef::Builtin(_))
             || !matches!(observed.images.get(reference), Some(None))
         {
@@ -80,6 +82,24 @@ fn missing_images(wish: &Wish, observed: &Observed, changes: &[Change]) -> Vec<R
         });
     }
     refused
+}
+
+/// What the file asks for and no machine does yet.
+fn not_built(wish: &Wish, change: &Change) -> Vec<Refusal> {
+    let Some(name) = change.address.sandbox().filter(|_| change.action != Action::Destroy) else {
+        return Vec::new();
+    };
+    let Some(want) = wish.project.sandboxes.get(name) else { return Vec::new() };
+    let at = format!("sandbox.{}", name.sandbox);
+    let fields = unbuilt(want, |field| wish.origins.is_written(&at, field));
+    let refusal = |field: String| Refusal {
+        address: Some(change.address.clone()),
+        code: "msb::usage::not-yet",
+        text: format!("{field}: not supported yet"),
+        hint: Some("Leave it out for now; it is never ignored silently.".to_owned()),
+        place: wish.origins.nearest(&at, &field),
+    };
+    fields.into_iter().map(refusal).collect()
 }
 
 /// What is protected is neither destroyed nor made anew.

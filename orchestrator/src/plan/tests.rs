@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::project::{
-    ArgumentList, Body, Dependency, Ensure, GuestPath, ImageRef, Kind, Mount, MountOptions,
-    MountSource, OnChange, Origins, Project, Sandbox, Until, Volume, VolumeKind,
+    ArgumentList, Body, Dependency, GuestPath, ImageRef, Kind, Mount, MountOptions, MountSource,
+    OnChange, Origins, Project, Sandbox, Until, Volume, VolumeKind,
 };
 use schema::units::Bytes;
 
@@ -259,8 +259,11 @@ fn a_change_names_field_values_class_and_place() {
     let web = wish.project.sandboxes.values_mut().next().unwrap();
     web.memory.size = Bytes::gib(1);
     web.memory.max = Bytes::gib(1);
-    let place = schema::project::Place { file: "Sandboxfile".into(), line: 4, column: 5 };
-    wish.origins.insert("sandbox.web.memory".into(), place);
+    let mut sources = schema::sandboxfile::source::Sources::default();
+    sources.add("Sandboxfile".into(), "\n\n\n    memory \"1GiB\"\n".into());
+    wish.origins = Origins::of(sources.into());
+    let span = schema::sandboxfile::tree::Span { file: 0, start: 7, end: 13 };
+    wish.origins.at("sandbox.web").push(("memory".into(), span));
     let plan = plan(&wish, &observed("web=1:Ready"));
     assert_eq!(plan.changes[0].action, Action::Restart);
     let text = show::show(&plan, show::Layout::default());
@@ -317,9 +320,7 @@ fn a_volume_grows_while_its_user_rests() {
     let volume = |size| Volume {
         kind: Some(VolumeKind::Disk),
         size: Some(Bytes::mib(size)),
-        ensure: Ensure::Ensure,
-        labels: BTreeMap::new(),
-        protect: false,
+        ..Volume::unsaid()
     };
     wish.project.volumes.insert(name.clone(), volume(64));
     let row = VolumeRow {

@@ -117,9 +117,9 @@ fn as_found(want: &Volume, seen: &SeenVolume) -> Volume {
     Volume {
         kind: want.kind.map(|_| seen.row.kind),
         size: want.size.and(size),
-        ensure: want.ensure,
         labels: seen.row.labels.clone(),
         protect: seen.row.protect,
+        ..want.clone()
     }
 }
 
@@ -144,7 +144,7 @@ fn told(value: Option<&String>) -> &str {
 }
 
 fn place(wish: &Wish, name: &VolumeName, path: &str) -> Option<schema::project::Place> {
-    wish.origins.nearest(&format!("volume.{name}.{path}")).cloned()
+    wish.origins.nearest(&format!("volume.{name}"), path)
 }
 
 fn refuse(

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::source::{DirMount, DiskMount, FileMount};
 use crate::name::VolumeName;
 use crate::units::Bytes;
 
@@ -25,6 +27,12 @@ pub struct Mount {
 pub enum MountSource {
     /// A volume of the project, by name.
     Named(VolumeName),
+    /// A folder of the host.
+    Dir(DirMount),
+    /// A file of the host.
+    File(FileMount),
+    /// A raw image or block device of the host.
+    Disk(DiskMount),
     /// Memory of the guest.
     Tmpfs {
         /// The most it may hold.
@@ -32,6 +40,40 @@ pub enum MountSource {
         /// The permission bits of its root.
         mode: u32,
     },
+}
+
+impl MountSource {
+    /// Returns the key that the file writes it under.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Named(_) => "named",
+            Self::Dir(_) => "dir",
+            Self::File(_) => "file",
+            Self::Disk(_) => "disk",
+            Self::Tmpfs { .. } => "tmpfs",
+        }
+    }
+
+    /// Returns the named volume, where it is one.
+    #[must_use]
+    pub const fn volume(&self) -> Option<&VolumeName> {
+        match self {
+            Self::Named(volume) => Some(volume),
+            Self::Dir(_) | Self::File(_) | Self::Disk(_) | Self::Tmpfs { .. } => None,
+        }
+    }
+
+    /// Returns where it lies on the host, where the file says that.
+    #[must_use]
+    pub fn host_path(&self) -> Option<&Path> {
+        match self {
+            Self::Dir(DirMount { path, .. })
+            | Self::File(FileMount { path, .. })
+            | Self::Disk(DiskMount { path, .. }) => Some(path),
+            Self::Named(_) | Self::Tmpfs { .. } => None,
+        }
+    }
 }
 
 /// How a mount is made.

@@ -1,8 +1,13 @@
 //! Where each value of a project was written.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::sandboxfile::source::Sources;
+use crate::sandboxfile::tree::Span;
 
 /// A place in a file, as people count: from one, in characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,42 +20,75 @@ pub struct Place {
     pub column: u32,
 }
 
-/// Where each field of a project was written, by path: `sandbox.web.memory.size`.
+/// Where each field of a project was written, by address and path: `sandbox.web`, `memory.size`.
 ///
 /// A path that was not written has no place of its own; [`Origins::nearest`]
-/// then answers with the entry that encloses it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// then answers with the entry that encloses it. Lines are counted only when
+/// somebody asks.
+#[derive(Clone, Debug, Default)]
 pub struct Origins {
-    places: BTreeMap<String, Place>,
+    sources: Arc<Sources>,
+    addresses: HashMap<String, Fields>,
 }
 
+type Fields = Vec<(Cow<'static, str>, Span)>;
+
 impl Origins {
-    /// Notes that `path` was written at `place`; the last word on a path counts.
-    pub fn insert(&mut self, path: String, place: Place) {
-        self.places.insert(path, place);
+    /// Returns origins in these files, none of them noted yet.
+    #[must_use]
+    pub fn of(sources: Arc<Sources>) -> Self {
+        Self { sources, addresses: HashMap::new() }
     }
 
-    /// Returns where `path` itself was written.
-    #[must_use]
-    pub fn place(&self, path: &str) -> Option<&Place> {
-        self.places.get(path)
+    /// Returns where the fields of one address are noted; the last word on a path counts.
+    pub fn at(&mut self, address: &str) -> &mut Fields {
+        if !self.addresses.contains_key(address) {
+            self.addresses.insert(address.to_owned(), Fields::new());
+        }
+        self.addresses.get_mut(address).expect("the address was put in just before")
     }
 
-    /// Returns where `path`, or the nearest entry around it, was written.
+    /// Tells whether a field was written itself.
     #[must_use]
-    pub fn nearest(&self, path: &str) -> Option<&Place> {
+    pub fn is_written(&self, address: &str, path: &str) -> bool {
+        self.span(address, path).is_some()
+    }
+
+    /// Returns the stretch of a file in which a field was written itself.
+    #[must_use]
+    pub fn span(&self, address: &str, path: &str) -> Option<Span> {
+        let fields = self.addresses.get(address)?;
+        fields.iter().rev().find(|(known, _)| known == path).map(|(_, span)| *span)
+    }
+
+    /// Returns where a field, or the nearest entry around it, was written.
+    #[must_use]
+    pub fn nearest(&self, address: &str, path: &str) -> Option<Place> {
         let mut path = path;
         loop {
-            if let Some(place) = self.places.get(path) {
-                return Some(place);
+            if let Some(span) = self.span(address, path) {
+                return Some(self.sources.place(span));
             }
-            path = &path[..path.rfind('.')?];
+            if path.is_empty() {
+                return None;
+            }
+            path = path.rfind('.').map_or("", |dot| &path[..dot]);
         }
     }
 
-    /// Returns every path that was written, with its place, in the order of the paths.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Place)> {
-        self.places.iter().map(|(path, place)| (path.as_str(), place))
+    /// Returns every field that was written: address, path and place.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Place)> {
+        self.addresses.iter().flat_map(move |(address, fields)| {
+            fields.iter().map(move |(path, span)| {
+                (address.as_str(), path.as_ref(), self.sources.place(*span))
+            })
+        })
+    }
+
+    /// Returns the files that places are counted in.
+    #[must_use]
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.sources
     }
 }
 
@@ -60,11 +98,14 @@ mod tests {
 
     #[test]
     fn an_unwritten_field_is_found_at_what_encloses_it() {
-        let place = Place { file: "Sandboxfile".into(), line: 3, column: 1 };
-        let mut origins = Origins::default();
-        origins.insert("sandbox.web".into(), place.clone());
-        assert_eq!(origins.place("sandbox.web.memory.size"), None);
-        assert_eq!(origins.nearest("sandbox.web.memory.size"), Some(&place));
-        assert_eq!(origins.nearest("volume.data"), None);
+        let mut sources = Sources::default();
+        sources.add("Sandboxfile".into(), "\n\nsandbox \"web\" {}\n".into());
+        let mut origins = Origins::of(Arc::new(sources));
+        let span = Span { file: 0, start: 10, end: 15 };
+        origins.at("sandbox.web").push(("".into(), span));
+        let place = Place { file: "Sandboxfile".into(), line: 3, column: 9 };
+        assert!(!origins.is_written("sandbox.web", "memory.size"));
+        assert_eq!(origins.nearest("sandbox.web", "memory.size"), Some(place));
+        assert_eq!(origins.nearest("volume.data", ""), None);
     }
 }

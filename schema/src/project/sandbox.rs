@@ -1,13 +1,20 @@
 //! What one sandbox or job is to be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::Labels;
+use super::dependency::Dependency;
+use super::health::{Health, Probe, Ready};
 use super::image::{Image, ImageRef, Pull};
+use super::metrics::Metrics;
 use super::mount::{GuestPath, Mount};
 use super::process::{ArgumentList, EnvValue, StopSignal, UserRef, default_shell};
+use super::restart::Restart;
+use super::rlimit::Rlimit;
+use super::root::Root;
 use crate::name::{EnvKey, InstanceName, SandboxName};
 use crate::units::{Bytes, Millis};
 
@@ -17,7 +24,7 @@ pub struct Sandbox {
     /// Wanted running, or wanted completed once.
     pub kind: Kind,
     /// What its root is made from.
-    pub image: Image,
+    pub root: Root,
     /// The size of its private upper layer.
     pub upper: Bytes,
     /// Processors.
@@ -44,6 +51,10 @@ pub struct Sandbox {
     pub shell: GuestPath,
     /// The environment, above the image's.
     pub env: BTreeMap<EnvKey, EnvValue>,
+    /// Files of the host with more of it; below it, later files win.
+    pub env_files: Vec<PathBuf>,
+    /// Limits of the workload's processes, by resource.
+    pub rlimits: BTreeMap<String, Rlimit>,
     /// What asks the workload to end; `None` is the image's.
     pub stop_signal: Option<StopSignal>,
     /// How long it has to end.
@@ -56,10 +67,20 @@ pub struct Sandbox {
     pub depends_on: BTreeMap<InstanceName, Dependency>,
     /// The gate to `Ready`.
     pub ready: Ready,
+    /// What tells that it is still well.
+    pub health: Option<Health>,
+    /// What happens when its workload or machine ends.
+    pub restart: Restart,
     /// Exit codes that are not a failure.
     pub success_codes: BTreeSet<u8>,
+    /// How long it may be idle.
+    pub idle_timeout: Option<Millis>,
+    /// How long it may run.
+    pub max_duration: Option<Millis>,
     /// What may not be done to it.
     pub lifecycle: Lifecycle,
+    /// What is measured of it.
+    pub metrics: Metrics,
 }
 
 impl Sandbox {
@@ -77,7 +98,7 @@ impl Sandbox {
     pub fn new(kind: Kind, reference: ImageRef) -> Self {
         Self {
             kind,
-            image: Image { reference, pull: Pull::default(), platform: None },
+            root: Root::Image(Image { reference, pull: Pull::default(), platform: None }),
             upper: Self::UPPER,
             cpus: Cpus { count: 1, max: 1 },
             memory: Memory { size: Self::MEMORY, max: Self::MEMORY },
@@ -91,14 +112,21 @@ impl Sandbox {
             hostname: None,
             shell: default_shell(),
             env: BTreeMap::new(),
+            env_files: Vec::new(),
+            rlimits: BTreeMap::new(),
             stop_signal: None,
             stop_grace: Self::STOP_GRACE,
             labels: Labels::new(),
             mounts: Vec::new(),
             depends_on: BTreeMap::new(),
             ready: Ready { probe: Probe::Agent, timeout: Self::READY_TIMEOUT },
+            health: None,
+            restart: Restart::of(kind),
             success_codes: BTreeSet::from([0]),
+            idle_timeout: None,
+            max_duration: None,
             lifecycle: Lifecycle::default(),
+            metrics: Metrics::default(),
         }
     }
 
@@ -217,90 +245,13 @@ impl LogLevel {
     }
 }
 
-/// What another sandbox must have reached first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dependency {
-    /// How far the target must be.
-    pub until: Until,
-    /// Whether a target that fails or is left out stops us.
-    pub optional: bool,
-    /// What a restart of the target does to us.
-    pub on_change: OnChange,
-}
-
-/// How far the target of a dependency must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Until {
-    /// Its agent is up.
-    Started,
-    /// Its gate has passed.
-    Ready,
-    /// The job has ended.
-    Completed,
-    /// The job has ended well.
-    CompletedOk,
-}
-
-impl Until {
-    /// Returns the condition as the file writes it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Ready => "ready",
-            Self::Completed => "completed",
-            Self::CompletedOk => "completed-ok",
-        }
-    }
-}
-
-/// What a restart of a dependency's target does to the one that depends on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnChange {
-    /// Nothing.
-    #[default]
-    Ignore,
-    /// It restarts too, in the same plan.
-    Restart,
-}
-
-impl OnChange {
-    /// Returns the choice as the file writes it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ignore => "ignore",
-            Self::Restart => "restart",
-        }
-    }
-}
-
-/// The gate to `Ready`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ready {
-    /// What must pass.
-    pub probe: Probe,
-    /// How long it may take.
-    pub timeout: Millis,
-}
-
-/// One question about a workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Probe {
-    /// The boot is done, and the workload was started.
-    Agent,
-    /// This command ends with 0.
-    Exec(Vec<String>),
-}
-
-/// What may not be done to a sandbox.
+/// What may not be done to a sandbox; read from state at the next run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lifecycle {
-    /// Removing it, or losing its upper, is refused; read from state at the next run.
+    /// Removing it, or losing its upper, is refused.
     pub protect: bool,
+    /// When it leaves the file it is forgotten, not destroyed.
+    pub keep: bool,
 }
 
 /// Returns the host name of an instance: the name, then index or axis values after `-`.

@@ -1,32 +1,48 @@
 //! Files, folder and environment → a Project, or all problems at once.
+//!
+//! ```text
+//! files ─ gather ─► texts ─ shape ─► documents ─ layers ─► one document
+//!    includes ┘                                              │ unit: templates, variables, includes
+//!                                                            ▼
+//!                       Project ◄─ decode ◄─ instances ◄─ one document
+//! ```
 
 mod decode;
+mod disks;
+mod document;
+mod gather;
+mod health;
+mod instances;
 mod mounts;
 mod order;
 mod outcome;
 mod process;
 mod project;
-mod ready;
+mod restart;
+mod root;
 mod sandbox;
 mod templates;
+mod unit;
 mod variables;
 mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
 
+pub use gather::{Included, Includes, NoIncludes, Refused};
 pub use outcome::{Failed, Resolved};
+pub use variables::{ToldVariable, VariableSource};
 
-use self::decode::Decoder;
-use super::document::Group;
+use self::decode::{Decoder, Findings};
+use self::gather::gather;
 use super::limits::Limits;
-use super::merge::merge;
-use super::problem::{Code, Problem, Problems};
-use super::shape::shape;
-use super::source::{Format, SourceFile, Sources, check_text};
-use super::syntax::{build, yaml};
-use super::tree::Span;
-use crate::name::ProjectName;
+use super::merge::Layering;
+use super::problem::Problems;
+use super::source::SourceFile;
+use crate::name::{InstanceName, ProjectName};
 use crate::project::InputFile;
 
 /// What a reading needs besides the files; nothing else of the host enters it.
@@ -44,115 +60,120 @@ pub struct ResolveInputs {
     pub vars: BTreeMap<String, String>,
     /// The host variables that `from-env` of a variable may name; no other is looked at.
     pub environment: BTreeMap<String, String>,
+    /// The profiles that are active.
+    pub profiles: BTreeSet<String>,
+    /// The sandboxes that the command names, which take part whatever the profiles are.
+    pub named: BTreeSet<InstanceName>,
+    /// Whose files these are.
+    pub trust: Trust,
     /// What the reading may cost.
     pub limits: Limits,
+    /// Whether it is remembered what higher layers beat.
+    pub tracing: Tracing,
+    /// Tells when the time for the reading is over.
+    pub late: Late,
 }
 
-/// Resolves files, which are layers from left to right.
+/// Whose files these are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of somebody who may do what they ask for.
+    #[default]
+    Trusted,
+    /// Those of a stranger: paths of the host lie below the file's folder.
+    Untrusted,
+}
+
+/// Whether it is remembered what higher layers beat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tracing {
+    /// It is not.
+    #[default]
+    Off,
+    /// It is, for somebody who asks where a value came from.
+    On,
+}
+
+/// Tells when the time for a reading is over; by default there is no end.
+#[derive(Clone, Default)]
+pub struct Late(Option<Rc<dyn Fn() -> bool>>);
+
+impl Late {
+    /// Returns one that asks `is_over` now and then.
+    #[must_use]
+    pub fn when(is_over: impl Fn() -> bool + 'static) -> Self {
+        Self(Some(Rc::new(is_over)))
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.as_ref().is_some_and(|is_over| is_over())
+    }
+}
+
+impl fmt::Debug for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Late").finish_non_exhaustive()
+    }
+}
+
+/// Resolves files, which are layers from left to right; what they include is refused.
 ///
 /// # Errors
 /// All problems of the stages that could run, in order, with the files' text beside them.
 pub fn resolve(files: &[SourceFile], inputs: &ResolveInputs) -> Result<Resolved, Box<Failed>> {
+    resolve_with(files, inputs, &mut NoIncludes)
+}
+
+/// Resolves files, and the files that they include, which `includes` opens.
+///
+/// # Errors
+/// All problems of the stages that could run, in order, with the files' text beside them.
+pub fn resolve_with(
+    files: &[SourceFile],
+    inputs: &ResolveInputs,
+    includes: &mut dyn Includes,
+) -> Result<Resolved, Box<Failed>> {
     let mut problems = Problems::new(inputs.limits.problems);
-    let (sources, read) = read_all(files, inputs, &mut problems);
-    let input_files: Vec<InputFile> = files
-        .iter()
-        .map(|file| InputFile {
-            path: file.path.clone(),
-            blake3: blake3::hash(&file.bytes).to_hex().to_string(),
-        })
-        .collect();
+    let gathered = gather(files, inputs, includes, &mut problems);
+    let sources = Arc::new(gathered.sources);
     if problems.has_errors() {
         return Err(Failed::boxed(problems, sources));
     }
-    let (project, origins) = {
-        let mut groups = Vec::with_capacity(files.len());
-        for (number, file) in files.iter().enumerate().filter(|(number, _)| read[*number]) {
-            groups.extend(document(&sources, number, file.format, inputs, &mut problems));
-        }
-        // After an error of syntax, what a file defines is unknown.
-        if groups.len() < files.len() {
-            return Err(Failed::boxed(problems, sources));
-        }
-        let layers = groups.into_iter().reduce(|lower, upper| merge(lower, upper, ""));
-        let mut decoder = Decoder::new(&sources, files, inputs, &mut problems);
-        let project = decoder.project(layers.unwrap_or_default());
-        (project, decoder.into_origins())
+    let layering = match inputs.tracing {
+        Tracing::Off => Layering::default(),
+        Tracing::On => Layering::traced(),
+    };
+    let (project, findings) = {
+        let mut decoder = Decoder::new(&sources, &gathered.read, inputs, &mut problems, layering);
+        let document = decoder.layers(files.len());
+        let project = document.and_then(|document| decoder.project(document));
+        (project, decoder.into_findings())
     };
     match project {
         Some(project) if !problems.has_errors() => {
             let (warnings, _) = problems.into_sorted();
-            Ok(Resolved { project, origins, files: input_files, warnings, sources })
+            let files: Vec<InputFile> = gathered.read.iter().map(|read| read.input()).collect();
+            let Findings { origins, variables, host_variables, trace } = findings;
+            Ok(Resolved {
+                project,
+                origins,
+                files,
+                variables,
+                host_variables,
+                trace,
+                warnings,
+                sources,
+            })
         }
         _ => Err(Failed::boxed(problems, sources)),
     }
 }
 
-/// Stage one: bytes to text, all files under one limit.
-fn read_all(
-    files: &[SourceFile],
-    inputs: &ResolveInputs,
-    problems: &mut Problems,
-) -> (Sources, Vec<bool>) {
-    let limits = &inputs.limits;
-    let mut sources = Sources::default();
-    let mut read = Vec::with_capacity(files.len());
-    let mut total = 0_usize;
-    for file in files {
-        let number = u16::try_from(sources.files().len()).unwrap_or(u16::MAX);
-        let name = file.path.display().to_string();
-        let start = Span { file: number, start: 0, end: 0 };
-        total = total.saturating_add(file.bytes.len());
-        if usize::from(number) >= limits.files || total > limits.total_bytes {
-            problems.push(too_many(start, usize::from(number) >= limits.files, limits));
-            sources.add(name, String::new());
-            read.push(false);
-            continue;
-        }
-        match check_text(&file.bytes, file.format, number, limits) {
-            Ok(text) => {
-                sources.add(name, text);
-                read.push(true);
-            }
-            Err(failed) => {
-                let (text, problem) = *failed;
-                sources.add(name, text);
-                problems.push(problem);
-                read.push(false);
-            }
-        }
-    }
-    (sources, read)
-}
-
-fn too_many(at: Span, files: bool, limits: &Limits) -> Problem {
-    let (code, message, key) = if files {
-        (Code::LIMIT_FILES, format!("more than {} files", limits.files), "files")
-    } else {
-        let message = format!("the files have more than {} bytes together", limits.total_bytes);
-        (Code::LIMIT_TOTAL_BYTES, message, "total-bytes")
-    };
-    Problem::error(code, message, at).help(format!("raise limits {{ {key} }} in config.kdl"))
-}
-
-/// Stages two and three: text to a document.
-fn document<'s>(
-    sources: &'s Sources,
-    number: usize,
-    format: Format,
-    inputs: &ResolveInputs,
-    problems: &mut Problems,
-) -> Option<Group<'s>> {
-    let text = sources.files()[number].text.as_str();
-    let file = u16::try_from(number).unwrap_or(u16::MAX);
-    let tree = match format {
-        Format::Kdl => build::kdl(text, file, &inputs.limits, problems),
-        Format::Yaml => yaml::yaml(text, file, &inputs.limits, problems),
-    }?;
-    Some(shape(tree, format == Format::Yaml, problems))
-}
-
+#[cfg(test)]
+mod instances_tests;
 #[cfg(test)]
 mod layers_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod units_tests;

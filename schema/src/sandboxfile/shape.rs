@@ -50,7 +50,8 @@ impl Shaper<'_> {
                 }
                 let (problem, meant) = unknown::key(&entry, place.noun, place.keys, self.yaml);
                 self.problems.push(problem);
-                group.dropped.extend(meant);
+                // What nobody knows may have been anything that is missed later.
+                group.dropped.push(meant.unwrap_or(""));
                 continue;
             };
             if key.status == Status::NotYet {

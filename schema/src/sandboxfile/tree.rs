@@ -30,6 +30,22 @@ pub struct Scalar<'a> {
     pub kind: ScalarKind,
     /// Where it stands, quotes included.
     pub span: Span,
+    /// The text as it was written, where variables have been put in since.
+    pub written: Option<Cow<'a, str>>,
+}
+
+impl<'a> Scalar<'a> {
+    /// Returns a value as it was written.
+    #[must_use]
+    pub const fn new(text: Cow<'a, str>, kind: ScalarKind, span: Span) -> Self {
+        Self { text, kind, span, written: None }
+    }
+
+    /// Returns the text that messages may show: as it was written, never what a variable holds.
+    #[must_use]
+    pub fn told(&self) -> &str {
+        self.written.as_deref().unwrap_or(&self.text)
+    }
 }
 
 /// How a value looks. What it means is decided by its key, never by its looks.

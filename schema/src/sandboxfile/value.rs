@@ -19,7 +19,7 @@ fn fault(code: Code, value: &Scalar<'_>, message: &str) -> Problem {
 /// # Errors
 /// A keyword is no text, and text has a limit.
 pub fn text<'v>(value: &'v Scalar<'_>, most: usize) -> Read<&'v str> {
-    let word = shown(&value.text);
+    let word = shown(value.told());
     match value.kind {
         ScalarKind::Quoted | ScalarKind::Word | ScalarKind::Number => {}
         ScalarKind::True | ScalarKind::False => {
@@ -49,7 +49,7 @@ pub fn text<'v>(value: &'v Scalar<'_>, most: usize) -> Read<&'v str> {
 /// # Errors
 /// Any other word is no boolean.
 pub fn boolean(value: &Scalar<'_>, yaml: bool) -> Read<bool> {
-    let word = shown(&value.text);
+    let word = shown(value.told());
     match (value.kind, value.text.as_ref()) {
         (ScalarKind::True, _) | (_, "true") => return Ok(true),
         (ScalarKind::False, _) | (_, "false") => return Ok(false),
@@ -76,7 +76,7 @@ pub fn count(value: &Scalar<'_>, (least, most): (u64, u64)) -> Read<u64> {
     let zeros = text.len() > 1 && text.starts_with('0');
     let number = parse_count(text).filter(|_| !zeros);
     let Some(number) = number else {
-        let message = format!("`{}` is not a count", shown(text));
+        let message = format!("`{}` is not a count", shown(value.told()));
         let bare = text.trim_start_matches('0');
         let help = if zeros && parse_count(bare).is_some() {
             format!("write {bare}")
@@ -88,7 +88,10 @@ pub fn count(value: &Scalar<'_>, (least, most): (u64, u64)) -> Read<u64> {
     if (least..=most).contains(&number) {
         return Ok(number);
     }
-    let message = format!("{number} is out of range");
+    let message = match &value.written {
+        None => format!("{number} is out of range"),
+        Some(written) => format!("`{}` is out of range", shown(written)),
+    };
     let bounds = match most {
         u64::MAX => format!("{least} or more"),
         _ => format!("between {least} and {most}"),
@@ -98,10 +101,14 @@ pub fn count(value: &Scalar<'_>, (least, most): (u64, u64)) -> Read<u64> {
 
 fn unit_problem(code: Code, value: &Scalar<'_>, error: &UnitError, example: &str) -> Problem {
     let message = match error {
-        UnitError::NotANumber(_) => format!("`{}` is not {example}", shown(&value.text)),
+        _ if value.written.is_some() => format!("`{}` is not {example}", shown(value.told())),
+        UnitError::NotANumber(_) => format!("`{}` is not {example}", shown(value.told())),
         other => shown(&other.to_string()),
     };
     let problem = fault(code, value, &message);
+    if value.written.is_some() {
+        return problem.help(format!("write {example}, such as {}", sample(code)));
+    }
     match (error.nearest(), error) {
         (Some(near), _) => {
             let near = near.to_owned();
@@ -133,7 +140,10 @@ pub fn size(value: &Scalar<'_>, (least, most): (u64, u64)) -> Read<Bytes> {
     let size = Bytes::parse(text)
         .map_err(|error| unit_problem(Code::VALUE_SIZE, value, &error, "a size"))?;
     if !(least..=most).contains(&size.0) {
-        let message = format!("{size} is out of range");
+        let message = match &value.written {
+            None => format!("{size} is out of range"),
+            Some(written) => format!("`{}` is out of range", shown(written)),
+        };
         let help = format!("write a size between {} and {}", Bytes(least), Bytes(most));
         return Err(fault(Code::VALUE_RANGE, value, &message).help(help));
     }
@@ -169,15 +179,19 @@ pub fn duration(value: &Scalar<'_>, least: u64) -> Read<Millis> {
 pub fn choice(value: &Scalar<'_>, words: &'static [&'static str]) -> Read<&'static str> {
     let word = match value.kind {
         // `no` and `off` are words of ours; `false` is not.
-        ScalarKind::True | ScalarKind::False => shown(&value.text),
+        ScalarKind::True | ScalarKind::False => shown(value.told()),
         _ => text(value, usize::MAX)?.to_owned(),
     };
     if let Some(known) = words.iter().find(|known| **known == word) {
         return Ok(known);
     }
     let near = nearest(&word, words.iter().copied());
-    let message = format!("`{}` is not one of the words here", shown(&word));
-    let help = format!("write one of {}", words.join(", "));
+    let message = format!("`{}` is not one of the words here", shown(value.told()));
+    let list = words.join(", ");
+    let help = match near {
+        Some(near) => format!("write \"{near}\"; the words here are {list}"),
+        None => format!("write one of {list}"),
+    };
     Err(fault(Code::VALUE_CHOICE, value, &message).nearest(near).help(help))
 }
 
@@ -192,7 +206,14 @@ pub fn checked<T, E: std::fmt::Display>(
     help: &str,
 ) -> Read<T> {
     let text = text(value, usize::MAX)?;
-    rule(text).map_err(|error| fault(code, value, &shown(&error.to_string())).help(help))
+    rule(text).map_err(|error| {
+        // What a rule has to say quotes the text; of a variable's value nothing is shown.
+        let message = match &value.written {
+            None => shown(&error.to_string()),
+            Some(written) => format!("what `{}` becomes does not fit here", shown(written)),
+        };
+        fault(code, value, &message).help(help)
+    })
 }
 
 /// Returns the problem of a name that refers to nothing, with the nearest that exists.
@@ -202,7 +223,7 @@ pub fn unknown_reference<'n>(
     value: &Scalar<'_>,
     known: impl IntoIterator<Item = &'n str> + Clone,
 ) -> Problem {
-    let name = shown(&value.text);
+    let name = shown(value.told());
     let message = format!("there is no {kind} `{name}`");
     let near = nearest(&value.text, known.clone());
     let problem = fault(Code::REF_UNKNOWN, value, &message);

@@ -11,7 +11,7 @@ use schema::failure::Report;
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
-use schema::project::{ImageRef, Kind};
+use schema::project::{ImageRef, Kind, Root};
 
 use super::{Host, Ticket, bug};
 use crate::disks::{self, Purpose};
@@ -78,7 +78,7 @@ impl Host {
     /// Returns the image of a sandbox, its root made ready.
     pub(super) async fn image(&self, name: &InstanceName) -> Result<ImageFacts, StepError> {
         let (want, driver) = (self.wanted(name)?, self.driver(name)?);
-        let reference = want.image.reference.clone();
+        let reference = want.root.reference().cloned().ok_or_else(|| host_root(&want.root))?;
         let process = driver.name == DriverName::Process;
         let Some(entry) = self.catalogued(&reference)? else {
             if process && matches!(reference, ImageRef::Builtin(_)) {
@@ -109,7 +109,7 @@ impl Host {
 
     pub(super) fn image_digest(&self, name: &InstanceName) -> Option<String> {
         // The state is being written, so the catalogue is read through a view of its own.
-        let reference = &self.wanted(name).ok()?.image.reference;
+        let reference = self.wanted(name).ok()?.root.reference()?;
         let mut store = Store::open_read_only(self.context.home()).ok()??;
         Some(store.catalog().find(&reference.to_string()).ok()??.manifest_digest)
     }
@@ -242,6 +242,16 @@ fn furnish(home: &Path, id: &str, upper: Option<u64>) -> Result<(), StepError> {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make the machine's folder")]
 struct Furnish(#[source] io::Error);
+
+/// A root on the host is refused before anything is begun.
+fn host_root(root: &Root) -> StepError {
+    StepError::of(Report {
+        code: "msb::usage::not-yet".to_owned(),
+        stage: "image".to_owned(),
+        message: format!("a root that is {} is not supported yet", root.short()),
+        ..Report::default()
+    })
+}
 
 pub(super) fn no_image(reference: &ImageRef) -> StepError {
     let short = reference.short();

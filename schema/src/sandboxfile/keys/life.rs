@@ -39,7 +39,7 @@ const DEPENDENCY: &[Key] = &[
         "What a restart of the target does to us.",
     )
     .default("ignore"),
-    key("pattern", Shape::Scalar(Type::Regex), "The line of the log to wait for.").not_yet(),
+    key("pattern", Shape::Scalar(Type::Regex), "The line of the log to wait for."),
 ];
 
 const EXEC: Key = key("exec", Shape::List(TEXT), "A command that ends with 0.");
@@ -47,9 +47,9 @@ const TCP: Key = key("tcp", Shape::Scalar(Type::Count(1, 65_535)), "A port that 
 
 const READY_KEYS: &[Key] = &[
     EXEC,
-    TCP.not_yet(),
-    key("http", HTTP, "A request that is answered well.").not_yet(),
-    key("log", Shape::Scalar(Type::Regex), "A line of the workload's output.").not_yet(),
+    TCP,
+    key("http", HTTP, "A request that is answered well."),
+    key("log", Shape::Scalar(Type::Regex), "A line of the workload's output."),
     key("agent", Shape::Scalar(Type::Bool), "The boot is done and the workload started."),
     key("timeout", Shape::Scalar(Type::Duration(1)), "How long it may take.")
         .default("60s")
@@ -73,19 +73,18 @@ const HEALTH_KEYS: &[Key] = &[
 ];
 
 const RESTART_KEYS: &[Key] = &[
-    key("max", Shape::Scalar(Type::Count(0, 1000)), "Restarts in a window.").default("5").not_yet(),
-    key("window", Shape::Scalar(Type::Duration(1)), "The window.").default("10m").not_yet(),
-    key("delay", Shape::Scalar(Type::Duration(0)), "The first delay.").default("200ms").not_yet(),
-    key("factor", Shape::Scalar(Type::Decimal), "How delays grow.").default("2").not_yet(),
-    key("cap", Shape::Scalar(Type::Duration(0)), "The longest delay.").default("30s").not_yet(),
-    key("jitter", Shape::Scalar(Type::Decimal), "How far delays vary.").default("0.2").not_yet(),
+    key("max", Shape::Scalar(Type::Count(0, 1000)), "Restarts in a window.").default("5"),
+    key("window", Shape::Scalar(Type::Duration(1)), "The window.").default("10m"),
+    key("delay", Shape::Scalar(Type::Duration(0)), "The first delay.").default("200ms"),
+    key("factor", Shape::Scalar(Type::Decimal), "How delays grow.").default("2"),
+    key("cap", Shape::Scalar(Type::Duration(0)), "The longest delay.").default("30s"),
+    key("jitter", Shape::Scalar(Type::Decimal), "How far delays vary.").default("0.2"),
     key(
         "then",
         Shape::Scalar(Type::Choice(&["stall", "recreate"])),
         "What follows the last restart.",
     )
-    .default("stall")
-    .not_yet(),
+    .default("stall"),
 ];
 
 const MATRIX_KEYS: &[Key] = &[
@@ -103,22 +102,16 @@ const LIFECYCLE_KEYS: &[Key] = &[
         .class("meta"),
     key("keep", Shape::Scalar(Type::Bool), "Whether it stays when it leaves the file.")
         .default("false")
-        .class("meta")
-        .not_yet(),
-    key("moved-from", Shape::Scalar(Type::Name), "What it was called before.")
-        .class("meta")
-        .not_yet(),
+        .class("meta"),
+    key("moved-from", Shape::Scalar(Type::Name), "What it was called before.").class("meta"),
     key(
         "update",
         Shape::Scalar(Type::Choice(&["stop-first", "start-first"])),
         "The order of recreating.",
     )
     .default("stop-first")
-    .class("none")
-    .not_yet(),
-    key("ignore-drift", Shape::List(TEXT), "Fields whose drift is left alone.")
-        .class("none")
-        .not_yet(),
+    .class("none"),
+    key("ignore-drift", Shape::List(TEXT), "Fields whose drift is left alone.").class("none"),
 ];
 
 const METRICS_KEYS: &[Key] = &[

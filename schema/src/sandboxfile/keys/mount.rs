@@ -16,22 +16,19 @@ pub(super) const MOUNT: &[Key] = &[
         Shape::Line { principal: principal("path", Type::HostPath), attributes: DIR },
         "A folder of the host.",
     )
-    .class("restart")
-    .not_yet(),
+    .class("restart"),
     key(
         "file",
         Shape::Line { principal: principal("path", Type::HostPath), attributes: FILE },
         "A file of the host.",
     )
-    .class("restart")
-    .not_yet(),
+    .class("restart"),
     key(
         "disk",
         Shape::Line { principal: principal("path", Type::HostPath), attributes: DISK },
         "A raw image or block device of the host.",
     )
-    .class("restart")
-    .not_yet(),
+    .class("restart"),
     key(
         "tmpfs",
         Shape::Line {
@@ -53,7 +50,7 @@ pub(super) const MOUNT: &[Key] = &[
 const NAMED: &[Key] = &[
     key("kind", Shape::Scalar(Type::Choice(VOLUME_KINDS)), "A shared folder or a private disk."),
     key("size", Shape::Scalar(Type::Size(16 * MIB, 16 * TIB)), "The size of a disk."),
-    key("quota", Shape::Scalar(Type::SizeOrNone), "The most that a folder may hold.").not_yet(),
+    key("quota", Shape::Scalar(Type::SizeOrNone), "The most that a folder may hold."),
     key("ensure", Shape::Scalar(Type::Choice(ENSURE)), "Whether it may be made."),
 ];
 

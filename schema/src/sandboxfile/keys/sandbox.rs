@@ -20,15 +20,13 @@ pub const SANDBOX: &[Key] = &[
         Shape::Line { principal: principal("path", Type::HostPath), attributes: ROOT },
         "A raw disk image that is its root.",
     )
-    .class("recreate")
-    .not_yet(),
+    .class("recreate"),
     key(
         "root-dir",
         Shape::Line { principal: principal("path", Type::HostPath), attributes: ROOT },
         "A folder of the host that is its root.",
     )
-    .class("recreate")
-    .not_yet(),
+    .class("recreate"),
     key("upper", Shape::Scalar(Type::Size(64 * MIB, 16 * TIB)), "The room for its own changes.")
         .default("4GiB")
         .class("grow restart, shrink recreate"),
@@ -90,16 +88,14 @@ pub const SANDBOX: &[Key] = &[
     )
     .class("†"),
     key("env-file", Shape::List(Type::HostPath), "Files of the host with more of the environment.")
-        .class("†")
-        .not_yet(),
+        .class("†"),
     key(
         "rlimits",
         Shape::Map { key: Type::Choice(RLIMITS), value: &RLIMIT },
         "Limits of the workload's processes.",
     )
     .default("the guest's")
-    .class("†")
-    .not_yet(),
+    .class("†"),
     key("stop-signal", Shape::Scalar(Type::Signal), "What asks the workload to end.")
         .default("the image's, else TERM")
         .class("live"),
@@ -122,27 +118,38 @@ pub const SANDBOX: &[Key] = &[
     key("network", NETWORK, "What it may reach, and how.").not_yet(),
     key("depends-on", DEPENDS_ON, "What must be before it.").class("meta"),
     key("ready", READY, "The gate to Ready.").class("live"),
-    key("health", HEALTH, "What tells that it is well.").class("live").not_yet(),
+    key("health", HEALTH, "What tells that it is well.").class("live"),
     key("restart", RESTART, "What happens when its workload or machine ends.")
-        .default("no")
+        .default("on-failure; no for a job")
         .class("live"),
     key("success-codes", Shape::List(Type::Count(0, 255)), "Exit codes that are no failure.")
         .default("0")
         .class("live"),
     key("idle-timeout", Shape::Scalar(Type::Duration(1000)), "How long it may be idle.")
-        .class("live")
-        .not_yet(),
-    key("max-duration", Shape::Scalar(Type::Duration(1000)), "How long it may run.")
-        .class("live")
-        .not_yet(),
+        .class("live"),
+    key("max-duration", Shape::Scalar(Type::Duration(1000)), "How long it may run.").class("live"),
     key("replicas", Shape::Scalar(Type::Count(0, 100_000)), "How many instances it has.")
-        .class("none")
-        .not_yet(),
+        .class("none"),
     key("matrix", MATRIX, "One instance for each combination of values.").class("none").not_yet(),
-    key("profiles", Shape::List(Type::Name), "When it takes part.").class("none").not_yet(),
+    key("profiles", Shape::List(Type::Name), "When it takes part.").class("none"),
     key("lifecycle", LIFECYCLE, "What may not be done to it.").class("meta"),
-    key("metrics", METRICS, "What is measured of it.").class("live").not_yet(),
+    key("metrics", METRICS, "What is measured of it.").class("live"),
+    key("remove", REMOVE, "What is taken out of the layers below before this one adds."),
 ];
+
+const REMOVE: Shape = Shape::Block {
+    principal: None,
+    keys: &[
+        key("env", Shape::List(TEXT), "Variables of the environment."),
+        key("labels", Shape::List(TEXT), "Labels, by key."),
+        key("rlimits", Shape::List(TEXT), "Limits, by resource."),
+        key("mounts", Shape::List(TEXT), "Mounts, by place."),
+        key("ports", Shape::List(TEXT), "Ports, as [BIND:]HOST/PROTOCOL or auto:GUEST/PROTOCOL."),
+        key("connect", Shape::List(TEXT), "Siblings that may be reached."),
+        key("depends-on", Shape::List(TEXT), "Dependencies."),
+        key("keys", Shape::List(TEXT), "Whole keys, which then have their defaults."),
+    ],
+};
 
 const IMAGE: &[Key] = &[
     key(

@@ -46,8 +46,7 @@ pub const TOP: &[Key] = &[
         Shape::Keyed { identity: Type::HostPath, body: Body::Block, keys: INCLUDE },
         "Another file, taken in under a prefix.",
     )
-    .plural("includes")
-    .not_yet(),
+    .plural("includes"),
     key(
         "sandbox",
         Shape::Keyed { identity: Type::Name, body: Body::Block, keys: SANDBOX },
@@ -61,8 +60,23 @@ pub const TOP: &[Key] = &[
     )
     .plural("jobs"),
     key("network", NETWORK, "Defaults below the network of every sandbox.").not_yet(),
-    key("metrics", METRICS, "Defaults below the metrics of every sandbox.").not_yet(),
+    key("metrics", METRICS, "Defaults below the metrics of every sandbox."),
+    key("remove", REMOVE, "What is taken out of the layers below before this one adds."),
 ];
+
+const REMOVE: Shape = Shape::Block {
+    principal: None,
+    keys: &[
+        key("vars", Shape::List(TEXT), "Variables."),
+        key("secrets", Shape::List(TEXT), "Secrets."),
+        key("volumes", Shape::List(TEXT), "Volumes."),
+        key("templates", Shape::List(TEXT), "Templates."),
+        key("includes", Shape::List(TEXT), "Included files, by path."),
+        key("sandboxes", Shape::List(TEXT), "Sandboxes."),
+        key("jobs", Shape::List(TEXT), "Jobs."),
+        key("keys", Shape::List(TEXT), "Whole keys, which then have their defaults."),
+    ],
+};
 
 /// The keys of a project.
 pub const PROJECT: &[Key] = &[
@@ -90,8 +104,7 @@ pub const PROJECT: &[Key] = &[
         "Whether the project's own files stay read-only inside its mounts.",
     )
     .default("true")
-    .class("restart")
-    .not_yet(),
+    .class("restart"),
 ];
 
 /// What runs machines, as files name it.
@@ -145,19 +158,16 @@ pub const VOLUME: &[Key] = &[
         .class("grow restart, shrink data-loss"),
     key("quota", Shape::Scalar(Type::SizeOrNone), "The most that a folder may hold.")
         .default("10GiB")
-        .class("live")
-        .not_yet(),
+        .class("live"),
     key("ensure", Shape::Scalar(Type::Choice(ENSURE)), "Whether it may be made.")
         .default("ensure")
         .class("none"),
     key("external", Shape::Scalar(Type::Bool), "Whether it is somebody else's.")
         .default("false")
-        .class("none")
-        .not_yet(),
+        .class("none"),
     key("host-name", Shape::Scalar(TEXT), "What an external volume is called on the host.")
         .default("its name")
-        .class("restart")
-        .not_yet(),
+        .class("restart"),
     key("labels", LABELS, "Constants by key.").class("meta"),
     key(
         "lifecycle",
@@ -176,9 +186,7 @@ const VOLUME_LIFECYCLE: &[Key] = &[
     key("protect", Shape::Scalar(Type::Bool), "Whether removing it or losing its data is refused.")
         .default("false")
         .class("meta"),
-    key("moved-from", Shape::Scalar(Type::Name), "What it was called before.")
-        .class("meta")
-        .not_yet(),
+    key("moved-from", Shape::Scalar(Type::Name), "What it was called before.").class("meta"),
 ];
 
 const INCLUDE: &[Key] = &[

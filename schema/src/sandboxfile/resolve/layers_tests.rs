@@ -3,6 +3,8 @@
 use super::*;
 use crate::name::InstanceName;
 use crate::project::Sandbox;
+use crate::sandboxfile::problem::Code;
+use crate::sandboxfile::source::Format;
 
 fn resolved(files: &[(&str, &str)], vars: &[(&str, &str)]) -> Result<Resolved, Box<Failed>> {
     let files: Vec<SourceFile> = files
@@ -40,7 +42,7 @@ fn sf_m4_a_variable_takes_the_command_line_then_the_host_then_its_default() {
                 sandbox \"a\" { image \"x:${TAG}\"; cpus \"${B}\" }";
     let image = |vars: &[(&str, &str)]| {
         let a = sandbox(&[("f", text)], vars, "a");
-        format!("{} {}", a.image.reference.short(), a.cpus.count)
+        format!("{} {}", a.root.short(), a.cpus.count)
     };
     assert_eq!(image(&[]), "x:9 2");
     assert_eq!(image(&[("TAG", "7"), ("B", "3")]), "x:7 3");
@@ -72,8 +74,8 @@ error: f: 1 problem
         problems("var \"T\" pattern=\"[0-9]+\" default=\"1a\"\nsandbox \"a\" { image \"x:${T}\" }");
     assert!(found.contains("error[msb::var::pattern]"), "{found}");
     assert!(found.contains("1 problem"), "{found}");
-    let found = problems("sandbox \"a\" { image \"x:${replica.index}\" }");
-    assert!(found.contains("`${replica.index}` is not supported yet"), "{found}");
+    let found = problems("volume \"v\" { host-name \"x${replica.index}\" }");
+    assert!(found.contains("the names with a dot here are project.dir, project.name"), "{found}");
     let found = problems("sandbox \"a\" { image \"x:${sandbox.nmae}\" }");
     assert!(found.contains("the names with a dot here are"), "{found}");
     let failed = resolved(&[("f", "")], &[("X", "1")]).unwrap_err().plain();
@@ -111,7 +113,7 @@ fn sf_m7_a_later_layer_replaces_values_and_lists_and_merges_maps() {
     ];
     assert_eq!(fields, expected);
     let found = resolved(&files, &[]).unwrap();
-    let place = found.origins.nearest("sandbox.a.env.B").unwrap();
+    let place = found.origins.nearest("sandbox.a", "env.B").unwrap();
     assert_eq!((place.file.as_str(), place.line), ("Sandboxfile.local.yaml", 5));
     assert_eq!(found.project.sandboxes.len(), 2);
 }

@@ -1,13 +1,12 @@
 //! Mounts: one kind each, at places of their own, parents first.
 
-use std::collections::BTreeMap;
-
-use super::decode::{Decoder, bounds};
+use super::decode::{Decoder, Noting, bounds};
+use super::disks::Writers;
 use super::project::{Sandboxes, identity};
 use super::volumes::Volumes;
-use crate::name::VolumeName;
 use crate::project::{
-    Access, GuestPath, Memory, Mount, MountFlag, MountOptions, MountSource, VolumeKind,
+    Access, DirMount, DiskMount, FileChange, FileMount, FsType, GuestPath, HostEnsure, HostPerms,
+    Memory, Mount, MountFlag, MountOptions, MountSource, StatVirt,
 };
 use crate::sandboxfile::document::{Content, Group, Item, Member};
 use crate::sandboxfile::problem::{Code, Problem, shown};
@@ -16,37 +15,57 @@ use crate::sandboxfile::value;
 use crate::units::Bytes;
 
 /// A mount with where it was written.
-struct Placed {
-    mount: Mount,
-    at: Span,
+pub(super) struct Placed {
+    pub(super) mount: Mount,
+    pub(super) at: Span,
 }
-
-/// Who writes to a disk.
-type Writers = BTreeMap<VolumeName, (String, Span)>;
 
 impl Decoder<'_, '_> {
     /// Reads the mounts of every sandbox, and holds disks to one writer.
     pub(super) fn mount_all(&mut self, sandboxes: &mut Sandboxes<'_, '_>, volumes: &mut Volumes) {
-        let mut writers = Writers::new();
+        let mut writers = Writers::default();
         for (name, read) in sandboxes {
-            self.address = format!("sandbox.{name}");
-            let members = read.group.members("mount");
-            if members.len() > MOUNTS_MAX {
-                let message = format!("there are more than {MOUNTS_MAX} mounts");
-                self.error(Code::VALUE_RANGE, message, read.member.at, "join some of them");
-                continue;
+            self.begin(format!("sandbox.{name}"));
+            let copies = match (read.definition.replicas, read.sandboxes.len()) {
+                (Some(count), 1) => count,
+                _ => 1,
+            };
+            let several = read.sandboxes.len() > 1;
+            for (index, (group, sandbox)) in read.bodies.iter().zip(&mut read.sandboxes).enumerate()
+            {
+                let owner = if several { format!("{name}[{index}]") } else { name.to_string() };
+                let mut mounts = self.mounts(group, sandbox.memory, volumes, read.member.at);
+                for placed in &mounts {
+                    self.one_writer((&owner, copies), placed, volumes, &mut writers);
+                }
+                self.in_place((&owner, copies), sandbox, read.member.at);
+                self.clashes(&mut mounts);
+                sandbox.mounts = mounts.into_iter().map(|placed| placed.mount).collect();
+                self.noting(Noting::Off);
             }
-            let mut mounts: Vec<Placed> = Vec::with_capacity(members.len());
-            for member in members {
-                let mount = self.mount(member, read.sandbox.memory, volumes);
-                let Some(mount) = mount else { continue };
-                let placed = Placed { mount, at: member.at };
-                self.one_writer(name.as_str(), &placed, volumes, &mut writers);
-                mounts.push(placed);
-            }
-            self.clashes(&mut mounts);
-            read.sandbox.mounts = mounts.into_iter().map(|placed| placed.mount).collect();
+            self.noting(Noting::On);
         }
+    }
+
+    fn mounts(
+        &mut self,
+        group: &Group<'_>,
+        memory: Memory,
+        volumes: &mut Volumes,
+        at: Span,
+    ) -> Vec<Placed> {
+        let members = group.members("mount");
+        if members.len() > MOUNTS_MAX {
+            let message = format!("there are more than {MOUNTS_MAX} mounts");
+            self.error(Code::VALUE_RANGE, message, at, "join some of them");
+            return Vec::new();
+        }
+        let mut mounts: Vec<Placed> = Vec::with_capacity(members.len());
+        for member in members {
+            let mount = self.mount(member, memory, volumes);
+            mounts.extend(mount.map(|mount| Placed { mount, at: member.at }));
+        }
+        mounts
     }
 
     fn mount(
@@ -63,9 +82,9 @@ impl Decoder<'_, '_> {
         let options = self.options(group);
         let source = self.source(group, member, memory, volumes)?;
         let destination = destination?;
-        self.note(&format!("mounts.{destination}"), member.at);
+        self.note_with(|| format!("mounts.{destination}"), member.at);
         if let Some(item) = group.get("options") {
-            self.note(&format!("mounts.{destination}.options"), item.at);
+            self.note_with(|| format!("mounts.{destination}.options"), item.at);
         }
         self.forbidden(&destination, &source, member.at)?;
         Some(Mount { destination, source, options: options? })
@@ -78,32 +97,30 @@ impl Decoder<'_, '_> {
         memory: Memory,
         volumes: &mut Volumes,
     ) -> Option<MountSource> {
-        let kinds: Vec<&Item<'_>> =
-            group.items.iter().filter(|item| item.key.name != "options").collect();
-        match kinds.as_slice() {
-            [] if group.dropped.is_empty() => {
+        let mut kinds = group.items.iter().filter(|item| item.key.name != "options");
+        let Some(item) = kinds.next() else {
+            if group.dropped.is_empty() {
                 let message = format!("the mount at `{}` says not of what", shown(&member.name));
-                let help = "add named \"VOLUME\", or tmpfs \"64MiB\"";
+                let help = "add named \"VOLUME\", dir \"PATH\", file \"PATH\", disk \"PATH\" or \
+                            tmpfs \"64MiB\"";
                 self.error(Code::SCHEMA_MISSING_KEY, message, member.at, help);
-                None
             }
-            [] => None,
-            [item] => {
-                let Content::Group(inner) = &item.content else { return None };
-                if item.key.name == "tmpfs" {
-                    return self.tmpfs(item, inner, memory);
-                }
-                self.named_volume(item, inner, volumes).map(MountSource::Named)
-            }
-            [first, second, ..] => {
-                let names = (first.key.name, second.key.name);
-                let message = format!("`{}` and `{}` are two kinds of mount", names.0, names.1);
-                let problem = Problem::error(Code::SCHEMA_CONFLICT, message, second.at)
-                    .related(first.at, "the other is here")
-                    .help("keep one; a second thing needs a second place");
-                self.problems.push(problem);
-                None
-            }
+            return None;
+        };
+        if let Some(second) = kinds.next() {
+            let names = (item.key.name, second.key.name);
+            let message = format!("`{}` and `{}` are two kinds of mount", names.0, names.1);
+            let help = "keep one; a second thing needs a second place";
+            self.conflict(&message, (second.at, item.at), help);
+            return None;
+        }
+        let Content::Group(inner) = &item.content else { return None };
+        match item.key.name {
+            "tmpfs" => self.tmpfs(item, inner, memory),
+            "dir" => self.dir(inner).map(MountSource::Dir),
+            "file" => self.file(inner).map(MountSource::File),
+            "disk" => self.disk(inner).map(MountSource::Disk),
+            _ => self.named_volume(item, inner, volumes).map(MountSource::Named),
         }
     }
 
@@ -140,6 +157,69 @@ impl Decoder<'_, '_> {
         };
         let help = "write them in octal, such as \"1777\"";
         self.take(value::checked(scalar, Code::VALUE_TYPE, rule, help))
+    }
+
+    fn dir(&mut self, inner: &Group<'_>) -> Option<DirMount> {
+        let path = inner.principal.as_ref().and_then(|scalar| self.host_path(scalar));
+        let ensure = self.host_ensure(inner);
+        let quota = self.quota(inner, "quota", "quota").and_then(|quota| match quota {
+            crate::project::Quota::Bytes(bytes) => Some(bytes),
+            crate::project::Quota::None => None,
+        });
+        let stat_virt = match self.choice(inner, "stat-virt", "dir.stat-virt") {
+            Some("relaxed") => StatVirt::Relaxed,
+            Some("off") => StatVirt::Off,
+            _ => StatVirt::Strict,
+        };
+        let host_perms = match self.choice(inner, "host-perms", "dir.host-perms") {
+            Some("mirror") => HostPerms::Mirror,
+            _ => HostPerms::Private,
+        };
+        let follow_symlink = self.boolean(inner, "follow-symlink", "dir.follow-symlink");
+        if let (StatVirt::Off, HostPerms::Mirror, Some(stat), Some(perms)) =
+            (stat_virt, host_perms, inner.get("stat-virt"), inner.get("host-perms"))
+        {
+            let message = "`host-perms` \"mirror\" needs the owners that `stat-virt` \"off\" drops";
+            let help = "write host-perms=\"private\", or another stat-virt";
+            self.conflict(message, (perms.at, stat.at), help);
+            return None;
+        }
+        let follow_symlink = follow_symlink.unwrap_or(false);
+        Some(DirMount { path: path?, ensure, quota, stat_virt, host_perms, follow_symlink })
+    }
+
+    fn host_ensure(&mut self, inner: &Group<'_>) -> HostEnsure {
+        match self.choice(inner, "ensure", "ensure") {
+            Some("ensure") => HostEnsure::Ensure,
+            _ => HostEnsure::MustExist,
+        }
+    }
+
+    fn file(&mut self, inner: &Group<'_>) -> Option<FileMount> {
+        let path = inner.principal.as_ref().and_then(|scalar| self.host_path(scalar));
+        let ensure = self.host_ensure(inner);
+        let on_change = match inner.get("on-change").map(|item| &item.content) {
+            Some(Content::Scalar(scalar)) => {
+                let rule = |text: &str| {
+                    FileChange::parse(text).ok_or_else(|| format!("`{text}` is no reaction"))
+                };
+                let help = "write \"ignore\", \"restart\" or \"signal:HUP\"";
+                self.take(value::checked(scalar, Code::VALUE_CHOICE, rule, help))?
+            }
+            _ => FileChange::Ignore,
+        };
+        Some(FileMount { path: path?, ensure, on_change })
+    }
+
+    fn disk(&mut self, inner: &Group<'_>) -> Option<DiskMount> {
+        let scalar = inner.principal.as_ref()?;
+        let path = self.host_path(scalar)?;
+        self.is_raw(&path, scalar)?;
+        let fstype = self.choice(inner, "fstype", "disk.fstype").map(|fstype| match fstype {
+            "erofs" => FsType::Erofs,
+            _ => FsType::Ext4,
+        });
+        Some(DiskMount { path, fstype })
     }
 
     fn options(&mut self, group: &Group<'_>) -> Option<MountOptions> {
@@ -188,20 +268,17 @@ impl Decoder<'_, '_> {
         None
     }
 
-    /// Puts mounts in order, parents first, and reports two at one place.
+    /// Puts mounts in order, parents first, and reports two at one place, or one below a file.
     fn clashes(&mut self, mounts: &mut Vec<Placed>) {
         mounts.sort_by(|a, b| {
-            let key = |placed: &Placed| -> Vec<String> {
-                placed.mount.destination.components().map(str::to_owned).collect()
-            };
-            key(a).cmp(&key(b)).then(a.at.cmp(&b.at))
+            let (a_path, b_path) = (&a.mount.destination, &b.mount.destination);
+            a_path.components().cmp(b_path.components()).then(a.at.cmp(&b.at))
         });
-        let mut kept: Option<(GuestPath, Span)> = None;
+        let mut kept: Vec<(GuestPath, bool, Span)> = Vec::new();
         mounts.retain(|placed| {
             let destination = &placed.mount.destination;
-            if let Some((path, first)) = &kept
-                && path == destination
-            {
+            let is_file = matches!(placed.mount.source, MountSource::File(_));
+            if let Some((_, _, first)) = kept.last().filter(|(path, _, _)| path == destination) {
                 let message = format!("two things are mounted at `{destination}`");
                 let problem = Problem::error(Code::RULE_MOUNT_CLASH, message, placed.at)
                     .related(*first, "the other is here")
@@ -209,32 +286,20 @@ impl Decoder<'_, '_> {
                 self.problems.push(problem);
                 return false;
             }
-            kept = Some((destination.clone(), placed.at));
+            let above = |(path, is_file, _): &&(GuestPath, bool, Span)| {
+                *is_file && destination.is_within(path.as_str())
+            };
+            if let Some((path, _, first)) = kept.iter().find(above) {
+                let message = format!("nothing can be mounted below `{path}`, which is a file");
+                let problem = Problem::error(Code::RULE_MOUNT_FORBIDDEN, message, placed.at)
+                    .related(*first, "the file is here")
+                    .help("choose a place beside it");
+                self.problems.push(problem);
+                return false;
+            }
+            kept.push((destination.clone(), is_file, placed.at));
             true
         });
-    }
-
-    fn one_writer(
-        &mut self,
-        sandbox: &str,
-        Placed { mount, at }: &Placed,
-        volumes: &Volumes,
-        writers: &mut Writers,
-    ) {
-        let MountSource::Named(volume) = &mount.source else { return };
-        let disk = volumes.get(volume).is_some_and(|v| v.kind == Some(VolumeKind::Disk));
-        if !disk || mount.options.access == Access::ReadOnly {
-            return;
-        }
-        if let Some((other, first)) = writers.get(volume) {
-            let message = format!("disk `{volume}` is written by `{other}` and `{sandbox}`");
-            let problem = Problem::error(Code::RULE_DISK_SHARED, message, *at)
-                .related(*first, format!("`{other}` mounts it here"))
-                .help("a disk has one writer; give each its own, or mount one with options \"ro\"");
-            self.problems.push(problem);
-            return;
-        }
-        writers.insert(volume.clone(), (sandbox.to_owned(), *at));
     }
 }
 

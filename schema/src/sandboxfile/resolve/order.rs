@@ -1,13 +1,13 @@
 //! What waits for what: references, conditions and cycles.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::decode::Decoder;
 use super::project::{Sandboxes, identity};
-use crate::name::SandboxName;
+use crate::name::{InstanceName, SandboxName};
 use crate::project::{Dependency, Kind, OnChange, Until};
-use crate::sandboxfile::document::{Group, Member};
-use crate::sandboxfile::problem::{Code, Problem};
+use crate::sandboxfile::document::{Content, Group, Member};
+use crate::sandboxfile::problem::{Code, Problem, shown};
 use crate::sandboxfile::tree::Span;
 use crate::sandboxfile::value;
 
@@ -17,28 +17,73 @@ struct Edge {
     at: Span,
 }
 
+/// What others ask about a sandbox or job that they depend on.
+struct Target {
+    kind: Kind,
+    has_gate: bool,
+    replicas: Option<u32>,
+    at: Span,
+    profiles: BTreeSet<String>,
+}
+
 impl Decoder<'_, '_> {
     /// Reads the dependencies of every sandbox, and refuses cycles.
     pub(super) fn depend_all(&mut self, sandboxes: &mut Sandboxes<'_, '_>) {
         let names: Vec<SandboxName> = sandboxes.keys().cloned().collect();
         let numbers: HashMap<&str, usize> =
             names.iter().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
-        let facts: Vec<(Kind, bool)> =
-            sandboxes.values().map(|read| (read.kind, read.group.mentions("ready"))).collect();
+        let targets: Vec<Target> = sandboxes
+            .values()
+            .map(|read| Target {
+                kind: read.kind,
+                has_gate: read.group.mentions("ready"),
+                replicas: read.definition.replicas,
+                at: read.member.at,
+                profiles: read.definition.profiles.clone(),
+            })
+            .collect();
         let mut edges: Vec<Vec<Edge>> = Vec::with_capacity(names.len());
         for (name, read) in sandboxes.iter_mut() {
-            self.address = format!("sandbox.{name}");
+            self.begin(format!("sandbox.{name}"));
+            let active = self.is_active(name, &read.definition.profiles);
             let mut out = Vec::new();
+            let mut needs = BTreeMap::new();
             for member in read.group.members("depends-on") {
-                let Some(to) = self.target(member, &names, &numbers) else { continue };
+                let Some((to, target)) = self.target(member, &names, &numbers, &targets) else {
+                    continue;
+                };
                 out.push(Edge { to, at: member.at });
                 let Some(group) = member.group() else { continue };
-                let Some(dependency) = self.dependency(member, group, facts[to]) else { continue };
-                read.sandbox.depends_on.insert(names[to].clone().into(), dependency);
+                let facts = &targets[to];
+                let Some(dependency) = self.dependency(member, group, facts) else { continue };
+                if active && !dependency.optional && !self.is_active(&names[to], &facts.profiles) {
+                    self.inactive(member, name, facts);
+                }
+                needs.insert(target, dependency);
+            }
+            for sandbox in &mut read.sandboxes {
+                sandbox.depends_on.clone_from(&needs);
             }
             edges.push(out);
         }
         self.cycles(&names, &edges);
+    }
+
+    /// Tells whether a definition takes part: it has no profile, an active one, or was named.
+    fn is_active(&self, name: &SandboxName, profiles: &BTreeSet<String>) -> bool {
+        profiles.is_empty()
+            || profiles.iter().any(|profile| self.inputs.profiles.contains(profile))
+            || self.inputs.named.iter().any(|named| named.sandbox == *name)
+    }
+
+    fn inactive(&mut self, member: &Member<'_>, name: &SandboxName, target: &Target) {
+        let list = target.profiles.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let message = format!("`{name}` needs `{}`, which takes no part", shown(&member.name));
+        let first = target.profiles.first().map_or("", String::as_str);
+        let problem = Problem::error(Code::REF_INACTIVE, message, member.at)
+            .related(target.at, format!("it has profiles {list}"))
+            .help(format!("give --profile {first}, or write optional=#true"));
+        self.problems.push(problem);
     }
 
     fn target(
@@ -46,13 +91,28 @@ impl Decoder<'_, '_> {
         member: &Member<'_>,
         names: &[SandboxName],
         numbers: &HashMap<&str, usize>,
-    ) -> Option<usize> {
+        targets: &[Target],
+    ) -> Option<(usize, InstanceName)> {
         if let Some(number) = numbers.get(member.name.as_ref()) {
-            return Some(*number);
+            return Some((*number, InstanceName::only(names[*number].clone())));
         }
-        if member.name.ends_with(']') {
-            let message = "a dependency on one instance is not supported yet";
-            self.error(Code::SCHEMA_NOT_YET, message, member.at, "name the sandbox alone");
+        let instance = InstanceName::parse(&member.name).ok();
+        let of = instance.as_ref().and_then(|one| numbers.get(one.sandbox.as_str()));
+        if let (Some(instance), Some(number)) = (&instance, of) {
+            let count = targets[*number].replicas;
+            if count.is_some_and(|count| instance.index.is_some_and(|index| index < count)) {
+                return Some((*number, instance.clone()));
+            }
+            let has = match count {
+                None => "one instance, without an index".to_owned(),
+                Some(0) => "no instance".to_owned(),
+                Some(count) => format!("the instances 0 to {}", count - 1),
+            };
+            let message = format!("there is no instance `{}`", shown(&member.name));
+            let problem = Problem::error(Code::REF_UNKNOWN, message, member.at)
+                .related(targets[*number].at, format!("it has {has}"))
+                .help(format!("write \"{}\" for all of them", instance.sandbox));
+            self.problems.push(problem);
             return None;
         }
         let known = names.iter().map(SandboxName::as_str);
@@ -65,28 +125,37 @@ impl Decoder<'_, '_> {
         &mut self,
         member: &Member<'_>,
         group: &Group<'_>,
-        (kind, has_gate): (Kind, bool),
+        target: &Target,
     ) -> Option<Dependency> {
-        let path = format!("depends-on.{}", member.name);
-        self.note(&path, member.at);
-        let default = if kind == Kind::Job { "completed-ok" } else { "ready" };
-        let word = self.field(group, &path, "until").unwrap_or(default);
+        let name = member.name.to_string();
+        self.note_with(|| format!("depends-on.{name}"), member.at);
+        let default = if target.kind == Kind::Job { "completed-ok" } else { "ready" };
+        let word = self.choice(group, "until", format!("depends-on.{name}.until"));
         let at = group.get("until").map_or(member.at, |item| item.at);
-        let until = match word {
-            "started" => Until::Started,
-            "ready" => Until::Ready,
-            "completed" => Until::Completed,
-            "completed-ok" => Until::CompletedOk,
-            _ => {
-                let message = format!("`until` \"{word}\" is not supported yet");
-                let help = "write until=\"ready\" and give the target a probe";
-                self.error(Code::SCHEMA_NOT_YET, message, at, help);
+        let pattern = group.get("pattern").map(|item| (item.at, &item.content));
+        let until = match (word.unwrap_or(default), pattern) {
+            ("log", None) => {
+                let message = "`until` \"log\" has no pattern";
+                let help = "add pattern=\"ready to accept\", a regular expression";
+                self.error(Code::RULE_UNTIL_NEEDS, message, at, help);
                 return None;
             }
+            ("log", Some((_, Content::Scalar(scalar)))) => Until::Log(self.regex(scalar)?),
+            (_, Some((pattern, _))) => {
+                let message = "only `until` \"log\" has a pattern";
+                let help = "write until=\"log\", or leave the pattern out";
+                self.conflict(message, (pattern, at), help);
+                return None;
+            }
+            ("started", None) => Until::Started,
+            ("completed", None) => Until::Completed,
+            ("completed-ok", None) => Until::CompletedOk,
+            (_, None) => Until::Ready,
         };
-        self.until_fits(until, (kind, has_gate), member, at)?;
-        let optional = self.boolean(group, "optional", &format!("{path}.optional"));
-        let on_change = match self.field(group, &path, "on-change") {
+        self.until_fits(&until, target, member, at)?;
+        let optional = self.boolean(group, "optional", format!("depends-on.{name}.optional"));
+        let on_change = self.choice(group, "on-change", format!("depends-on.{name}.on-change"));
+        let on_change = match on_change {
             Some("restart") => OnChange::Restart,
             _ => OnChange::Ignore,
         };
@@ -95,26 +164,34 @@ impl Decoder<'_, '_> {
 
     fn until_fits(
         &mut self,
-        until: Until,
-        (kind, has_gate): (Kind, bool),
+        until: &Until,
+        target: &Target,
         member: &Member<'_>,
         at: Span,
     ) -> Option<()> {
-        let target = &member.name;
-        let (message, help) = match (until, kind) {
+        let name = shown(&member.name);
+        let (message, help) = match (until, target.kind) {
             (Until::Completed | Until::CompletedOk, Kind::Service) => (
-                format!("`{target}` is a sandbox and never completes"),
+                format!("`{name}` is a sandbox and never completes"),
                 "write until=\"ready\", or make the target a job",
             ),
-            (Until::Ready, Kind::Job) if !has_gate => (
-                format!("`{target}` is a job without a probe and is never ready"),
+            (Until::Ready, Kind::Job) if !target.has_gate => (
+                format!("`{name}` is a job without a probe and is never ready"),
                 "write until=\"completed-ok\", or give the job a `ready` node",
             ),
-            (Until::Completed | Until::CompletedOk | Until::Ready, _) | (Until::Started, _) => {
-                return Some(());
-            }
+            (
+                Until::Completed
+                | Until::CompletedOk
+                | Until::Ready
+                | Until::Started
+                | Until::Log(_),
+                _,
+            ) => return Some(()),
         };
-        self.error(Code::RULE_UNTIL_NEEDS, message, at, help);
+        let problem = Problem::error(Code::RULE_UNTIL_NEEDS, message, at)
+            .related(target.at, "the target is here")
+            .help(help);
+        self.problems.push(problem);
         None
     }
 

@@ -1,6 +1,11 @@
 //! What a reading ends with: a project and its places, or problems and the text they lie in.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::variables::ToldVariable;
 use crate::project::{InputFile, Origins, Project};
+use crate::sandboxfile::merge::Trace;
 use crate::sandboxfile::problem::{Problem, Problems, Report, Severity};
 use crate::sandboxfile::source::Sources;
 
@@ -11,12 +16,18 @@ pub struct Resolved {
     pub project: Project,
     /// Where each value was written.
     pub origins: Origins,
-    /// The files, by digest.
+    /// The files, by digest; those that are included come last.
     pub files: Vec<InputFile>,
+    /// The variables of the project, in the order of their names.
+    pub variables: Vec<ToldVariable>,
+    /// The host variables that variables take their values from.
+    pub host_variables: BTreeSet<String>,
+    /// What higher layers beat, where that was asked for.
+    pub trace: Option<Trace>,
     /// What is worth a word, in order.
     pub warnings: Vec<Problem>,
     /// The text of the files, for showing the warnings.
-    pub sources: Sources,
+    pub sources: Arc<Sources>,
 }
 
 /// Problems, and the text they lie in.
@@ -28,11 +39,11 @@ pub struct Failed {
     /// How many more errors there are.
     pub more: usize,
     /// The text of the files.
-    pub sources: Sources,
+    pub sources: Arc<Sources>,
 }
 
 impl Failed {
-    pub(super) fn boxed(problems: Problems, sources: Sources) -> Box<Self> {
+    pub(super) fn boxed(problems: Problems, sources: Arc<Sources>) -> Box<Self> {
         let (problems, more) = problems.into_sorted();
         Box::new(Self { problems, more, sources })
     }

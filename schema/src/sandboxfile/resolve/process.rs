@@ -3,18 +3,24 @@
 use super::decode::Decoder;
 use super::variables::variable_name;
 use crate::name::{EnvKey, check_name};
-use crate::project::{ArgumentList, EnvValue, Kind, Sandbox, StopSignal, UserRef};
+use crate::project::{ArgumentList, EnvValue, Kind, Limit, Rlimit, Sandbox, StopSignal, UserRef};
 use crate::sandboxfile::document::{Content, Group, Member};
+use crate::sandboxfile::keys::{Shape, Type};
 use crate::sandboxfile::problem::{Code, Problem, shown};
 use crate::sandboxfile::tree::Span;
 use crate::sandboxfile::value;
 
 impl Decoder<'_, '_> {
     /// Reads everything about the workload into `sandbox`.
-    pub(super) fn process(&mut self, group: &Group<'_>, sandbox: &mut Sandbox) {
+    pub(super) fn process(
+        &mut self,
+        group: &Group<'_>,
+        sandbox: &mut Sandbox,
+        member: &Member<'_>,
+    ) {
         sandbox.command = self.arguments(group, "command");
         sandbox.entrypoint = self.arguments(group, "entrypoint");
-        self.command_rules(group, sandbox);
+        self.command_rules(group, sandbox, member);
         sandbox.workdir = self.guest_path(group, "workdir");
         if let Some((scalar, _)) = self.scalar(group, "user", "user") {
             let rule =
@@ -42,9 +48,11 @@ impl Decoder<'_, '_> {
         }
         self.success_codes(group, sandbox);
         self.environment(group, sandbox);
+        self.env_files(group, sandbox);
+        self.rlimits(group, sandbox);
     }
 
-    fn arguments(&mut self, group: &Group<'_>, name: &str) -> ArgumentList {
+    fn arguments(&mut self, group: &Group<'_>, name: &'static str) -> ArgumentList {
         let Some(item) = group.get(name) else { return ArgumentList::Image };
         self.note(name, item.at);
         if matches!(item.content, Content::Null(_)) {
@@ -59,13 +67,15 @@ impl Decoder<'_, '_> {
         if words.is_empty() { ArgumentList::Nothing } else { ArgumentList::Words(words) }
     }
 
-    fn command_rules(&mut self, group: &Group<'_>, sandbox: &Sandbox) {
+    fn command_rules(&mut self, group: &Group<'_>, sandbox: &Sandbox, member: &Member<'_>) {
         let Some(item) = group.get("command") else { return };
         match &sandbox.command {
             ArgumentList::Nothing if sandbox.kind == Kind::Job => {
                 let message = "a job without a command has nothing to complete";
-                let help = "write its command, or make it a sandbox";
-                self.error(Code::SCHEMA_NOT_FOR_JOBS, message, item.at, help);
+                let problem = Problem::error(Code::SCHEMA_NOT_FOR_JOBS, message, item.at)
+                    .related(member.at, "the job is here")
+                    .help("write its command, or make it a sandbox");
+                self.problems.push(problem);
             }
             ArgumentList::Words(words) => {
                 if let [word] = words.as_slice()
@@ -115,7 +125,7 @@ impl Decoder<'_, '_> {
             let key = self.take(value::checked(&identity, Code::VALUE_ENV_KEY, rule, help));
             let value = self.env_value(member);
             let (Some(key), Some(value)) = (key, value) else { continue };
-            self.note(&format!("env.{key}"), member.at);
+            self.note_with(|| format!("env.{key}"), member.at);
             if let EnvValue::Literal(text) = &value {
                 let pair = key.as_str().len() + 1 + text.len();
                 bytes += pair;
@@ -133,6 +143,61 @@ impl Decoder<'_, '_> {
             let message = "the environment has more than 1 MiB";
             self.error(Code::VALUE_RANGE, message, item.at, "keep large text in files");
         }
+    }
+
+    fn env_files(&mut self, group: &Group<'_>, sandbox: &mut Sandbox) {
+        let Some(item) = group.get("env-file") else { return };
+        let Content::List(items) = &item.content else { return };
+        self.note("env-file", item.at);
+        for scalar in items {
+            sandbox.env_files.extend(self.host_path(scalar));
+        }
+    }
+
+    fn rlimits(&mut self, group: &Group<'_>, sandbox: &mut Sandbox) {
+        let Some(Shape::Map { key: Type::Choice(names), .. }) =
+            group.get("rlimits").map(|item| item.key.shape)
+        else {
+            return;
+        };
+        for member in group.members("rlimits") {
+            let name = self.take(value::choice(&super::project::identity(member), names));
+            let limit = self.rlimit(member);
+            if let (Some(name), Some(limit)) = (name, limit) {
+                self.note_with(|| format!("rlimits.{name}"), member.at);
+                sandbox.rlimits.insert(name.to_owned(), limit);
+            }
+        }
+    }
+
+    fn rlimit(&mut self, member: &Member<'_>) -> Option<Rlimit> {
+        let group = member.group()?;
+        let rule = |text: &str| match text {
+            "unlimited" => Ok(Limit::Unlimited),
+            text => match crate::units::parse_count(text) {
+                Some(count) => Ok(Limit::Count(count)),
+                None => Err(format!("`{text}` is not a limit")),
+            },
+        };
+        let help = "write a whole number, or \"unlimited\"";
+        let scalar = group.principal.as_ref()?;
+        let soft = self.take(value::checked(scalar, Code::VALUE_COUNT, rule, help))?;
+        let hard = match group.get("hard").map(|item| &item.content) {
+            Some(Content::Scalar(hard)) => {
+                let limit = self.take(value::checked(hard, Code::VALUE_COUNT, rule, help))?;
+                if limit < soft {
+                    let message = "the hard limit is below the soft one";
+                    let problem = Problem::error(Code::RULE_MAX_BELOW_VALUE, message, hard.span)
+                        .related(scalar.span, "the soft one is here")
+                        .help("raise `hard`, or leave it out");
+                    self.problems.push(problem);
+                    return None;
+                }
+                limit
+            }
+            _ => soft,
+        };
+        Some(Rlimit { soft, hard })
     }
 
     fn env_value(&mut self, member: &Member<'_>) -> Option<EnvValue> {

@@ -1,9 +1,10 @@
 //! One sandbox or job: its root and its resources.
 
 use super::decode::{Decoder, bounds};
+use super::project::Defaults;
+use super::restart::set;
 use crate::project::{
-    Cpus, DriverChoice, Image, ImageRef, Kind, Labels, LogLevel, Memory, Platform, Pull, Sandbox,
-    Security,
+    Cpus, Definition, DriverChoice, ImageRef, Kind, LogLevel, Memory, Sandbox, Security,
 };
 use crate::sandboxfile::document::{Group, Member};
 use crate::sandboxfile::problem::{Code, Problem, shown};
@@ -16,96 +17,44 @@ impl Decoder<'_, '_> {
     pub(super) fn sandbox(
         &mut self,
         group: &Group<'_>,
-        kind: Kind,
-        member: &Member<'_>,
-        (labels, driver): (&Labels, DriverChoice),
+        (kind, member): (Kind, &Member<'_>),
+        defaults: &Defaults,
+        definition: &mut Definition,
     ) -> Sandbox {
-        let image = self.image(group, kind, member);
-        let placeholder = || ImageRef::Builtin("base".to_owned());
-        let reference = image.as_ref().map_or_else(placeholder, |image| image.reference.clone());
-        let mut sandbox = Sandbox::new(kind, reference);
-        if let Some(image) = image {
-            sandbox.image = image;
-        }
-        sandbox.upper = self.size(group, "upper").unwrap_or(Sandbox::UPPER);
-        if let Some(cpus) = self.cpus(group) {
-            sandbox.cpus = cpus;
-        }
-        if let Some(memory) = self.memory(group) {
-            sandbox.memory = memory;
-        }
-        sandbox.driver = self.driver(group).unwrap_or(driver);
-        if self.choice(group, "security") == Some("restricted") {
+        let root = self.root(group, kind, member);
+        let mut sandbox = Sandbox::new(kind, ImageRef::Builtin("base".to_owned()));
+        set(&mut sandbox.root, root);
+        set(&mut sandbox.upper, self.size(group, "upper", "upper"));
+        set(&mut sandbox.cpus, self.cpus(group));
+        set(&mut sandbox.memory, self.memory(group));
+        sandbox.driver = self.driver(group).unwrap_or(defaults.driver);
+        if self.choice(group, "security", "security") == Some("restricted") {
             sandbox.security = Security::Restricted;
         }
-        sandbox.log_level = self.choice(group, "log-level").map(|level| match level {
+        sandbox.log_level = self.choice(group, "log-level", "log-level").map(|level| match level {
             "error" => LogLevel::Error,
             "warn" => LogLevel::Warn,
             "debug" => LogLevel::Debug,
             "trace" => LogLevel::Trace,
             _ => LogLevel::Info,
         });
-        sandbox.labels = self.labels(group, labels);
-        if let Some((item, inner)) = group.group("lifecycle") {
-            self.note("lifecycle", item.at);
-            let protect = self.boolean(inner, "protect", "lifecycle.protect");
-            sandbox.lifecycle.protect = protect.unwrap_or(false);
-        }
-        self.restart(group);
-        self.process(group, &mut sandbox);
+        sandbox.labels = self.labels(group, defaults.labels.clone());
+        self.lifecycle(group, &mut sandbox, definition);
+        self.restart(group, &mut sandbox, member);
+        self.timers(group, &mut sandbox, member);
+        sandbox.metrics = self.metrics(group);
+        self.process(group, &mut sandbox, member);
         self.gate(group, &mut sandbox);
+        self.health(group, &mut sandbox, member);
         sandbox
     }
 
-    fn image(&mut self, group: &Group<'_>, kind: Kind, member: &Member<'_>) -> Option<Image> {
-        let Some((item, inner)) = self.group(group, "image") else {
-            let others = ["image", "root-disk", "root-dir", "from"];
-            if !others.iter().any(|name| group.mentions(name)) {
-                let noun = if kind == Kind::Job { "job" } else { "sandbox" };
-                let message = format!("{noun} `{}` has no image", shown(&member.name));
-                let yaml = self.is_yaml(member.at);
-                let help =
-                    if yaml { "add image: builtin:base" } else { "add image \"builtin:base\"" };
-                let help = format!("{help}, or the image that you want");
-                self.error(Code::SCHEMA_MISSING_KEY, message, member.at, &help);
-            }
-            return None;
-        };
-        let (scalar, _) = Self::principal(item, inner)?;
-        let help = "write HOST/PATH:TAG, such as \"ghcr.io/acme/web:1.4\"";
-        let read = value::checked(scalar, Code::VALUE_IMAGE, ImageRef::parse, help);
-        let reference = self.take(read);
-        if let Some(ImageRef::Registry(_)) = reference
-            && ImageRef::is_unpinned(&scalar.text)
-        {
-            self.warn_latest(scalar);
-        }
-        let never = self.field(inner, "image", "pull") == Some("never");
-        let platform = self.field(inner, "image", "platform").map(|platform| match platform {
-            "linux/arm64" => Platform::LinuxArm64,
-            _ => Platform::LinuxAmd64,
-        });
-        let pull = if never { Pull::Never } else { Pull::Missing };
-        Some(Image { reference: reference?, pull, platform })
-    }
-
-    /// Reads a choice below another key, noted as `KEY.NAME`.
-    pub(super) fn field(
-        &mut self,
-        group: &Group<'_>,
-        key: &str,
-        name: &str,
-    ) -> Option<&'static str> {
-        let (scalar, ty) = self.scalar(group, name, &format!("{key}.{name}"))?;
-        let crate::sandboxfile::keys::Type::Choice(words) = ty else { return None };
-        self.take(value::choice(scalar, words))
-    }
-
-    fn warn_latest(&mut self, scalar: &Scalar<'_>) {
-        let text = shown(&scalar.text);
-        let message = format!("`{text}` has no tag, so it is `latest`, whatever that is today");
-        let problem = Problem::warning(Code::VALUE_LATEST, message, scalar.span);
-        self.problems.push(problem.help(format!("write a tag: \"{text}:TAG\"")));
+    pub(super) fn driver(&mut self, group: &Group<'_>) -> Option<DriverChoice> {
+        Some(match self.choice(group, "driver", "driver")? {
+            "krun" => DriverChoice::Krun,
+            "qemu" => DriverChoice::Qemu,
+            _ => DriverChoice::Auto,
+        })
     }
 
     fn cpus(&mut self, group: &Group<'_>) -> Option<Cpus> {
@@ -163,35 +112,12 @@ impl Decoder<'_, '_> {
             return Some(max);
         }
         let message = "`max` is below the value";
-        let text = shown(&scalar.text);
+        let text = shown(scalar.told());
         let problem = Problem::error(Code::RULE_MAX_BELOW_VALUE, message, at)
             .related(scalar.span, "the value is here")
             .help(format!("raise max to {text} or more, or leave it out"));
         self.problems.push(problem);
         None
-    }
-
-    /// Refuses every policy but the one that is built.
-    fn restart(&mut self, group: &Group<'_>) {
-        let Some((item, inner)) = self.group(group, "restart") else { return };
-        let Some((scalar, crate::sandboxfile::keys::Type::Choice(words))) =
-            Self::principal(item, inner)
-        else {
-            if !inner.dropped.is_empty() {
-                return;
-            }
-            let help = "write restart \"no\", or leave it out";
-            self.error(Code::SCHEMA_SHAPE, "`restart` needs a policy", item.at, help);
-            return;
-        };
-        let read = value::choice(scalar, words);
-        if let Some(policy) = self.take(read)
-            && policy != "no"
-        {
-            let message = format!("`restart` \"{policy}\" is not supported yet");
-            let help = "write \"no\", or leave it out; `msb up` starts what has ended";
-            self.error(Code::SCHEMA_NOT_YET, message, scalar.span, help);
-        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::decode::Decoder;
 use crate::sandboxfile::document::{Content, Group, Item, Member};
-use crate::sandboxfile::merge::merge;
 use crate::sandboxfile::problem::{Code, Problem, shown};
 use crate::sandboxfile::tree::{Scalar, Span};
 use crate::sandboxfile::value;
@@ -80,7 +79,8 @@ impl Decoder<'_, '_> {
         let own = std::mem::take(group);
         *group = match self.whole(&name, templates) {
             Some(below) => {
-                let mut merged = merge(below, own, key);
+                self.layering.enter(&format!("sandbox.{}", member.name), "the sandbox itself");
+                let mut merged = self.layering.lay(below, own, key);
                 merged.items.retain(|item| item.key.name != "from");
                 merged
             }
@@ -142,7 +142,10 @@ impl Decoder<'_, '_> {
         }
         for (name, group, _) in chain.into_iter().rev() {
             let mut merged = match whole.take() {
-                Some(below) => merge(below, group, "template"),
+                Some(below) => {
+                    self.layering.enter(&format!("template.{name}"), &format!("template {name}"));
+                    self.layering.lay(below, group, "template")
+                }
                 None => group,
             };
             merged.items.retain(|item: &Item<'_>| item.key.name != "from");

@@ -5,6 +5,7 @@ use crate::name::InstanceName;
 use crate::project::{
     ArgumentList, EnvValue, Kind, MountSource, Probe, Project, Security, Until, VolumeKind,
 };
+use crate::sandboxfile::source::Format;
 use crate::units::{Bytes, Millis};
 
 fn inputs() -> ResolveInputs {
@@ -145,7 +146,8 @@ fn every_value_arrives_in_its_type() {
     assert_eq!(db.mounts[0].source, MountSource::Tmpfs { size: Bytes::mib(64), mode: 0o700 });
     assert_eq!(web.command, ArgumentList::Nothing);
     assert_eq!(web.labels.len(), 2);
-    let untils: Vec<Until> = web.depends_on.values().map(|dependency| dependency.until).collect();
+    let untils: Vec<Until> =
+        web.depends_on.values().map(|dependency| dependency.until.clone()).collect();
     assert_eq!(untils, [Until::Started, Until::CompletedOk]);
     assert_eq!((migrate.kind, &migrate.entrypoint), (Kind::Job, &ArgumentList::Nothing));
     let volume = project.volumes.values().next().unwrap();
@@ -156,7 +158,10 @@ fn every_value_arrives_in_its_type() {
 fn every_value_knows_its_place() {
     let resolved = read("Sandboxfile", KDL).unwrap();
     let place = |path: &str| {
-        resolved.origins.nearest(path).map(|place| format!("{}:{}", place.line, place.column))
+        let cut = path.match_indices('.').nth(1).map_or(path.len(), |(at, _)| at);
+        let (address, field) = (&path[..cut], path[cut..].trim_start_matches('.'));
+        let place = resolved.origins.nearest(address, field);
+        place.map(|place| format!("{}:{}", place.line, place.column))
     };
     assert_eq!(place("sandbox.db.memory.size").as_deref(), Some("7:5"));
     assert_eq!(place("sandbox.db.memory.max").as_deref(), Some("7:21"));
@@ -180,7 +185,7 @@ sandbox \"web\" {
     image \"redis:7\"
     memmory \"512MiB\"
     memory \"512MB\"
-    replicas 2
+    replicas \"two\"
     cpus 4 max=2
     depends-on \"bd\"
 }
@@ -191,8 +196,8 @@ Sandboxfile.kdl:3:5: error[msb::schema::unknown-key]: a sandbox has no key `memm
   help: write memory \"512MiB\"
 Sandboxfile.kdl:4:12: error[msb::value::size]: the unit of `512MB` is ambiguous
   help: write \"512MiB\"
-Sandboxfile.kdl:5:5: error[msb::schema::not-yet]: `replicas` is not supported yet
-  help: leave it out for now; nothing is ever ignored silently
+Sandboxfile.kdl:5:14: error[msb::value::count]: `two` is not a count
+  help: write a whole number, such as 2
 Sandboxfile.kdl:6:16: error[msb::rule::max-below-value]: `max` is below the value
   6:10: the value is here
   help: raise max to 4 or more, or leave it out
@@ -204,6 +209,7 @@ error: Sandboxfile.kdl: 5 problems
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row a mistake")]
 fn a_mistake_in_one_line_is_one_problem() {
     for (line, code, part) in [
         ("cpus 0", "sandbox::zero-cpus", "at least one"),
@@ -215,7 +221,7 @@ fn a_mistake_in_one_line_is_one_problem() {
         ("memory \"65.5MiB\"", "value::range", "66MiB"),
         ("stop-grace 90", "value::duration", "1m30s"),
         ("stop-signal \"TREM\"", "value::choice", "not a signal"),
-        ("driver \"qmeu\"", "value::choice", "one of auto, krun, qemu"),
+        ("driver \"qmeu\"", "value::choice", "write \"qemu\""),
         ("driver \"process\"", "value::choice", "qemu"),
         ("workdir \"srv\"", "value::path", "not absolute"),
         ("user \"a b\"", "value::user", "not a user"),
@@ -232,11 +238,16 @@ fn a_mistake_in_one_line_is_one_problem() {
         ("env { A secret=\"s\" }", "schema::not-yet", "secret"),
         ("labels { \"msb.x\" \"1\" }", "value::reserved-label", "msb."),
         ("labels x=1", "schema::property-or-child", "line of its own"),
-        ("restart \"always\"", "schema::not-yet", "always"),
-        ("restart { max 3 }", "schema::not-yet", "max"),
+        ("restart \"allways\"", "value::choice", "write \"always\""),
+        ("restart { max -1 }", "value::count", "not a count"),
+        ("restart { factor 0.5 }", "value::range", "between 1 and 100"),
+        ("restart { jitter 1.5 }", "value::range", "between 0 and 1,"),
         ("port guest=80", "schema::not-yet", "`port`"),
         ("from \"base\"", "ref::unknown", "no template `base`"),
-        ("lifecycle { protect #true; keep #true }", "schema::not-yet", "`keep`"),
+        ("lifecycle { update \"start-first\" }", "schema::not-yet", "start-first"),
+        ("lifecycle { moved-from \"a\" }", "schema::conflict", "both are in the file"),
+        ("lifecycle { ignore-drift \"memry.size\" }", "ref::unknown", "no field `memry.size`"),
+        ("matrix { axes { os \"a\" } }", "schema::not-yet", "`matrix`"),
         ("lifecycle { protect yes }", "value::boolean", "write #true"),
         ("lifecycle protect=#true", "schema::property-or-child", "protect #true"),
         ("cpus 1 { max 2 }", "schema::property-or-child", "max=2"),
@@ -244,13 +255,43 @@ fn a_mistake_in_one_line_is_one_problem() {
         ("image \"y:1\"", "schema::duplicate-key", "first here"),
         ("ports { x 1 }", "schema::unknown-key", "write port"),
         ("ready { exec \"a\"; agent #true }", "schema::conflict", "two probes"),
-        ("ready { tcp 80 }", "schema::not-yet", "tcp"),
+        ("ready { tcp 0 }", "value::range", "between 1 and 65535"),
+        ("ready { http \"x\" port=80 }", "value::path", "from its root"),
+        ("ready { http \"/x\" }", "schema::missing-key", "needs `port`"),
+        ("ready { http \"/x\" port=80 status=\"2xx\" }", "value::range", "200-399"),
+        ("ready { log \"(\" }", "value::regex", "not a regular expression"),
+        ("health { interval \"1s\" }", "schema::missing-key", "no probe"),
+        ("health { agent #true }", "schema::unknown-key", "no key `agent`"),
+        ("health { tcp 1; exec \"a\" }", "schema::conflict", "two probes"),
         ("ready", "schema::missing-key", "says nothing"),
         ("depends-on \"a\"", "ref::cycle", "waits for itself"),
         ("success-codes 256", "value::range", "between 0 and 255"),
         ("mount \"/proc/x\" { tmpfs \"1MiB\" }", "rule::mount-forbidden", "/proc"),
         ("mount \"/\" { tmpfs \"1MiB\" }", "rule::mount-forbidden", "nothing can be"),
-        ("mount \"/x\" { dir \"./x\" }", "schema::not-yet", "`dir`"),
+        ("mount \"/x\" { dir \"~bob/x\" }", "value::path", "another user"),
+        ("mount \"/x\" { dir \"\" }", "value::path", "empty"),
+        (
+            "mount \"/x\" { dir \"x\" stat-virt=\"off\" host-perms=\"mirror\" }",
+            "schema::conflict",
+            "drops",
+        ),
+        ("mount \"/x\" { file \"x\" on-change=\"reload\" }", "value::choice", "signal:HUP"),
+        (
+            "mount \"/x\" { disk \"x.qcow2\" }",
+            "value::path",
+            "qemu-img convert -O raw x.qcow2 x.raw",
+        ),
+        ("root-disk \"x.raw\"", "schema::conflict", "two roots"),
+        ("rlimits { nofiles 1 }", "value::choice", "write \"nofile\""),
+        ("rlimits { nofile 2 hard=1 }", "rule::max-below-value", "below the soft one"),
+        ("rlimits { nofile many }", "value::count", "unlimited"),
+        ("idle-timeout \"0s\"", "value::range", "1s or more"),
+        ("metrics { interval \"2h\" }", "value::range", "at most \"1h\""),
+        ("metrics { attributes { \"msb.x\" \"1\" } }", "value::reserved-label", "msb."),
+        ("replicas 1001", "limit::instances", "more than 1000 instances"),
+        ("replicas \"${replica.count}\"", "value::count", "cannot depend on the instance"),
+        ("remove { env \"A\" }", "schema::conflict", "no layer below"),
+        ("workdir \"/${matrix.os}\"", "schema::not-yet", "matrix.os"),
         ("mount \"/x\"", "schema::missing-key", "says not of what"),
         ("mount \"x\" { tmpfs \"1MiB\" }", "value::path", "not absolute"),
         ("mount \"/x\" { tmpfs \"1MiB\"; named \"v\" }", "schema::conflict", "two kinds"),
@@ -258,7 +299,16 @@ fn a_mistake_in_one_line_is_one_problem() {
         ("mount \"/x\" { tmpfs \"1MiB\"; options \"ro\" \"rw\" }", "schema::conflict", "exclude"),
         ("mount \"/x\" { tmpfs \"1MiB\" mode=\"999\" }", "value::type", "octal"),
         ("mount \"/x\" { named \"v\" }", "ref::unknown", "define it: volume \"v\""),
-        ("mount \"/x\" { named \"v\" kind=\"dir\" }", "schema::not-yet", "kind `dir`"),
+        (
+            "mount \"/x\" { named \"v\" size=\"1GiB\" }",
+            "schema::conflict",
+            "only a disk has a `size`",
+        ),
+        (
+            "mount \"/x\" { named \"v\" kind=\"disk\" size=\"1GiB\" quota=\"1GiB\" }",
+            "schema::conflict",
+            "only a folder",
+        ),
         ("mount \"/x\" { named \"v\" kind=\"disk\" }", "schema::missing-key", "no size"),
     ] {
         // A bare `yes` is a word; KDL has no such keyword.

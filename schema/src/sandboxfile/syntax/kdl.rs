@@ -353,7 +353,7 @@ impl<'a> Reader<'a> {
             _ => return Err(hint::keyword(text, self.span(start, end))),
         };
         self.at = end;
-        Ok(Token::Value(Scalar { text: Cow::Borrowed(text), kind, span: self.span(start, end) }))
+        Ok(Token::Value(Scalar::new(Cow::Borrowed(text), kind, self.span(start, end))))
     }
 
     fn number(&mut self) -> Result<Token<'a>, Problem> {
@@ -365,7 +365,7 @@ impl<'a> Reader<'a> {
         }
         self.at = end;
         let span = self.span(start, end);
-        Ok(Token::Value(Scalar { text: Cow::Borrowed(text), kind: ScalarKind::Number, span }))
+        Ok(Token::Value(Scalar::new(Cow::Borrowed(text), ScalarKind::Number, span)))
     }
 
     fn word(&mut self, wanted: &str) -> Result<Token<'a>, Problem> {
@@ -508,7 +508,7 @@ impl<'a> Reader<'a> {
 impl<'a> Token<'a> {
     fn into_scalar(self) -> Scalar<'a> {
         match self {
-            Self::Text((text, span), kind) => Scalar { text, kind, span },
+            Self::Text((text, span), kind) => Scalar::new(text, kind, span),
             Self::Value(value) => value,
         }
     }

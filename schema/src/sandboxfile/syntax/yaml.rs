@@ -203,7 +203,7 @@ impl<'a> Reader<'a, '_> {
         let kind = kind(&text, style);
         let span =
             if kind == ScalarKind::Nothing { Span { end: span.start, ..span } } else { span };
-        let value = Scalar { text, kind, span };
+        let value = Scalar::new(text, kind, span);
         self.budget.scalar(&value)?;
         let key_span = key_span.unwrap_or(span);
         let entry = Entry {
