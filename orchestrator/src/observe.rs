@@ -9,7 +9,7 @@ use std::path::Path;
 use schema::launch::{DriverName, Isolation};
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName, VolumeName};
-use schema::project::{Body, ImageRef, Kind};
+use schema::project::{Body, External, ImageRef, Kind, Place};
 use schema::record::{Effective, Record};
 
 use crate::machines::{Folder, Standing, process};
@@ -35,10 +35,14 @@ pub struct Observed {
     pub volumes: BTreeMap<VolumeName, SeenVolume>,
     /// The manifest digests of the images that the files name; `None` where one is not here.
     pub images: BTreeMap<ImageRef, Option<String>>,
+    /// Where the image lock pins an image that the files name.
+    pub locked: BTreeMap<ImageRef, Place>,
     /// Today's digests of values that come from outside the files, by sandbox and field.
     pub sources: BTreeMap<(InstanceName, String), Source>,
     /// What was last done by hand, by address without project.
     pub audits: BTreeMap<String, Audit>,
+    /// The names that are taken in the imperative project.
+    pub adhoc: BTreeSet<InstanceName>,
 }
 
 /// A value that comes from outside the files.
@@ -145,6 +149,7 @@ pub struct Everything {
     /// Every volume.
     pub volumes: Vec<SeenVolume>,
     inhabited: BTreeSet<String>,
+    adhoc: BTreeSet<InstanceName>,
     last_applied: Option<(i64, String)>,
     audits: BTreeMap<String, Audit>,
 }
@@ -181,6 +186,10 @@ pub fn look(
         };
         if let (Some(id), Some(name)) = (only, project) {
             found.last_applied = operations::last_applied(db, id)?;
+            let adhoc = projects.iter().find(|row| is_adhoc(row));
+            if let Some(adhoc) = adhoc.filter(|row| row.id != id) {
+                found.adhoc = inventory::names(db, &adhoc.id)?;
+            }
             found.audits = operations::audits(db, &format!("{name}/"))?;
         }
         found.projects = projects;
@@ -276,8 +285,9 @@ impl Observed {
                 .filter(|(owner, _)| owner == name)
                 .map(|(_, seen)| (seen.row.name.clone(), seen))
                 .collect(),
-            volumes: visible(everything.volumes, name),
+            volumes: visible(everything.volumes, wish),
             audits: audits.collect(),
+            adhoc: everything.adhoc,
             project,
             ..Self::default()
         }
@@ -288,8 +298,15 @@ fn is_adhoc(row: &ProjectRow) -> bool {
     row.name.as_str() == ProjectName::ADHOC
 }
 
-/// Returns the volumes a project can see: nobody's, with its own before them.
-fn visible(all: Vec<SeenVolume>, project: &ProjectName) -> BTreeMap<VolumeName, SeenVolume> {
+/// Returns the volumes a project can see: nobody's, with its own before them, and those of
+/// others that it names.
+fn visible(all: Vec<SeenVolume>, wish: &Wish) -> BTreeMap<VolumeName, SeenVolume> {
+    let project = &wish.project.name;
+    let foreign = wish.project.volumes.iter().filter_map(|(name, want)| {
+        let external = want.external.as_ref()?;
+        Some((name.clone(), all.iter().find(|seen| is_meant(external, seen))?.clone()))
+    });
+    let foreign: Vec<(VolumeName, SeenVolume)> = foreign.collect();
     let mut found: BTreeMap<VolumeName, SeenVolume> = BTreeMap::new();
     for volume in all {
         let is_ours = volume.owner.as_ref() == Some(project);
@@ -298,5 +315,17 @@ fn visible(all: Vec<SeenVolume>, project: &ProjectName) -> BTreeMap<VolumeName, 
             found.insert(volume.row.name.clone(), volume);
         }
     }
+    for (name, want) in &wish.project.volumes {
+        if want.external.is_some() {
+            found.remove(name);
+        }
+    }
+    found.extend(foreign);
     found
+}
+
+/// Tells whether a volume is the one that a file calls somebody else's.
+fn is_meant(external: &External, seen: &SeenVolume) -> bool {
+    let owner = seen.owner.as_ref().filter(|owner| owner.as_str() != ProjectName::ADHOC);
+    seen.row.name == external.name && owner == external.project.as_ref()
 }

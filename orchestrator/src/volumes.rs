@@ -139,6 +139,62 @@ pub fn grow(home: &Path, folder: &str, bytes: u64) -> Result<(), VolumeError> {
         .map_err(|source| VolumeError::Folder { path, source })
 }
 
+/// The folder, below `volumes/`, of what was removed and can be restored for a while.
+const TRASH: &str = ".trash";
+
+/// Returns the folder of a volume in the trash, below `volumes/`.
+#[must_use]
+pub fn trash_name(id: &str) -> String {
+    format!("{TRASH}/{id}")
+}
+
+/// Tells whether a volume lies in the trash.
+#[must_use]
+pub fn is_trashed(home: &Path, id: &str) -> bool {
+    home.join("volumes").join(trash_name(id)).is_dir()
+}
+
+/// Puts a volume into the trash; one that is there already stays.
+///
+/// # Errors
+/// Its folder cannot be renamed.
+pub fn trash(home: &Path, folder: &str, id: &str) -> Result<(), VolumeError> {
+    let (from, to) = (home.join("volumes").join(folder), home.join("volumes").join(trash_name(id)));
+    let failed = |source| VolumeError::Folder { path: to.clone(), source };
+    if is_trashed(home, id) {
+        return Ok(());
+    }
+    let trash = home.join("volumes").join(TRASH);
+    DirBuilder::new().recursive(true).mode(0o700).create(&trash).map_err(failed)?;
+    fs::rename(&from, &to).and_then(|()| atomic::sync_folder(&to)).map_err(failed)
+}
+
+/// Gives a volume another name, and the folder that goes with it.
+///
+/// # Errors
+/// Its folder cannot be renamed, or another volume lies there.
+pub fn rename(
+    home: &Path,
+    id: &str,
+    from: &str,
+    (to, name): (&str, &VolumeName),
+) -> Result<(), VolumeError> {
+    let path = home.join("volumes").join(to);
+    match marker(home, to) {
+        Some(there) if there.id == id => return Ok(()),
+        Some(_) => return Err(VolumeError::Foreign { path }),
+        None => {}
+    }
+    let failed = |source| VolumeError::Folder { path: path.clone(), source };
+    let old = home.join("volumes").join(from);
+    if let Some(marker) = marker(home, from) {
+        let marker = serde_json::to_vec(&Marker { name: name.clone(), ..marker });
+        let marker = marker.map_err(|error| failed(io::Error::other(error)))?;
+        atomic::write(&old.join(MARKER), &marker).map_err(failed)?;
+    }
+    fs::rename(&old, &path).and_then(|()| atomic::sync_folder(&path)).map_err(failed)
+}
+
 /// Removes what a making that was cut off has left.
 ///
 /// # Errors

@@ -92,7 +92,7 @@ fn in_project(
     let mut wish = call.engine.wish_of_state(project, change.goal)?;
     wish.selection.names = views.iter().map(|view| view.name.clone()).collect();
     wish.selection.reach = match change.goal {
-        Goal::Up => Reach::Dependencies,
+        Goal::Up | Goal::Undrifted => Reach::Dependencies,
         Goal::Down | Goal::Stopped | Goal::Restarted => Reach::Alone,
     };
     wish.driver = select::driver(call);

@@ -1,10 +1,13 @@
 //! Show what `up` would change and why
 
+use schema::project::Project;
+
 use super::call::Call;
 use super::ending::Ending;
 use super::following;
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
+use crate::context::Clock as _;
 use crate::plan::show::{Detail, show};
 use crate::plan::{Plan, json};
 use crate::report::Output;
@@ -39,13 +42,13 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let wish = select::wish(call, &args.choice)?;
     call.context.existing_home().map_err(super::failure::Failure::from)?;
     let plan = call.engine.diff(&wish)?;
-    print(call, &plan, args.view);
+    print(call, &plan, &wish.project, args.view);
     let changes = !plan.is_empty() && !args.exit_zero;
     Ok(if changes { schema::exit::CHANGES } else { schema::exit::DONE })
 }
 
 /// Prints a plan in the form that was asked for.
-pub(super) fn print(call: &Call, plan: &Plan, view: View) {
+pub(super) fn print(call: &Call, plan: &Plan, project: &Project, view: View) {
     for warning in &plan.warnings {
         call.report.warn(warning);
     }
@@ -56,29 +59,10 @@ pub(super) fn print(call: &Call, plan: &Plan, view: View) {
                 (false, true) => Detail::Summary,
                 (false, false) => Detail::Normal,
             };
-            call.report.out(&show(plan, following::layout(&call.report, detail)));
+            let layout = following::layout(&call.report, detail, call.context.clock.unix_ms());
+            call.report.out(&show(plan, project, layout));
         }
         Output::Json => call.report.document(&json::document(plan)),
-        Output::Ndjson => lines(call, plan),
+        Output::Ndjson => call.report.document(&json::lines(plan)),
     }
-}
-
-fn lines(call: &Call, plan: &Plan) {
-    let document = json::document(plan);
-    let blocks = [("changes", "change"), ("drift", "drift"), ("refused", "refused")];
-    let mut rows = Vec::new();
-    for (key, kind) in blocks {
-        for row in document[key].as_array().into_iter().flatten() {
-            let mut row = row.clone();
-            row["type"] = kind.into();
-            rows.push(row);
-        }
-    }
-    for hint in &plan.hints {
-        rows.push(serde_json::json!({"type": "hint", "message": hint}));
-    }
-    let mut summary = document["summary"].clone();
-    summary["type"] = "summary".into();
-    rows.push(summary);
-    call.report.document(&rows);
 }

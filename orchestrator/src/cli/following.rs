@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
+use schema::project::Project;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -18,7 +19,7 @@ use crate::context::{Clock as _, Stream, SystemClock};
 use crate::engine::{Cancel, Canceller, Options, Outcome, Ui};
 use crate::execute::Progress as Step;
 use crate::plan::json as plan_json;
-use crate::plan::show::{Detail, Layout, Letters, last_line, show};
+use crate::plan::show::{Detail, Layout, last_line, show};
 use crate::plan::{Address, Op, Plan, Step as PlanStep, Wish};
 use crate::report::progress::{Event, Follower, HEARTBEAT, REPAINT_EVERY};
 use crate::report::{Output, Progress, Report, human, prompt};
@@ -130,7 +131,7 @@ struct Silent;
 impl Ui for Silent {
     fn waiting(&self, _: &Holder) {}
     fn recovered(&self, _: usize) {}
-    fn planned(&self, _: &Plan, _: Option<&str>) {}
+    fn planned(&self, _: &Plan, _: &Project, _: Option<&str>) {}
     fn consent(&self, _: &Plan, _: &[Need]) -> Answer {
         Answer::Denied
     }
@@ -234,7 +235,7 @@ impl Ui for Watcher {
         self.report.note(&format!("recovered {what}"));
     }
 
-    fn planned(&self, plan: &Plan, driver: Option<&str>) {
+    fn planned(&self, plan: &Plan, project: &Project, driver: Option<&str>) {
         if plan.steps.is_empty() && plan.changes.is_empty() {
             return;
         }
@@ -249,7 +250,10 @@ impl Ui for Watcher {
             Some(_) | None => {}
         }
         if self.loudness == Loudness::Plan && self.report.is_text() {
-            self.report.note(show(plan, layout(&self.report, Detail::Normal)).trim_end());
+            self.report.note(
+                show(plan, project, layout(&self.report, Detail::Normal, self.clock.unix_ms()))
+                    .trim_end(),
+            );
         }
         if self.loudness == Loudness::Traceless && self.report.form.progress == Progress::Plain {
             return;
@@ -296,12 +300,18 @@ impl Ui for Watcher {
             Step::Done(step, effect, took) => {
                 let spent = human::duration(*took);
                 let text = match (step.op, effect.phase) {
-                    (Op::Gate, Some(phase)) => format!("{} in {spent}", phase.as_str()),
+                    (Op::Gate | Op::GateReady, Some(phase)) => {
+                        format!("{} in {spent}", phase.as_str())
+                    }
                     (op, _) => format!("{} in {spent}", done(op)),
                 };
                 let event = match step.op {
                     Op::Boot | Op::Prepare | Op::BuildRoot => Event::Moved(&text),
                     Op::Gate
+                    | Op::GateReady
+                    | Op::TrashVolume
+                    | Op::Move
+                    | Op::Forget
                     | Op::Update
                     | Op::Stop
                     | Op::Retire
@@ -330,10 +340,9 @@ impl Ui for Watcher {
 }
 
 /// Returns how plans are laid out for this report.
-pub(crate) fn layout(report: &Report, detail: Detail) -> Layout {
-    let letters = if report.form.out.is_utf8() { Letters::Unicode } else { Letters::Ascii };
+pub(crate) fn layout(report: &Report, detail: Detail, now_ms: u64) -> Layout {
     let width = report.width().unwrap_or(100).max(60);
-    Layout { width, detail, letters }
+    Layout { width, detail, style: report.form.out, now_ms }
 }
 
 fn listed(addresses: &[Address]) -> String {
@@ -348,7 +357,10 @@ const fn doing(op: Op) -> &'static str {
         Op::GrowVolume => "growing its disk",
         Op::Prepare => "making its folder and upper",
         Op::Boot => "booting",
-        Op::Gate => "started, waiting until ready",
+        Op::Gate | Op::GateReady => "started, waiting until ready",
+        Op::TrashVolume => "moving to the trash",
+        Op::Move => "renaming",
+        Op::Forget => "letting go",
         Op::Update => "changing",
         Op::Stop => "stopping",
         Op::Retire => "removing its predecessor",
@@ -363,7 +375,10 @@ const fn done(op: Op) -> &'static str {
         Op::GrowVolume => "disk grown",
         Op::Prepare => "prepared",
         Op::Boot => "booted",
-        Op::Gate => "ready",
+        Op::Gate | Op::GateReady => "ready",
+        Op::TrashVolume => "in the trash",
+        Op::Move => "renamed",
+        Op::Forget => "let go",
         Op::Update => "changed",
         Op::Stop => "stopped",
         Op::Retire => "predecessor removed",

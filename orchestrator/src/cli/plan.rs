@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let wish = select::wish(call, &args.choice)?;
     call.context.existing_home().map_err(super::failure::Failure::from)?;
     let plan = call.engine.diff(&wish)?;
-    diff::print(call, &plan, args.view);
+    diff::print(call, &plan, &wish.project, args.view);
     let changes = !plan.is_empty() && args.detailed_exitcode;
     Ok(if changes { schema::exit::CHANGES } else { schema::exit::DONE })
 }

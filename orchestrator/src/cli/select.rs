@@ -8,12 +8,14 @@ use schema::name::InstanceName;
 use schema::project::Project;
 use schema::sandboxfile::limits::Limits;
 use schema::sandboxfile::problem::{Severity, listed, nearest};
-use schema::sandboxfile::resolve::{ResolveInputs, Resolved, resolve as resolve_files};
+use schema::sandboxfile::resolve::{
+    ResolveInputs, Resolved, VariableSource, resolve as resolve_files,
+};
 
 use super::call::Call;
 use super::failure::Failure;
 use super::globals::Driver;
-use crate::plan::{Goal, Reach, Selection, Wish};
+use crate::plan::{Goal, Inputs, Reach, Selection, Variable, Wish};
 use crate::report::problems;
 use crate::sources::Files;
 
@@ -78,7 +80,13 @@ pub(crate) fn wish(call: &Call, choice: &Choice) -> Result<Wish, Failure> {
     for name in choice.names.iter().chain(&choice.exclude) {
         check_known(name, &resolved.project, &files.path)?;
     }
-    let mut wish = Wish::new(resolved.project, resolved.origins, resolved.files, files.path);
+    let variables = resolved.variables.iter().map(|told| Variable {
+        name: told.name.clone(),
+        source: told.source.map_or("none", VariableSource::as_str),
+        secret: told.secret,
+    });
+    let inputs = Inputs { files: resolved.files, lock: None, variables: variables.collect() };
+    let mut wish = Wish::new(resolved.project, resolved.origins, inputs, files.path);
     wish.selection = Selection {
         names: choice.names.iter().cloned().collect(),
         exclude: choice.exclude.iter().cloned().collect(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use schema::failure::Report;
 use schema::name::{InstanceName, ProjectName};
-use schema::project::DriverChoice;
+use schema::project::{DriverChoice, Project};
 
 use super::options::{AttachedEnd, Options, SharedUi, Wait};
 use super::outcome::Outcome;
@@ -20,7 +20,7 @@ use crate::execute::failpoint::{Failpoint, VARIABLE};
 use crate::execute::{self, Beginning, Ended, Hooks, Host, LastGates, Limits, Progress, Slots};
 use crate::machines::process;
 use crate::observe::Observed;
-use crate::plan::{Action, Goal, Op, Plan, StepId, Wish, hash, is_preflight, plan};
+use crate::plan::{Action, Address, Goal, Op, Plan, StepId, Wish, hash, is_preflight, plan};
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
 use crate::store::lease::{Lease, Sharing};
 use crate::store::operations::{self, RunRow};
@@ -53,7 +53,7 @@ pub(super) async fn apply(
     let drivers = drivers(context, &wish, &planned).await?;
     preflight::preflight(context, &wish, &planned, &drivers)?;
     let said = drivers.values().next().map(|d| drivers::said(d.name, d.accelerator));
-    ui.planned(&planned, said.as_deref());
+    ui.planned(&planned, &wish.project, said.as_deref());
     agreed(&wish, &planned, &options, &ui)?;
     let attach = options.attach.clone();
     let (goal, name) = (wish.goal, wish.project.name.clone());
@@ -92,7 +92,7 @@ struct Silent;
 impl super::Ui for Silent {
     fn waiting(&self, _: &crate::store::lease::Holder) {}
     fn recovered(&self, _: usize) {}
-    fn planned(&self, _: &Plan, _: Option<&str>) {}
+    fn planned(&self, _: &Plan, _: &Project, _: Option<&str>) {}
     fn consent(&self, _: &Plan, _: &[consent::Need]) -> Answer {
         Answer::Denied
     }
@@ -265,7 +265,8 @@ impl Run<'_> {
         let run = session.store.write(|db| {
             let generation = self.observed.project.as_ref().map_or(0, |row| row.generation) + 1;
             let old = self.observed.project.as_ref();
-            let from_files = self.wish.goal == Goal::Up && !self.wish.files.is_empty();
+            let files = &self.wish.inputs.files;
+            let from_files = self.wish.goal == Goal::Up && !files.is_empty();
             let row = ProjectRow {
                 id: id.clone(),
                 name: self.wish.project.name.clone(),
@@ -273,7 +274,7 @@ impl Run<'_> {
                     .map_or_else(|| self.wish.project.folder.clone(), |row| row.folder.clone()),
                 files: match old.filter(|_| !from_files) {
                     Some(row) => row.files.clone(),
-                    None => self.wish.files.clone(),
+                    None => files.clone(),
                 },
                 generation,
                 updated_at: String::new(),
@@ -297,11 +298,15 @@ impl Run<'_> {
         project_id: &str,
         now_ms: u64,
     ) -> Result<(), StoreError> {
+        self.put_names(db, now_ms)?;
         for change in &self.planned.changes {
             let Some(name) = change.address.sandbox() else { continue };
-            let seen = self.observed.sandboxes.get(name);
+            let was = change.was.as_ref().and_then(Address::sandbox).unwrap_or(name);
+            let seen = self.observed.sandboxes.get(was);
+            let seen = seen.filter(|_| was != name || !self.planned.moves_away(name));
             let want = self.wish.project.sandboxes.get(name);
             let desired = match (change.action, want) {
+                (Action::Forget, _) => continue,
                 (Action::Destroy, _) | (_, None) => None,
                 (_, Some(want)) => Some(inventory::put_definition(db, want)?),
             };
@@ -318,13 +323,35 @@ impl Run<'_> {
                     }
                     let kind = want.map_or(seen.row.kind, |want| want.kind);
                     let generation = seen.row.generation + moved;
-                    SandboxRow { desired, generation, kind, ..seen.row.clone() }
+                    let name = name.clone();
+                    SandboxRow { name, desired, generation, kind, ..seen.row.clone() }
                 }
                 None => {
                     let Some(want) = want else { continue };
                     new_sandbox(project_id, name, want.kind, desired)?
                 }
             };
+            inventory::put_sandbox(db, &row, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Gives those that are renamed their new names, by way of names that nobody has.
+    fn put_names(&self, db: &crate::store::Rows, now_ms: u64) -> Result<(), StoreError> {
+        let moved: Vec<(&InstanceName, &SandboxRow)> = self
+            .planned
+            .changes
+            .iter()
+            .filter_map(|change| {
+                let was = change.was.as_ref()?.sandbox()?;
+                Some((change.address.sandbox()?, &self.observed.sandboxes.get(was)?.row))
+            })
+            .collect();
+        for (_, row) in &moved {
+            inventory::park_sandbox(db, &row.id)?;
+        }
+        for (name, row) in moved {
+            let row = SandboxRow { name: name.clone(), ..row.clone() };
             inventory::put_sandbox(db, &row, now_ms)?;
         }
         Ok(())
@@ -360,7 +387,7 @@ impl Run<'_> {
         let done = |id: &StepId| matches!(ended.get(id), Some(Ended::Done(_)));
         for step in self.planned.steps.iter().filter(|step| done(&step.id)) {
             let address = format!("{}/{}", self.wish.project.name, step.address);
-            let actor = format!("pid {}", std::process::id());
+            let actor = actor(self.context);
             let what = ("phase", Some("ready"), Some("stopped"));
             operations::put_audit(db, (&actor, &self.options.command), &address, what, now_ms)?;
         }
@@ -375,7 +402,7 @@ impl Run<'_> {
     ) -> Outcome {
         let kept = match self.wish.goal {
             Goal::Down => results::kept(self.context, &self.observed, &self.wish.project.name),
-            Goal::Up | Goal::Stopped | Goal::Restarted => Vec::new(),
+            Goal::Up | Goal::Undrifted | Goal::Stopped | Goal::Restarted => Vec::new(),
         };
         Outcome {
             command: self.options.command.clone(),
@@ -410,9 +437,17 @@ fn new_sandbox(
         generation: 1,
         observed: 0,
         protect: false,
+        keep: false,
         completed_code: None,
         created_at: String::new(),
     })
+}
+
+/// Returns who runs this process: `pid 4121, ana`.
+fn actor(context: &Context) -> String {
+    let user = ["USER", "LOGNAME"].iter().find_map(|key| context.environment.get(key));
+    let uid = || format!("uid {}", rustix::process::getuid().as_raw());
+    format!("pid {}, {}", std::process::id(), user.map_or_else(uid, str::to_owned))
 }
 
 fn processors() -> usize {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use schema::name::InstanceName;
+use schema::project::Project;
 use schema::units::Millis;
 use tokio::sync::watch;
 
@@ -145,7 +146,7 @@ pub trait Ui {
     /// Operations that a killed run left open were settled.
     fn recovered(&self, count: usize);
     /// This is what will be done; nothing has changed yet.
-    fn planned(&self, plan: &Plan, driver: Option<&str>);
+    fn planned(&self, plan: &Plan, project: &Project, driver: Option<&str>);
     /// Something needs to be said aloud.
     fn consent(&self, plan: &Plan, needs: &[Need]) -> Answer;
     /// A step moves on.

@@ -154,11 +154,17 @@ fn done_verb(change: &Change) -> Verb {
         Action::Recreate => Verb::Recreated,
         Action::Destroy => Verb::Destroyed,
         Action::Stop => Verb::Stopped,
+        Action::Trash => Verb::Trashed,
+        Action::Forget => Verb::Forgotten,
+        Action::Move => Verb::Moved,
     }
 }
 
 /// The gravest field that changed, for people.
 fn detail(change: &Change) -> String {
+    if let (Action::Move, Some(was)) = (change.action, &change.was) {
+        return format!("it was {}", was.name());
+    }
     if matches!(change.action, Action::Create | Action::Destroy | Action::Stop) {
         return String::new();
     }

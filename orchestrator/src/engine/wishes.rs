@@ -7,7 +7,7 @@ use schema::project::{Origins, Project, Sandbox, Volume};
 use schema::units::Bytes;
 
 use super::{Engine, Troubles};
-use crate::plan::{Goal, Selection, Wish};
+use crate::plan::{Goal, Inputs, Selection, Wish};
 
 /// A sandbox that a command defines.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub(super) fn of_state(
             wanted.volumes.insert(volume.row.name, wish);
         }
     }
-    let mut wish = Wish::new(wanted, Origins::default(), Vec::new(), folder);
+    let mut wish = Wish::new(wanted, Origins::default(), Inputs::default(), folder);
     wish.goal = goal;
     Ok(wish)
 }

@@ -10,8 +10,9 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use schema::control::Milestone;
 use schema::name::{InstanceName, VolumeName};
-use schema::project::{Body, ImageRef};
+use schema::project::{Body, ImageRef, Kind};
 use thiserror::Error;
 
 use super::world::{Done, Effect, StepError, World};
@@ -79,7 +80,7 @@ pub struct Ticket {
     op: Option<i64>,
     machine: Option<String>,
     nonce: Option<String>,
-    volume: Option<String>,
+    volume: Option<(String, String)>,
     lease: Option<Rc<Lease>>,
 }
 
@@ -206,6 +207,14 @@ impl World for Host {
         self.make_volume(name, ticket).await
     }
 
+    async fn trash_volume(&self, _: &VolumeName, ticket: &Ticket) -> Done {
+        self.put_into_trash(ticket).await
+    }
+
+    async fn rename_volume(&self, name: &VolumeName, ticket: &Ticket) -> Done {
+        self.move_volume(name, ticket).await
+    }
+
     async fn prepare(&self, name: &InstanceName, ticket: &Ticket) -> Done {
         self.make_machine(name, ticket).await
     }
@@ -215,7 +224,13 @@ impl World for Host {
     }
 
     async fn gate(&self, name: &InstanceName) -> Done {
-        self.wait_at_gate(name).await
+        let kind = self.sandbox_row(name)?.kind;
+        let until = if kind == Kind::Job { Milestone::Completed } else { Milestone::Ready };
+        self.wait_at_gate(name, until).await
+    }
+
+    async fn gate_ready(&self, name: &InstanceName) -> Done {
+        self.wait_at_gate(name, Milestone::Ready).await
     }
 
     async fn update(&self, name: &InstanceName) -> Done {
@@ -295,5 +310,5 @@ fn sandbox_of(step: &Step) -> Option<&InstanceName> {
 
 /// Tells whether an operation has a row of its own; a wait changes nothing.
 const fn has_row(op: Op) -> bool {
-    !matches!(op, Op::Gate)
+    !op.is_wait()
 }

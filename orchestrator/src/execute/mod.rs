@@ -54,9 +54,12 @@ impl Slots {
         match op {
             Op::Boot => self.boots,
             Op::BuildRoot => self.builds,
-            Op::Gate => self.probes,
+            Op::Gate | Op::GateReady => self.probes,
             Op::EnsureVolume
             | Op::GrowVolume
+            | Op::TrashVolume
+            | Op::Move
+            | Op::Forget
             | Op::Prepare
             | Op::Update
             | Op::Stop
@@ -256,7 +259,7 @@ impl<W: World + 'static> Run<W> {
     /// The first time nothing new starts and waits end; the second time everything is left.
     fn interrupt(&mut self, asked: u8) {
         self.schedule.stop();
-        self.leave(&Ended::Interrupted, |op| asked > 1 || op == Op::Gate);
+        self.leave(&Ended::Interrupted, |op| asked > 1 || op.is_wait());
     }
 
     fn leave(&mut self, how: &Ended, which: impl Fn(Op) -> bool) {
@@ -326,17 +329,24 @@ async fn act<W: World>(world: &W, step: &Step, ticket: &W::Ticket) -> Done {
         (Address::Volume(name), Op::EnsureVolume | Op::GrowVolume) => {
             world.ensure_volume(name, ticket).await
         }
-        // What changes of a volume is in its row alone.
+        (Address::Volume(name), Op::TrashVolume) => world.trash_volume(name, ticket).await,
+        (Address::Volume(name), Op::Move) => world.rename_volume(name, ticket).await,
+        // What else changes of a volume is in its row alone.
         (Address::Volume(_), _) => Ok(Effect::default()),
         (Address::Sandbox(name), op) => match op {
             Op::Prepare => world.prepare(name, ticket).await,
             Op::Boot => world.boot(name, ticket).await,
             Op::Gate => world.gate(name).await,
+            Op::GateReady => world.gate_ready(name).await,
             Op::Update => world.update(name).await,
             Op::Stop => world.stop(name, ticket).await,
             Op::Retire => world.retire(name, ticket).await,
             Op::Discard => world.discard(name, ticket).await,
-            Op::BuildRoot | Op::EnsureVolume | Op::GrowVolume => Ok(Effect::default()),
+            // Names and owners are in rows alone.
+            Op::Move | Op::Forget => Ok(Effect::default()),
+            Op::BuildRoot | Op::EnsureVolume | Op::GrowVolume | Op::TrashVolume => {
+                Ok(Effect::default())
+            }
         },
     }
 }

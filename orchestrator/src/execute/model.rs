@@ -16,7 +16,7 @@ use super::failpoint::Failpoint;
 use super::{Done, Effect, Ended, Hooks, LastGates, Limits, Slots, StepError, World, execute};
 use crate::engine::{AfterFailure, Cancel};
 use crate::observe::{Observed, Seen, SeenMachine};
-use crate::plan::{Action, Goal, Op, Plan, Step, Wish, plan};
+use crate::plan::{Action, Goal, Inputs, Op, Plan, Step, Wish, plan};
 use crate::store::inventory::{MachineRow, ProjectRow, Role, SandboxRow};
 
 /// One machine of the model.
@@ -102,6 +102,7 @@ fn seen(name: &InstanceName, place: &Place) -> Seen {
         generation: 1,
         observed: 1,
         protect: false,
+        keep: false,
         completed_code: None,
         created_at: String::new(),
     };
@@ -170,6 +171,18 @@ impl World for Model {
     }
 
     async fn ensure_volume(&self, _: &VolumeName, (): &()) -> Done {
+        Ok(Effect::default())
+    }
+
+    async fn trash_volume(&self, _: &VolumeName, (): &()) -> Done {
+        Ok(Effect::default())
+    }
+
+    async fn rename_volume(&self, _: &VolumeName, (): &()) -> Done {
+        Ok(Effect::default())
+    }
+
+    async fn gate_ready(&self, _: &InstanceName) -> Done {
         Ok(Effect::default())
     }
 
@@ -256,7 +269,7 @@ fn project(tag: &str) -> Wish {
         }
         project.sandboxes.insert(InstanceName::parse(name).unwrap(), sandbox.into());
     }
-    Wish::new(project, Origins::default(), Vec::new(), "/srv/Sandboxfile".into())
+    Wish::new(project, Origins::default(), Inputs::default(), "/srv/Sandboxfile".into())
 }
 
 fn limits() -> Limits {

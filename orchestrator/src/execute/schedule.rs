@@ -35,11 +35,12 @@ impl Schedule {
         let mut nodes: BTreeMap<StepId, Node> = plan
             .steps
             .iter()
-            .map(|step| {
+            .zip(depths)
+            .map(|(step, depth)| {
                 let node = Node {
                     op: step.op,
                     address: step.address.clone(),
-                    depth: depths.get(&step.id).copied().unwrap_or(0),
+                    depth,
                     waits_for: step.after.len(),
                     then: Vec::new(),
                 };
@@ -73,7 +74,7 @@ impl Schedule {
         let last: Vec<StepId> = self
             .nodes
             .iter()
-            .filter(|(_, node)| node.op == Op::Gate && node.then.is_empty())
+            .filter(|(_, node)| node.op.is_wait() && node.then.is_empty())
             .map(|(id, _)| *id)
             .collect();
         for id in last {
@@ -144,9 +145,9 @@ impl Schedule {
     /// Tells whether nothing is left but waiting.
     pub(super) fn only_gates_are_left(&self) -> bool {
         let unfinished = self.nodes.iter().filter(|(id, _)| !self.ended.contains_key(*id));
-        unfinished.into_iter().all(|(id, node)| {
-            node.op == Op::Gate || (self.stopped && !self.running.contains_key(id))
-        })
+        unfinished
+            .into_iter()
+            .all(|(id, node)| node.op.is_wait() || (self.stopped && !self.running.contains_key(id)))
     }
 
     /// Returns how each step ended; what never began shares the fate of what was left.

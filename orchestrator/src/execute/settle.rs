@@ -85,9 +85,12 @@ impl Settling<'_> {
             Some(Op::Stop) => self.stop(&meant).await?,
             Some(Op::Prepare | Op::Retire) => self.remove_machine(store, &meant, op)?,
             Some(Op::Discard) => self.discard(store, &meant)?,
-            Some(Op::BuildRoot | Op::GrowVolume | Op::Update | Op::Gate) | None => {
-                "left to the plan"
-            }
+            Some(Op::TrashVolume) => self.trash(store, &meant)?,
+            Some(Op::Move) => self.renamed(store, &meant)?,
+            Some(
+                Op::BuildRoot | Op::GrowVolume | Op::Update | Op::Gate | Op::GateReady | Op::Forget,
+            )
+            | None => "left to the plan",
         };
         let now_ms = self.context.clock.unix_ms();
         let closed = Closed::Settled(found.to_owned());
@@ -120,11 +123,36 @@ impl Settling<'_> {
             folder: folder.clone(),
             kind: VolumeKind::Disk,
             size_bytes: Some(marker.size_bytes),
+            quota_bytes: marker.quota_bytes,
             protect: false,
             labels: BTreeMap::new(),
             created_at: time::rfc3339(self.context.clock.unix_ms()),
         };
         store.write(|db| inventory::put_volume(db, &row, "msb up"))?;
+        Ok("done")
+    }
+
+    /// A volume is in the trash once its folder is.
+    fn trash(&self, store: &mut Store, meant: &Meant) -> Result<&'static str, StepError> {
+        let (Some(folder), Some(id)) = (&meant.folder, &meant.volume) else { return Ok("nothing") };
+        if !volumes::is_trashed(self.context.home(), id) {
+            return Ok("left to the plan");
+        }
+        let now_ms = self.context.clock.unix_ms();
+        store.write(|db| {
+            inventory::trash_volume(db, id, (folder, &volumes::trash_name(id)), now_ms)
+        })?;
+        Ok("done")
+    }
+
+    /// A volume has its new name once its folder has.
+    fn renamed(&self, store: &mut Store, meant: &Meant) -> Result<&'static str, StepError> {
+        let (Some(folder), Some(id)) = (&meant.folder, &meant.volume) else { return Ok("done") };
+        let there = volumes::marker(self.context.home(), folder);
+        let Some(marker) = there.filter(|marker| marker.id == *id) else {
+            return Ok("left to the plan");
+        };
+        store.write(|db| inventory::rename_volume(db, id, &marker.name, folder))?;
         Ok("done")
     }
 

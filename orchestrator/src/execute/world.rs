@@ -93,6 +93,13 @@ pub trait World {
     fn ensure_volume(&self, name: &VolumeName, ticket: &Self::Ticket)
     -> impl Future<Output = Done>;
 
+    /// Puts a volume into the trash.
+    fn trash_volume(&self, name: &VolumeName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
+
+    /// Gives a volume the name that it is wished for.
+    fn rename_volume(&self, name: &VolumeName, ticket: &Self::Ticket)
+    -> impl Future<Output = Done>;
+
     /// Makes a machine's folder and upper.
     fn prepare(&self, name: &InstanceName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
 
@@ -101,6 +108,9 @@ pub trait World {
 
     /// Waits until a sandbox is ready, or a job has ended.
     fn gate(&self, name: &InstanceName) -> impl Future<Output = Done>;
+
+    /// Waits until a job is ready, and goes on while it works.
+    fn gate_ready(&self, name: &InstanceName) -> impl Future<Output = Done>;
 
     /// Changes live values.
     fn update(&self, name: &InstanceName) -> impl Future<Output = Done>;

@@ -5,14 +5,17 @@
 
 use schema::change::{self, Class, Workload};
 use schema::launch::DriverName;
+use schema::lifecycle::Phase;
 use schema::name::InstanceName;
-use schema::project::{ArgumentList, Body, FieldChange, Kind, Sandbox};
+use schema::project::{
+    ArgumentList, Body, Definition, Direction, FieldChange, Kind, MountSource, Sandbox,
+};
 use schema::units::{Bytes, Millis};
 
-use super::value::{Action, Address, Drift, Field, Reason};
-use super::wish::{Goal, Wish};
+use super::value::{Action, Actor, Address, Cause, Drift, Field, Reason};
+use super::wish::{Goal, Sleepers, Wish};
 use crate::observe::{Observed, Seen, Source};
-use schema::lifecycle::Phase;
+use crate::store::operations::Audit;
 
 /// What is to be done about one sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,52 +30,69 @@ pub(super) struct Verdict {
     pub(super) fields: Vec<Field>,
     /// What somebody changed by hand.
     pub(super) drift: Vec<Drift>,
+    /// Whether somebody wished for it.
+    pub(super) cause: Cause,
 }
 
-/// Judges one sandbox of the file.
-pub(super) fn judge(wish: &Wish, observed: &Observed, name: &InstanceName) -> Verdict {
-    let Some(want) = wish.project.sandboxes.get(name) else {
-        return Verdict::of(Action::Destroy, Class::Recreate, removed());
-    };
+/// Judges one sandbox of the file against what there is of it.
+pub(super) fn judge(
+    wish: &Wish,
+    observed: &Observed,
+    (name, want): (&InstanceName, &Body),
+    seen: Option<&Seen>,
+) -> Verdict {
     let asked = wish.selection.recreate && wish.selection_names(name);
-    match observed.sandboxes.get(name) {
-        Some(seen) if seen.applied.is_some() => {
-            let compared = Compared::of(wish, observed, (name, want), seen);
-            let mut verdict = match want.kind {
-                Kind::Service => compared.service(seen, asked),
-                Kind::Job => compared.job(seen, asked),
-            };
-            if wish.goal == Goal::Restarted
-                && seen.is_alive()
-                && verdict.action < Some(Action::Restart)
-            {
-                verdict.action = Some(Action::Restart);
-                verdict.class = Class::Restart;
-                verdict.reason = because("asked", "asked for");
-            }
-            verdict
-        }
-        _ => {
-            let fields = new_fields(wish, observed, name, want);
-            Verdict {
-                fields,
-                ..Verdict::of(Action::Create, Class::Recreate, because("new", "new"))
-            }
-        }
+    let Some(seen) = seen.filter(|seen| seen.applied.is_some()) else {
+        let fields = new_fields(wish, observed, name, want);
+        let reason = match grown(observed, name) {
+            true => because("replicas", "more replicas"),
+            false => because("new", "new"),
+        };
+        return Verdict { fields, ..Verdict::of(Action::Create, Class::Recreate, reason) };
+    };
+    let compared = Compared::of(wish, observed, (name, want), seen);
+    let mut verdict = match want.kind {
+        Kind::Service => compared.service(seen, asked, wish.selection.sleepers),
+        Kind::Job => compared.job(seen, asked),
+    };
+    let restart = wish.goal == Goal::Restarted && seen.is_alive();
+    if restart && verdict.action < Some(Action::Restart) {
+        verdict.action = Some(Action::Restart);
+        verdict.class = Class::Restart;
+        verdict.reason = because("asked", "asked for");
     }
+    verdict
 }
 
-fn because(code: &'static str, text: impl Into<String>) -> Reason {
+/// Judges a sandbox that the file does not have any more.
+pub(super) fn judge_gone(wish: &Wish, name: &InstanceName, seen: &Seen) -> Verdict {
+    let is_fewer = name.index.is_some() && wish.project.definitions.contains_key(&name.sandbox);
+    if is_fewer {
+        let reason = because("replicas", "fewer replicas; volumes stay");
+        return Verdict::of(Action::Destroy, Class::Recreate, reason);
+    }
+    if seen.row.keep {
+        let reason = because("removed", "no longer in the file; kept as it is, in project adhoc");
+        return Verdict::of(Action::Forget, Class::Meta, reason);
+    }
+    let reason = because("removed", "no longer in the file; volumes stay");
+    Verdict::of(Action::Destroy, Class::Recreate, reason)
+}
+
+/// Tells whether other instances of the same sandbox are there already.
+fn grown(observed: &Observed, name: &InstanceName) -> bool {
+    let all = InstanceName { index: None, ..name.clone() };
+    name.index.is_some() && super::meant(&observed.sandboxes, &all).any(|(other, _)| other != name)
+}
+
+pub(super) fn because(code: &'static str, text: impl Into<String>) -> Reason {
     Reason { code, text: text.into() }
-}
-
-fn removed() -> Reason {
-    because("removed", "no longer in the file; volumes stay")
 }
 
 impl Verdict {
     pub(super) fn of(action: Action, class: Class, reason: Reason) -> Self {
-        Self { action: Some(action), class, reason, fields: Vec::new(), drift: Vec::new() }
+        let (fields, drift, cause) = (Vec::new(), Vec::new(), Cause::Wish);
+        Self { action: Some(action), class, reason, fields, drift, cause }
     }
 }
 
@@ -85,20 +105,19 @@ struct Compared<'a> {
     raised: Option<&'static str>,
     image_moved: bool,
     driver: Option<DriverName>,
-    by: Option<String>,
+    audit: Option<&'a Audit>,
 }
 
 impl<'a> Compared<'a> {
     fn of(
         wish: &Wish,
-        observed: &Observed,
+        observed: &'a Observed,
         (name, want): (&InstanceName, &'a Body),
         seen: &Seen,
     ) -> Self {
         let address = Address::Sandbox(name.clone());
-        let audit = observed.audits.get(&address.to_string());
         let mut compared = Self {
-            by: audit.map(|audit| format!("{} {}", audit.command, audit.at)),
+            audit: observed.audits.get(&address.to_string()),
             address,
             want,
             edits: Vec::new(),
@@ -108,44 +127,49 @@ impl<'a> Compared<'a> {
             driver: seen.driver().map(|(name, _)| name),
         };
         let applied = seen.applied.as_ref().unwrap_or(want);
-        let actual = actual(applied, seen);
-        let drifted = applied.differing(&actual);
-        for edit in applied.differing(want) {
-            if drifted.iter().any(|d| d.path == edit.path && d.after == edit.after) {
-                // The host is already so; only the record of it is not.
-                compared.push(wish, name, &edit, Some(Class::Meta));
-            } else {
-                compared.push(wish, name, &edit, None);
-            }
-        }
-        for drift in drifted {
-            if compared
-                .edits
-                .iter()
-                .any(|edit| edit.path == drift.path && edit.after == drift.after)
-            {
-                continue;
-            }
-            let mut field = compared.field(wish, name, &drift, None);
-            field.place = None;
-            compared.drift.push(field);
-        }
+        compared.fields(wish, (name, want), applied, seen);
         compared.image(wish, observed, name, seen);
         compared.sensitive(wish, observed, name, seen);
         compared.edits.sort_by(|a, b| a.path.cmp(&b.path));
         compared
     }
 
-    fn push(
+    /// Compares field by field; equal bodies have no field that differs.
+    fn fields(
         &mut self,
         wish: &Wish,
-        name: &InstanceName,
-        change: &FieldChange,
-        class: Option<Class>,
+        (name, want): (&InstanceName, &Body),
+        applied: &Body,
+        seen: &Seen,
     ) {
-        let field = self.field(wish, name, change, class);
-        if field.class > Class::None {
-            self.edits.push(field);
+        let actual = actual(applied, seen);
+        let definition = wish.project.definitions.get(&name.sandbox);
+        let ignores = |path: &str| definition.is_some_and(|d: &Definition| d.ignores(path));
+        let mut drifted = if actual == *applied { Vec::new() } else { applied.differing(&actual) };
+        drifted.retain(|drift| !ignores(&drift.path));
+        let edits = if want == applied { Vec::new() } else { applied.differing(want) };
+        let renamed = renamed(wish, applied).map(|renamed| renamed.differing(want));
+        for edit in edits {
+            if !lifts(wish, name, seen, &edit) {
+                continue;
+            }
+            let is_so = drifted.iter().any(|d| d.path == edit.path && d.after == edit.after);
+            let real = |real: &Vec<FieldChange>| real.iter().any(|one| one.path == edit.path);
+            let is_name = renamed.as_ref().is_some_and(|renamed| !real(renamed));
+            // Where the host is already so, only the record of it is not.
+            let field = self.field(wish, name, &edit, (is_so || is_name).then_some(Class::Meta));
+            if field.class > Class::None {
+                self.edits.push(field);
+            }
+        }
+        for drift in drifted {
+            let edit = self.edits.iter().find(|edit| edit.path == drift.path);
+            if edit.is_some_and(|edit| edit.after == drift.after) {
+                continue;
+            }
+            let mut field = self.field(wish, name, &drift, None);
+            field.place = None;
+            self.drift.push(field);
         }
     }
 
@@ -169,6 +193,7 @@ impl<'a> Compared<'a> {
             after: change.after.clone(),
             class,
             sensitive: change.sensitive,
+            widens: false,
         }
     }
 
@@ -182,14 +207,17 @@ impl<'a> Compared<'a> {
             return;
         }
         self.image_moved = true;
-        let text = |digest: &str| format!("{} {}", reference.short(), short_digest(digest));
+        let short = reference.short();
+        let text = |digest: &str| format!("{short} {}", short_digest(digest));
+        let place = observed.locked.get(reference).cloned();
         self.edits.push(Field {
             path: "image".to_owned(),
             before: Some(text(then)),
-            after: Some(text(now)),
+            after: Some(short_digest(now)),
             class: Class::Recreate,
             sensitive: false,
-            place: place(wish, name, "image"),
+            widens: false,
+            place: place.or_else(|| self::place(wish, name, "image")),
         });
     }
 
@@ -202,14 +230,11 @@ impl<'a> Compared<'a> {
             let (Some(Source::Digest(now)), Some(then)) = (now, then) else { continue };
             if now != then && !self.edits.iter().any(|field| field.path == path) {
                 let reference = value.to_string();
-                let change = FieldChange {
-                    path,
-                    before: Some(reference.clone()),
-                    after: Some(format!("{reference} (changed)")),
-                    direction: schema::project::Direction::Other,
-                    sensitive: true,
-                };
-                self.push(wish, name, &change, None);
+                let (before, after) = (Some(reference.clone()), Some(reference));
+                let (direction, sensitive) = (Direction::Other, true);
+                let change = FieldChange { path, before, after, direction, sensitive };
+                let field = self.field(wish, name, &change, None);
+                self.edits.push(field);
             }
         }
     }
@@ -219,38 +244,28 @@ impl<'a> Compared<'a> {
         fields.map(|field| field.class).max().unwrap_or(Class::None)
     }
 
-    fn service(self, seen: &Seen, asked: bool) -> Verdict {
+    fn service(self, seen: &Seen, asked: bool, sleepers: Sleepers) -> Verdict {
         let class = self.class();
         let phase = seen.phase();
         if asked {
-            return self.verdict(
-                Some(Action::Recreate),
-                Class::Recreate,
-                Some(because("asked", "asked for")),
-            );
+            let reason = Some(because("asked", "asked for"));
+            return self.verdict(Some(Action::Recreate), Class::Recreate, reason);
         }
         if class >= Class::Recreate {
             return self.verdict(Some(Action::Recreate), class, None);
         }
-        if !seen.is_alive() || phase == Phase::Stalled {
-            let text = format!("it is {}", said(phase, seen));
-            let mut verdict =
-                self.verdict(Some(Action::Start), class, Some(because("not-running", text)));
-            if !matches!(phase, Phase::Absent | Phase::Pending) {
-                verdict.drift.push(Drift {
-                    address: verdict_address(seen),
-                    path: "phase".to_owned(),
-                    before: "ready".to_owned(),
-                    after: said(phase, seen),
-                    class: "start",
-                    by: None,
-                });
-            }
-            return verdict;
+        let rests = !seen.is_alive() || phase == Phase::Stalled;
+        let sleeps = sleepers == Sleepers::Leave && sleeps(phase, seen);
+        if rests && !sleeps {
+            return self.start(seen, class);
         }
         match class {
             Class::None => self.verdict(None, class, None),
             Class::Meta | Class::Live | Class::Exec => {
+                self.verdict(Some(Action::Update), class, None)
+            }
+            // What rests takes the change with its next start.
+            Class::Restart | Class::Recreate | Class::DataLoss if sleeps => {
                 self.verdict(Some(Action::Update), class, None)
             }
             Class::Restart | Class::Recreate | Class::DataLoss => {
@@ -259,34 +274,57 @@ impl<'a> Compared<'a> {
         }
     }
 
+    fn start(self, seen: &Seen, class: Class) -> Verdict {
+        let (phase, by) = (seen.phase(), self.audit.map(actor));
+        let never = matches!(phase, Phase::Absent | Phase::Pending);
+        let text = if never {
+            "it has never run".to_owned()
+        } else {
+            format!("it is {}", said(phase, seen))
+        };
+        let edited = !self.edits.is_empty();
+        let address = self.address.clone();
+        let reason = Some(because("not-running", text));
+        let mut verdict = self.verdict(Some(Action::Start), class, reason);
+        if !never {
+            verdict.drift.push(Drift {
+                address,
+                path: "phase".to_owned(),
+                before: "ready".to_owned(),
+                after: said(phase, seen),
+                class: "start",
+                by,
+            });
+            verdict.cause = if edited { Cause::Wish } else { Cause::Drift };
+        }
+        verdict
+    }
+
     /// A job runs once per definition; nothing of it is changed while it runs.
     fn job(self, seen: &Seen, asked: bool) -> Verdict {
         let class = self.class();
         let phase = seen.phase();
+        let again = |code, text: String| Some(because(code, text));
         if asked {
-            return self.verdict(
-                Some(Action::Recreate),
-                Class::Recreate,
-                Some(because("asked", "asked for")),
-            );
+            let reason = again("asked", "asked for".to_owned());
+            return self.verdict(Some(Action::Recreate), Class::Recreate, reason);
         }
         if class >= Class::Exec {
             let reason = if self.image_moved {
-                because("image-moved", "image moved: runs again")
+                again("image-moved", "image moved: runs again".to_owned())
             } else {
-                because("edited", "runs again")
+                again("edited", "runs again".to_owned())
             };
-            return self.verdict(Some(Action::Recreate), Class::Recreate, Some(reason));
+            return self.verdict(Some(Action::Recreate), Class::Recreate, reason);
         }
         if matches!(phase, Phase::Absent | Phase::Pending) {
             // It was prepared, and its first run never began.
-            let reason = Some(because("not-running", "it has not run yet"));
+            let reason = again("not-running", "it has not run yet".to_owned());
             return self.verdict(Some(Action::Start), class, reason);
         }
         let runs = seen.is_alive() && phase != Phase::Stalled;
         if !runs && phase != Phase::Completed {
-            let text = format!("runs again: it is {}", said(phase, seen));
-            let reason = Some(because("not-running", text));
+            let reason = again("not-running", format!("runs again: it is {}", said(phase, seen)));
             return self.verdict(Some(Action::Recreate), Class::Recreate, reason);
         }
         match class {
@@ -297,28 +335,66 @@ impl<'a> Compared<'a> {
 
     fn verdict(self, action: Option<Action>, class: Class, reason: Option<Reason>) -> Verdict {
         let text = self.raised.filter(|_| class >= Class::Restart).unwrap_or("");
+        let drifted_only = self.edits.is_empty() && !self.drift.is_empty();
         let edited = if self.image_moved {
             because("image-moved", "image moved")
-        } else if self.edits.is_empty() && !self.drift.is_empty() {
+        } else if drifted_only {
             because("drift", "changed on the host")
+        } else if self.edits.iter().all(|field| field.path == "driver") {
+            because("driver", "another driver")
         } else {
             because("edited", text)
         };
+        let by = self.audit.map(actor);
         let back = |field: &Field| Drift {
             address: self.address.clone(),
             path: field.path.clone(),
             before: field.before.clone().unwrap_or_default(),
             after: field.after.clone().unwrap_or_default(),
             class: field.class.as_str(),
-            by: self.by.clone(),
+            by: by.clone(),
         };
         let drift: Vec<Drift> = self.drift.iter().map(back).collect();
-        Verdict { action, class, reason: reason.unwrap_or(edited), fields: self.edits, drift }
+        let cause = if drifted_only && reason.is_none() { Cause::Drift } else { Cause::Wish };
+        let reason = reason.unwrap_or(edited);
+        Verdict { action, class, reason, fields: self.edits, drift, cause }
     }
 }
 
-fn verdict_address(seen: &Seen) -> Address {
-    Address::Sandbox(seen.row.name.clone())
+/// Returns what was applied with the names that volumes have by now; `None` where none moved.
+fn renamed(wish: &Wish, applied: &Body) -> Option<Body> {
+    let mut renamed = None;
+    for (at, mount) in applied.mounts.iter().enumerate() {
+        let Some(old) = mount.source.volume() else { continue };
+        let new = wish.project.volumes.iter().find(|(_, v)| v.moved_from.as_ref() == Some(old));
+        if let Some((new, _)) = new {
+            let body = renamed.get_or_insert_with(|| applied.clone());
+            body.mounts[at].source = MountSource::Named(new.clone());
+        }
+    }
+    renamed
+}
+
+/// Tells whether a change is one: what state keeps is lifted by a written word alone.
+fn lifts(wish: &Wish, name: &InstanceName, seen: &Seen, edit: &FieldChange) -> bool {
+    let now = match edit.path.as_str() {
+        "lifecycle.protect" => seen.row.protect,
+        "lifecycle.keep" => seen.row.keep,
+        _ => return true,
+    };
+    let wanted = edit.after.as_deref() == Some("true");
+    wanted || !wish.holds(&format!("sandbox.{}", name.sandbox), &edit.path, (now, wanted))
+}
+
+fn actor(audit: &Audit) -> Actor {
+    Actor { command: audit.command.clone(), who: audit.actor.clone(), at: audit.at.clone() }
+}
+
+/// Tells whether a sandbox rests because it was idle, or done.
+fn sleeps(phase: Phase, seen: &Seen) -> bool {
+    let reason = seen.machine.as_ref().and_then(|machine| machine.reason.as_deref());
+    let own = ["idle", "max-duration", "exited", "guest-shutdown", "secret-violation"];
+    phase == Phase::Stopped && reason.is_some_and(|reason| own.contains(&reason))
 }
 
 fn said(phase: Phase, seen: &Seen) -> String {
@@ -387,6 +463,7 @@ fn new_fields(wish: &Wish, observed: &Observed, name: &InstanceName, want: &Sand
         after: Some(format!("{}{known}", want.root.short())),
         class: Class::Recreate,
         sensitive: false,
+        widens: false,
         place: place(wish, name, "image"),
     }]
 }

@@ -1,10 +1,11 @@
 //! A plan as one JSON document, and the digests that tell plans apart.
 
 use schema::change::Class;
-use schema::project::Place;
-use serde_json::{Value, json};
+use schema::project::{InputFile, Place};
+use serde_json::{Map, Value, json};
 
-use super::value::{Change, Drift, Field, Plan, Refusal, Step};
+use super::value::{Change, Drift, Field, Op, Plan, Refusal, Step, Widening};
+use super::wish::Variable;
 use crate::observe::Seen;
 
 /// The document's format; minor versions only add keys.
@@ -14,7 +15,7 @@ pub const FORMAT_VERSION: &str = "1.0";
 #[must_use]
 pub fn document(plan: &Plan) -> Value {
     let head = &plan.head;
-    let files = head.files.iter().map(|file| json!({"path": file.path, "blake3": file.blake3}));
+    let inputs = &head.inputs;
     json!({
         "format_version": FORMAT_VERSION,
         "msb_version": env!("CARGO_PKG_VERSION"),
@@ -22,11 +23,15 @@ pub fn document(plan: &Plan) -> Value {
         "partial": head.part.is_some(),
         "state_generation": head.generation,
         "plan_hash": hash(plan),
-        "inputs": {"files": files.collect::<Vec<_>>(), "lock": null, "vars": []},
+        "inputs": {
+            "files": inputs.files.iter().map(file).collect::<Vec<_>>(),
+            "lock": inputs.lock.as_ref().map(|lock| format!("blake3:{}", lock.blake3)),
+            "vars": inputs.variables.iter().map(variable).collect::<Vec<_>>(),
+        },
         "summary": plan.summary(),
         "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
         "drift": plan.drift.iter().map(drift).collect::<Vec<_>>(),
-        "widening": [],
+        "widening": plan.widening.iter().map(widening).collect::<Vec<_>>(),
         "refused": plan.refused.iter().map(refusal).collect::<Vec<_>>(),
         "hints": plan.hints,
         "warnings": plan.warnings,
@@ -39,16 +44,20 @@ pub fn document(plan: &Plan) -> Value {
 /// Returns the plan's digest: over its steps and what they require, without times.
 #[must_use]
 pub fn hash(plan: &Plan) -> String {
-    let requires = plan.changes.iter().map(|change| {
+    let changes = plan.changes.iter().map(|change| {
         json!([
             change.address.to_string(),
             change.action.as_str(),
+            change.was.as_ref().map(ToString::to_string),
             requires(change),
-            fields(change)
+            change.fields.iter().map(essence).collect::<Vec<_>>(),
         ])
     });
     let steps = plan.steps.iter().map(step);
-    let value = json!([requires.collect::<Vec<_>>(), steps.collect::<Vec<_>>()]);
+    digest(&json!([changes.collect::<Vec<_>>(), steps.collect::<Vec<_>>()]))
+}
+
+fn digest(value: &Value) -> String {
     format!("blake3:{}", blake3::hash(value.to_string().as_bytes()).to_hex())
 }
 
@@ -58,20 +67,27 @@ pub(super) fn observed_digest(seen: &Seen) -> String {
         .machine
         .as_ref()
         .map(|machine| json!([machine.row.id, machine.row.nonce, machine.alive, machine.phase]));
-    let effective = seen.effective();
-    let value = json!([seen.row.applied, seen.row.generation, machine, effective]);
-    format!("blake3:{}", blake3::hash(value.to_string().as_bytes()).to_hex())
+    digest(&json!([seen.row.applied, seen.row.generation, machine, seen.effective()]))
+}
+
+fn file(file: &InputFile) -> Value {
+    json!({"path": file.path, "blake3": file.blake3})
+}
+
+fn variable(variable: &Variable) -> Value {
+    json!({"name": variable.name, "source": variable.source, "secret": variable.secret})
 }
 
 fn change(change: &Change) -> Value {
     json!({
         "address": change.address.to_string(),
+        "was": change.was.as_ref().map(ToString::to_string),
         "kind": change.kind.map_or_else(|| json!(change.address.kind()), |kind| json!(kind)),
         "action": change.action.as_str(),
         "class": change.class.as_str(),
         "order": "stop-first",
         "reason": {"code": change.reason.code, "text": change.reason.text},
-        "fields": fields(change),
+        "fields": change.fields.iter().map(field).collect::<Vec<_>>(),
         "requires": requires(change),
         "depends_on": change.depends_on.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "steps": change.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -84,20 +100,29 @@ fn requires(change: &Change) -> Value {
     json!({"generation": change.requires.generation, "observed": change.requires.observed})
 }
 
-fn fields(change: &Change) -> Vec<Value> {
-    change.fields.iter().map(field).collect()
+/// What of a field decides what is done: where it is written does not.
+fn essence(field: &Field) -> Value {
+    let (before, after) = shown(field);
+    json!([field.path, before, after, field.class.as_str()])
+}
+
+/// The reference to a sensitive value is for people; tools get no value at all.
+fn shown(field: &Field) -> (Option<&str>, Option<&str>) {
+    if field.sensitive {
+        return (None, None);
+    }
+    (field.before.as_deref(), field.after.as_deref())
 }
 
 fn field(field: &Field) -> Value {
-    // The reference to a sensitive value is for people; tools get no value at all.
-    let shown = |value: &Option<String>| value.clone().filter(|_| !field.sensitive);
+    let (before, after) = shown(field);
     json!({
         "path": field.path,
-        "before": shown(&field.before),
-        "after": shown(&field.after),
+        "before": before,
+        "after": after,
         "class": field.class.as_str(),
         "sensitive": field.sensitive,
-        "widens": false,
+        "widens": field.widens,
         "source": place(field.place.as_ref()),
     })
 }
@@ -107,21 +132,33 @@ fn place(place: Option<&Place>) -> Value {
 }
 
 fn drift(drift: &Drift) -> Value {
+    let by =
+        drift.by.as_ref().map(|by| json!({"command": by.command, "actor": by.who, "at": by.at}));
     json!({
         "address": drift.address.to_string(),
         "path": drift.path,
         "before": drift.before,
         "after": drift.after,
         "class": drift.class,
-        "by": drift.by,
+        "by": by,
+    })
+}
+
+fn widening(widening: &Widening) -> Value {
+    json!({
+        "address": widening.address.to_string(),
+        "path": widening.path,
+        "text": widening.text,
+        "source": place(widening.place.as_ref()),
     })
 }
 
 fn refusal(refusal: &Refusal) -> Value {
+    let class = if refusal.word.is_empty() { Class::None.as_str() } else { refusal.word };
     json!({
         "address": refusal.address.as_ref().map(ToString::to_string),
         "code": refusal.code,
-        "class": Class::None.as_str(),
+        "class": class,
         "text": refusal.text,
         "hint": refusal.hint,
         "source": place(refusal.place.as_ref()),
@@ -131,8 +168,42 @@ fn refusal(refusal: &Refusal) -> Value {
 fn step(step: &Step) -> Value {
     let after: Vec<String> = step.after.iter().map(|edge| edge.step.to_string()).collect();
     let word = match step.op {
-        super::Op::Retire => "discard",
+        Op::Retire => Op::Discard.as_str(),
         other => other.as_str(),
     };
-    json!({"id": step.id.to_string(), "do": word, "address": step.address.to_string(), "after": after})
+    json!({
+        "id": step.id.to_string(),
+        "do": word,
+        "address": step.address.to_string(),
+        "after": after,
+    })
+}
+
+/// Returns the plan as lines: each change, drift, widening, refusal and hint, then the counts.
+#[must_use]
+pub fn lines(plan: &Plan) -> Vec<Value> {
+    let mut document = document(plan);
+    let blocks = [
+        ("changes", "change"),
+        ("drift", "drift"),
+        ("widening", "widening"),
+        ("refused", "refused"),
+    ];
+    let mut lines = Vec::new();
+    for (key, kind) in blocks {
+        let Value::Array(rows) = document[key].take() else { continue };
+        lines.extend(rows.into_iter().map(|row| typed(kind, row)));
+    }
+    lines.extend(plan.hints.iter().map(|hint| json!({"type": "hint", "message": hint})));
+    lines.push(typed("summary", document["summary"].take()));
+    lines
+}
+
+fn typed(kind: &str, row: Value) -> Value {
+    let mut typed = Map::new();
+    typed.insert("type".to_owned(), kind.into());
+    if let Value::Object(row) = row {
+        typed.extend(row);
+    }
+    Value::Object(typed)
 }

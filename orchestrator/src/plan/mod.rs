@@ -2,11 +2,21 @@
 //!
 //! [`plan`] is a function of its arguments alone. `msb diff` prints what it
 //! returns; `msb up` carries out the very same value.
+//!
+//! ```text
+//! wish ─┐                                      ┌─ refuse: what may not be
+//!       ├─ scene ─ change, volume ─ along ─ changes ─ order ─ steps
+//! host ─┘  who is    what is to be    what    └─ hints: what was perhaps meant
+//!          judged    done, and why    follows
+//! ```
 
+mod along;
 mod change;
+mod hints;
 pub mod json;
 mod order;
 mod refuse;
+mod scene;
 pub mod show;
 #[cfg(test)]
 mod tests;
@@ -15,27 +25,29 @@ mod value;
 mod volume;
 mod wish;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schema::change::Class;
 use schema::lifecycle::Phase;
-use schema::name::InstanceName;
-use schema::project::{Kind, MountSource, OnChange};
+use schema::name::{InstanceName, VolumeName};
+use schema::project::Kind;
 
 use crate::observe::{Observed, Seen};
-use change::Verdict;
+use along::{Verdicts, restart_along};
+use change::{Verdict, because};
 use order::{Before, Part};
-use volume::VolumeVerdict;
+use scene::{Pair, Scene};
+use volume::{VolumeChange, VolumeVerdict};
 
 pub use json::{document, hash};
 pub use order::depths;
 pub use refuse::{is_preflight, subject};
 pub use unbuilt::unbuilt;
 pub use value::{
-    Action, Address, Change, Drift, Edge, Field, Head, OnFailure, Op, Plan, Reason, Refusal,
-    Requires, Step, StepId, Summary,
+    Action, Actor, Address, Cause, Change, Drift, Edge, Field, Head, OnFailure, Op, Plan, Reason,
+    Refusal, Requires, Step, StepId, Summary, Widening,
 };
-pub use wish::{Goal, Reach, Selection, Wish};
+pub use wish::{Goal, Inputs, MayWiden, Reach, Selection, Sleepers, Variable, Volumes, Wish};
 
 /// Returns the steps that turn the host into what the wish asks for, in order.
 ///
@@ -43,60 +55,56 @@ pub use wish::{Goal, Reach, Selection, Wish};
 /// planning again gives none.
 #[must_use]
 pub fn plan(wish: &Wish, observed: &Observed) -> Plan {
-    let verdicts = verdicts(wish, observed);
-    let mut changes: Vec<Change> = verdicts
-        .iter()
-        .filter_map(|(name, verdict)| change_of(wish, observed, name, verdict))
-        .collect();
-    let mut unchanged: Vec<Address> = verdicts
-        .iter()
-        .filter(|(_, verdict)| verdict.action.is_none())
-        .map(|(name, _)| Address::Sandbox(name.clone()))
-        .collect();
+    let scene = Scene::of(wish, observed);
+    let mut verdicts = verdicts(wish, observed, &scene);
     let mut refused = Vec::new();
-    if wish.goal == Goal::Up {
-        volumes(wish, observed, (&mut changes, &mut refused, &mut unchanged));
+    let volumes = volumes(wish, observed, &scene);
+    let stopping = volumes.iter().filter_map(|(name, verdict)| match verdict {
+        VolumeVerdict::Change(change) if change.stops_users() => Some((*name, stops_for(change))),
+        _ => None,
+    });
+    restart_along(&scene, &stopping.collect(), &mut verdicts);
+    let mut changes: Vec<Change> = Vec::with_capacity(verdicts.len());
+    let mut unchanged = Vec::new();
+    for (name, verdict) in &verdicts {
+        match change_of(wish, (name, scene.chosen[*name]), verdict) {
+            Some(change) => changes.push(change),
+            None => unchanged.push(Address::Sandbox((*name).clone())),
+        }
     }
-    refused.extend(refuse::refuse(wish, observed, &mut changes));
-    refused.extend(dependents(wish, observed, &verdicts));
+    for (name, verdict) in volumes {
+        match verdict {
+            VolumeVerdict::InOrder => unchanged.push(Address::Volume(name.clone())),
+            VolumeVerdict::Change(change) => changes.push(volume_change(wish, name, change)),
+            VolumeVerdict::Refuse(refusal) => refused.push(refusal),
+        }
+    }
+    changes.extend(trash(wish, observed));
+    let hints = match wish.goal {
+        Goal::Up => hints::hints(wish, observed, &scene, &changes),
+        _ => Vec::new(),
+    };
+    refused.extend(refuse::refuse(wish, observed, &scene, &mut changes));
     changes.sort_by(|a, b| a.address.cmp(&b.address));
-    let parts = parts(wish, observed, &verdicts, &changes);
+    let parts = parts(wish, &scene, &verdicts, &changes);
     let steps = order::steps(wish, observed, &parts, &mut changes);
-    let (warnings, hints) = (missing_sources(observed), Vec::new());
+    let warnings = missing_sources(observed);
     let drift = verdicts.into_values().flat_map(|verdict| verdict.drift).collect();
-    Plan { head: head(wish, observed), changes, drift, refused, warnings, hints, unchanged, steps }
+    let head = head(wish, observed, &scene);
+    let widening = Vec::new();
+    Plan { head, changes, drift, widening, refused, warnings, hints, unchanged, steps }
 }
 
-fn head(wish: &Wish, observed: &Observed) -> Head {
+fn head(wish: &Wish, observed: &Observed, scene: &Scene<'_>) -> Head {
+    let chosen = || scene.chosen.keys().map(|name| (*name).clone()).collect();
     Head {
         id: observed.project.as_ref().map(|row| row.id.clone()),
         name: wish.project.name.clone(),
         path: wish.path.clone(),
-        files: wish.files.clone(),
+        inputs: wish.inputs.clone(),
         generation: observed.project.as_ref().map_or(0, |row| row.generation),
         last_applied: observed.last_applied.clone(),
-        part: wish.is_partial().then(|| chosen(wish, observed).into_iter().collect()),
-    }
-}
-
-/// Returns the sandboxes that the command is about, of the file and of state.
-fn chosen(wish: &Wish, observed: &Observed) -> BTreeSet<InstanceName> {
-    match wish.goal {
-        Goal::Up => wish.selected(),
-        Goal::Down | Goal::Stopped | Goal::Restarted => {
-            let known = observed.sandboxes.keys().cloned();
-            let mut chosen: BTreeSet<_> = known.filter(|name| wish.selection_names(name)).collect();
-            if wish.selection.reach == Reach::Dependents {
-                while let Some(next) = observed.sandboxes.iter().find(|(name, seen)| {
-                    let taken = |target: &InstanceName| chosen.iter().any(|one| target.means(one));
-                    !chosen.contains(*name) && needs(seen).any(taken)
-                }) {
-                    chosen.insert(next.0.clone());
-                }
-            }
-            chosen.retain(|name| !wish.excludes(name));
-            chosen
-        }
+        part: wish.is_partial().then(chosen),
     }
 }
 
@@ -110,95 +118,44 @@ fn meant<'a, T>(
     map.range(first..=last).filter(|(name, _)| target.means(name))
 }
 
-fn needs(seen: &Seen) -> impl Iterator<Item = &InstanceName> {
-    seen.applied.iter().flat_map(|sandbox| sandbox.depends_on.keys())
-}
-
-fn verdicts(wish: &Wish, observed: &Observed) -> BTreeMap<InstanceName, Verdict> {
-    let chosen = chosen(wish, observed);
-    let mut verdicts: BTreeMap<InstanceName, Verdict> = BTreeMap::new();
-    for name in &chosen {
-        let seen = observed.sandboxes.get(name);
-        let verdict = match wish.goal {
-            Goal::Up | Goal::Restarted => change::judge(wish, observed, name),
-            Goal::Down => Verdict::of(Action::Destroy, Class::Recreate, asked()),
-            Goal::Stopped if seen.is_some_and(Seen::is_alive) => {
+fn verdicts<'a>(wish: &Wish, observed: &Observed, scene: &Scene<'a>) -> Verdicts<'a> {
+    let asked = || because("asked", "");
+    let mut verdicts = Verdicts::new();
+    for (name, pair) in &scene.chosen {
+        let mut verdict = match (wish.goal, pair.want, pair.seen) {
+            (Goal::Down, _, _) => Verdict::of(Action::Destroy, Class::Recreate, asked()),
+            (Goal::Stopped, _, Some(seen)) if seen.is_alive() => {
                 Verdict::of(Action::Stop, Class::Restart, asked())
             }
-            Goal::Stopped => continue,
+            (Goal::Stopped, _, _) => continue,
+            (_, Some(want), seen) => change::judge(wish, observed, (name, want), seen),
+            (_, None, Some(seen)) => change::judge_gone(wish, name, seen),
+            (_, None, None) => continue,
         };
-        verdicts.insert(name.clone(), verdict);
+        if let (None, Some(was)) = (verdict.action, pair.was) {
+            verdict.action = Some(Action::Move);
+            verdict.class = Class::Meta;
+            verdict.reason = because("moved", format!("it was {was}"));
+        }
+        verdicts.insert(*name, verdict);
     }
-    if wish.goal == Goal::Up && !wish.is_partial() {
-        let gone = observed.sandboxes.keys().filter(|n| !wish.project.sandboxes.contains_key(*n));
-        verdicts.extend(gone.map(|name| (name.clone(), change::judge(wish, observed, name))));
-    }
-    restart_with(wish, observed, &mut verdicts);
     verdicts
 }
 
-fn asked() -> Reason {
-    Reason { code: "asked", text: String::new() }
-}
-
-/// Restarts what asked to be restarted with what it depends on.
-fn restart_with(wish: &Wish, observed: &Observed, verdicts: &mut BTreeMap<InstanceName, Verdict>) {
-    let restarted = |verdict: &Verdict| {
-        matches!(verdict.action, Some(Action::Start | Action::Restart | Action::Recreate))
-    };
-    let grown = grown(wish, observed);
-    let grows = |want: &schema::project::Sandbox| {
-        let named = want.mounts.iter().filter_map(|mount| mount.source.volume());
-        named.filter_map(|volume| grown.get(volume).map(ToString::to_string)).next()
-    };
-    loop {
-        let next = wish.project.sandboxes.iter().find_map(|(name, want)| {
-            let quiet = |v: &Verdict| matches!(v.action, None | Some(Action::Update));
-            let alive = observed.sandboxes.get(name).is_some_and(Seen::is_alive);
-            if !alive || want.kind == Kind::Job || !verdicts.get(name).is_some_and(quiet) {
-                return None;
-            }
-            let cause = want.depends_on.iter().find(|(target, dependency)| {
-                dependency.on_change == OnChange::Restart
-                    && meant(verdicts, target).any(|(_, verdict)| restarted(verdict))
-            });
-            let cause = cause.map(|(target, _)| target.to_string());
-            Some((name.clone(), cause.or_else(|| grows(want))?))
-        });
-        let Some((name, cause)) = next else { return };
-        if let Some(verdict) = verdicts.get_mut(&name) {
-            let text = format!("restarts with {cause}");
-            verdict.action = Some(Action::Restart);
-            verdict.class = verdict.class.max(Class::Restart);
-            verdict.reason = Reason { code: "dependency", text };
-        }
-    }
-}
-
-/// Returns the volumes that grow; their users are at rest meanwhile.
-fn grown(wish: &Wish, observed: &Observed) -> BTreeSet<schema::name::VolumeName> {
-    let grows = |(name, want): &(&schema::name::VolumeName, &schema::project::Volume)| {
-        matches!(volume::judge(wish, observed, name, want), VolumeVerdict::Grow(..))
-    };
-    let all = wish.project.volumes.iter();
-    if wish.goal == Goal::Up {
-        all.filter(grows).map(|(name, _)| name.clone()).collect()
-    } else {
-        BTreeSet::new()
+const fn stops_for(change: &VolumeChange) -> &'static str {
+    match change.action {
+        Action::Recreate => "is made anew",
+        _ => "grows",
     }
 }
 
 fn change_of(
     wish: &Wish,
-    observed: &Observed,
-    name: &InstanceName,
+    (name, pair): (&InstanceName, Pair<'_>),
     verdict: &Verdict,
 ) -> Option<Change> {
-    let want = wish.project.sandboxes.get(name);
-    let seen = observed.sandboxes.get(name);
-    let kind = want.map(|want| want.kind).or_else(|| seen.map(|seen| seen.row.kind));
-    let depends_on = want.into_iter().flat_map(|want| want.depends_on.keys());
-    let place = wish.origins.nearest(&format!("sandbox.{}", name.sandbox), "");
+    let kind = pair.want.map(|want| want.kind).or_else(|| pair.seen.map(|seen| seen.row.kind));
+    let depends_on = pair.want.into_iter().flat_map(|want| want.depends_on.keys());
     Some(Change {
         address: Address::Sandbox(name.clone()),
         kind,
@@ -206,147 +163,110 @@ fn change_of(
         class: verdict.class,
         reason: verdict.reason.clone(),
         fields: verdict.fields.clone(),
+        was: pair.was.map(|was| Address::Sandbox(was.clone())),
+        cause: verdict.cause,
         requires: Requires {
-            generation: seen.map_or(0, |seen| seen.row.generation),
-            observed: seen.map(json::observed_digest),
+            generation: pair.seen.map_or(0, |seen| seen.row.generation),
+            observed: pair.seen.map(json::observed_digest),
         },
         depends_on: depends_on
             .flat_map(|target| wish.project.meant(target))
             .map(|(target, _)| Address::Sandbox(target.clone()))
             .collect(),
         steps: Vec::new(),
-        place,
+        place: wish.origins.nearest(&format!("sandbox.{}", name.sandbox), ""),
     })
 }
 
 /// Judges the volumes that the chosen sandboxes use, or all of a whole project.
-fn volumes(
-    wish: &Wish,
+fn volumes<'a>(
+    wish: &'a Wish,
     observed: &Observed,
-    (changes, refused, unchanged): (&mut Vec<Change>, &mut Vec<Refusal>, &mut Vec<Address>),
-) {
-    let selected = wish.selected();
-    let used = |name: &schema::name::VolumeName| {
-        let mut chosen = selected.iter().filter_map(|s| wish.project.sandboxes.get(s));
-        chosen.any(|sandbox| {
-            sandbox
-                .mounts
-                .iter()
-                .any(|mount| matches!(&mount.source, MountSource::Named(named) if named == name))
-        })
-    };
-    for (name, want) in &wish.project.volumes {
-        if wish.is_partial() && !used(name) {
-            continue;
-        }
-        let address = Address::Volume(name.clone());
-        let (action, reason, fields) = match volume::judge(wish, observed, name, want) {
-            VolumeVerdict::InOrder => {
-                unchanged.push(address);
-                continue;
-            }
-            VolumeVerdict::Refuse(refusal) => {
-                refused.push(refusal);
-                continue;
-            }
-            VolumeVerdict::Create(reason, fields) => (Action::Create, reason, fields),
-            VolumeVerdict::Grow(reason, fields) | VolumeVerdict::Update(reason, fields) => {
-                (Action::Update, reason, fields)
-            }
-        };
-        let gravest = fields.iter().map(|field| field.class).max();
-        let class = gravest.unwrap_or(Class::Meta);
-        changes.push(Change {
-            place: wish.origins.nearest(&format!("volume.{name}"), ""),
-            kind: None,
-            action,
-            class,
-            reason,
-            fields,
-            requires: Requires::default(),
-            depends_on: Vec::new(),
-            steps: Vec::new(),
-            address,
+    scene: &Scene<'_>,
+) -> Vec<(&'a VolumeName, VolumeVerdict)> {
+    if wish.goal != Goal::Up {
+        return Vec::new();
+    }
+    let whole = !wish.is_partial();
+    let wants = scene.chosen.values().filter_map(|pair| pair.want);
+    let used: std::collections::BTreeSet<&VolumeName> = wants
+        .filter(|_| !whole)
+        .flat_map(|want| want.mounts.iter().filter_map(|mount| mount.source.volume()))
+        .collect();
+    let all = wish.project.volumes.iter().filter(|(name, _)| whole || used.contains(name));
+    all.map(|(name, want)| (name, volume::judge(wish, observed, name, want))).collect()
+}
+
+fn volume_change(wish: &Wish, name: &VolumeName, change: VolumeChange) -> Change {
+    let VolumeChange { action, class, reason, fields, was } = change;
+    Change {
+        place: volume::place(wish, name, ""),
+        kind: None,
+        action,
+        class,
+        reason,
+        fields,
+        was: was.map(Address::Volume),
+        cause: Cause::Wish,
+        requires: Requires::default(),
+        depends_on: Vec::new(),
+        steps: Vec::new(),
+        address: Address::Volume(name.clone()),
+    }
+}
+
+/// Returns the volumes that go with the whole project; what must stay stays.
+fn trash(wish: &Wish, observed: &Observed) -> Vec<Change> {
+    let whole = wish.goal == Goal::Down && !wish.is_partial();
+    if !whole || wish.selection.volumes == Volumes::Stay {
+        return Vec::new();
+    }
+    let own = observed.volumes.iter().filter(|(_, seen)| {
+        let ours = seen.owner.as_ref() == Some(&wish.project.name);
+        ours && !seen.row.protect && !refuse::is_used_elsewhere(observed, seen)
+    });
+    own.map(|(name, seen)| {
+        let text = seen.row.size_bytes.map_or_else(String::new, |bytes| {
+            format!("{}; restorable for a day", schema::units::Bytes(bytes))
         });
-    }
-}
-
-/// Refuses to take away what a running sandbox outside the choice needs, or to start without a need.
-fn dependents(
-    wish: &Wish,
-    observed: &Observed,
-    verdicts: &BTreeMap<InstanceName, Verdict>,
-) -> Vec<Refusal> {
-    let mut refused = Vec::new();
-    let refusal = |name: &InstanceName, code, text: String, hint: &str| Refusal {
-        address: Some(Address::Sandbox(name.clone())),
-        code,
-        text,
-        hint: Some(hint.to_owned()),
-        place: None,
-    };
-    if wish.goal == Goal::Down && wish.is_partial() {
-        for (name, seen) in observed.sandboxes.iter().filter(|(_, seen)| seen.is_alive()) {
-            let lost = needs(seen).find_map(|target| meant(verdicts, target).next());
-            if let (false, Some((target, _))) = (verdicts.contains_key(name), lost) {
-                let text = format!("{name} runs and depends on it");
-                let hint = "Say `--with-dependents` to take them along.";
-                refused.push(refusal(target, "msb::plan::dependents", text, hint));
-            }
-        }
-    }
-    if wish.goal == Goal::Up && wish.selection.reach == Reach::Alone {
-        for name in verdicts.keys() {
-            let needs = wish.project.sandboxes.get(name).into_iter().flat_map(|s| &s.depends_on);
-            let apart = |target: &InstanceName| meant(verdicts, target).next().is_none();
-            for (target, dependency) in needs.filter(|(target, _)| apart(target)) {
-                let Some(phase) = not_up(observed, target).filter(|_| !dependency.optional) else {
-                    continue;
-                };
-                let text = format!("{target}, which it depends on, is {}", phase.as_str());
-                let hint = "Leave `--no-deps` out, or start it first.";
-                refused.push(refusal(name, "msb::sandbox::not-running", text, hint));
-            }
-        }
-    }
-    refused
-}
-
-/// Returns where the first instance of `target` is that is not up; `None` where all are.
-fn not_up(observed: &Observed, target: &InstanceName) -> Option<Phase> {
-    let up = |phase: &Phase| matches!(phase, Phase::Ready | Phase::Degraded | Phase::Completed);
-    let mut phases = meant(&observed.sandboxes, target).map(|(_, seen)| seen.phase()).peekable();
-    if phases.peek().is_none() { Some(Phase::Absent) } else { phases.find(|phase| !up(phase)) }
+        let change = VolumeChange {
+            action: Action::Trash,
+            class: Class::DataLoss,
+            reason: because("asked", text),
+            fields: Vec::new(),
+            was: None,
+        };
+        volume_change(wish, name, change)
+    })
+    .collect()
 }
 
 /// Returns what each sandbox takes part with: its change, or a wait for what is not ready yet.
-fn parts(
+fn parts<'a>(
     wish: &Wish,
-    observed: &Observed,
-    verdicts: &BTreeMap<InstanceName, Verdict>,
+    scene: &Scene<'a>,
+    verdicts: &Verdicts<'_>,
     changes: &[Change],
-) -> BTreeMap<InstanceName, Part> {
+) -> BTreeMap<&'a InstanceName, Part> {
+    let changed: BTreeMap<&Address, &Change> =
+        changes.iter().map(|change| (&change.address, change)).collect();
     let mut parts = BTreeMap::new();
-    let changed: BTreeMap<&Address, Action> =
-        changes.iter().map(|change| (&change.address, change.action)).collect();
-    for (name, verdict) in verdicts {
-        let seen = observed.sandboxes.get(name);
-        let phase = seen.map_or(Phase::Absent, Seen::phase);
-        let address = Address::Sandbox(name.clone());
-        let change = changed.get(&address);
-        let running = seen.is_some_and(Seen::is_alive);
+    for (name, pair) in &scene.chosen {
+        let address = Address::Sandbox((*name).clone());
+        let running = pair.seen.is_some_and(Seen::is_alive);
         let before = if running { Before::Running } else { Before::AtRest };
-        let is_job = wish.project.sandboxes.get(name).is_some_and(|s| s.kind == Kind::Job);
+        if let Some(change) = changed.get(&address) {
+            let moves = change.was.is_some();
+            parts.insert(*name, Part::Change { action: change.action, before, moves });
+            continue;
+        }
+        let phase = pair.seen.map_or(Phase::Absent, Seen::phase);
+        let is_job = pair.want.is_some_and(|want| want.kind == Kind::Job);
         let unfinished =
             matches!(phase, Phase::Booting | Phase::Starting) || (is_job && phase == Phase::Ready);
-        match (change, verdict.action) {
-            (Some(action), _) => {
-                parts.insert(name.clone(), Part::Change(*action, before));
-            }
-            (None, None) if wish.goal == Goal::Up && running && unfinished => {
-                parts.insert(name.clone(), Part::Await);
-            }
-            (None, _) => {}
+        let in_order = verdicts.get(name).is_some_and(|verdict| verdict.action.is_none());
+        if wish.goal.compares() && in_order && running && unfinished {
+            parts.insert(*name, Part::Await);
         }
     }
     parts

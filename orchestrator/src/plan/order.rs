@@ -5,13 +5,15 @@
 //! other way. Steps are numbered in an order that respects every edge, ties
 //! by address and operation, so equal changes give equal numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef as _;
 use schema::change::Class;
-use schema::name::InstanceName;
-use schema::project::{Body, Kind, MountSource, Sandbox, Until};
+use schema::name::{InstanceName, VolumeName};
+use schema::project::{Body, Dependency, ImageRef, Kind, Until};
 
 use super::value::{Action, Address, Change, Edge, OnFailure, Op, Step, StepId};
 use super::wish::Wish;
@@ -20,8 +22,15 @@ use crate::observe::Observed;
 /// What one sandbox takes part in a plan with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// It is changed so.
-    Change(Action, Before),
+    /// It changes.
+    Change {
+        /// What is done to it.
+        action: Action,
+        /// Whether a machine runs that has to be stopped first.
+        before: Before,
+        /// Whether it gets another name.
+        moves: bool,
+    },
     /// It is in order and not ready yet: it is only waited for.
     Await,
 }
@@ -35,37 +44,26 @@ pub(super) enum Before {
     AtRest,
 }
 
-struct Graph<'a> {
-    wish: &'a Wish,
-    observed: &'a Observed,
-    graph: DiGraph<(Address, Op), OnFailure>,
-    nodes: BTreeMap<(Address, Op), NodeIndex>,
-}
-
 /// Returns the steps that carry out the changes.
 pub(super) fn steps(
     wish: &Wish,
     observed: &Observed,
-    parts: &BTreeMap<InstanceName, Part>,
+    parts: &BTreeMap<&InstanceName, Part>,
     changes: &mut [Change],
 ) -> Vec<Step> {
-    let graph = DiGraph::new();
-    let mut graph = Graph { wish, observed, graph, nodes: BTreeMap::new() };
-    for change in changes.iter() {
-        if let Address::Volume(_) = change.address {
-            let op = match (change.action, change.class) {
-                (Action::Create, _) => Op::EnsureVolume,
-                (_, Class::Restart) => Op::GrowVolume,
-                _ => Op::Update,
-            };
-            graph.add(&change.address, op);
-        }
-    }
+    let mut graph = Graph::of(wish, observed);
+    // Nodes are added by address and operation, so their order is the order of ties.
+    graph.roots(parts);
     for (name, part) in parts {
         graph.sandbox(name, *part);
     }
+    for change in changes.iter() {
+        graph.volume(change);
+    }
+    let leaving = graph.leaving();
     for name in parts.keys() {
-        graph.connect(name);
+        graph.starts(name, &leaving);
+        graph.stops(name);
     }
     let steps = graph.numbered();
     let mut own: BTreeMap<&Address, Vec<StepId>> = BTreeMap::new();
@@ -78,191 +76,350 @@ pub(super) fn steps(
     steps
 }
 
-impl Graph<'_> {
-    fn add(&mut self, address: &Address, op: Op) -> NodeIndex {
-        let key = (address.clone(), op);
-        if let Some(node) = self.nodes.get(&key) {
-            return *node;
+/// The operations of one address, by [`Op`].
+#[derive(Clone, Copy)]
+struct Nodes([Option<NodeIndex>; Op::ALL.len()]);
+
+impl Nodes {
+    const NONE: Self = Self([None; Op::ALL.len()]);
+
+    const fn get(&self, op: Op) -> Option<NodeIndex> {
+        self.0[op as usize]
+    }
+}
+
+/// What an edge means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Link {
+    on_failure: OnFailure,
+    /// An order in which things were brought up; a circle in it is cut.
+    courtesy: bool,
+}
+
+struct Graph<'a> {
+    wish: &'a Wish,
+    observed: &'a Observed,
+    graph: DiGraph<(Target<'a>, Op), Link>,
+    images: BTreeMap<&'a ImageRef, NodeIndex>,
+    sandboxes: BTreeMap<&'a InstanceName, Nodes>,
+    volumes: BTreeMap<VolumeName, Nodes>,
+}
+
+/// What a node is about, without a copy of its name.
+#[derive(Clone)]
+enum Target<'a> {
+    Image(&'a ImageRef),
+    Sandbox(&'a InstanceName),
+    Volume(VolumeName),
+}
+
+impl Target<'_> {
+    fn address(&self) -> Address {
+        match self {
+            Self::Image(image) => Address::Image((*image).clone()),
+            Self::Sandbox(name) => Address::Sandbox((*name).clone()),
+            Self::Volume(name) => Address::Volume(name.clone()),
         }
-        let node = self.graph.add_node(key.clone());
-        self.nodes.insert(key, node);
-        node
+    }
+}
+
+impl<'a> Graph<'a> {
+    fn of(wish: &'a Wish, observed: &'a Observed) -> Self {
+        Self {
+            wish,
+            observed,
+            graph: DiGraph::new(),
+            images: BTreeMap::new(),
+            sandboxes: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+        }
     }
 
-    fn node(&self, name: &InstanceName, op: Op) -> Option<NodeIndex> {
-        self.nodes.get(&(Address::Sandbox(name.clone()), op)).copied()
+    fn before(&mut self, first: Option<NodeIndex>, then: Option<NodeIndex>, on_failure: OnFailure) {
+        self.link(first, then, Link { on_failure, courtesy: false });
     }
 
-    fn edge(&mut self, first: Option<NodeIndex>, then: Option<NodeIndex>, on_failure: OnFailure) {
+    fn link(&mut self, first: Option<NodeIndex>, then: Option<NodeIndex>, link: Link) {
         if let (Some(first), Some(then)) = (first, then)
             && first != then
         {
-            self.graph.update_edge(first, then, on_failure);
+            self.graph.add_edge(first, then, link);
+        }
+    }
+
+    /// The root images that msb makes itself and that are not there yet.
+    fn roots(&mut self, parts: &BTreeMap<&'a InstanceName, Part>) {
+        let prepared = parts.iter().filter(|(_, part)| {
+            matches!(part, Part::Change { action: Action::Create | Action::Recreate, .. })
+        });
+        let wish = self.wish;
+        let wants = prepared.filter_map(|(name, _)| wish.project.sandboxes.get(*name));
+        let absent: BTreeSet<&ImageRef> = wants
+            .filter_map(|want| want.root.reference())
+            .filter(|reference| matches!(self.observed.images.get(reference), Some(None)))
+            .collect();
+        for image in absent {
+            let node = self.graph.add_node((Target::Image(image), Op::BuildRoot));
+            self.images.insert(image, node);
         }
     }
 
     /// The steps of one sandbox, in a row where one needs the other.
-    fn sandbox(&mut self, name: &InstanceName, part: Part) {
+    fn sandbox(&mut self, name: &'a InstanceName, part: Part) {
         let job = self.wish.project.sandboxes.get(name).is_some_and(|s| s.kind == Kind::Job);
-        let row: &[Op] = match part {
-            Part::Await => &[Op::Gate],
-            Part::Change(Action::Create, _) => &[Op::Prepare, Op::Boot, Op::Gate],
-            Part::Change(Action::Update, _) => &[Op::Update],
-            Part::Change(Action::Stop, _) => &[Op::Stop],
-            Part::Change(Action::Destroy, Before::Running) => &[Op::Stop, Op::Discard],
-            Part::Change(Action::Destroy, Before::AtRest) => &[Op::Discard],
-            Part::Change(Action::Start | Action::Restart, Before::Running) => {
-                &[Op::Stop, Op::Boot, Op::Gate]
-            }
-            Part::Change(Action::Start | Action::Restart, Before::AtRest) => &[Op::Boot, Op::Gate],
-            // A run of a job that ended is nothing to go back to.
-            Part::Change(Action::Recreate, Before::Running) if job => {
-                &[Op::Stop, Op::Retire, Op::Prepare, Op::Boot, Op::Gate]
-            }
-            Part::Change(Action::Recreate, Before::AtRest) if job => {
-                &[Op::Retire, Op::Prepare, Op::Boot, Op::Gate]
-            }
-            Part::Change(Action::Recreate, Before::Running) => {
-                &[Op::Prepare, Op::Stop, Op::Boot, Op::Gate, Op::Retire]
-            }
-            Part::Change(Action::Recreate, Before::AtRest) => {
-                &[Op::Prepare, Op::Boot, Op::Gate, Op::Retire]
-            }
+        let (row, moves): (&[Op], bool) = match part {
+            Part::Await => (&[Op::Gate], false),
+            Part::Change { action, before, moves } => (row(action, before, job), moves),
         };
-        let address = Address::Sandbox(name.clone());
-        let nodes: Vec<_> = row.iter().map(|op| self.add(&address, *op)).collect();
-        for pair in nodes.windows(2) {
-            self.edge(Some(pair[0]), Some(pair[1]), OnFailure::Skip);
+        let mut ops: Vec<Op> =
+            moves.then_some(Op::Move).into_iter().chain(row.iter().copied()).collect();
+        let in_order = ops.clone();
+        ops.sort_unstable();
+        let mut nodes = Nodes::NONE;
+        for op in ops {
+            nodes.0[op as usize] = Some(self.graph.add_node((Target::Sandbox(name), op)));
         }
+        for pair in in_order.windows(2) {
+            self.before(nodes.get(pair[0]), nodes.get(pair[1]), OnFailure::Skip);
+        }
+        self.sandboxes.insert(name, nodes);
     }
 
-    /// What one sandbox waits for of others.
-    fn connect(&mut self, name: &InstanceName) {
-        let boot = self.node(name, Op::Boot);
-        let wish = self.wish;
-        if let Some(want) = wish.project.sandboxes.get(name) {
-            self.root(name, want);
-            for mount in &want.mounts {
-                if let MountSource::Named(volume) = &mount.source {
-                    for op in [Op::EnsureVolume, Op::GrowVolume] {
-                        let made = (Address::Volume(volume.clone()), op);
-                        let made = self.nodes.get(&made).copied();
-                        self.edge(made, boot, OnFailure::Skip);
-                        if op == Op::GrowVolume {
-                            self.edge(self.node(name, Op::Stop), made, OnFailure::Skip);
-                        }
-                    }
-                    self.released(name, volume.as_str());
-                }
+    /// The steps of one volume.
+    fn volume(&mut self, change: &Change) {
+        let Address::Volume(name) = &change.address else { return };
+        let row: &[Op] = match (change.action, change.class) {
+            (Action::Create, _) => &[Op::EnsureVolume],
+            (Action::Recreate, _) => &[Op::TrashVolume, Op::EnsureVolume],
+            (Action::Trash, _) => &[Op::TrashVolume],
+            (Action::Update, Class::Restart) => &[Op::GrowVolume],
+            (Action::Update, _) => &[Op::Update],
+            _ => &[],
+        };
+        let moves = change.was.is_some();
+        let in_order: Vec<Op> =
+            moves.then_some(Op::Move).into_iter().chain(row.iter().copied()).collect();
+        let mut nodes = Nodes::NONE;
+        for op in Op::ALL.into_iter().filter(|op| in_order.contains(op)) {
+            nodes.0[op as usize] = Some(self.graph.add_node((Target::Volume(name.clone()), op)));
+        }
+        for pair in in_order.windows(2) {
+            self.before(nodes.get(pair[0]), nodes.get(pair[1]), OnFailure::Skip);
+        }
+        self.volumes.insert(name.clone(), nodes);
+    }
+
+    /// Returns the stops of those that leave each volume for good.
+    fn leaving(&self) -> BTreeMap<&'a VolumeName, Vec<NodeIndex>> {
+        let mut leaving: BTreeMap<&VolumeName, Vec<NodeIndex>> = BTreeMap::new();
+        for (name, seen) in &self.observed.sandboxes {
+            let stop = self.node(name, Op::Stop);
+            let Some(stop) = stop.filter(|_| !self.wish.project.sandboxes.contains_key(name))
+            else {
+                continue;
+            };
+            for volume in seen.applied.iter().flat_map(volumes) {
+                leaving.entry(volume).or_default().push(stop);
             }
-            let needs = want.depends_on.iter().flat_map(|(target, dependency)| {
-                wish.project.meant(target).map(move |(target, _)| (target, dependency))
-            });
-            for (target, dependency) in needs {
-                let ready = match dependency.until {
-                    Until::Started => self.node(target, Op::Boot),
-                    Until::Ready | Until::Completed | Until::CompletedOk | Until::Log(_) => {
-                        self.node(target, Op::Gate)
-                    }
-                };
+        }
+        leaving
+    }
+
+    fn node(&self, name: &InstanceName, op: Op) -> Option<NodeIndex> {
+        self.sandboxes.get(name)?.get(op)
+    }
+
+    /// What one sandbox waits for before it starts.
+    fn starts(&mut self, name: &'a InstanceName, leaving: &BTreeMap<&VolumeName, Vec<NodeIndex>>) {
+        let wish = self.wish;
+        let Some(want) = wish.project.sandboxes.get(name) else { return };
+        let image = want.root.reference().and_then(|reference| self.images.get(reference));
+        self.before(image.copied(), self.node(name, Op::Prepare), OnFailure::Skip);
+        let boot = self.node(name, Op::Boot);
+        for volume in volumes(want) {
+            let nodes = self.volumes.get(volume).copied().unwrap_or(Nodes::NONE);
+            let stop = self.node(name, Op::Stop);
+            for op in [Op::GrowVolume, Op::TrashVolume] {
+                self.before(stop, nodes.get(op), OnFailure::Skip);
+            }
+            for op in [Op::EnsureVolume, Op::GrowVolume, Op::Move] {
+                self.before(nodes.get(op), boot, OnFailure::Skip);
+            }
+            // A disk is free only after whoever leaves it has stopped.
+            for stop in leaving.get(volume).into_iter().flatten() {
+                self.before(Some(*stop), boot, OnFailure::Skip);
+            }
+        }
+        if boot.is_none() {
+            return;
+        }
+        for (target, dependency) in &want.depends_on {
+            for (target, needed) in wish.project.meant(target) {
+                let met = self.met(target, needed, dependency);
                 let may_fail = dependency.optional || dependency.until == Until::Completed;
                 let on_failure = if may_fail { OnFailure::GoOn } else { OnFailure::Skip };
-                self.edge(ready, boot, on_failure);
+                self.before(met, boot, on_failure);
             }
         }
+    }
+
+    /// Returns the step after which a dependency is met.
+    fn met(
+        &mut self,
+        target: &'a InstanceName,
+        needed: &Body,
+        dependency: &Dependency,
+    ) -> Option<NodeIndex> {
+        match (&dependency.until, needed.kind) {
+            (Until::Started, _) => self.node(target, Op::Boot),
+            (Until::Ready, Kind::Job) => self.ready_job(target),
+            (Until::Ready | Until::Completed | Until::CompletedOk | Until::Log(_), _) => {
+                self.node(target, Op::Gate)
+            }
+        }
+    }
+
+    /// A job that others wait for while it works has a gate for that.
+    fn ready_job(&mut self, target: &'a InstanceName) -> Option<NodeIndex> {
+        let nodes = self.sandboxes.get(target).copied()?;
+        let (ready, gate) = (nodes.get(Op::GateReady), nodes.get(Op::Gate)?);
+        Some(ready.unwrap_or_else(|| {
+            let ready = self.graph.add_node((Target::Sandbox(target), Op::GateReady));
+            self.before(nodes.get(Op::Boot), Some(ready), OnFailure::Skip);
+            self.before(Some(ready), Some(gate), OnFailure::GoOn);
+            if let Some(nodes) = self.sandboxes.get_mut(target) {
+                nodes.0[Op::GateReady as usize] = Some(ready);
+            }
+            ready
+        }))
+    }
+
+    /// What one sandbox stops before, and what of it goes before what.
+    fn stops(&mut self, name: &'a InstanceName) {
         let observed = self.observed;
-        let applied = observed.sandboxes.get(name).and_then(|seen| seen.applied.as_ref());
-        let needed = applied.into_iter().flat_map(|sandbox| sandbox.depends_on.keys());
-        for target in needed.flat_map(|t| super::meant(&observed.sandboxes, t).map(|(n, _)| n)) {
-            let (first, then) = (self.node(name, Op::Stop), self.node(target, Op::Stop));
-            self.edge(first, then, OnFailure::GoOn);
-            let (first, then) = (self.node(name, Op::Discard), self.node(target, Op::Discard));
-            self.edge(first, then, OnFailure::Skip);
-            let on_failure = if then.is_some() { OnFailure::Skip } else { OnFailure::GoOn };
-            self.edge(first, self.node(target, Op::Stop), on_failure);
+        let (stop, discard) = (self.node(name, Op::Stop), self.node(name, Op::Discard));
+        if stop.is_none() && discard.is_none() {
+            return;
+        }
+        let Some(seen) = observed.sandboxes.get(name) else { return };
+        for volume in seen.applied.iter().flat_map(volumes) {
+            let trash = self.volumes.get(volume).and_then(|nodes| nodes.get(Op::TrashVolume));
+            self.before(discard, trash, OnFailure::Skip);
+        }
+        let courtesy = |on_failure| Link { on_failure, courtesy: true };
+        for needed in super::scene::needs(seen) {
+            for (target, _) in super::meant(&observed.sandboxes, needed) {
+                let target_stop = self.node(target, Op::Stop);
+                let target_discard = self.node(target, Op::Discard);
+                self.link(stop, target_stop, courtesy(OnFailure::GoOn));
+                self.link(discard, target_discard, courtesy(OnFailure::Skip));
+                let goes = target_discard.is_some();
+                let on_failure = if goes { OnFailure::Skip } else { OnFailure::GoOn };
+                self.link(discard, target_stop, courtesy(on_failure));
+            }
         }
     }
 
-    /// The root image, where it is one that msb makes itself and is not there yet.
-    fn root(&mut self, name: &InstanceName, want: &Sandbox) {
-        let Some(reference) = want.root.reference() else { return };
-        let absent = matches!(self.observed.images.get(reference), Some(None));
-        if let (true, Some(prepare)) = (absent, self.node(name, Op::Prepare)) {
-            let root = self.add(&Address::Image(reference.clone()), Op::BuildRoot);
-            self.edge(Some(root), Some(prepare), OnFailure::Skip);
+    /// Numbers the steps: of those that wait for nothing more, the smallest first.
+    fn numbered(mut self) -> Vec<Step> {
+        let mut order = self.order();
+        if order.len() < self.graph.node_count() {
+            // What was applied at different times may need each other in a circle.
+            let done: BTreeSet<NodeIndex> = order.iter().copied().collect();
+            self.graph.retain_edges(|graph, edge| {
+                let inside =
+                    graph.edge_endpoints(edge).is_some_and(|(_, then)| !done.contains(&then));
+                !(inside && graph[edge].courtesy)
+            });
+            order = self.order();
         }
-    }
-
-    /// A disk is free only after whoever leaves it has stopped.
-    fn released(&mut self, name: &InstanceName, volume: &str) {
-        let boot = self.node(name, Op::Boot);
-        let uses = |sandbox: &Body| {
-            sandbox.mounts.iter().any(|mount| {
-                matches!(&mount.source, MountSource::Named(named) if named.as_str() == volume)
-            })
-        };
-        let leaving: Vec<NodeIndex> = self
-            .observed
-            .sandboxes
-            .iter()
-            .filter(|(other, _)| {
-                *other != name && !self.wish.project.sandboxes.contains_key(*other)
-            })
-            .filter(|(_, seen)| seen.applied.as_ref().is_some_and(uses))
-            .filter_map(|(other, _)| self.node(other, Op::Stop))
-            .collect();
-        for stop in leaving {
-            self.edge(Some(stop), boot, OnFailure::Skip);
-        }
-    }
-
-    /// Numbers the steps: of those that wait for nothing more, the smallest address first.
-    fn numbered(self) -> Vec<Step> {
-        let mut waiting: BTreeMap<NodeIndex, usize> = self
-            .graph
-            .node_indices()
-            .map(|node| (node, self.graph.neighbors_directed(node, Incoming).count()))
-            .collect();
-        let key = |node: NodeIndex| (self.graph[node].clone(), node);
-        let mut free: BTreeSet<_> =
-            waiting.iter().filter(|(_, count)| **count == 0).map(|(node, _)| key(*node)).collect();
-        let mut ids: BTreeMap<NodeIndex, StepId> = BTreeMap::new();
-        let mut steps = Vec::new();
-        while let Some(((address, op), node)) = free.pop_first() {
+        debug_assert_eq!(order.len(), self.graph.node_count(), "what is wished for has no circles");
+        let mut ids: Vec<Option<StepId>> = vec![None; self.graph.node_count()];
+        let mut steps = Vec::with_capacity(order.len());
+        for node in order {
             let id = StepId(u32::try_from(steps.len() + 1).unwrap_or(u32::MAX));
-            ids.insert(node, id);
-            let mut after: Vec<Edge> = self
-                .graph
-                .edges_directed(node, Incoming)
+            ids[node.index()] = Some(id);
+            let incoming = self.graph.edges_directed(node, Incoming);
+            let mut after: Vec<Edge> = incoming
                 .filter_map(|edge| {
-                    let step = *ids.get(&petgraph::visit::EdgeRef::source(&edge))?;
-                    Some(Edge { step, on_failure: *edge.weight() })
+                    let step = ids[edge.source().index()]?;
+                    Some(Edge { step, on_failure: edge.weight().on_failure })
                 })
                 .collect();
             after.sort_unstable();
-            steps.push(Step { id, op, address, after });
-            for next in self.graph.neighbors_directed(node, Outgoing) {
-                if let Some(count) = waiting.get_mut(&next) {
-                    *count -= 1;
-                    if *count == 0 {
-                        free.insert(key(next));
-                    }
-                }
-            }
+            // Of two edges to one step the stricter comes first, and stays.
+            after.dedup_by_key(|edge| edge.step);
+            let (target, op) = &self.graph[node];
+            steps.push(Step { id, op: *op, address: target.address(), after });
         }
         steps
     }
+
+    /// Returns the nodes, each after what it waits for; those in a circle are not among them.
+    fn order(&self) -> Vec<NodeIndex> {
+        let mut waiting: Vec<usize> = self
+            .graph
+            .node_indices()
+            .map(|node| self.graph.edges_directed(node, Incoming).count())
+            .collect();
+        let mut free: BinaryHeap<Reverse<NodeIndex>> = self
+            .graph
+            .node_indices()
+            .filter(|node| waiting[node.index()] == 0)
+            .map(Reverse)
+            .collect();
+        let mut order = Vec::with_capacity(waiting.len());
+        while let Some(Reverse(node)) = free.pop() {
+            order.push(node);
+            for next in self.graph.neighbors_directed(node, Outgoing) {
+                waiting[next.index()] -= 1;
+                if waiting[next.index()] == 0 {
+                    free.push(Reverse(next));
+                }
+            }
+        }
+        order
+    }
+}
+
+/// Returns what one change of a sandbox does, step by step.
+const fn row(action: Action, before: Before, job: bool) -> &'static [Op] {
+    match (action, before) {
+        (Action::Create, _) => &[Op::Prepare, Op::Boot, Op::Gate],
+        (Action::Update, _) => &[Op::Update],
+        (Action::Stop, _) => &[Op::Stop],
+        (Action::Destroy, Before::Running) => &[Op::Stop, Op::Discard],
+        (Action::Destroy, Before::AtRest) => &[Op::Discard],
+        (Action::Start | Action::Restart, Before::Running) => &[Op::Stop, Op::Boot, Op::Gate],
+        (Action::Start | Action::Restart, Before::AtRest) => &[Op::Boot, Op::Gate],
+        // A run of a job that ended is nothing to go back to.
+        (Action::Recreate, Before::Running) if job => {
+            &[Op::Stop, Op::Retire, Op::Prepare, Op::Boot, Op::Gate]
+        }
+        (Action::Recreate, Before::AtRest) if job => &[Op::Retire, Op::Prepare, Op::Boot, Op::Gate],
+        (Action::Recreate, Before::Running) => {
+            &[Op::Prepare, Op::Stop, Op::Boot, Op::Gate, Op::Retire]
+        }
+        (Action::Recreate, Before::AtRest) => &[Op::Prepare, Op::Boot, Op::Gate, Op::Retire],
+        (Action::Forget, _) => &[Op::Forget],
+        (Action::Move | Action::Trash, _) => &[],
+    }
+}
+
+fn volumes(sandbox: &Body) -> impl Iterator<Item = &VolumeName> {
+    sandbox.mounts.iter().filter_map(|mount| mount.source.volume())
 }
 
 /// Returns how long the longest chain is that begins at each step, by step.
 #[must_use]
-pub fn depths(steps: &[Step]) -> BTreeMap<StepId, usize> {
-    let mut depths: BTreeMap<StepId, usize> = steps.iter().map(|step| (step.id, 0)).collect();
-    for step in steps.iter().rev() {
-        let depth = depths.get(&step.id).copied().unwrap_or(0);
+pub fn depths(steps: &[Step]) -> Vec<usize> {
+    let mut depths = vec![0; steps.len()];
+    for (at, step) in steps.iter().enumerate().rev() {
+        let through = depths[at] + 1;
         for edge in &step.after {
-            let before = depths.entry(edge.step).or_default();
-            *before = (*before).max(depth + 1);
+            if let Some(before) = depths.get_mut((edge.step.0 as usize).wrapping_sub(1)) {
+                *before = through.max(*before);
+            }
         }
     }
     depths

@@ -1,29 +1,51 @@
 //! What no flag and no answer makes possible: ownership, protection, mass deletion.
 
+use schema::lifecycle::Phase;
+use schema::name::InstanceName;
 use schema::project::ImageRef;
 
+use super::scene::{self, Scene};
 use super::unbuilt;
 use super::value::{Action, Address, Change, Refusal};
-use super::wish::{Goal, Wish};
-use crate::observe::Observed;
+use super::wish::{Goal, Reach, Wish};
+use crate::observe::{Observed, Seen, SeenVolume};
 
 /// More destroyed instances than this, and more than half, is a mass deletion.
 const MASS_DELETE_ABOVE: usize = 3;
 
+const LIFT: &str =
+    "Write lifecycle { protect #false }, run `msb up`, then change it in a second run.";
+
 /// Takes the changes that may not be made out of `changes` and says why.
-pub(super) fn refuse(wish: &Wish, observed: &Observed, changes: &mut Vec<Change>) -> Vec<Refusal> {
+pub(super) fn refuse(
+    wish: &Wish,
+    observed: &Observed,
+    scene: &Scene<'_>,
+    changes: &mut Vec<Change>,
+) -> Vec<Refusal> {
     let mut refused: Vec<Refusal> = owner(wish, observed).into_iter().collect();
     refused.extend(missing_images(wish, observed, changes));
     refused.extend(changes.iter().flat_map(|change| not_built(wish, change)));
-    changes.retain(|change| match protection(observed, change) {
+    changes.retain(|change| match protection(observed, scene, change) {
         None => true,
         Some(refusal) => {
             refused.push(refusal);
             false
         }
     });
+    refused.extend(changes.iter().filter_map(|change| name_taken(observed, change)));
     refused.extend(mass_delete(wish, observed, changes));
+    refused.extend(match (wish.goal, wish.selection.reach) {
+        (Goal::Down, _) if wish.is_partial() => left_behind(observed, scene),
+        (Goal::Up | Goal::Undrifted, Reach::Alone) => left_alone(observed, scene),
+        _ => Vec::new(),
+    });
     refused
+}
+
+fn refusal(name: &InstanceName, code: &'static str, text: String, hint: String) -> Refusal {
+    let address = Some(Address::Sandbox(name.clone()));
+    Refusal { address, word: "", code, text, hint: Some(hint), place: None }
 }
 
 /// The name or the folder is taken by another project.
@@ -36,25 +58,25 @@ fn owner(wish: &Wish, observed: &Observed) -> Option<Refusal> {
         (Some(row), _) if row.folder != wish.project.folder => (
             "msb::owner::elsewhere",
             format!("project {name} belongs to {}", row.folder.display()),
-            "Choose another name with `-p NAME`.".to_owned(),
+            "Choose another name with `-p NAME`, or take it over with `msb adopt --moved`."
+                .to_owned(),
         ),
         (None, Some(other)) => (
             "msb::owner::renamed",
             format!("this folder belongs to project {other}"),
-            format!("Go on under the old name with `-p {other}`, or use another folder."),
+            format!(
+                "Go on under the old name with `-p {other}`, or rename it with `msb adopt --moved`."
+            ),
         ),
         _ => return None,
     };
-    Some(Refusal { address: None, code, text, hint: Some(hint), place: None })
+    Some(Refusal { address: None, word: "", code, text, hint: Some(hint), place: None })
 }
 
 /// An image that nothing here can come by.
 fn missing_images(wish: &Wish, observed: &Observed, changes: &[Change]) -> Vec<Refusal> {
-    let boots = |change: &&Change| {
-        !matches!(change.action, Action::Destroy | Action::Update | Action::Stop)
-    };
     let mut refused = Vec::new();
-    for change in changes.iter().filter(boots) {
+    for change in changes.iter().filter(|change| change.action.boots()) {
         let Some(want) = change.address.sandbox().and_then(|n| wish.project.sandboxes.get(n))
         else {
             continue;
@@ -68,6 +90,7 @@ fn missing_images(wish: &Wish, observed: &Observed, changes: &[Change]) -> Vec<R
         let short = reference.short();
         refused.push(Refusal {
             address: Some(change.address.clone()),
+            word: change.action.as_str(),
             code: "msb::image::not-found",
             text: format!(
                 "image {short} is not in the store, and registries are not supported yet"
@@ -86,7 +109,8 @@ fn missing_images(wish: &Wish, observed: &Observed, changes: &[Change]) -> Vec<R
 
 /// What the file asks for and no machine does yet.
 fn not_built(wish: &Wish, change: &Change) -> Vec<Refusal> {
-    let Some(name) = change.address.sandbox().filter(|_| change.action != Action::Destroy) else {
+    let goes = matches!(change.action, Action::Destroy | Action::Forget | Action::Stop);
+    let Some(name) = change.address.sandbox().filter(|_| !goes) else {
         return Vec::new();
     };
     let Some(want) = wish.project.sandboxes.get(name) else { return Vec::new() };
@@ -94,6 +118,7 @@ fn not_built(wish: &Wish, change: &Change) -> Vec<Refusal> {
     let fields = unbuilt(want, |field| wish.origins.is_written(&at, field));
     let refusal = |field: String| Refusal {
         address: Some(change.address.clone()),
+        word: change.action.as_str(),
         code: "msb::usage::not-yet",
         text: format!("{field}: not supported yet"),
         hint: Some("Leave it out for now; it is never ignored silently.".to_owned()),
@@ -103,20 +128,34 @@ fn not_built(wish: &Wish, change: &Change) -> Vec<Refusal> {
 }
 
 /// What is protected is neither destroyed nor made anew.
-fn protection(observed: &Observed, change: &Change) -> Option<Refusal> {
-    if !matches!(change.action, Action::Destroy | Action::Recreate) {
-        return None;
-    }
-    let seen = observed.sandboxes.get(change.address.sandbox()?)?;
-    seen.row.protect.then(|| Refusal {
+fn protection(observed: &Observed, scene: &Scene<'_>, change: &Change) -> Option<Refusal> {
+    let protected = match &change.address {
+        Address::Sandbox(name) => {
+            let goes = matches!(change.action, Action::Destroy | Action::Recreate);
+            goes && scene.chosen.get(name)?.seen?.row.protect
+        }
+        Address::Volume(name) => {
+            change.action == Action::Trash && observed.volumes.get(name)?.row.protect
+        }
+        Address::Image(_) => false,
+    };
+    protected.then(|| Refusal {
         address: Some(change.address.clone()),
+        word: change.action.as_str(),
         code: "msb::protect::refused",
-        text: format!("{}: protected", change.action.as_str()),
-        hint: Some(
-            "Write lifecycle { protect #false }, run `msb up`, then change it in a second run."
-                .to_owned(),
-        ),
+        text: "protected".to_owned(),
+        hint: Some(LIFT.to_owned()),
         place: change.place.clone(),
+    })
+}
+
+/// Who is forgotten goes on under its own name, which nobody else may have there.
+fn name_taken(observed: &Observed, change: &Change) -> Option<Refusal> {
+    let name = change.address.sandbox().filter(|_| change.action == Action::Forget)?;
+    observed.adhoc.contains(name).then(|| {
+        let text = format!("kept, but project adhoc has a {name} already");
+        let hint = format!("Remove the other one with `msb rm adhoc/{name}`.");
+        refusal(name, "msb::owner::foreign", text, hint)
     })
 }
 
@@ -130,11 +169,60 @@ fn mass_delete(wish: &Wish, observed: &Observed, changes: &[Change]) -> Option<R
     let mass = destroyed > MASS_DELETE_ABOVE && destroyed * 2 > all;
     (emptied || mass).then(|| Refusal {
         address: None,
+        word: Action::Destroy.as_str(),
         code: "msb::plan::mass-delete",
         text: format!("{destroyed} of {all} sandboxes would be destroyed"),
         hint: Some("Say `--allow-mass-delete` if that is meant, or `msb down`.".to_owned()),
         place: None,
     })
+}
+
+/// What runs outside the choice and needs what goes.
+fn left_behind(observed: &Observed, scene: &Scene<'_>) -> Vec<Refusal> {
+    let mut refused = Vec::new();
+    for (name, seen) in observed.sandboxes.iter().filter(|(_, seen)| seen.is_alive()) {
+        if scene.has(name) {
+            continue;
+        }
+        let lost = scene::needs(seen).find_map(|target| scene.meant(target).next());
+        if let Some((target, _)) = lost {
+            let text = format!("{name} runs and depends on it");
+            let hint = "Say `--with-dependents` to take them along.".to_owned();
+            refused.push(refusal(target, "msb::plan::dependents", text, hint));
+        }
+    }
+    refused
+}
+
+/// What is chosen without what it needs, and that is not up.
+fn left_alone(observed: &Observed, scene: &Scene<'_>) -> Vec<Refusal> {
+    let mut refused = Vec::new();
+    for (name, pair) in &scene.chosen {
+        for (target, dependency) in pair.want.into_iter().flat_map(|want| &want.depends_on) {
+            if dependency.optional || scene.meant(target).next().is_some() {
+                continue;
+            }
+            let Some(phase) = not_up(observed, target) else { continue };
+            let text = format!("{target}, which it depends on, is {}", phase.as_str());
+            let hint = "Leave `--no-deps` out, or start it first.".to_owned();
+            refused.push(refusal(name, "msb::sandbox::not-running", text, hint));
+        }
+    }
+    refused
+}
+
+/// Returns where the first instance of `target` is that is not up; `None` where all are.
+fn not_up(observed: &Observed, target: &InstanceName) -> Option<Phase> {
+    let up = |phase: &Phase| matches!(phase, Phase::Ready | Phase::Degraded | Phase::Completed);
+    let mut phases =
+        super::meant(&observed.sandboxes, target).map(|(_, seen)| seen.phase()).peekable();
+    if phases.peek().is_none() { Some(Phase::Absent) } else { phases.find(|phase| !up(phase)) }
+}
+
+/// Tells whether a sandbox of another project mounts a volume.
+pub(super) fn is_used_elsewhere(observed: &Observed, seen: &SeenVolume) -> bool {
+    let ours = |id: &str| observed.sandboxes.values().any(|seen: &Seen| seen.row.id == id);
+    seen.uses.iter().any(|one| !ours(&one.sandbox_id))
 }
 
 /// Tells whether a refusal is about the host rather than about a rule: exit 1, not 77.

@@ -10,7 +10,7 @@ use schema::project::{
 };
 use schema::units::Bytes;
 
-use super::{Action, Op, Plan, Selection, Wish, document, plan, show};
+use super::{Action, Inputs, Op, Plan, Selection, Wish, document, plan, show};
 use crate::observe::{Observed, Seen, SeenMachine, SeenVolume};
 use crate::store::inventory::{MachineRow, ProjectRow, Role, SandboxRow, VolumeRow};
 
@@ -40,7 +40,7 @@ fn project(text: &str) -> Project {
 }
 
 fn wish(text: &str) -> Wish {
-    Wish::new(project(text), Origins::default(), Vec::new(), "/srv/shop/Sandboxfile".into())
+    Wish::new(project(text), Origins::default(), Inputs::default(), "/srv/shop/Sandboxfile".into())
 }
 
 /// Reads `db=1:Ready`: the project as above, each with the phase its machine is in.
@@ -85,6 +85,7 @@ fn seen(name: &InstanceName, sandbox: Body, phase: Phase) -> Seen {
         generation: 1,
         observed: 1,
         protect: sandbox.lifecycle.protect,
+        keep: sandbox.lifecycle.keep,
         completed_code: None,
         created_at: String::new(),
     };
@@ -186,7 +187,10 @@ fn a_part_never_removes() {
     wish.selection = Selection { names: [web].into(), ..Selection::default() };
     let plan = plan(&wish, &observed("gone=1:Ready, other=1:Ready"));
     assert_eq!(words(&plan), "create db, create web");
-    assert!(show::show(&plan, show::Layout::default()).contains("removals not considered"));
+    assert!(
+        show::show(&plan, &wish.project, show::Layout::default())
+            .contains("removals not considered")
+    );
 }
 
 /// The operations of a plan, each with what it waits for.
@@ -266,7 +270,7 @@ fn a_change_names_field_values_class_and_place() {
     wish.origins.at("sandbox.web").push(("memory".into(), span));
     let plan = plan(&wish, &observed("web=1:Ready"));
     assert_eq!(plan.changes[0].action, Action::Restart);
-    let text = show::show(&plan, show::Layout::default());
+    let text = show::show(&plan, &wish.project, show::Layout::default());
     let expected = "\
 Project shop  /srv/shop/Sandboxfile
 
@@ -330,6 +334,7 @@ fn a_volume_grows_while_its_user_rests() {
         folder: "shop.data".into(),
         kind: VolumeKind::Disk,
         size_bytes: Some(Bytes::mib(32).0),
+        quota_bytes: None,
         protect: false,
         labels: BTreeMap::new(),
         created_at: String::new(),
@@ -348,5 +353,19 @@ fn a_volume_grows_while_its_user_rests() {
         ]
     );
     wish.project.volumes.insert(name, volume(16));
-    assert_eq!(words(&plan(&wish, &found)), "refused msb::volume::mismatch");
+    let shrunk = plan(&wish, &found);
+    assert_eq!(words(&shrunk), "restart db, recreate data");
+    assert_eq!(shrunk.summary().data_loss, 1);
+    assert_eq!(
+        steps(&shrunk),
+        [
+            "stop db < ",
+            "trash-volume data < stop db",
+            "ensure-volume data < trash-volume data",
+            "boot db < stop db, ensure-volume data",
+            "gate db < boot db",
+        ]
+    );
+    found.volumes.values_mut().for_each(|volume| volume.row.protect = true);
+    assert_eq!(words(&plan(&wish, &found)), "refused msb::protect::refused");
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use schema::change::Class;
 use schema::name::{InstanceName, ProjectName, VolumeName};
-use schema::project::{ImageRef, InputFile, Kind, Place};
+use schema::project::{ImageRef, Kind, Place};
+
+use super::wish::Inputs;
 
 /// What stands between a project's files and the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What somebody changed on the host since the last apply.
     pub drift: Vec<Drift>,
+    /// What opens access further than it is.
+    pub widening: Vec<Widening>,
     /// What may not be done.
     pub refused: Vec<Refusal>,
     /// What is worth knowing and stops nothing.
@@ -37,8 +41,8 @@ pub struct Head {
     pub name: ProjectName,
     /// The first of its files.
     pub path: PathBuf,
-    /// The files that were read.
-    pub files: Vec<InputFile>,
+    /// What the project was read from.
+    pub inputs: Inputs,
     /// The generation of the state that was compared with.
     pub generation: u64,
     /// When it was last applied, and by which run.
@@ -112,6 +116,12 @@ pub enum Action {
     Destroy,
     /// It is stopped and keeps what it has.
     Stop,
+    /// It goes to the trash.
+    Trash,
+    /// It stays as it is, and belongs to nobody's file any more.
+    Forget,
+    /// It has another name from here on.
+    Move,
 }
 
 impl Action {
@@ -126,14 +136,24 @@ impl Action {
             Self::Recreate => "recreate",
             Self::Destroy => "destroy",
             Self::Stop => "stop",
+            Self::Trash => "trash",
+            Self::Forget => "forget",
+            Self::Move => "move",
         }
+    }
+
+    /// Tells whether a machine is booted for it.
+    #[must_use]
+    pub const fn boots(self) -> bool {
+        matches!(self, Self::Create | Self::Start | Self::Restart | Self::Recreate)
     }
 }
 
 /// Why something changes: a code of a closed set, and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// `new`, `edited`, `removed`, `drift`, `not-running`, `image-moved`, `dependency`, `asked`.
+    /// `new`, `edited`, `removed`, `drift`, `not-running`, `image-moved`, `source-changed`,
+    /// `dependency`, `replicas`, `moved`, `driver`, `asked`.
     pub code: &'static str,
     /// The same for people.
     pub text: String,
@@ -154,6 +174,10 @@ pub struct Change {
     pub reason: Reason,
     /// The fields that make it necessary.
     pub fields: Vec<Field>,
+    /// What it is called until now, where it gets another name.
+    pub was: Option<Address>,
+    /// Whether nobody wished for it: it only changes back what was changed by hand.
+    pub cause: Cause,
     /// What the plan was made from.
     pub requires: Requires,
     /// What must be up before it.
@@ -162,6 +186,15 @@ pub struct Change {
     pub steps: Vec<StepId>,
     /// Where it is written.
     pub place: Option<Place>,
+}
+
+/// What makes a change necessary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The file, or the command.
+    Wish,
+    /// The host alone: something was changed by hand.
+    Drift,
 }
 
 /// What a change was planned against.
@@ -186,6 +219,8 @@ pub struct Field {
     pub class: Class,
     /// Whether the values are references to what is never shown.
     pub sensitive: bool,
+    /// Whether it opens access further.
+    pub widens: bool,
     /// Where it is written.
     pub place: Option<Place>,
 }
@@ -204,7 +239,31 @@ pub struct Drift {
     /// What putting it back costs: a class, or `start`.
     pub class: &'static str,
     /// Who did it, where that is known.
-    pub by: Option<String>,
+    pub by: Option<Actor>,
+}
+
+/// Who did something by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The command: `msb stop`.
+    pub command: String,
+    /// The process and the user: `pid 4121, ana`.
+    pub who: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// Something that opens access further than it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Widening {
+    /// Whose.
+    pub address: Address,
+    /// The field.
+    pub path: String,
+    /// What is open from here on.
+    pub text: String,
+    /// Where it is written.
+    pub place: Option<Place>,
 }
 
 /// Something that may not be done.
@@ -212,6 +271,8 @@ pub struct Drift {
 pub struct Refusal {
     /// To what.
     pub address: Option<Address>,
+    /// What was asked, in a word of the plan: an action or a class; empty where none fits.
+    pub word: &'static str,
     /// The code of the catalogue.
     pub code: &'static str,
     /// What was asked and why it may not be.
@@ -278,6 +339,8 @@ pub enum Op {
     Boot,
     /// The gate is waited for.
     Gate,
+    /// A job is waited for while it works, until it is ready.
+    GateReady,
     /// Live values and state are changed.
     Update,
     /// The machine is stopped.
@@ -286,21 +349,31 @@ pub enum Op {
     Retire,
     /// The machine and its rows are removed.
     Discard,
+    /// The volume goes to the trash.
+    TrashVolume,
+    /// The rows get another name.
+    Move,
+    /// The rows go to the imperative project.
+    Forget,
 }
 
 impl Op {
     /// Every operation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::BuildRoot,
         Self::EnsureVolume,
         Self::GrowVolume,
         Self::Prepare,
         Self::Boot,
         Self::Gate,
+        Self::GateReady,
         Self::Update,
         Self::Stop,
         Self::Retire,
         Self::Discard,
+        Self::TrashVolume,
+        Self::Move,
+        Self::Forget,
     ];
 
     /// Returns the word that plans and operation rows write.
@@ -312,12 +385,21 @@ impl Op {
             Self::GrowVolume => "grow-volume",
             Self::Prepare => "prepare",
             Self::Boot => "boot",
-            Self::Gate => "gate",
+            Self::Gate | Self::GateReady => "gate",
             Self::Update => "update",
             Self::Stop => "stop",
             Self::Retire => "retire",
             Self::Discard => "discard",
+            Self::TrashVolume => "trash-volume",
+            Self::Move => "move",
+            Self::Forget => "forget",
         }
+    }
+
+    /// Tells whether it only waits.
+    #[must_use]
+    pub const fn is_wait(self) -> bool {
+        matches!(self, Self::Gate | Self::GateReady)
     }
 
     /// Returns the operation that [`Op::as_str`] names.
@@ -365,6 +447,13 @@ impl Plan {
         self.changes.get(at)
     }
 
+    /// Tells whether what has this name until now gets another one.
+    #[must_use]
+    pub fn moves_away(&self, name: &InstanceName) -> bool {
+        let old = |change: &Change| change.was.as_ref().and_then(Address::sandbox) == Some(name);
+        self.changes.iter().any(old)
+    }
+
     /// Returns how many of each there are.
     #[must_use]
     pub fn summary(&self) -> Summary {
@@ -374,9 +463,12 @@ impl Plan {
                 Action::Create => &mut counts.create,
                 Action::Start => &mut counts.start,
                 Action::Restart => &mut counts.restart,
+                Action::Recreate if change.class == Class::DataLoss => &mut counts.data_loss,
                 Action::Recreate => &mut counts.recreate,
                 Action::Destroy => &mut counts.destroy,
                 Action::Stop => &mut counts.live,
+                Action::Trash => &mut counts.data_loss,
+                Action::Forget | Action::Move => &mut counts.meta,
                 Action::Update => match change.class {
                     Class::None | Class::Meta => &mut counts.meta,
                     Class::Live => &mut counts.live,

@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 
 use super::{StoreError, time};
 
-pub use super::volumes::{VolumeRow, VolumeUse, put_volume, volume_uses, volumes};
+pub use super::volumes::{
+    VolumeRow, VolumeUse, put_volume, rename_volume, trash_volume, volume_uses, volumes,
+};
 
 /// A project that was brought up at least once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct SandboxRow {
     pub observed: u64,
     /// Whether removing it is refused.
     pub protect: bool,
+    /// Whether it stays where its definition leaves the file.
+    pub keep: bool,
     /// The exit code of its finished run.
     pub completed_code: Option<u8>,
     /// When it was first wished for.
@@ -206,8 +210,17 @@ pub fn put_project(db: &Connection, row: &ProjectRow, now_ms: u64) -> Found<()> 
     .map_err(query("write a project"))
 }
 
+/// Returns the id of the project of this name.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn project_id(db: &Connection, name: &ProjectName) -> Found<Option<String>> {
+    let sql = "SELECT id FROM project WHERE name = ?1";
+    db.query_row(sql, [name.as_str()], |row| row.get(0)).optional().map_err(query("list projects"))
+}
+
 const SANDBOX: &str = "SELECT id, project_id, name, kind, desired, applied, generation, observed, \
-                       protect, completed_code, created_at, instance FROM sandbox";
+                       protect, completed_code, created_at, instance, keep FROM sandbox";
 
 fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
     let (name, kind): (String, String) = (row.get(2)?, row.get(3)?);
@@ -224,6 +237,7 @@ fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
         generation: row.get::<_, i64>(6)?.cast_unsigned(),
         observed: row.get::<_, i64>(7)?.cast_unsigned(),
         protect: row.get(8)?,
+        keep: row.get(12)?,
         completed_code: row.get(9)?,
         created_at: row.get(10)?,
     };
@@ -246,6 +260,19 @@ fn instance(name: &str, slot: &str) -> Found<InstanceName> {
 pub fn sandboxes(db: &Connection, project_id: Option<&str>) -> Found<Vec<SandboxRow>> {
     let sql = format!("{SANDBOX} WHERE ?1 IS NULL OR project_id = ?1 ORDER BY project_id, name");
     rows(db, "list sandboxes", (&sql, &[&project_id]), sandbox)
+}
+
+/// Returns the names of a project's sandboxes.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn names(db: &Connection, project_id: &str) -> Found<BTreeSet<InstanceName>> {
+    let sql = "SELECT name, instance FROM sandbox WHERE project_id = ?1";
+    let found = rows(db, "list sandboxes", (sql, &[&project_id]), |row| {
+        let name: String = row.get(0)?;
+        Ok(instance(&name, row.get_ref(1)?.as_str()?))
+    })?;
+    Ok(found.into_iter().collect())
 }
 
 /// Returns the sandbox of a project that has this name.
@@ -278,9 +305,10 @@ pub fn machines_of(db: &Connection, sandbox_id: &str) -> Found<Vec<MachineRow>> 
 pub fn put_sandbox(db: &Connection, row: &SandboxRow, now_ms: u64) -> Found<()> {
     db.execute(
         "INSERT INTO sandbox (id, project_id, name, instance, kind, desired, applied, generation, \
-         observed, protect, completed_code, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?12, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11) \
-         ON CONFLICT(id) DO UPDATE SET \
+         observed, protect, completed_code, created_at, updated_at, keep) \
+         VALUES (?1, ?2, ?3, ?12, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?13) \
+         ON CONFLICT(id) DO UPDATE SET keep = excluded.keep, \
+         project_id = excluded.project_id, name = excluded.name, instance = excluded.instance, \
          kind = excluded.kind, desired = excluded.desired, applied = excluded.applied, \
          generation = excluded.generation, observed = excluded.observed, \
          protect = excluded.protect, completed_code = excluded.completed_code, \
@@ -297,11 +325,22 @@ pub fn put_sandbox(db: &Connection, row: &SandboxRow, now_ms: u64) -> Found<()> 
             row.protect,
             row.completed_code,
             time::rfc3339(now_ms),
-            row.name.slot()
+            row.name.slot(),
+            row.keep
         ],
     )
     .map(|_| ())
     .map_err(query("write a sandbox"))
+}
+
+/// Takes a sandbox's name away for a moment, so that another can have it.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn park_sandbox(db: &Connection, id: &str) -> Found<()> {
+    db.execute("UPDATE sandbox SET instance = '~' || id WHERE id = ?1", [id])
+        .map(|_| ())
+        .map_err(query("rename a sandbox"))
 }
 
 /// Returns one sandbox.

@@ -6,6 +6,7 @@ use schema::project::{Labels, VolumeKind};
 
 use super::StoreError;
 use super::inventory::{Found, json, parsed, query, rows, word};
+use super::time;
 
 /// A volume that state knows of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct VolumeRow {
     pub kind: VolumeKind,
     /// Its size, for a disk.
     pub size_bytes: Option<u64>,
+    /// What it may hold, for a folder.
+    pub quota_bytes: Option<u64>,
     /// Whether removing it is refused.
     pub protect: bool,
     /// Its labels.
@@ -31,13 +34,14 @@ pub struct VolumeRow {
 }
 
 const VOLUME: &str = "SELECT id, project_id, name, folder, kind, size_bytes, protect, labels, \
-                      created_at FROM volume WHERE trashed_at IS NULL";
+                      created_at, quota_bytes FROM volume WHERE trashed_at IS NULL";
 
 fn volume(row: &Row<'_>) -> rusqlite::Result<Found<VolumeRow>> {
     let (name, kind, labels): (String, String, String) = (row.get(2)?, row.get(4)?, row.get(7)?);
     let (id, project_id, folder) = (row.get(0)?, row.get(1)?, row.get(3)?);
     let size: Option<i64> = row.get(5)?;
     let (protect, created_at) = (row.get(6)?, row.get(8)?);
+    let quota: Option<i64> = row.get(9)?;
     let read = || {
         Ok(VolumeRow {
             id,
@@ -46,6 +50,7 @@ fn volume(row: &Row<'_>) -> rusqlite::Result<Found<VolumeRow>> {
             folder,
             kind: word("a volume's kind", &kind)?,
             size_bytes: size.map(i64::cast_unsigned),
+            quota_bytes: quota.map(i64::cast_unsigned),
             protect,
             labels: json("a volume's labels", &labels)?,
             created_at,
@@ -71,8 +76,10 @@ pub fn put_volume(db: &Connection, row: &VolumeRow, created_by: &str) -> Found<(
         .map_err(|_| StoreError::Value { what: "a volume's labels", value: row.id.clone() })?;
     db.execute(
         "INSERT INTO volume (id, project_id, name, folder, kind, size_bytes, protect, labels, \
-         created_by, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-         ON CONFLICT(id) DO UPDATE SET size_bytes = excluded.size_bytes, \
+         created_by, created_at, quota_bytes) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+         ON CONFLICT(id) DO UPDATE SET name = excluded.name, folder = excluded.folder, \
+         quota_bytes = excluded.quota_bytes, size_bytes = excluded.size_bytes, \
          protect = excluded.protect, labels = excluded.labels",
         params![
             row.id,
@@ -84,11 +91,41 @@ pub fn put_volume(db: &Connection, row: &VolumeRow, created_by: &str) -> Found<(
             row.protect,
             labels,
             created_by,
-            row.created_at
+            row.created_at,
+            row.quota_bytes.map(u64::cast_signed)
         ],
     )
     .map(|_| ())
     .map_err(query("write a volume"))
+}
+
+/// Writes that a volume lies in the trash, `from` one folder `to` another; nobody uses it there.
+///
+/// # Errors
+/// The rows cannot be written.
+pub fn trash_volume(db: &Connection, id: &str, (from, to): (&str, &str), now_ms: u64) -> Found<()> {
+    let failed = query("trash a volume");
+    db.execute("DELETE FROM volume_use WHERE volume_id = ?1", [id]).map_err(&failed)?;
+    db.execute(
+        "UPDATE volume SET trashed_at = ?2, trash_folder = ?3, folder = ?4 \
+         WHERE id = ?1 AND trashed_at IS NULL",
+        params![id, time::rfc3339(now_ms), from, to],
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+/// Gives a volume another name and folder.
+///
+/// # Errors
+/// The owner has another volume of that name.
+pub fn rename_volume(db: &Connection, id: &str, name: &VolumeName, folder: &str) -> Found<()> {
+    db.execute(
+        "UPDATE volume SET name = ?2, folder = ?3 WHERE id = ?1",
+        params![id, name.as_str(), folder],
+    )
+    .map(|_| ())
+    .map_err(query("rename a volume"))
 }
 
 /// One mount of a volume in a sandbox.

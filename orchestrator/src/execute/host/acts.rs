@@ -34,7 +34,7 @@ impl Host {
         let want = self.wish.project.volumes.get(name).ok_or_else(|| bug("no such volume"))?;
         let marker = Marker {
             format: 1,
-            id: ticket.volume.clone().unwrap_or_default(),
+            id: ticket.volume.as_ref().map_or_else(String::new, |(id, _)| id.clone()),
             name: name.clone(),
             project_id: Some(self.project_id.clone()),
             kind: "disk".to_owned(),
@@ -50,6 +50,29 @@ impl Host {
                 volumes::make(&home, &folder, &marker)
             };
             made.map(|()| Effect::default())
+                .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))
+        })
+        .await
+    }
+
+    pub(super) async fn put_into_trash(&self, ticket: &Ticket) -> Done {
+        let (id, folder) = ticket.volume.clone().ok_or_else(|| bug("no volume was announced"))?;
+        let home = self.context.home().to_path_buf();
+        blocking(move || {
+            volumes::trash(&home, &folder, &id)
+                .map(|()| Effect::default())
+                .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))
+        })
+        .await
+    }
+
+    pub(super) async fn move_volume(&self, name: &VolumeName, ticket: &Ticket) -> Done {
+        let (id, folder) = ticket.volume.clone().ok_or_else(|| bug("no volume was announced"))?;
+        let home = self.context.home().to_path_buf();
+        let (to, name) = (volumes::folder_name(&self.wish.project.name, name), name.clone());
+        blocking(move || {
+            volumes::rename(&home, &id, &folder, (&to, &name))
+                .map(|()| Effect::default())
                 .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))
         })
         .await

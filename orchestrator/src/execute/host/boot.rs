@@ -8,7 +8,7 @@ use schema::failure::Report;
 use schema::launch::{self, DriverName};
 use schema::lifecycle::Phase;
 use schema::name::InstanceName;
-use schema::project::{EnvValue, Kind, MountSource, Sandbox};
+use schema::project::{EnvValue, MountSource, Sandbox};
 use schema::record::{Exit, Record};
 
 use super::acts::asked;
@@ -109,13 +109,14 @@ impl Host {
         name: &InstanceName,
         want: &Sandbox,
     ) -> Result<BTreeMap<String, VolumeDisk>, StepError> {
-        let rows = self.store.borrow_mut().read(inventory::volumes)?;
+        let id = self.sandbox_row(name)?.id;
+        let volumes = self.store.borrow_mut().read(|db| self.volumes_of(db, &id))?;
         let process = self.driver(name)?.name == DriverName::Process;
         let home = self.context.home();
         let mut found = BTreeMap::new();
         for mount in &want.mounts {
             let MountSource::Named(volume) = &mount.source else { continue };
-            let Some(row) = self.visible(&rows, volume.as_str()) else { continue };
+            let Some(row) = volumes.meant(volume, &mount.destination) else { continue };
             let path = if process {
                 volumes::stand_in(home, &row.folder)
                     .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))?
@@ -153,14 +154,9 @@ impl Host {
         Ok(values)
     }
 
-    pub(super) async fn wait_at_gate(&self, name: &InstanceName) -> Done {
-        let kind = self.sandbox_row(name)?.kind;
+    pub(super) async fn wait_at_gate(&self, name: &InstanceName, until: Milestone) -> Done {
         let Some((id, machine)) = self.current(name)? else {
             return Err(bug("there is no machine to wait for"));
-        };
-        let until = match kind {
-            Kind::Service => Milestone::Ready,
-            Kind::Job => Milestone::Completed,
         };
         let reached = match machine.wait(until).await {
             Ok(reached) => reached,
@@ -168,7 +164,7 @@ impl Host {
         };
         match reached {
             Reached::Yes(record) => {
-                if kind == Kind::Job {
+                if until == Milestone::Completed {
                     self.clear_after_job(&id, &record).await;
                 }
                 Ok(effect(&record))

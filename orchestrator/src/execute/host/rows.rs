@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use schema::lifecycle::Phase;
-use schema::name::InstanceName;
-use schema::project::{Access, Kind, MountSource, VolumeKind};
+use schema::name::{InstanceName, ProjectName, VolumeName};
+use schema::project::{Access, GuestPath, Kind, MountSource, VolumeKind};
 use schema::record::Effective;
 use serde::{Deserialize, Serialize};
 
@@ -57,15 +57,25 @@ impl Host {
             }
             (Address::Volume(name), Op::EnsureVolume) => {
                 let wanted = self.wish.project.volumes.get(name);
-                ticket.volume = Some(random()?);
-                meant.volume.clone_from(&ticket.volume);
-                meant.folder = Some(volumes::folder_name(&self.wish.project.name, name));
-                meant.name = Some(name.to_string());
+                ticket.volume = Some((random()?, self.folder_name(name)));
                 meant.bytes = wanted.and_then(|volume| volume.size).map(|size| size.0);
+            }
+            (Address::Volume(name), Op::TrashVolume) => {
+                ticket.volume = self.own_volume(name)?;
+            }
+            (Address::Volume(name), Op::Move) => {
+                let was = self.wish.project.volumes.get(name).and_then(|v| v.moved_from.as_ref());
+                ticket.volume = was.map(|was| self.own_volume(was)).transpose()?.flatten();
             }
             (Address::Image(_) | Address::Volume(_), _) => {}
         }
         meant.machine.clone_from(&ticket.machine);
+        if let (Some((id, folder)), Address::Volume(name)) = (&ticket.volume, &step.address) {
+            meant.volume = Some(id.clone());
+            meant.name = Some(name.to_string());
+            let moves = step.op == Op::Move;
+            meant.folder = Some(if moves { self.folder_name(name) } else { folder.clone() });
+        }
         let now_ms = self.now_ms();
         ticket.op = Some(self.store.borrow_mut().write(|db| {
             if let Some(row) = &row {
@@ -138,7 +148,7 @@ impl Host {
                 Address::Sandbox(name) => self.close_sandbox(db, (step.op, name), ticket, done)?,
                 Address::Volume(name) => {
                     if done.is_ok() {
-                        self.close_volume(db, name, ticket)?;
+                        self.close_volume(db, (step.op, name), ticket)?;
                     }
                 }
                 Address::Image(_) => {}
@@ -205,6 +215,12 @@ impl Host {
                     inventory::remove_machine(db, &old.id)?;
                 }
             }
+            (Op::Forget, Ok(_)) => {
+                let adhoc = inventory::project_id(db, &ProjectName::adhoc())?;
+                let project_id = adhoc.ok_or_else(|| StoreError::Raced(name.to_string()))?;
+                let row = SandboxRow { project_id, keep: false, ..row };
+                inventory::put_sandbox(db, &row, self.now_ms())?;
+            }
             (Op::Discard, Ok(_)) => {
                 for machine in &mine {
                     inventory::remove_machine(db, &machine.id)?;
@@ -245,15 +261,18 @@ impl Host {
             return Ok(());
         }
         row.applied = Some(digest);
-        row.protect = want.lifecycle.protect;
+        let at = format!("sandbox.{}", name.sandbox);
+        let holds = |path, now, wanted| self.wish.holds(&at, path, (now, wanted));
+        row.protect = holds("lifecycle.protect", row.protect, want.lifecycle.protect);
+        row.keep = holds("lifecycle.keep", row.keep, want.lifecycle.keep);
         if carried == Carried::Out {
             row.observed = row.generation;
         }
-        let volumes = inventory::volumes(db)?;
+        let volumes = self.volumes_of(db, &row.id)?;
         let mut uses = Vec::new();
         for mount in &want.mounts {
             let MountSource::Named(volume) = &mount.source else { continue };
-            let Some(volume) = self.visible(&volumes, volume.as_str()) else { continue };
+            let Some(volume) = volumes.meant(volume, &mount.destination) else { continue };
             let read_only = mount.options.access == Access::ReadOnly;
             uses.push(VolumeUse {
                 volume_id: volume.id.clone(),
@@ -274,9 +293,19 @@ impl Host {
     fn close_volume(
         &self,
         db: &Rows,
-        name: &schema::name::VolumeName,
+        (op, name): (Op, &VolumeName),
         ticket: &Ticket,
     ) -> Result<(), StoreError> {
+        match (op, &ticket.volume) {
+            (Op::TrashVolume, Some((id, folder))) => {
+                let to = volumes::trash_name(id);
+                return inventory::trash_volume(db, id, (folder, &to), self.now_ms());
+            }
+            (Op::Move, Some((id, _))) => {
+                inventory::rename_volume(db, id, name, &self.folder_name(name))?;
+            }
+            _ => {}
+        }
         let Some(want) = self.wish.project.volumes.get(name) else { return Ok(()) };
         let known = inventory::volumes(db)?;
         let mine = |row: &&VolumeRow| {
@@ -284,30 +313,70 @@ impl Host {
         };
         let row = match (known.iter().find(mine), &ticket.volume) {
             (Some(row), _) => row.clone(),
-            (None, Some(id)) => VolumeRow {
+            (None, Some((id, _))) => VolumeRow {
                 id: id.clone(),
                 project_id: Some(self.project_id.clone()),
                 name: name.clone(),
-                folder: volumes::folder_name(&self.wish.project.name, name),
+                folder: self.folder_name(name),
                 kind: want.kind.unwrap_or(VolumeKind::Disk),
                 size_bytes: want.size.map(|size| size.0),
+                quota_bytes: None,
                 protect: want.protect,
                 labels: want.labels.clone(),
                 created_at: time::rfc3339(self.now_ms()),
             },
             (None, None) => return Ok(()),
         };
-        let size_bytes = want.size.map_or(row.size_bytes, |size| Some(size.0));
-        let (protect, labels) = (want.protect, want.labels.clone());
+        // A volume that only gets its name keeps all else until it changes.
+        let size_bytes = match op {
+            Op::Move => row.size_bytes,
+            _ => want.size.map_or(row.size_bytes, |size| Some(size.0)),
+        };
+        let at = format!("volume.{name}");
+        let protect = self.wish.holds(&at, "lifecycle.protect", (row.protect, want.protect));
+        let labels = want.labels.clone();
         let row = VolumeRow { size_bytes, protect, labels, ..row };
         inventory::put_volume(db, &row, &self.options.command)
     }
 
-    /// Returns the volume of this name that the project can see: its own before anybody's.
-    pub(super) fn visible<'a>(&self, rows: &'a [VolumeRow], name: &str) -> Option<&'a VolumeRow> {
-        let named = || rows.iter().filter(|row| row.name.as_str() == name);
-        let own = named().find(|row| row.project_id.as_ref() == Some(&self.project_id));
-        own.or_else(|| named().find(|row| !row.folder.contains('.')))
+    fn folder_name(&self, name: &VolumeName) -> String {
+        volumes::folder_name(&self.wish.project.name, name)
+    }
+
+    /// Returns the id and the folder of a volume that the project has.
+    fn own_volume(&self, name: &VolumeName) -> Result<Option<(String, String)>, StepError> {
+        let rows = self.store.borrow_mut().read(inventory::volumes)?;
+        let own = rows
+            .into_iter()
+            .find(|row| row.name == *name && row.project_id.as_ref() == Some(&self.project_id));
+        Ok(own.map(|row| (row.id, row.folder)))
+    }
+
+    /// Returns the volumes that a sandbox may mount.
+    pub(super) fn volumes_of(&self, db: &Rows, sandbox_id: &str) -> Result<Volumes, StoreError> {
+        let mut found = Volumes {
+            rows: inventory::volumes(db)?,
+            uses: inventory::volume_uses(db)?,
+            project_id: self.project_id.clone(),
+            external: BTreeMap::new(),
+        };
+        found.uses.retain(|one| one.sandbox_id == sandbox_id);
+        for (name, want) in &self.wish.project.volumes {
+            let Some(external) = &want.external else { continue };
+            let owner = match &external.project {
+                Some(project) => inventory::project_id(db, project)?,
+                None => None,
+            };
+            let row = found.rows.iter().find(|row| {
+                let is_owned = row.project_id == owner;
+                let is_free = owner.is_none() && !row.folder.contains('.');
+                row.name == external.name && (is_owned || is_free)
+            });
+            if let Some(row) = row {
+                found.external.insert(name.clone(), row.id.clone());
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn sandbox_row(&self, name: &InstanceName) -> Result<SandboxRow, StepError> {
@@ -337,6 +406,30 @@ impl Host {
             inventory::machines_of(db, &row.id)
         })?;
         Ok(found)
+    }
+}
+
+/// The volumes that one sandbox may mount.
+pub(super) struct Volumes {
+    rows: Vec<VolumeRow>,
+    uses: Vec<VolumeUse>,
+    project_id: String,
+    external: BTreeMap<VolumeName, String>,
+}
+
+impl Volumes {
+    /// Returns the volume that a name means: somebody else's where the file says so, else the
+    /// one that is mounted there already, else the project's own, else nobody's.
+    pub(super) fn meant(&self, name: &VolumeName, at: &GuestPath) -> Option<&VolumeRow> {
+        let by_id = |id: &str| self.rows.iter().find(|row| row.id == id);
+        if let Some(id) = self.external.get(name) {
+            return by_id(id);
+        }
+        let named = || self.rows.iter().filter(|row| row.name == *name);
+        let used = self.uses.iter().find(|one| one.destination == at.as_str());
+        let used = used.and_then(|one| by_id(&one.volume_id)).filter(|row| row.name == *name);
+        let own = || named().find(|row| row.project_id.as_ref() == Some(&self.project_id));
+        used.or_else(own).or_else(|| named().find(|row| !row.folder.contains('.')))
     }
 }
 
