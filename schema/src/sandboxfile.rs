@@ -14,6 +14,7 @@ pub mod interpolate;
 pub mod keys;
 pub mod limits;
 pub mod merge;
+pub mod print;
 pub mod problem;
 pub mod resolve;
 pub mod shape;

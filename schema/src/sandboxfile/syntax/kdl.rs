@@ -11,7 +11,7 @@
 
 mod characters;
 mod hint;
-mod number;
+pub(in crate::sandboxfile) mod number;
 mod string;
 
 use std::borrow::Cow;
