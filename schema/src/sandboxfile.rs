@@ -8,6 +8,7 @@
 //! Stages run to their end and report all they find. An entry with a problem
 //! is left out of later stages, so nothing is said that only follows from it.
 
+pub mod describe;
 pub mod document;
 pub mod explain;
 pub mod interpolate;
