@@ -2,10 +2,9 @@
 
 use schema::sandboxfile::problem::Problem;
 
-use super::guard::Cost;
 use super::layout::document;
 use super::outline::outline;
-use super::{EditError, same, second};
+use super::{EditError, check_cost, same, second};
 
 /// Returns the text in canonical layout; what is laid out already comes back as it is.
 ///
@@ -14,9 +13,7 @@ use super::{EditError, same, second};
 pub fn format(text: &str) -> Result<String, EditError> {
     let before = with_lines(text);
     let tree = same::read(&before).map_err(EditError::Broken)?;
-    if let Some(why) = Cost::of(text).too_much() {
-        return Err(EditError::TooMuch(why));
-    }
+    check_cost(text)?;
     let fault = |problem: Problem| EditError::Fault(problem.message);
     let after = document(&outline(&before).map_err(fault)?);
     let again = same::read(&after).map_err(|problems| {

@@ -6,9 +6,8 @@ use schema::sandboxfile::problem::Problem;
 use schema::sandboxfile::source::Format;
 use schema::sandboxfile::tree::{Entry, Tree};
 
-use super::guard::Cost;
 use super::outline::{Body, outline};
-use super::{EditError, same, second};
+use super::{EditError, check_cost, same, second};
 
 /// Returns the text with one more node at its top: behind the last of its kind, else where the
 /// order of the table puts it.
@@ -17,9 +16,7 @@ use super::{EditError, same, second};
 /// The text is no KDL or more than an edit takes, or the node does not fit its key.
 pub fn insert_node(text: &str, node: &Entry<'_>) -> Result<String, EditError> {
     let before = same::read(text).map_err(EditError::Broken)?;
-    if let Some(why) = Cost::of(text).too_much() {
-        return Err(EditError::TooMuch(why));
-    }
+    check_cost(text)?;
     let tree = Tree { entries: vec![node.clone()] };
     let written = print::tree(tree, Format::Kdl, Order::Table).map_err(EditError::Broken)?;
     let fault = |problem: Problem| EditError::Fault(problem.message);

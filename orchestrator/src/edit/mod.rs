@@ -11,6 +11,7 @@
 //! stands behind a closing brace. It is asked behind a guard, on a thread of its
 //! own, and forgotten when it takes too long.
 
+mod asides;
 pub(crate) mod errors;
 mod format;
 mod guard;
@@ -25,6 +26,7 @@ mod second;
 
 use schema::sandboxfile::problem::Problem;
 
+pub use asides::Asides;
 pub use format::format;
 pub use insert::insert_node;
 pub(crate) use second::THREAD as SECOND_READER;
@@ -41,4 +43,12 @@ pub enum EditError {
     /// The result would not be what it must be.
     #[error("the edit went wrong, so nothing was written: {0}")]
     Fault(String),
+}
+
+/// Refuses a text that is more than an edit takes.
+///
+/// # Errors
+/// It has too many bytes, braces or slashdashes.
+pub fn check_cost(text: &str) -> Result<(), EditError> {
+    guard::Cost::of(text).too_much().map_or(Ok(()), |why| Err(EditError::TooMuch(why)))
 }

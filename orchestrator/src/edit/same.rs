@@ -64,7 +64,10 @@ pub(super) fn comments(before: &str, after: &str) -> Result<bool, Problem> {
 }
 
 /// Returns what is no part of what a text says, without blanks at the ends.
-fn asides(text: &str) -> Result<Vec<(AsideKind, String)>, Problem> {
+///
+/// # Errors
+/// It is no KDL.
+pub(super) fn asides(text: &str) -> Result<Vec<(AsideKind, String)>, Problem> {
     let asides = read_with_asides(text, 0, &mut Nobody)?;
     let told = asides.iter().map(|aside| {
         let written = &text[aside.span.start as usize..aside.span.end as usize];
