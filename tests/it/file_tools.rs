@@ -115,6 +115,7 @@ fn convert_replaces_nothing_without_being_told() {
     run(&home, &[&to[..], &["--force"]].concat()).exits(0);
     assert!(read(&home, "out.yaml").contains("builtin:base"));
     home.msb(["convert", "out.yaml", "--to", "yaml"]).exits(64);
+    home.msb(["-f", "out.yaml", "convert", "Sandboxfile", "--to", "yaml"]).exits(64);
     home.msb(["convert", "Sandboxfile", "--to", "yaml", "-o", "out.kdl"]).exits(64);
     home.write("empty.yaml", "sandboxes: {a: {env-file: []}}\n");
     home.msb(["convert", "empty.yaml", "--to", "kdl"]).exits(65).complains(&["empty.yaml:1:17"]);

@@ -68,6 +68,7 @@ impl Syntax {
 
 /// Writes what a file says in the other format; variables, templates and includes stay.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    reading::refuse_files(call, "Name the file instead: `msb convert FILE`.")?;
     let named = std::slice::from_ref(&args.path);
     let files = sources::read(&call.context, named, &Limits::default())?;
     let file = files.files.into_iter().next();

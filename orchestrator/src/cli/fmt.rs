@@ -33,6 +33,9 @@ const WOULD_CHANGE: u8 = 1;
 
 /// Lays out each file; one that does not parse is left alone.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    if !args.paths.is_empty() {
+        reading::refuse_files(call, "Name each file once: `msb fmt PATH…`.")?;
+    }
     let mut failures = Vec::new();
     let mut rows = Vec::new();
     let mut changed = 0;

@@ -49,6 +49,7 @@ const YAML: &str = include_str!("init/Sandboxfile.yaml");
 
 /// Writes the file, and says what comes next.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    reading::refuse_files(call, "Name the folder instead: `msb init DIR`.")?;
     let shown = args.folder.clone().unwrap_or_default();
     let folder = call.context.absolute(&shown);
     let syntax = args.format.unwrap_or(Syntax::Kdl);

@@ -14,6 +14,18 @@ use super::call::Call;
 use super::failure::Failure;
 use crate::edit::{self, EditError};
 
+/// Refuses `-f` for a command that is told its files otherwise.
+///
+/// # Errors
+/// It was given.
+pub(super) fn refuse_files(call: &Call, instead: &str) -> Result<(), Failure> {
+    if call.settings.files.is_empty() {
+        return Ok(());
+    }
+    let message = "-f names files that this command would not look at";
+    Err(Failure::usage("usage::conflict", message).hint(instead))
+}
+
 /// Returns the text of a file.
 ///
 /// # Errors

@@ -82,6 +82,18 @@ fn sf_2_the_worked_example_is_one_document_in_both_formats() {
 }
 
 #[test]
+fn every_example_survives_both_formats() {
+    for (format, text) in [
+        (Format::Kdl, include_str!("../../../../examples/hello/Sandboxfile")),
+        (Format::Kdl, include_str!("../../../../examples/web-and-db/Sandboxfile")),
+        (Format::Yaml, include_str!("../../../../examples/ci-job/Sandboxfile.yaml")),
+        (Format::Kdl, include_str!("../../../../Sandboxfile.example")),
+    ] {
+        check(&read(text, format));
+    }
+}
+
+#[test]
 fn the_canonical_layout_is_the_one_that_was_reviewed() {
     let document = read(include_str!("tests/worked.kdl"), Format::Kdl);
     let kdl = text(&document, Format::Kdl, Order::Table).unwrap();

@@ -12,13 +12,18 @@ pub fn wrong_on_line(text: &str, byte: usize, file: u16) -> Option<Problem> {
     let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let start = bytes[..byte].iter().rposition(is_end).map_or(0, |at| at + 1);
     let end = bytes[byte..].iter().position(is_end).map_or(bytes.len(), |length| byte + length);
+    let text = &text[..text.floor_char_boundary(end + READ_ON_BYTES)];
     // What closes a block of the lines above is no mistake here.
     let closing = |byte: &u8| matches!(byte, b' ' | b'\t' | b'}' | b';');
     let at = start + bytes[start..end].iter().take_while(|byte| closing(byte)).count();
+    let bytes = text.as_bytes();
     let mut reader = Reader { text, bytes, at, file, frames: Vec::new(), asides: None };
     let problem = reader.document(&mut Deaf).err()?;
     (start..=end).contains(&(problem.span().start as usize)).then_some(problem)
 }
+
+/// How far behind its line a mistake may show: a text over several lines is known by its end.
+const READ_ON_BYTES: usize = 4096;
 
 /// Is told everything and keeps nothing.
 pub(super) struct Deaf;

@@ -4,7 +4,7 @@ use super::{Reader, Sink};
 use crate::sandboxfile::problem::Problem;
 use crate::sandboxfile::tree::Span;
 
-/// Reads `text` as [`read`] does, and returns what is no part of what it says, in order.
+/// Reads `text` as [`super::read`] does, and returns what is no part of what it says, in order.
 ///
 /// # Errors
 /// The first thing that is not KDL 2, or what `sink` refused.
