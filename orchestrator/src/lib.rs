@@ -5,6 +5,7 @@ pub mod context;
 pub mod disks;
 pub mod doctor;
 pub mod drivers;
+pub mod edit;
 pub mod engine;
 pub mod execute;
 pub mod follow;

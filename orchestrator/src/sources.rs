@@ -16,6 +16,9 @@ use schema::sandboxfile::source::{Format, SourceFile};
 use crate::cli::failure::Failure;
 use crate::context::Context;
 
+/// What standard input is called.
+pub const STDIN: &str = "<stdin>";
+
 /// Suffixes that are read.
 const SUFFIXES: &str = ".kdl, .example, no suffix, .yaml, .yml, .json";
 
@@ -65,6 +68,12 @@ pub fn read(context: &Context, named: &[PathBuf], limits: &Limits) -> Result<Fil
     let folders: Vec<PathBuf> = chosen.iter().map(|one| one.folder(context)).collect();
     let folder = folders.first().cloned().unwrap_or_else(|| context.folder.clone());
     Ok(Files { files, folder, folders, path: first, shown: shown.join(" + ") })
+}
+
+/// Returns every Sandboxfile of one folder; more than one is a mistake.
+#[must_use]
+pub fn all_in_folder(folder: &Path) -> Vec<PathBuf> {
+    find::all_in_folder(folder)
 }
 
 /// Why a file is read.
@@ -164,7 +173,7 @@ fn chosen(context: &Context, named: &[PathBuf]) -> Result<Vec<Chosen>, Failure> 
                 let message = "standard input is named twice with -f";
                 return Err(Failure::usage("usage::conflict", message));
             }
-            let (path, name) = (context.folder.join("stdin"), PathBuf::from("<stdin>"));
+            let (path, name) = (context.folder.join("stdin"), PathBuf::from(STDIN));
             files.push(Chosen { path, name, format, origin: Origin::Stdin });
         } else if context.absolute(path).is_dir() {
             let folder = context.absolute(path);

@@ -8,12 +8,14 @@
 //! Stages run to their end and report all they find. An entry with a problem
 //! is left out of later stages, so nothing is said that only follows from it.
 
+pub mod describe;
 pub mod document;
 pub mod explain;
 pub mod interpolate;
 pub mod keys;
 pub mod limits;
 pub mod merge;
+pub mod print;
 pub mod problem;
 pub mod resolve;
 pub mod shape;

@@ -37,6 +37,21 @@ fn the_reference_of_the_language_is_fresh() {
 }
 
 #[test]
+fn the_reference_of_the_command_line_is_fresh() {
+    let home = Home::process();
+    let tree = home.msb(["schema", "cli"]).exits(0).stdout;
+    let tree = serde_json::from_str(&tree).unwrap();
+    golden::check_page("docs/reference/cli.md", &reference::cli(&tree));
+}
+
+#[test]
+fn sf_x5_the_schema_beside_the_reference_is_fresh() {
+    let home = Home::process();
+    let schema = home.msb(["schema"]).exits(0).stdout;
+    golden::check_page("docs/reference/sandboxfile.schema.json", &schema);
+}
+
+#[test]
 fn every_exit_code_stands_in_the_reference() {
     let page = fs::read_to_string(checkout().join("docs/reference/exit-codes.md")).unwrap();
     for kind in Kind::ALL {
@@ -76,6 +91,7 @@ fn the_sandboxfile_of_the_readme_is_valid() {
     let home = Home::process();
     home.write("Sandboxfile", block);
     home.msb(["validate"]).exits(0);
+    home.msb(["fmt", "--check"]).exits(0);
 }
 
 #[test]
@@ -86,4 +102,5 @@ fn the_example_at_the_root_is_valid() {
         &fs::read_to_string(checkout().join("Sandboxfile.example")).unwrap(),
     );
     home.msb(["-f", "Sandboxfile.example", "validate"]).exits(0);
+    home.msb(["-f", "Sandboxfile.example", "fmt", "--check"]).exits(0);
 }

@@ -1,6 +1,9 @@
-//! The reference of the language, made from the table that the reader itself reads.
+//! The reference of the language, made from the table that the reader itself reads, and of the
+//! command line, made from the tree that reads it.
 
 use std::fmt::Write;
+
+use serde_json::Value;
 
 use schema::sandboxfile::keys::{Key, Presence, Shape, Status, TOP, Type};
 
@@ -118,4 +121,85 @@ fn words(ty: Type) -> String {
             text
         }
     }
+}
+
+/// Returns `docs/reference/cli.md`, made from what `msb schema cli` prints.
+pub fn cli(tree: &Value) -> String {
+    let mut page = String::from(
+        "# The command line: every command and flag\n\n\
+         Made from the command tree; `MSB_GOLDEN=write ./test pages` makes it anew. `msb schema cli`\n\
+         prints the same for programs. What each command does and prints: `msb help COMMAND`.\n\n\
+         ## Global flags\n\n\
+         Every command takes them; the one-letter forms stand before the command.\n",
+    );
+    table(&mut page, "flag", &tree["global_flags"]);
+    for command in list(&tree["commands"]) {
+        section_of(&mut page, command);
+    }
+    page
+}
+
+fn section_of(page: &mut String, command: &Value) {
+    if command["hidden"] == true {
+        return;
+    }
+    let aliases: Vec<String> =
+        list(&command["aliases"]).iter().map(|alias| format!("`{}`", text(alias))).collect();
+    let aliases = match aliases.as_slice() {
+        [] => String::new(),
+        some => format!(" Also {}.", some.join(", ")),
+    };
+    let (path, about) = (text(&command["path"]), text(&command["about"]));
+    write!(page, "\n## `{path}`\n\n{about}.{aliases}\n").expect("text grows");
+    table(page, "argument", &command["arguments"]);
+    table(page, "flag", &command["flags"]);
+    for inner in list(&command["commands"]) {
+        section_of(page, inner);
+    }
+}
+
+/// Appends a table of flags or arguments; nothing where there are none.
+fn table(page: &mut String, noun: &str, rows: &Value) {
+    let rows: Vec<&Value> = list(rows).iter().filter(|row| row["hidden"] == false).collect();
+    if rows.is_empty() {
+        return;
+    }
+    write!(page, "\n| {noun} | takes | default | for |\n|---|---|---|---|\n").expect("text grows");
+    for row in rows {
+        let names = ["short", "long"].map(|form| row[form].as_str().unwrap_or_default());
+        let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+        let (value, repeats) = (text(&row["value"]), row["repeatable"] == true);
+        let repeats = if repeats { "…" } else { "" };
+        let name = match names.as_slice() {
+            [] => format!("`{value}`{repeats}"),
+            some => format!("`{}`{repeats}", some.join(", ")),
+        };
+        let default = match (row["required"] == true, row["default"].as_str()) {
+            (true, _) => "required".to_owned(),
+            (false, Some(default)) => default.to_owned(),
+            (false, None) => "–".to_owned(),
+        };
+        let about = text(&row["about"]);
+        let cells = [name, takes(row), default, about].map(|cell| cell.replace('|', "\\|"));
+        writeln!(page, "| {} |", cells.join(" | ")).expect("text grows");
+    }
+}
+
+fn takes(row: &Value) -> String {
+    let choices: Vec<String> = row["choices"].as_array().map_or_else(Vec::new, |choices| {
+        choices.iter().map(|choice| format!("`{}`", text(choice))).collect()
+    });
+    match text(&row["type"]).as_str() {
+        "boolean" | "count" => "–".to_owned(),
+        "choice" => choices.join(", "),
+        other => format!("{other} `{}`", text(&row["value"])),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }

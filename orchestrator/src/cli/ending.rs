@@ -37,6 +37,10 @@ pub(crate) fn unprepared(failure: &Failure, arguments: &[OsString]) -> ExitCode 
 /// Runs a command; a panic becomes a report and the code of a fault of ours.
 pub(crate) fn guarded(command: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
     panic::set_hook(Box::new(|info| {
+        // The second reader of a broken file may fall over it; the first has read it.
+        if std::thread::current().name() == Some(crate::edit::SECOND_READER) {
+            return;
+        }
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let payload = info.payload();
         let said = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -20,7 +20,10 @@ pub(crate) struct Args {
 
 /// The groups of commands, in the order of the page.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Project", &["up", "down", "diff", "plan", "ps", "logs", "validate"]),
+    (
+        "Project",
+        &["init", "up", "down", "diff", "plan", "ps", "logs", "fmt", "validate", "convert"],
+    ),
     (
         "Sandboxes",
         &[
@@ -31,7 +34,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Images", &["load", "image"]),
     ("Storage", &["volume"]),
     ("Installation", &["doctor", "setup"]),
-    ("Other", &["explain", "agent-socket", "help"]),
+    ("Other", &["explain", "schema", "agent-socket", "help"]),
 ];
 
 const TOPICS: &[(&str, &str)] = &[
@@ -113,6 +116,17 @@ pub(crate) fn grouped(tree: &Command) -> String {
 /// One-letter forms that stand before the command.
 const SHORTS: &[(char, &str)] =
     &[('f', "file"), ('p', "project"), ('v', "info"), ('q', "quiet"), ('y', "yes")];
+
+/// Returns the groups that a command stands in.
+pub(super) fn groups_of(command: &str) -> Vec<&'static str> {
+    let inside = GROUPS.iter().filter(|(_, names)| names.contains(&command));
+    inside.map(|(group, _)| *group).collect()
+}
+
+/// Returns the one letter that stands for a global flag before the command.
+pub(super) fn short_of(long: &str) -> Option<char> {
+    SHORTS.iter().find(|(_, of)| *of == long).map(|(short, _)| *short)
+}
 
 #[cfg(test)]
 mod tests {

@@ -8,11 +8,13 @@ pub mod failure;
 mod globals;
 mod help;
 mod later;
+mod reading;
 mod select;
 mod usage;
 mod values;
 
 mod agent_socket;
+mod convert;
 mod create;
 mod definition;
 mod diff;
@@ -20,8 +22,10 @@ mod doctor;
 mod down;
 mod exec;
 mod explain;
+mod fmt;
 mod following;
 mod image;
+mod init;
 mod inspect;
 mod kill;
 mod list;
@@ -35,6 +39,7 @@ mod ps;
 mod restart;
 mod rm;
 mod run;
+mod schema;
 mod setup;
 mod shapes;
 mod start;
@@ -75,6 +80,7 @@ pub(crate) struct Cli {
 /// Every command, in the order of its group.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(init::Args),
     Up(Box<up::Args>),
     Down(down::Args),
     Diff(diff::Args),
@@ -82,7 +88,9 @@ pub(crate) enum Command {
     #[command(visible_alias = "status")]
     Ps(ps::Args),
     Logs(logs::Args),
+    Fmt(fmt::Args),
     Validate(validate::Args),
+    Convert(convert::Args),
     Run(Box<run::Args>),
     Create(Box<create::Args>),
     Start(start::Args),
@@ -107,6 +115,7 @@ pub(crate) enum Command {
     Doctor(doctor::Args),
     Setup(setup::Args),
     Explain(explain::Args),
+    Schema(schema::Args),
     AgentSocket(agent_socket::Args),
     Help(help::Args),
 }
@@ -154,13 +163,16 @@ fn run(arguments: &[OsString]) -> ExitCode {
 
 fn dispatch(command: &Command, call: &Call) -> Ending {
     match command {
+        Command::Init(args) => init::run(args, call),
         Command::Up(args) => up::run(args, call),
         Command::Down(args) => down::run(args, call),
         Command::Diff(args) => diff::run(args, call),
         Command::Plan(args) => plan::run(args, call),
         Command::Ps(args) => ps::run(args, call),
         Command::Logs(args) => logs::run(args, call),
+        Command::Fmt(args) => fmt::run(args, call),
         Command::Validate(args) => validate::run(args, call),
+        Command::Convert(args) => convert::run(args, call),
         Command::Run(args) => run::run(args, call),
         Command::Create(args) => create::run(args, call),
         Command::Start(args) => start::run(args, call),
@@ -180,6 +192,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Doctor(args) => doctor::run(args, call),
         Command::Setup(args) => setup::run(args, call),
         Command::Explain(args) => explain::run(args, call),
+        Command::Schema(args) => schema::run(args, call),
         Command::AgentSocket(args) => agent_socket::run(args, call),
         Command::Help(args) => help::run(args, call),
     }
@@ -189,12 +202,15 @@ impl Command {
     /// Returns the short forms that commands of a project take.
     fn project_shorts(&self) -> Option<&ProjectShorts> {
         match self {
+            Self::Init(args) => Some(&args.shorts),
             Self::Up(args) => Some(&args.shorts),
             Self::Down(args) => Some(&args.shorts),
             Self::Diff(args) => Some(&args.shorts),
             Self::Plan(args) => Some(&args.shorts),
             Self::Ps(args) => Some(&args.shorts),
+            Self::Fmt(args) => Some(&args.shorts),
             Self::Validate(args) => Some(&args.shorts),
+            Self::Convert(args) => Some(&args.shorts),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ use schema::sandboxfile::resolve::{
 use super::call::Call;
 use super::failure::Failure;
 use super::globals::Driver;
+use crate::edit;
 use crate::plan::{Goal, Inputs, Reach, Selection, Variable, Wish};
 use crate::report::problems;
 use crate::sources::Files;
@@ -51,8 +52,10 @@ pub(crate) fn resolve(call: &Call, files: &Files) -> Result<Resolved, Failure> {
         limits: Limits::default(),
         ..ResolveInputs::default()
     };
-    resolve_files(&files.files, &inputs)
-        .map_err(|failed| Failure::of_reading(&failed, &call.report.form))
+    resolve_files(&files.files, &inputs).map_err(|mut failed| {
+        edit::errors::add_all(&mut failed, &files.files, inputs.limits.problems);
+        Failure::of_reading(&failed, &call.report.form)
+    })
 }
 
 /// Says what a reading found worth a word.

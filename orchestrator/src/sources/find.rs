@@ -45,6 +45,12 @@ pub(super) fn in_folder(folder: &Path) -> Result<Option<PathBuf>, Failure> {
     only(folder, &CANDIDATES)
 }
 
+/// Returns every Sandboxfile of one folder; more than one is a mistake.
+pub(super) fn all_in_folder(folder: &Path) -> Vec<PathBuf> {
+    let paths = CANDIDATES.iter().map(|name| folder.join(name));
+    paths.filter(|path| fs::metadata(path).is_ok_and(|meta| meta.is_file())).collect()
+}
+
 /// Returns the local layer of a folder, if it has one.
 ///
 /// # Errors

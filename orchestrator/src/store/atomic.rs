@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to `path` by way of a synced temporary file beside it; mode 0600.
@@ -10,8 +10,33 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// The old content stands whatever fails.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put(path, |temporary| write_new(temporary, bytes, 0o600))
+}
+
+/// Writes a file that people own: the mode and owner of an old one stay, a link is followed, and a
+/// new one is as open as the user's mask has it.
+///
+/// # Errors
+/// The old content stands whatever fails; one that may not be written to is not replaced.
+pub fn write_owned(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let Ok(target) = fs::canonicalize(path) else {
+        return put(path, |temporary| write_new(temporary, bytes, 0o666));
+    };
+    let old = OpenOptions::new().write(true).open(&target)?.metadata()?;
+    put(&target, |temporary| {
+        write_new(temporary, bytes, 0o600)?;
+        let new = fs::metadata(temporary)?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            chown(temporary, Some(old.uid()), Some(old.gid()))?;
+        }
+        fs::set_permissions(temporary, old.permissions())
+    })
+}
+
+/// Makes a temporary file beside `path` and renames it there.
+fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let temporary = beside(path)?;
-    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write(&temporary).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         drop(fs::remove_file(&temporary));
         return written;
@@ -54,14 +79,16 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -72,5 +99,19 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_the_user_keeps_its_mode_and_its_link() {
+        let folder = crate::scratch::Scratch::new();
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        write_owned(&path, b"one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        write_owned(&link, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

@@ -2,9 +2,16 @@
 //!
 //! Layers and templates are merged in this form, and variables are put in.
 
+mod same;
+
 use std::borrow::Cow;
 
 use super::keys::Key;
+use super::limits::Limits;
+use super::problem::{Problem, Problems};
+use super::shape::{NotYet, shape_with};
+use super::source::Format;
+use super::syntax::{build, yaml};
 use super::tree::{Scalar, Span};
 
 /// A key with what was written for it.
@@ -62,6 +69,24 @@ pub struct Member<'a> {
 }
 
 impl<'a> Group<'a> {
+    /// Reads `text` as the keys of a file, those that are not supported yet included.
+    ///
+    /// # Errors
+    /// What is no text of that format, and what does not fit the shape of its key.
+    pub fn read(text: &'a str, format: Format, limits: &Limits) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::new(limits.problems);
+        let tree = match format {
+            Format::Kdl => build::kdl(text, 0, limits, &mut problems),
+            Format::Yaml => yaml::yaml(text, 0, limits, &mut problems),
+        };
+        let is_yaml = format == Format::Yaml;
+        let group = tree.map(|tree| shape_with(tree, is_yaml, NotYet::Taken, &mut problems));
+        match group.filter(|_| !problems.has_errors()) {
+            Some(group) => Ok(group),
+            None => Err(problems.into_sorted().0),
+        }
+    }
+
     /// Returns the item of that key.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Item<'a>> {

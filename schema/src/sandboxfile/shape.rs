@@ -14,7 +14,26 @@ use super::tree::{Entry, Origin, Scalar, ScalarKind, Span, Tree};
 
 /// Puts a tree into the shapes of its keys.
 pub fn shape<'a>(tree: Tree<'a>, yaml: bool, problems: &mut Problems) -> Group<'a> {
-    let mut shaper = Shaper { yaml, problems };
+    shape_with(tree, yaml, NotYet::Refused, problems)
+}
+
+/// What happens to keys that are part of the language, and not supported yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotYet {
+    /// They are problems.
+    Refused,
+    /// They are taken, since nothing is done but writing them again.
+    Taken,
+}
+
+/// Puts a tree into the shapes of its keys, with a say about keys that are not supported yet.
+pub fn shape_with<'a>(
+    tree: Tree<'a>,
+    yaml: bool,
+    later: NotYet,
+    problems: &mut Problems,
+) -> Group<'a> {
+    let mut shaper = Shaper { yaml, later, problems };
     let place = Place { noun: "the file", keys: TOP, stand: Stand::Lines };
     shaper.keys(tree.entries, place)
 }
@@ -36,6 +55,7 @@ enum Stand {
 
 struct Shaper<'p> {
     yaml: bool,
+    later: NotYet,
     problems: &'p mut Problems,
 }
 
@@ -54,7 +74,7 @@ impl Shaper<'_> {
                 group.dropped.push(meant.unwrap_or(""));
                 continue;
             };
-            if key.status == Status::NotYet {
+            if key.status == Status::NotYet && self.later == NotYet::Refused {
                 self.not_yet(key, &entry);
                 group.dropped.push(key.name);
             } else if self.stands(&entry, key, place) {

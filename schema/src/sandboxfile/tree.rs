@@ -14,6 +14,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// The place of what no file holds.
+    pub const NOWHERE: Self = Self { file: u16::MAX, start: 0, end: 0 };
+
     /// Returns the span from the start of `self` to the end of `other`.
     #[must_use]
     pub fn to(self, other: Self) -> Self {
@@ -45,6 +48,32 @@ impl<'a> Scalar<'a> {
     #[must_use]
     pub fn told(&self) -> &str {
         self.written.as_deref().unwrap_or(&self.text)
+    }
+
+    /// Returns text that no file holds.
+    #[must_use]
+    pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self::new(text.into(), ScalarKind::Quoted, Span::NOWHERE)
+    }
+
+    /// Returns a number that no file holds.
+    #[must_use]
+    pub fn number(number: u64) -> Self {
+        Self::new(Cow::Owned(number.to_string()), ScalarKind::Number, Span::NOWHERE)
+    }
+
+    /// Returns yes or no, as no file holds it.
+    #[must_use]
+    pub const fn boolean(yes: bool) -> Self {
+        let (text, kind) =
+            if yes { ("true", ScalarKind::True) } else { ("false", ScalarKind::False) };
+        Self::new(Cow::Borrowed(text), kind, Span::NOWHERE)
+    }
+
+    /// Returns none, as no file holds it.
+    #[must_use]
+    pub const fn null() -> Self {
+        Self::new(Cow::Borrowed("null"), ScalarKind::Null, Span::NOWHERE)
     }
 }
 
@@ -82,6 +111,43 @@ pub struct Entry<'a> {
     pub fields: Vec<Self>,
     /// What it was in its format.
     pub origin: Origin,
+}
+
+impl<'a> Entry<'a> {
+    /// Returns a node that no file holds: a line, or a block once it has fields.
+    #[must_use]
+    pub fn node(key: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            key: key.into(),
+            key_span: Span::NOWHERE,
+            span: Span::NOWHERE,
+            items: Vec::new(),
+            fields: Vec::new(),
+            origin: Origin::Node,
+        }
+    }
+
+    /// Returns the entry with one more scalar.
+    #[must_use]
+    pub fn with(mut self, item: Scalar<'a>) -> Self {
+        self.items.push(item);
+        self
+    }
+
+    /// Returns the entry with one more property on its line.
+    #[must_use]
+    pub fn property(mut self, key: impl Into<Cow<'a, str>>, value: Scalar<'a>) -> Self {
+        self.fields.push(Self { origin: Origin::Property, ..Self::node(key).with(value) });
+        self
+    }
+
+    /// Returns the entry with one more line in its braces.
+    #[must_use]
+    pub fn line(mut self, field: Self) -> Self {
+        self.origin = Origin::Block;
+        self.fields.push(field);
+        self
+    }
 }
 
 /// What an entry was in its format; the rules T5 and T6 alone ask.

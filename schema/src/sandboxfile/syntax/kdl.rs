@@ -9,13 +9,18 @@
 //!
 //! What is behind a slashdash is read like anything else, and told to nobody.
 
+mod again;
+mod aside;
+mod blanks;
 mod characters;
 mod hint;
-mod number;
+pub(in crate::sandboxfile) mod number;
 mod string;
 
 use std::borrow::Cow;
 
+pub use self::again::wrong_on_line;
+pub use self::aside::{Aside, AsideKind, read_with_asides};
 use self::characters::{blank, newline};
 use self::string::StringError;
 use crate::sandboxfile::limits::Limits;
@@ -68,10 +73,7 @@ pub trait Sink<'a> {
 /// # Errors
 /// The first thing that is not KDL 2, or what `sink` refused.
 pub fn read<'a>(text: &'a str, file: u16, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
-    let at = if text.starts_with('\u{feff}') { 3 } else { 0 };
-    hint::version(text, at, file)?;
-    let mut reader = Reader { text, bytes: text.as_bytes(), at, file, frames: Vec::new() };
-    reader.document(sink)
+    Reader::begin(text, file)?.document(sink)
 }
 
 /// A node whose entries are being read.
@@ -79,6 +81,8 @@ pub fn read<'a>(text: &'a str, file: u16, sink: &mut impl Sink<'a>) -> Result<()
 struct Node {
     /// It, or something around it, is behind a slashdash.
     muted: bool,
+    /// Its own slashdash.
+    slashdash: Option<usize>,
     /// Which braces were seen.
     braces: Braces,
 }
@@ -98,6 +102,8 @@ enum Braces {
 struct Frame {
     brace: Span,
     muted: bool,
+    /// Their own slashdash.
+    slashdash: Option<usize>,
     node: Node,
 }
 
@@ -107,6 +113,8 @@ struct Reader<'a> {
     at: usize,
     file: u16,
     frames: Vec<Frame>,
+    /// What is no part of what the text says, where somebody wants to know.
+    asides: Option<Vec<Aside>>,
 }
 
 /// A value, or a word that may turn out to be the name of a property.
@@ -116,6 +124,12 @@ enum Token<'a> {
 }
 
 impl<'a> Reader<'a> {
+    fn begin(text: &'a str, file: u16) -> Result<Self, Problem> {
+        let at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        hint::version(text, at, file)?;
+        Ok(Self { text, bytes: text.as_bytes(), at, file, frames: Vec::new(), asides: None })
+    }
+
     fn document(&mut self, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
         loop {
             self.skip_lines()?;
@@ -148,6 +162,9 @@ impl<'a> Reader<'a> {
             return Err(Problem::error(Code::SYNTAX_KDL, message, brace).help("delete it"));
         };
         self.at += 1;
+        if let Some(start) = frame.slashdash {
+            self.aside(AsideKind::HiddenEntry, start, self.at);
+        }
         if !frame.muted {
             sink.close(brace);
         }
@@ -158,7 +175,8 @@ impl<'a> Reader<'a> {
         let slashdash = self.slashdash()?;
         let annotation = self.annotation()?;
         let start = self.at;
-        let node = Node { muted: outer || slashdash, braces: Braces::None };
+        let muted = outer || slashdash.is_some();
+        let node = Node { muted, slashdash, braces: Braces::None };
         match self.token("the name of a node")? {
             Token::Text(name, _) if node.muted => drop(name),
             Token::Text(name, _) => sink.node(annotation, name)?,
@@ -169,7 +187,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads what follows a name, up to the end of the node or into its children.
-    fn entries(&mut self, mut node: Node, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
+    fn entries(&mut self, node: Node, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
         let mut gap = false;
         loop {
             gap |= self.skip_blanks()?;
@@ -178,38 +196,42 @@ impl<'a> Reader<'a> {
                 None | Some(b';' | b'}') => return self.end(node, start, sink),
                 Some(b'/') if self.starts_with("//") => return self.end(node, start, sink),
                 Some(_) if newline(&self.bytes[start..]) > 0 => return self.end(node, start, sink),
-                Some(b'{') => return self.open(node, false, sink),
+                Some(b'{') => return self.open(node, None, sink),
                 Some(_) => {}
             }
             if !gap {
                 return Err(hint::no_gap(self.text, start, self.file));
             }
-            let hidden = self.slashdash()?;
+            let slashdash = self.slashdash()?;
             if self.peek() == Some(b'{') {
-                return self.open(node, hidden, sink);
+                return self.open(node, slashdash, sink);
             }
             if node.braces != Braces::None {
                 let message = "nothing but braces can follow braces on a line";
                 return Err(self.error(message).help("end the line, or write a semicolon"));
             }
-            gap = self.entry(&mut node, hidden, sink)?;
+            gap = self.entry(node, slashdash, sink)?;
         }
     }
 
     /// Reads one argument or property; returns whether blanks were skipped behind it.
     fn entry(
         &mut self,
-        node: &mut Node,
-        hidden: bool,
+        node: Node,
+        slashdash: Option<usize>,
         sink: &mut impl Sink<'a>,
     ) -> Result<bool, Problem> {
-        let muted = node.muted || hidden;
+        let muted = node.muted || slashdash.is_some();
         let start = self.at;
         let annotation = self.annotation()?;
         let token = self.token("a value")?;
         self.check_gap(start)?;
+        let end = self.at;
         let gap = self.skip_blanks()?;
         if self.peek() != Some(b'=') {
+            if let Some(start) = slashdash {
+                self.aside(AsideKind::HiddenEntry, start, end);
+            }
             if !muted {
                 sink.argument(annotation, token.into_scalar())?;
             }
@@ -226,6 +248,9 @@ impl<'a> Reader<'a> {
         let annotation = self.annotation()?;
         let value = self.token("a value after `=`")?.into_scalar();
         self.check_gap(start)?;
+        if let Some(start) = slashdash {
+            self.aside(AsideKind::HiddenEntry, start, self.at);
+        }
         if !muted {
             sink.property(name, annotation, value)?;
         }
@@ -236,9 +261,10 @@ impl<'a> Reader<'a> {
     fn open(
         &mut self,
         mut node: Node,
-        hidden: bool,
+        slashdash: Option<usize>,
         sink: &mut impl Sink<'a>,
     ) -> Result<(), Problem> {
+        let hidden = slashdash.is_some();
         let brace = self.span(self.at, self.at + 1);
         if node.braces == Braces::Children && !hidden {
             let message = "a node has one block of children";
@@ -257,13 +283,17 @@ impl<'a> Reader<'a> {
         if !muted {
             sink.open(brace)?;
         }
-        self.frames.push(Frame { brace, muted, node });
+        self.frames.push(Frame { brace, muted, slashdash, node });
         self.at += 1;
         Ok(())
     }
 
     /// Ends a node, and takes what ended it unless that is a brace.
     fn end(&mut self, node: Node, at: usize, sink: &mut impl Sink<'a>) -> Result<(), Problem> {
+        if let Some(start) = node.slashdash {
+            let end = self.text[..at].trim_end_matches([' ', '\t']).len();
+            self.aside(AsideKind::HiddenNode, start, end);
+        }
         if !node.muted {
             sink.end(saturate(at));
         }
@@ -274,10 +304,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a slashdash and what may stand between it and its victim.
-    fn slashdash(&mut self) -> Result<bool, Problem> {
+    fn slashdash(&mut self) -> Result<Option<usize>, Problem> {
         if !self.starts_with("/-") {
-            return Ok(false);
+            return Ok(None);
         }
+        let start = self.at;
         let mark = self.span(self.at, self.at + 2);
         self.at += 2;
         self.skip_lines()?;
@@ -285,7 +316,7 @@ impl<'a> Reader<'a> {
             let message = "`/-` has nothing behind it to take out";
             return Err(Problem::error(Code::SYNTAX_KDL, message, mark).help("delete it"));
         }
-        Ok(true)
+        Ok(Some(start))
     }
 
     fn annotation(&mut self) -> Result<Option<Placed<'a>>, Problem> {
@@ -391,100 +422,6 @@ impl<'a> Reader<'a> {
             Some(_) => newline(rest) + blank(rest) > 0,
         };
         if fine { Ok(()) } else { Err(hint::runs_on(self.text, start, self.at, self.file)) }
-    }
-
-    /// Skips blanks, block comments and escaped line ends; returns whether there were any.
-    fn skip_blanks(&mut self) -> Result<bool, Problem> {
-        let start = self.at;
-        loop {
-            let rest = &self.bytes[self.at..];
-            match rest {
-                [b' ', ..] => self.at += 1,
-                [b'/', b'*', ..] => self.block_comment()?,
-                [b'\\', ..] => self.escaped_line()?,
-                _ => match blank(rest) {
-                    0 => return Ok(self.at > start),
-                    length => self.at += length,
-                },
-            }
-        }
-    }
-
-    /// Skips everything that may stand between nodes.
-    fn skip_lines(&mut self) -> Result<(), Problem> {
-        loop {
-            self.skip_blanks()?;
-            let rest = &self.bytes[self.at..];
-            match rest {
-                [b'/', b'/', ..] => self.line_comment(),
-                _ => match newline(rest) {
-                    0 => return Ok(()),
-                    length => self.at += length,
-                },
-            }
-        }
-    }
-
-    fn line_comment(&mut self) {
-        while let Some(byte) = self.bytes.get(self.at) {
-            let plain = *byte >= 0x20 && *byte < 0x80;
-            if !plain && newline(&self.bytes[self.at..]) > 0 {
-                return;
-            }
-            self.at += 1;
-        }
-    }
-
-    fn block_comment(&mut self) -> Result<(), Problem> {
-        let open = self.span(self.at, self.at + 2);
-        let mut depth = 0_usize;
-        loop {
-            match self.bytes.get(self.at..).unwrap_or_default() {
-                [b'/', b'*', ..] => {
-                    depth += 1;
-                    self.at += 2;
-                }
-                [b'*', b'/', ..] => {
-                    depth -= 1;
-                    self.at += 2;
-                    if depth == 0 {
-                        return Ok(());
-                    }
-                }
-                [_, ..] => self.at += 1,
-                [] => {
-                    let message = "a comment that begins with /* never ends";
-                    return Err(Problem::error(Code::SYNTAX_KDL, message, open)
-                        .help("write */ where it ends"));
-                }
-            }
-        }
-    }
-
-    /// Takes `\` and the rest of its line, on which only blanks and comments may stand.
-    fn escaped_line(&mut self) -> Result<(), Problem> {
-        let mark = self.span(self.at, self.at + 1);
-        self.at += 1;
-        loop {
-            let rest = &self.bytes[self.at..];
-            match rest {
-                [] => return Ok(()),
-                [b'/', b'*', ..] => self.block_comment()?,
-                [b'/', b'/', ..] => self.line_comment(),
-                _ => match (newline(rest), blank(rest)) {
-                    (0, 0) => {
-                        let message = "`\\` outside quotes must be the last thing on its line";
-                        return Err(Problem::error(Code::SYNTAX_KDL, message, mark)
-                            .help("put the value in quotes, or delete the backslash"));
-                    }
-                    (0, length) => self.at += length,
-                    (length, _) => {
-                        self.at += length;
-                        return Ok(());
-                    }
-                },
-            }
-        }
     }
 
     fn peek(&self) -> Option<u8> {

@@ -84,6 +84,8 @@ impl<'a> Reader<'a, '_> {
             Event::DocumentStart(_) => self.document(span),
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::Scalar(text, style, anchor, tag) => {
+                let span =
+                    if style == ScalarStyle::Plain { span } else { self.offsets.up_to_quote(span) };
                 self.refuse_tag(tag.is_some(), span);
                 self.scalar(text, style, anchor, span)
             }

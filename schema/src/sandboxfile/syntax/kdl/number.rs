@@ -1,7 +1,7 @@
 //! Which texts are numbers.
 
 /// Returns whether `text` is a number by the grammar of KDL, keywords aside.
-pub(super) fn is_number(text: &str) -> bool {
+pub(in crate::sandboxfile) fn is_number(text: &str) -> bool {
     let bytes = text.as_bytes();
     let bytes = match bytes {
         [b'+' | b'-', rest @ ..] => rest,

@@ -52,6 +52,25 @@ impl Offsets {
         Span { file: self.file, start, end }
     }
 
+    /// Returns the span of a value without what the parser takes along behind its closing quote.
+    pub(super) fn up_to_quote(&self, span: Span) -> Span {
+        let (start, end) = (span.start as usize - self.skipped, span.end as usize - self.skipped);
+        let written = &self.text.as_bytes()[start..end];
+        let Some(quote @ (b'"' | b'\'')) = written.first() else { return span };
+        let mut at = 1;
+        while at < written.len() {
+            match &written[at..] {
+                [b'\\', _, ..] if *quote == b'"' => at += 2,
+                [b'\'', b'\'', ..] if *quote == b'\'' => at += 2,
+                [byte, ..] if byte == quote => {
+                    return Span { end: span.start + saturate(at + 1), ..span };
+                }
+                _ => at += 1,
+            }
+        }
+        span
+    }
+
     /// Returns the span of one character, by its byte in the file.
     pub(super) fn at(&self, byte: usize) -> Span {
         let end = (byte + 1).min(self.text.len() + self.skipped);
