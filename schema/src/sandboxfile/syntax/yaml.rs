@@ -242,7 +242,8 @@ impl<'a> Reader<'a, '_> {
             return Err(refuse::key(span));
         };
         let Some(kept) = self.anchors.get(&anchor) else {
-            return Err(Problem::error(Code::SYNTAX_YAML, "an alias of nothing", span));
+            let problem = Problem::error(Code::SYNTAX_YAML, "an alias of nothing", span);
+            return Err(problem.help("write &NAME before the value that it means, further up"));
         };
         let Some((entry, nodes)) = &kept.entry else {
             let message = "an alias stands inside what it names";

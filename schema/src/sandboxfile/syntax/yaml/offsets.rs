@@ -54,7 +54,8 @@ impl Offsets {
 
     /// Returns the span of one character, by its byte in the file.
     pub(super) fn at(&self, byte: usize) -> Span {
-        let end = (byte + 1).min(self.text.len() + self.skipped);
-        Span { file: self.file, start: saturate(byte), end: saturate(end) }
+        let here = self.text.get(byte.saturating_sub(self.skipped)..);
+        let length = here.and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+        Span { file: self.file, start: saturate(byte), end: saturate(byte + length) }
     }
 }
