@@ -40,12 +40,14 @@ impl Budget {
     /// Counts one node at `span`.
     pub(super) fn node(&mut self, span: Span) -> Result<(), Problem> {
         self.nodes += 1;
-        if self.nodes <= self.nodes_max {
-            return Ok(());
-        }
+        if self.nodes <= self.nodes_max { Ok(()) } else { Err(self.exceeded(span)) }
+    }
+
+    /// Returns what there is to say about the node at `span`, which is one too many.
+    pub(super) fn exceeded(&self, span: Span) -> Problem {
         let message = format!("the file has more than {} keys and values", self.nodes_max);
-        Err(Problem::error(Code::LIMIT_NODES, message, span)
-            .help("split the file, or raise limits { file-bytes } in config.kdl"))
+        Problem::error(Code::LIMIT_NODES, message, span)
+            .help("split the file, or raise limits { file-bytes } in config.kdl")
     }
 
     /// Counts one value.
