@@ -246,6 +246,52 @@ mod tests {
     }
 
     #[test]
+    fn sf_f10_every_other_encoding_is_told_by_its_first_bytes() {
+        let told = |bytes: &[u8]| {
+            let failed = check_text(bytes, Format::Kdl, 0, &Limits::default()).unwrap_err();
+            assert_eq!(failed.1.code, Code::FILE_NOT_UTF8, "{bytes:?}");
+            failed.1.message.clone()
+        };
+        for bytes in [b"\xff\xfe\0\0a\0\0\0", b"\0\0\xfe\xff\0\0\0a", b"a\0\0\0b\0\0\0"] {
+            assert!(told(bytes).contains("UTF-32"), "{bytes:?}");
+        }
+        for bytes in [b"\xff\xfea\0", b"\xfe\xff\0a", b"a\0b\0", b"\0a\0b"] {
+            assert!(told(bytes).contains("UTF-16"), "{bytes:?}");
+        }
+        assert!(told(b"ab\xc3").contains("from byte 2 on"), "cut in the middle of a character");
+        assert!(told(b"\xed\xa0\x80").contains("from byte 0 on"), "a surrogate");
+        assert!(told(b"\xc0\xaf").contains("from byte 0 on"), "longer than it need be");
+    }
+
+    #[test]
+    fn sf_f10_each_control_and_direction_mark_is_refused_in_both_formats() {
+        let controls = (0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32);
+        let directions = [
+            "\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}",
+            "\u{2066}\u{2067}\u{2068}\u{2069}",
+        ];
+        let directions = directions.iter().flat_map(|marks| marks.chars());
+        for c in controls.chain(directions) {
+            for format in [Format::Kdl, Format::Yaml] {
+                let text = format!("abcd // # {c}");
+                let line_end = matches!(c, '\u{b}' | '\u{c}' | '\u{85}') && format == Format::Kdl;
+                let expected = if matches!(c, '\t' | '\n' | '\r') || line_end {
+                    Ok(text.clone())
+                } else {
+                    Err("msb::file::control-character 10".into())
+                };
+                assert_eq!(check(text.as_bytes(), format), expected, "{c:?} in {format:?}");
+            }
+        }
+        for format in [Format::Kdl, Format::Yaml] {
+            let text = "\u{feff}\u{2028}\u{2029}\u{200d}é";
+            assert_eq!(check(text.as_bytes(), format), Ok(text.into()), "one mark at the start");
+            let twice = "\u{feff}\u{feff}";
+            assert_eq!(check(twice.as_bytes(), format), Err("msb::file::not-utf8 3".into()));
+        }
+    }
+
+    #[test]
     fn sf_f11_a_file_has_a_limit_in_bytes() {
         let bytes = vec![b' '; (1 << 20) + 1];
         assert_eq!(check(&bytes, Format::Kdl), Err("msb::limit::file-bytes 1048576".into()));

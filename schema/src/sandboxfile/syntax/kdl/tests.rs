@@ -5,7 +5,7 @@
 use crate::sandboxfile::limits::Limits;
 use crate::sandboxfile::problem::Problems;
 use crate::sandboxfile::syntax::build;
-use crate::sandboxfile::tree::{Entry, Origin};
+use crate::sandboxfile::tree::{Entry, Origin, Span};
 
 /// Reads a text; returns its tree as one line, and each problem as `code start..end`.
 fn read(text: &str) -> (Option<String>, Vec<String>) {
@@ -173,4 +173,24 @@ fn sf_f11_nodes_keys_and_values_have_limits() {
     assert_eq!(read(&format!("a {value}")).1, [""; 0]);
     refuse(&format!("a {value}v"), &format!("limit::scalar-bytes 2..{}", value.len() + 3));
     check(&format!("/-a {value}v\nb"), "b");
+}
+
+#[test]
+fn sf_t1_every_part_has_its_place_and_its_origin() {
+    let text = "\u{feff}é \"x\" k=#\"y\"# /-no {\n  c 1;\n}\nd";
+    let limits = Limits::default();
+    let tree = build::kdl(text, 3, &limits, &mut Problems::new(1)).unwrap();
+    let part = |span: Span| {
+        assert_eq!(span.file, 3);
+        &text[span.start as usize..span.end as usize]
+    };
+    let [entry, last] = tree.entries.as_slice() else { panic!("{tree:?}") };
+    assert_eq!((part(entry.key_span), entry.origin), ("é", Origin::Block));
+    assert_eq!(part(entry.span), &text[3..text.len() - 2]);
+    assert_eq!((part(entry.items[0].span), &*entry.items[0].text), ("\"x\"", "x"));
+    let [property, child] = entry.fields.as_slice() else { panic!("{entry:?}") };
+    assert_eq!((part(property.key_span), property.origin), ("k", Origin::Property));
+    assert_eq!((part(property.span), part(property.items[0].span)), ("k=#\"y\"#", "#\"y\"#"));
+    assert_eq!((part(child.span), child.origin), ("c 1", Origin::Node));
+    assert_eq!((part(last.span), last.items.len()), ("d", 0));
 }

@@ -3,7 +3,7 @@
 use crate::sandboxfile::limits::Limits;
 use crate::sandboxfile::problem::{Problem, Problems};
 use crate::sandboxfile::syntax::yaml::yaml;
-use crate::sandboxfile::tree::{Entry, Origin, ScalarKind};
+use crate::sandboxfile::tree::{Entry, Origin, ScalarKind, Span};
 
 /// Reads a text; returns its tree as one line, and its problems.
 fn read(text: &str) -> (Option<String>, Vec<Problem>) {
@@ -230,4 +230,29 @@ fn sf_f11_nodes_keys_and_values_have_limits_in_yaml() {
     let value = "v".repeat(Limits::SCALAR_BYTES);
     assert!(read(&format!("a: {value}")).1.is_empty());
     refuse(&format!("a: {value}v"), &format!("limit::scalar-bytes 3..{}", value.len() + 4));
+}
+
+#[test]
+fn sf_t1_every_part_has_its_place_and_its_origin_in_yaml() {
+    let text = "\u{feff}é: {k: 'y', l: [1, &n 2]}\nd: |\n  x\ne: *n\n";
+    let limits = Limits::default();
+    let tree = yaml(text, 3, &limits, &mut Problems::new(1)).unwrap();
+    let part = |span: Span| {
+        assert_eq!(span.file, 3);
+        &text[span.start as usize..span.end as usize]
+    };
+    let [entry, block, alias] = tree.entries.as_slice() else { panic!("{tree:?}") };
+    assert_eq!((part(entry.key_span), entry.origin), ("é", Origin::YamlMap));
+    assert_eq!(part(entry.span), "é: {k: 'y', l: [1, &n 2]}");
+    let [quoted, list] = entry.fields.as_slice() else { panic!("{entry:?}") };
+    assert_eq!((part(quoted.span), quoted.origin), ("k: 'y'", Origin::YamlScalar));
+    assert_eq!((part(quoted.items[0].span), &*quoted.items[0].text), ("'y'", "y"));
+    assert_eq!((part(list.key_span), list.origin), ("l", Origin::YamlList));
+    assert_eq!(list.items.iter().map(|item| part(item.span)).collect::<Vec<_>>(), ["1", "&n 2"]);
+    assert_eq!((part(block.key_span), &*block.items[0].text), ("d", "x\n"));
+    assert_eq!(
+        (part(alias.key_span), part(alias.items[0].span)),
+        ("e", "&n 2"),
+        "where it is written"
+    );
 }
