@@ -54,6 +54,8 @@ fn is_laxer(text: &str, problem: &Problem) -> bool {
         "text over several lines begins on the line after its quotes" => {
             related.is_some_and(|start| text[start..].starts_with('#'))
         }
+        // KDL's list of words that are none holds it; the package knows it without its sign.
+        "`-inf` needs a # before it, or quotes around it" => true,
         // A slashdash behind a slashdash.
         "`/` where a value is due" | "`/` where the name of a node is due" => {
             text[problem.span().start as usize..].starts_with("/-")
