@@ -7,6 +7,7 @@
 
 pub mod golden;
 pub mod home;
+pub mod hostile;
 pub mod machines;
 pub mod oracle;
 pub mod processes;
