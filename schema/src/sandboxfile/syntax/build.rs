@@ -80,7 +80,7 @@ struct Builder<'a, 'p> {
 
 impl<'a> Builder<'a, '_> {
     fn refuse_annotation(&mut self, annotation: Option<Placed<'a>>) {
-        let Some((name, span)) = annotation else { return };
+        let Some((name, span)) = annotation.filter(|_| !self.problems.is_full()) else { return };
         let message = format!("`({})` is a type annotation; msb has none", shown(&name));
         let problem = Problem::error(Code::SYNTAX_TYPE_ANNOTATION, message, span);
         self.problems.push(problem.help("delete it; the key decides the type"));
@@ -130,6 +130,10 @@ impl<'a> Sink<'a> for Builder<'a, '_> {
         self.budget.scalar(&value)?;
         let top = self.top();
         top.span = top.span.to(value.span);
+        // Most nodes have one argument; room for four would be most of the tree.
+        if top.items.is_empty() {
+            top.items.reserve_exact(1);
+        }
         top.items.push(value);
         Ok(())
     }
@@ -174,7 +178,8 @@ impl<'a> Sink<'a> for Builder<'a, '_> {
     }
 
     fn end(&mut self, _byte: u32) {
-        let Some(entry) = self.open.pop() else { return };
+        let Some(mut entry) = self.open.pop() else { return };
+        entry.fields.shrink_to_fit();
         match self.open.last_mut() {
             Some(parent) => parent.fields.push(entry),
             None => self.done.push(entry),

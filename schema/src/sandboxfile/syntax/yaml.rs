@@ -73,7 +73,7 @@ struct Anchor<'a> {
 }
 
 struct Reader<'a, 'p> {
-    offsets: &'p Offsets,
+    offsets: &'p Offsets<'a>,
     open: Vec<Open<'a>>,
     root: Option<Entry<'a>>,
     documents: usize,
@@ -118,7 +118,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
-        if tagged {
+        if tagged && !self.problems.is_full() {
             let message = "a value has a tag";
             let problem = Problem::error(Code::SYNTAX_YAML_TAG, message, span);
             self.problems.push(problem.help("write the plain value; the key decides the type"));
@@ -164,7 +164,10 @@ impl<'a> Reader<'a, '_> {
     fn finish(&mut self, span: Span) -> Result<(), Problem> {
         let Some(mut open) = self.open.pop() else { return Ok(()) };
         open.entry.span = open.entry.span.to(span);
-        self.keep(open.anchor, &open.entry)?;
+        open.entry.fields.shrink_to_fit();
+        if let Some(Anchor { span, .. }) = self.anchors.get(&open.anchor) {
+            self.keep(open.anchor, *span, &open.entry)?;
+        }
         self.attach(open.entry);
         Ok(())
     }
@@ -174,21 +177,19 @@ impl<'a> Reader<'a, '_> {
         if anchor == 0 {
             return Ok(());
         }
-        self.anchors.insert(anchor, Anchor { span, entry: None });
-        self.keep(anchor, entry)
+        self.keep(anchor, span, entry)
     }
 
     /// Remembers what an anchor names.
-    fn keep(&mut self, anchor: usize, entry: &Entry<'a>) -> Result<(), Problem> {
-        let Some(kept) = self.anchors.get_mut(&anchor) else { return Ok(()) };
+    fn keep(&mut self, anchor: usize, span: Span, entry: &Entry<'a>) -> Result<(), Problem> {
         let nodes = count(entry);
         self.kept_nodes += nodes;
         if self.kept_nodes > ANCHORED_NODES_MAX {
             let message = "the anchors of this file name too much";
-            return Err(Problem::error(Code::LIMIT_ALIAS_NODES, message, kept.span)
+            return Err(Problem::error(Code::LIMIT_ALIAS_NODES, message, span)
                 .help("use `templates` instead"));
         }
-        kept.entry = Some((entry.clone(), nodes));
+        self.anchors.insert(anchor, Anchor { span, entry: Some((entry.clone(), nodes)) });
         Ok(())
     }
 

@@ -14,7 +14,7 @@ pub(super) fn key(span: Span) -> Problem {
 }
 
 /// An error of the parser, by the mistake that is probably behind it.
-pub(super) fn scan(error: &ScanError, text: &str, offsets: &Offsets) -> Problem {
+pub(super) fn scan(error: &ScanError, text: &str, offsets: &Offsets<'_>) -> Problem {
     let byte = offsets.byte(error.marker().index()) as usize;
     let end = text[byte..].find(['\n', '\r']).map_or(text.len(), |length| byte + length);
     let start = text[..byte].rfind(['\n', '\r']).map_or(0, |at| at + 1);
