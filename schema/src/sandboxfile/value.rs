@@ -249,7 +249,7 @@ mod tests {
 
     fn scalar(text: &str, kind: ScalarKind) -> Scalar<'_> {
         let span = Span { file: 0, start: 0, end: 0 };
-        Scalar { text: Cow::Borrowed(text), kind, span }
+        Scalar::new(Cow::Borrowed(text), kind, span)
     }
 
     /// Returns what a value is by its key, or the code of the problem; in quotes and without alike.

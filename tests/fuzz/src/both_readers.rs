@@ -56,6 +56,11 @@ fn is_laxer(text: &str, problem: &Problem) -> bool {
         }
         // KDL's list of words that are none holds it; the package knows it without its sign.
         "`-inf` needs a # before it, or quotes around it" => true,
+        // Capital marks of a base: 0B1, 0O7, 0XF.
+        message if message.ends_with("` must be quoted") => {
+            let word = text[problem.span().start as usize..].trim_start_matches(['+', '-']);
+            ["0B", "0O", "0X"].iter().any(|mark| word.starts_with(mark))
+        }
         // A slashdash behind a slashdash.
         "`/` where a value is due" | "`/` where the name of a node is due" => {
             text[problem.span().start as usize..].starts_with("/-")
