@@ -7,6 +7,7 @@
 
 pub mod golden;
 pub mod home;
+pub mod hostile;
 pub mod json_schema;
 pub mod machines;
 pub mod oracle;

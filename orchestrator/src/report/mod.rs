@@ -4,6 +4,7 @@
 //! [`Report::is_closed`] and ends, a changing one goes on with its work.
 
 pub mod clean;
+mod excerpt;
 pub mod human;
 pub mod json;
 pub mod log;

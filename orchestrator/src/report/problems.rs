@@ -2,12 +2,11 @@
 
 use std::fmt::{self, Display};
 
-use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
-};
-use schema::sandboxfile::problem::{Problem, Severity};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
+use schema::sandboxfile::problem::{Label, Problem, Severity};
 use schema::sandboxfile::source::Sources;
 
+use super::excerpt::Excerpts;
 use super::{Annotations, Form};
 use crate::context::Stream;
 
@@ -16,12 +15,15 @@ use crate::context::Stream;
 pub fn text(problems: &[Problem], sources: &Sources, form: &Form) -> String {
     let mut text = String::new();
     let is_tty = form.terminal.is_tty(Stream::Err);
+    let files: Vec<Excerpts<'_>> = match is_tty {
+        true => sources.files().iter().map(Excerpts::new).collect(),
+        false => Vec::new(),
+    };
     for problem in problems {
-        if is_tty {
-            text += &drawn(problem, sources, form);
-        } else {
-            text += &problem.plain(sources);
-        }
+        text += &match files.get(usize::from(problem.span().file)) {
+            Some(file) => drawn(problem, file, form).unwrap_or_else(|_| problem.plain(sources)),
+            None => problem.plain(sources),
+        };
         if form.annotations == Annotations::Github {
             text += &annotation(problem, sources);
         }
@@ -29,7 +31,7 @@ pub fn text(problems: &[Problem], sources: &Sources, form: &Form) -> String {
     text
 }
 
-fn drawn(problem: &Problem, sources: &Sources, form: &Form) -> String {
+fn drawn(problem: &Problem, file: &Excerpts<'_>, form: &Form) -> Result<String, fmt::Error> {
     let theme = match (form.err.is_coloured(), form.err.is_utf8()) {
         (true, true) => GraphicalTheme::unicode(),
         (false, true) => GraphicalTheme::unicode_nocolor(),
@@ -40,47 +42,15 @@ fn drawn(problem: &Problem, sources: &Sources, form: &Form) -> String {
         .with_links(false)
         .with_context_lines(1);
     let mut text = String::new();
-    let page = Page::new(problem, sources);
-    match handler.render_report(&mut text, &page) {
-        Ok(()) => text,
-        Err(fmt::Error) => problem.plain(sources),
-    }
+    handler.render_report(&mut text, &Page { problem, file })?;
+    Ok(text)
 }
 
 /// A problem as miette wants it.
 #[derive(Debug)]
 struct Page<'a> {
     problem: &'a Problem,
-    source: NamedSource<String>,
-    labels: Vec<LabeledSpan>,
-}
-
-impl<'a> Page<'a> {
-    fn new(problem: &'a Problem, sources: &Sources) -> Self {
-        let file = problem.span().file;
-        let here = |label: &&schema::sandboxfile::problem::Label| label.span.file == file;
-        let labels = problem.labels.iter().filter(here).map(|label| {
-            let (start, end) = (label.span.start as usize, label.span.end as usize);
-            let text = (!label.text.is_empty()).then(|| label.text.clone());
-            LabeledSpan::new(text, start, end.saturating_sub(start))
-        });
-        let (name, content) = sources
-            .file(problem.span())
-            .map_or((String::new(), String::new()), |file| (file.name.clone(), shown(&file.text)));
-        Self { problem, source: NamedSource::new(name, content), labels: labels.collect() }
-    }
-}
-
-/// Returns text whose bytes stay where they are, without what could steer a terminal.
-fn shown(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut safe, c| {
-        if c.is_control() && !matches!(c, '\n' | '\r' | '\t') {
-            safe.extend(std::iter::repeat_n('?', c.len_utf8()));
-        } else {
-            safe.push(c);
-        }
-        safe
-    })
+    file: &'a Excerpts<'a>,
 }
 
 impl Display for Page<'_> {
@@ -109,11 +79,18 @@ impl Diagnostic for Page<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.source)
+        Some(self.file)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        Some(Box::new(self.labels.iter().cloned()))
+        let file = self.problem.span().file;
+        let here = move |label: &&Label| label.span.file == file;
+        Some(Box::new(self.problem.labels.iter().filter(here).map(|label| {
+            let (start, end) = (label.span.start as usize, label.span.end as usize);
+            let text = (!label.text.is_empty()).then(|| label.text.clone());
+            let (start, length) = self.file.underlined(start, end);
+            LabeledSpan::new(text, start, length)
+        })))
     }
 }
 
@@ -176,9 +153,31 @@ mod tests {
     #[test]
     fn a_terminal_gets_the_line_drawn() {
         let (problems, sources) = some();
-        let text = drawn(&problems[0], &sources, &form(Annotations::Off));
+        let file = Excerpts::new(&sources.files()[0]);
+        let text = drawn(&problems[0], &file, &form(Annotations::Off)).unwrap();
         assert!(text.contains("memmory \"1GiB\"") && text.contains("did you mean `memory`?"));
         assert!(text.contains("help: write `memory`") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn sf_d6_of_a_long_line_a_terminal_gets_what_is_near() {
+        let mut sources = Sources::default();
+        let line = format!("/* {} */ {} \u{202e}x", "é".repeat(300_000), "k 1; ".repeat(20_000));
+        let at = u32::try_from(line.find("k 1").unwrap()).unwrap();
+        let end = u32::try_from(line.len()).unwrap();
+        sources.add("Sandboxfile".into(), format!("first\n{line}\nlast"));
+        let span = |start, end| Span { file: 0, start: start + 6, end: end + 6 };
+        let far = Problem::error(Code::SCHEMA_DUPLICATE_KEY, "twice", span(end - 50_000, end - 1))
+            .related(span(at, at + 1), "first here");
+        let file = Excerpts::new(&sources.files()[0]);
+        let text = drawn(&far, &file, &form(Annotations::Off)).unwrap();
+        assert!(text.contains("first here") && text.contains("[Sandboxfile:2:300008]"), "{text}");
+        assert!(text.len() < 4000 && text.lines().all(|line| line.len() < 800), "{text}");
+        let whole = Problem::error(Code::SCHEMA_SHAPE, "all of it", span(0, end));
+        assert!(drawn(&whole, &file, &form(Annotations::Off)).unwrap().len() < 2000);
+        let mark = Problem::error(Code::SCHEMA_SHAPE, "a mark", span(end - 4, end - 1));
+        let text = drawn(&mark, &file, &form(Annotations::Off)).unwrap();
+        assert!(text.contains("??? x".replace(' ', "").as_str()), "{text}");
     }
 
     #[test]

@@ -36,51 +36,104 @@ pub enum Fault {
 
 const DEPTH_MAX: usize = 8;
 
+/// Stands for the room once too much was asked of it: that has been said, and nothing is made.
+const EXHAUSTED: usize = usize::MAX;
+
 /// Fills in `text`; `room` is how many bytes may still be made, and shrinks.
 ///
 /// # Errors
-/// [`Fault`] names the interpolation that cannot be filled in.
+/// [`Fault`] names the interpolation that cannot be filled in; that there is no room is said once.
 pub fn expand<'v>(
     text: &str,
     lookup: &impl Fn(&str) -> Lookup<'v>,
     room: &mut usize,
 ) -> Result<String, Fault> {
-    let expanded = fill(text, 0, lookup, DEPTH_MAX)?;
-    *room = room.checked_sub(expanded.len()).ok_or(Fault::TooLong)?;
-    Ok(expanded)
+    if *room == EXHAUSTED {
+        return Err(Fault::Poisoned);
+    }
+    let (most, depth) = (*room, DEPTH_MAX);
+    let expanded = Filler { lookup, most }.fill(text, 0, depth);
+    match &expanded {
+        Ok(expanded) => *room -= expanded.len(),
+        Err(Fault::TooLong) => *room = EXHAUSTED,
+        Err(_) => {}
+    }
+    expanded
 }
 
-fn fill<'v>(
-    text: &str,
-    base: usize,
-    lookup: &impl Fn(&str) -> Lookup<'v>,
-    depth: usize,
-) -> Result<String, Fault> {
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = 0;
-    while let Some(offset) = text[rest..].find('$') {
-        let at = rest + offset;
-        filled.push_str(&text[rest..at]);
-        rest = match text.as_bytes().get(at + 1) {
-            Some(b'$') => {
-                filled.push('$');
-                at + 2
-            }
-            Some(b'{') => {
-                let end = closing(text, at + 2).ok_or(Fault::Syntax(base + at))?;
-                let depth = depth.checked_sub(1).ok_or(Fault::Depth(base + at))?;
-                let inner = &text[at + 2..end];
-                filled.push_str(&one(inner, base + at, lookup, depth)?);
-                end + 1
-            }
-            _ => {
-                filled.push('$');
-                at + 1
-            }
-        };
+/// What every part of a text is filled in with.
+struct Filler<'l, L> {
+    lookup: &'l L,
+    /// The most bytes of any part.
+    most: usize,
+}
+
+impl<'v, L: Fn(&str) -> Lookup<'v>> Filler<'_, L> {
+    fn fill(&self, text: &str, base: usize, depth: usize) -> Result<String, Fault> {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = 0;
+        while let Some(offset) = text[rest..].find('$') {
+            let at = rest + offset;
+            filled.push_str(&text[rest..at]);
+            rest = match text.as_bytes().get(at + 1) {
+                Some(b'$') => {
+                    filled.push('$');
+                    at + 2
+                }
+                Some(b'{') => {
+                    let end = closing(text, at + 2).ok_or(Fault::Syntax(base + at))?;
+                    let depth = depth.checked_sub(1).ok_or(Fault::Depth(base + at))?;
+                    let inner = &text[at + 2..end];
+                    let value = self.one(inner, base + at, depth)?;
+                    if filled.len() + value.len() > self.most {
+                        return Err(Fault::TooLong);
+                    }
+                    filled.push_str(&value);
+                    end + 1
+                }
+                _ => {
+                    filled.push('$');
+                    at + 1
+                }
+            };
+        }
+        filled.push_str(&text[rest..]);
+        if filled.len() > self.most { Err(Fault::TooLong) } else { Ok(filled) }
     }
-    filled.push_str(&text[rest..]);
-    Ok(filled)
+
+    /// Fills in one interpolation, whose `$` stands at byte `at`.
+    fn one(&self, inner: &str, at: usize, depth: usize) -> Result<Cow<'v, str>, Fault> {
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        let end = inner.find(|c: char| !word(c)).unwrap_or(inner.len());
+        let (name, operator) = inner.split_at(end);
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(Fault::Syntax(at));
+        }
+        let (sign, body, counts_empty) = match operator.as_bytes() {
+            [] => (b' ', "", false),
+            [b':', sign @ (b'-' | b'?' | b'+'), ..] => (*sign, &operator[2..], true),
+            [sign @ (b'-' | b'?' | b'+'), ..] => (*sign, &operator[1..], false),
+            _ => return Err(Fault::Syntax(at)),
+        };
+        let value = match (self.lookup)(name) {
+            Lookup::Undeclared => return Err(Fault::Undeclared(at, name.to_owned())),
+            Lookup::Poisoned => return Err(Fault::Poisoned),
+            Lookup::Unset => None,
+            Lookup::Value(value) if value.is_empty() && counts_empty => None,
+            Lookup::Value(value) => Some(value),
+        };
+        let base = at + 2 + inner.len() - body.len();
+        match (sign, value) {
+            (b'+', Some(_)) | (b'-', None) => self.fill(body, base, depth).map(Cow::Owned),
+            (b'+', None) => Ok(Cow::Borrowed("")),
+            (_, Some(value)) => Ok(value),
+            (b'?', None) => {
+                let said = self.fill(body, base, depth)?;
+                Err(Fault::Unset(at, name.to_owned(), Some(said).filter(|said| !said.is_empty())))
+            }
+            (_, None) => Err(Fault::Unset(at, name.to_owned(), None)),
+        }
+    }
 }
 
 /// Finds the brace that closes the one before `start`.
@@ -101,45 +154,6 @@ fn closing(text: &str, start: usize) -> Option<usize> {
         at += 1;
     }
     None
-}
-
-/// Fills in one interpolation, whose `$` stands at byte `at`.
-fn one<'v>(
-    inner: &str,
-    at: usize,
-    lookup: &impl Fn(&str) -> Lookup<'v>,
-    depth: usize,
-) -> Result<String, Fault> {
-    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
-    let end = inner.find(|c: char| !word(c)).unwrap_or(inner.len());
-    let (name, operator) = inner.split_at(end);
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(Fault::Syntax(at));
-    }
-    let (sign, body, counts_empty) = match operator.as_bytes() {
-        [] => (b' ', "", false),
-        [b':', sign @ (b'-' | b'?' | b'+'), ..] => (*sign, &operator[2..], true),
-        [sign @ (b'-' | b'?' | b'+'), ..] => (*sign, &operator[1..], false),
-        _ => return Err(Fault::Syntax(at)),
-    };
-    let value = match lookup(name) {
-        Lookup::Undeclared => return Err(Fault::Undeclared(at, name.to_owned())),
-        Lookup::Poisoned => return Err(Fault::Poisoned),
-        Lookup::Unset => None,
-        Lookup::Value(value) if value.is_empty() && counts_empty => None,
-        Lookup::Value(value) => Some(value),
-    };
-    let base = at + 2 + inner.len() - body.len();
-    match (sign, value) {
-        (b'+', Some(_)) | (b'-', None) => fill(body, base, lookup, depth),
-        (b'+', None) => Ok(String::new()),
-        (_, Some(value)) => Ok(value.into_owned()),
-        (b'?', None) => {
-            let said = fill(body, base, lookup, depth)?;
-            Err(Fault::Unset(at, name.to_owned(), Some(said).filter(|said| !said.is_empty())))
-        }
-        (_, None) => Err(Fault::Unset(at, name.to_owned(), None)),
-    }
 }
 
 #[cfg(test)]
@@ -199,6 +213,8 @@ mod tests {
         let deep = format!("{}x{}", "${U:-".repeat(9), "}".repeat(9));
         assert!(matches!(filled(&deep), Err(Fault::Depth(_))));
         let lookup = |_: &str| Lookup::Value("x".repeat(600).into());
-        assert_eq!(expand("${A}${A}", &lookup, &mut 1000), Err(Fault::TooLong));
+        let mut room = 1000;
+        assert_eq!(expand("${A}${A}", &lookup, &mut room), Err(Fault::TooLong));
+        assert_eq!(expand("${A}", &lookup, &mut room), Err(Fault::Poisoned), "said once");
     }
 }

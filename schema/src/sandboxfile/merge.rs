@@ -14,6 +14,7 @@ pub use trace::{Beaten, Trace};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::document::{Content, Group, Item, Member};
 use super::tree::Span;
@@ -146,13 +147,21 @@ impl Layering {
     /// Rows are ports: the same address on the host is the same row.
     fn rows<'a>(&mut self, lower: Vec<Group<'a>>, upper: Vec<Group<'a>>) -> Vec<Group<'a>> {
         let mut merged = lower;
+        let mut index = HashMap::with_capacity(merged.len());
+        for (at, row) in merged.iter().enumerate() {
+            // Of rows with one name, the first is the one that is laid over.
+            index.entry(row_names(row)).or_insert(at);
+        }
         for row in upper {
-            let name = row_names(&row);
-            match merged.iter().position(|under| row_names(under) == name) {
-                None => merged.push(row),
-                Some(at) => {
-                    let under = std::mem::take(&mut merged[at]);
-                    merged[at] = self.within(&name.join("/"), |l| l.lay(under, row, "port"));
+            match index.entry(row_names(&row)) {
+                Entry::Vacant(place) => {
+                    place.insert(merged.len());
+                    merged.push(row);
+                }
+                Entry::Occupied(place) => {
+                    let under = std::mem::take(&mut merged[*place.get()]);
+                    let name = place.key().join("/");
+                    merged[*place.get()] = self.within(&name, |l| l.lay(under, row, "port"));
                 }
             }
         }

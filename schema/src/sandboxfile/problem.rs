@@ -8,13 +8,16 @@ pub use code::Code;
 pub use nearest::nearest;
 pub use report::{Related, Report, Row};
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde::{Deserialize, Serialize};
 
 use super::source::Sources;
 use super::tree::Span;
 
 /// One thing that is wrong in the files, or worth a word.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// Its kind.
     pub code: Code,
@@ -31,7 +34,7 @@ pub struct Problem {
 }
 
 /// How bad a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Nothing is done.
@@ -55,7 +58,7 @@ impl Severity {
 }
 
 /// A place, and what there is to say about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Label {
     /// The place.
     pub span: Span,
@@ -152,6 +155,8 @@ impl Problem {
 #[derive(Clone, Debug)]
 pub struct Problems {
     list: Vec<Problem>,
+    /// Digests of all that were added, kept or not.
+    known: HashSet<u64>,
     errors: usize,
     warnings: usize,
     most: usize,
@@ -160,14 +165,14 @@ pub struct Problems {
 impl Problems {
     /// Returns a list that keeps `most` errors and `most` warnings.
     #[must_use]
-    pub const fn new(most: usize) -> Self {
-        Self { list: Vec::new(), errors: 0, warnings: 0, most }
+    pub fn new(most: usize) -> Self {
+        Self { list: Vec::new(), known: HashSet::new(), errors: 0, warnings: 0, most }
     }
 
     /// Adds a problem, or counts it where there is no more room.
     pub fn push(&mut self, problem: Problem) {
         // A template's mistake is met once for each use.
-        if self.list.contains(&problem) {
+        if !self.known.insert(digest(&problem)) {
             return;
         }
         let count = match problem.severity {
@@ -206,6 +211,13 @@ impl Problems {
         let more = self.errors.saturating_sub(self.most);
         (self.list, more)
     }
+}
+
+/// Two problems of one run that are not the same have different digests, as good as surely.
+fn digest(problem: &Problem) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    problem.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Puts problems in order: by file, byte and code.

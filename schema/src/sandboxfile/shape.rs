@@ -163,7 +163,9 @@ impl Shaper<'_> {
 
     fn scalar<'a>(&mut self, entry: Entry<'a>, nullable: bool) -> Option<Content<'a>> {
         let (at, name) = (entry.key_span, entry.key.clone());
-        if !entry.fields.is_empty() || entry.items.len() != 1 || is_list(&entry) {
+        let is_one = entry.items.len() == 1
+            && matches!(entry.origin, Origin::Property | Origin::Node | Origin::YamlScalar);
+        if !entry.fields.is_empty() || !is_one {
             let problem =
                 Problem::error(Code::SCHEMA_SHAPE, format!("`{name}` takes exactly one value"), at);
             self.problems.push(problem.help(form::scalar(&name, self.yaml)));
@@ -192,7 +194,8 @@ impl Shaper<'_> {
     fn list<'a>(&mut self, entry: Entry<'a>, nullable: bool) -> Option<Content<'a>> {
         let (at, name) = (entry.key_span, entry.key.clone());
         let empty_kdl = entry.items.is_empty() && !self.yaml;
-        if !entry.fields.is_empty() || empty_kdl || entry.origin == Origin::YamlMap {
+        let is_block = matches!(entry.origin, Origin::YamlMap | Origin::Block);
+        if !entry.fields.is_empty() || empty_kdl || is_block {
             let message = format!("`{name}` takes a list of values");
             let problem = Problem::error(Code::SCHEMA_SHAPE, message, at);
             self.problems.push(problem.help(form::list(&name, self.yaml)));
@@ -261,10 +264,15 @@ impl Shaper<'_> {
         fields: &mut Vec<Entry<'a>>,
         name: &str,
     ) -> Option<Option<Scalar<'a>>> {
-        let Some(index) = fields.iter().position(|field| field.key == name) else {
-            return Some(None);
-        };
-        let field = fields.remove(index);
+        let (named, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(fields).into_iter().partition(|field| field.key == name);
+        *fields = rest;
+        let mut named = named.into_iter();
+        let Some(field) = named.next() else { return Some(None) };
+        for second in named {
+            let problem = unknown::duplicate(&second.key, second.key_span, field.key_span);
+            self.problems.push(problem);
+        }
         match self.scalar(field, false)? {
             Content::Scalar(value) => Some(Some(value)),
             _ => None,
@@ -286,3 +294,6 @@ impl Shaper<'_> {
 fn is_list(entry: &Entry<'_>) -> bool {
     entry.origin == Origin::YamlList
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The files that were read: their names, their text, and where a byte stands in them.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::limits::Limits;
@@ -54,13 +55,18 @@ pub struct SourceText {
     /// The text, from its first byte.
     pub text: String,
     line_starts: Vec<u32>,
+    /// The characters before each [`STRIDE`]th byte; none where every byte is one.
+    marks: Vec<u32>,
 }
+
+/// How far the counts of characters are apart.
+const STRIDE: usize = 4096;
 
 impl Sources {
     /// Adds a file and returns its number.
     pub fn add(&mut self, name: String, text: String) -> u16 {
-        let line_starts = line_starts(&text);
-        self.files.push(SourceText { name, text, line_starts });
+        let (line_starts, marks) = (line_starts(&text), marks(&text));
+        self.files.push(SourceText { name, text, line_starts, marks });
         u16::try_from(self.files.len() - 1).unwrap_or(u16::MAX)
     }
 
@@ -88,12 +94,8 @@ impl Sources {
     #[must_use]
     pub fn position(&self, span: Span, byte: u32) -> (u32, u32) {
         let Some(file) = self.file(span) else { return (1, 1) };
-        let line = file.line_starts.partition_point(|start| *start <= byte).max(1) - 1;
-        let start = file.line_starts.get(line).copied().unwrap_or(0);
-        let head = file.text.get(start as usize..byte as usize).unwrap_or("");
-        // A byte-order mark is no column of its own.
-        let characters = head.chars().filter(|c| *c != '\u{feff}').count();
-        (saturate(line).saturating_add(1), saturate(characters).saturating_add(1))
+        let (line, column) = (file.line_at(byte as usize), file.column_at(byte as usize));
+        (saturate(line).saturating_add(1), saturate(column).saturating_add(1))
     }
 
     /// Returns the text of `span`.
@@ -102,6 +104,63 @@ impl Sources {
         let text = self.file(span).map_or("", |file| file.text.as_str());
         text.get(span.start as usize..span.end as usize).unwrap_or("")
     }
+}
+
+impl SourceText {
+    /// Returns the line that `byte` lies in, from 0.
+    #[must_use]
+    pub fn line_at(&self, byte: usize) -> usize {
+        self.line_starts.partition_point(|start| *start as usize <= byte).max(1) - 1
+    }
+
+    /// Returns how many characters stand before `byte` on its line; a byte-order mark is none.
+    #[must_use]
+    pub fn column_at(&self, byte: usize) -> usize {
+        let start = self.line_starts.get(self.line_at(byte)).map_or(0, |start| *start as usize);
+        let mark = usize::from(start == 0 && byte > 0 && self.text.starts_with('\u{feff}'));
+        self.characters(byte).saturating_sub(self.characters(start) + mark)
+    }
+
+    /// Returns how many characters begin before `byte`.
+    fn characters(&self, byte: usize) -> usize {
+        let byte = byte.min(self.text.len());
+        match self.marks.get(byte / STRIDE) {
+            None => byte,
+            Some(mark) => {
+                *mark as usize + characters(&self.text.as_bytes()[byte - byte % STRIDE..byte])
+            }
+        }
+    }
+
+    /// Returns the bytes of a line, from 0, without what ends it; of the last where it is beyond.
+    #[must_use]
+    pub fn line(&self, line: usize) -> Range<usize> {
+        let last = self.line_starts.len().saturating_sub(1);
+        let start = |line: usize| self.line_starts.get(line).map(|start| *start as usize);
+        let from = start(line.min(last)).unwrap_or(0);
+        let to = start(line + 1).unwrap_or(self.text.len());
+        let text = self.text.get(from..to).unwrap_or("");
+        from..from + text.trim_end_matches(['\r', '\n']).len()
+    }
+}
+
+/// Counts the characters that begin in `bytes`: every byte begins one that goes on with none.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+}
+
+fn marks(text: &str) -> Vec<u32> {
+    if text.is_ascii() {
+        return Vec::new();
+    }
+    let mut before = 0;
+    let count = |part: &[u8]| {
+        let mark = saturate(before);
+        before += characters(part);
+        mark
+    };
+    // One mark more than parts, for a place at the very end.
+    text.as_bytes().chunks(STRIDE).chain([&[][..]]).map(count).collect()
 }
 
 /// Narrows a count that the limits keep far below the edge.
@@ -246,6 +305,52 @@ mod tests {
     }
 
     #[test]
+    fn sf_f10_every_other_encoding_is_told_by_its_first_bytes() {
+        let told = |bytes: &[u8]| {
+            let failed = check_text(bytes, Format::Kdl, 0, &Limits::default()).unwrap_err();
+            assert_eq!(failed.1.code, Code::FILE_NOT_UTF8, "{bytes:?}");
+            failed.1.message.clone()
+        };
+        for bytes in [b"\xff\xfe\0\0a\0\0\0", b"\0\0\xfe\xff\0\0\0a", b"a\0\0\0b\0\0\0"] {
+            assert!(told(bytes).contains("UTF-32"), "{bytes:?}");
+        }
+        for bytes in [b"\xff\xfea\0", b"\xfe\xff\0a", b"a\0b\0", b"\0a\0b"] {
+            assert!(told(bytes).contains("UTF-16"), "{bytes:?}");
+        }
+        assert!(told(b"ab\xc3").contains("from byte 2 on"), "cut in the middle of a character");
+        assert!(told(b"\xed\xa0\x80").contains("from byte 0 on"), "a surrogate");
+        assert!(told(b"\xc0\xaf").contains("from byte 0 on"), "longer than it need be");
+    }
+
+    #[test]
+    fn sf_f10_each_control_and_direction_mark_is_refused_in_both_formats() {
+        let controls = (0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32);
+        let directions = [
+            "\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}",
+            "\u{2066}\u{2067}\u{2068}\u{2069}",
+        ];
+        let directions = directions.iter().flat_map(|marks| marks.chars());
+        for c in controls.chain(directions) {
+            for format in [Format::Kdl, Format::Yaml] {
+                let text = format!("abcd // # {c}");
+                let line_end = matches!(c, '\u{b}' | '\u{c}' | '\u{85}') && format == Format::Kdl;
+                let expected = if matches!(c, '\t' | '\n' | '\r') || line_end {
+                    Ok(text.clone())
+                } else {
+                    Err("msb::file::control-character 10".into())
+                };
+                assert_eq!(check(text.as_bytes(), format), expected, "{c:?} in {format:?}");
+            }
+        }
+        for format in [Format::Kdl, Format::Yaml] {
+            let text = "\u{feff}\u{2028}\u{2029}\u{200d}é";
+            assert_eq!(check(text.as_bytes(), format), Ok(text.into()), "one mark at the start");
+            let twice = "\u{feff}\u{feff}";
+            assert_eq!(check(twice.as_bytes(), format), Err("msb::file::not-utf8 3".into()));
+        }
+    }
+
+    #[test]
     fn sf_f11_a_file_has_a_limit_in_bytes() {
         let bytes = vec![b' '; (1 << 20) + 1];
         assert_eq!(check(&bytes, Format::Kdl), Err("msb::limit::file-bytes 1048576".into()));
@@ -261,5 +366,11 @@ mod tests {
         assert_eq!(at(9), (2, 1));
         assert_eq!(at(11), (3, 1));
         assert_eq!(at(13), (4, 1));
+        let mut sources = Sources::default();
+        sources.add("f".into(), format!("a\n{}", "é".repeat(10_000)));
+        for count in [0, 1, 2047, 2048, 4095, 9999, 10_000] {
+            let place = Span { file: 0, start: 2 + 2 * count, end: 2 + 2 * count };
+            assert_eq!(sources.position(place, place.start), (2, count + 1));
+        }
     }
 }

@@ -239,3 +239,98 @@ pub fn unknown_reference<'n>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::sandboxfile::tree::Span;
+
+    fn scalar(text: &str, kind: ScalarKind) -> Scalar<'_> {
+        let span = Span { file: 0, start: 0, end: 0 };
+        Scalar::new(Cow::Borrowed(text), kind, span)
+    }
+
+    /// Returns what a value is by its key, or the code of the problem; in quotes and without alike.
+    fn each<T: std::fmt::Debug + PartialEq>(
+        written: &str,
+        read: impl Fn(&Scalar<'_>) -> Read<T>,
+    ) -> Result<T, Code> {
+        let kinds = [ScalarKind::Quoted, ScalarKind::Word, ScalarKind::Number];
+        let found = kinds.map(|kind| read(&scalar(written, kind)).map_err(|problem| problem.code));
+        assert!(found.iter().all(|one| *one == found[0]), "{written}: {found:?}");
+        found.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn sf_t4_a_text_keeps_its_source_and_takes_no_keyword() {
+        for written in ["3.10", "0755", "1_000", "yes", "22:22", "0x1F", "1e3", "2001-12-14"] {
+            let read = |value: &Scalar<'_>| text(value, 64).map(str::to_owned);
+            assert_eq!(each(written, read), Ok(written.to_owned()));
+        }
+        for (written, kind) in [("true", ScalarKind::True), ("#false", ScalarKind::False)] {
+            let problem = text(&scalar(written, kind), 64).unwrap_err();
+            assert_eq!(problem.code, Code::VALUE_TYPE, "{written}");
+            assert!(problem.help.unwrap().starts_with("quote it: \""), "{written}");
+        }
+        let code = |value: &str| each(value, |value| text(value, 3).map(str::to_owned));
+        assert_eq!((code("a\0"), code("abcd")), (Err(Code::VALUE_TYPE), Err(Code::VALUE_RANGE)));
+    }
+
+    #[test]
+    fn sf_t4_a_count_is_digits_quoted_or_not() {
+        let read = |value: &Scalar<'_>| count(value, (0, 1 << 53));
+        for (written, number) in
+            [("0", 0), ("2", 2), ("1_000", 1000), ("9007199254740992", 1 << 53)]
+        {
+            assert_eq!(each(written, read), Ok(number), "{written}");
+        }
+        for written in [
+            "02",
+            "00",
+            "+2",
+            "-2",
+            "2.0",
+            "0x2",
+            "0b1",
+            "0o7",
+            "1e3",
+            "1__0",
+            "_1",
+            "1_",
+            "",
+            "two",
+            "9007199254740993",
+            "#inf",
+            ".inf",
+            "２",
+        ] {
+            assert_eq!(each(written, read), Err(Code::VALUE_COUNT), "{written}");
+        }
+        let help = count(&scalar("0755", ScalarKind::Number), (0, 9)).unwrap_err().help;
+        assert_eq!(help.as_deref(), Some("write 755"));
+        let huge = "9".repeat(200_000);
+        assert_eq!(each(&huge, read), Err(Code::VALUE_COUNT));
+    }
+
+    #[test]
+    fn sf_t4_a_boolean_is_true_or_false() {
+        for (written, kind, expected) in [
+            ("#true", ScalarKind::True, true),
+            ("False", ScalarKind::False, false),
+            ("true", ScalarKind::Quoted, true),
+        ] {
+            assert_eq!(boolean(&scalar(written, kind), false), Ok(expected), "{written}");
+        }
+        for (written, meant) in
+            [("yes", "write true;"), ("OFF", "write false;"), ("2", "write true or false;")]
+        {
+            let problem = boolean(&scalar(written, ScalarKind::Word), true).unwrap_err();
+            assert_eq!(problem.code, Code::VALUE_BOOLEAN, "{written}");
+            assert!(problem.help.as_deref().unwrap().starts_with(meant), "{problem:?}");
+        }
+        let problem = boolean(&scalar("on", ScalarKind::Word), false).unwrap_err();
+        assert_eq!(problem.help.as_deref(), Some("write #true"));
+    }
+}

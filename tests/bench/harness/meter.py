@@ -40,6 +40,8 @@ class Run:
     vmm_s: float
     first_byte_cpu_s: float
     first_byte_vmm_s: float
+    # The most memory that the command itself held.
+    peak_mib: float
     vmm_arguments: list = field(default_factory=list)
     vmm_files: dict = field(default_factory=dict)
 
@@ -52,6 +54,7 @@ class Meter:
             raise OSError(ctypes.get_errno(), "prctl: cannot become a subreaper")
         self.ended_ns = 0
         self.statuses = {}
+        self.peaks_kib = {}
 
     def total_ns(self):
         """Returns what has been used so far, by the ended and the living."""
@@ -72,25 +75,42 @@ class Meter:
             if pid == 0:
                 return True
             self.statuses[pid] = os.waitstatus_to_exitcode(status)
+            self.peaks_kib[pid] = usage.ru_maxrss
             self.ended_ns += round((usage.ru_utime + usage.ru_stime) * 1e9)
 
-    def run(self, command, env=None, stdin=None, until_gone=False, capture_vmm=False, look=None, session=False):
+    def run(
+        self,
+        command,
+        env=None,
+        stdin=None,
+        until_gone=False,
+        capture_vmm=False,
+        look=None,
+        session=False,
+        terminal=False,
+    ):
         """Runs a command to its end; `until_gone` waits for all it left behind too.
 
         `look` is called now and then while it runs. `session` gives the command a session of
-        its own, as machines have: the host's scheduler shares out time among sessions.
+        its own, as machines have: the host's scheduler shares out time among sessions. With
+        `terminal` it complains to a terminal.
         """
         before, before_vmm = self.total_ns(), self.vmm_ns()
         self.statuses.clear()
+        self.peaks_kib.clear()
         started = time.monotonic()
+        master, slave = os.openpty() if terminal else (None, subprocess.PIPE)
         child = subprocess.Popen(
             command,
             env=env,
             stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=slave,
             start_new_session=session,
         )
+        if terminal:
+            os.close(slave)
+            child.stderr = os.fdopen(master, "rb", buffering=0)
         watch = Watch(self, child, started)
         ended, left, next_look = None, True, 0
         while ended is None or (until_gone and left):
@@ -122,6 +142,7 @@ class Meter:
             vmm_s=vmm / 1e9,
             first_byte_cpu_s=(watch.first_byte_ns - before) / 1e9,
             first_byte_vmm_s=watch.first_byte_vmm_ns / 1e9,
+            peak_mib=self.peaks_kib[child.pid] / 1024,
             vmm_arguments=watch.vmm_arguments,
             vmm_files=watch.vmm_files,
         )
@@ -158,7 +179,11 @@ class Watch:
             self.vmm_ns = max(self.vmm_ns, used)
 
     def take(self, key):
-        chunk = os.read(key.fd, 65536)
+        try:
+            chunk = os.read(key.fd, 65536)
+        except OSError:
+            # A terminal whose last user has gone.
+            chunk = b""
         if not chunk:
             self.selector.unregister(key.fileobj)
             return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .sample import summary
 
-SCALES = {"s": (1, "s"), "ms": (1e3, "ms"), "ratio": (1, "×"), "count": (1, "")}
+SCALES = {"s": (1, "s"), "ms": (1e3, "ms"), "ratio": (1, "×"), "count": (1, ""), "MiB": (1, "MiB")}
 # Wall time is judged only on a host that does nothing else.
 LOAD_MAX = 0.3
 

@@ -13,7 +13,7 @@ set -euo pipefail
 toolchain
 kernel
 if [ "$1" = build ]; then
-    cargo build --release --locked -p orchestrator -p runtime --bins >&2
+    cargo build --release --locked -p orchestrator -p runtime -p tests --bins >&2
     agent
     base
 fi
@@ -51,6 +51,13 @@ class Workshop:
 
     def program(self, name):
         return os.path.join(self.programs, name)
+
+    def tool(self, name):
+        """Returns a program of the benches' own."""
+        path = os.path.join(self.target, "release", name)
+        if not os.path.exists(path):
+            raise RuntimeError(f"{path} was not built")
+        return path
 
     def home(self):
         """Returns a new empty home that knows the guest kernel."""

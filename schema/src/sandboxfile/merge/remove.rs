@@ -40,40 +40,54 @@ impl<'g, 'a> Removal<'g, 'a> {
     /// Takes it out of the layer below, and notes by place what was there.
     pub(super) fn apply(&self, lower: &mut Group<'_>, found: &mut HashMap<Span, bool>) {
         for (list, names) in &self.lists {
+            let wanted = names.iter().map(|name| (&*name.text, false)).collect();
+            let taken = take(lower, list, wanted);
             for name in *names {
-                let was_there = take(lower, list, &name.text);
-                *found.entry(name.span).or_default() |= was_there;
+                *found.entry(name.span).or_default() |= taken.get(&*name.text) == Some(&true);
             }
         }
     }
 }
 
-/// Takes one name of one list out of a body; tells whether it was there.
-fn take(body: &mut Group<'_>, list: &str, name: &str) -> bool {
+/// Takes the names of one list out of a body; returns of each whether it was there.
+fn take<'n>(
+    body: &mut Group<'_>,
+    list: &str,
+    mut names: HashMap<&'n str, bool>,
+) -> HashMap<&'n str, bool> {
+    let mut is_wanted = |name: &str| {
+        names.get_mut(name).is_some_and(|there| {
+            *there = true;
+            true
+        })
+    };
     if list == "keys" {
-        let before = body.items.len() + body.dropped.len();
-        body.items.retain(|item| item.key.name != name && item.key.plural != Some(name));
-        body.dropped.retain(|dropped| *dropped != name);
-        return body.items.len() + body.dropped.len() < before;
+        body.items.retain(|item| {
+            let named = is_wanted(item.key.name);
+            let plural = item.key.plural.is_some_and(&mut is_wanted);
+            !named && !plural
+        });
+        body.dropped.retain(|dropped| !is_wanted(dropped));
+        return names;
     }
     let key = PLURALS.iter().find(|(plural, _)| *plural == list).map_or(list, |(_, key)| key);
     let Some(item) = body.items.iter_mut().find(|item| item.key.name == key) else {
         // What was written wrongly has been reported; nothing more is said about it.
-        return body.dropped.contains(&key);
+        let told = body.dropped.contains(&key);
+        names.values_mut().for_each(|there| *there = told);
+        return names;
     };
     match &mut item.content {
         Content::Map(members) | Content::Keyed(members) => {
-            let before = members.len();
-            members.retain(|member| member.name != name);
-            members.len() < before
+            members.retain(|member| !is_wanted(&member.name));
         }
-        Content::Rows(rows) => {
-            let before = rows.len();
-            rows.retain(|row| !is_row(row, name));
-            rows.len() < before
-        }
-        _ => false,
+        Content::Rows(rows) => rows.retain(|row| {
+            let spelled = spellings(row).iter().filter(|name| is_wanted(name)).count();
+            spelled == 0
+        }),
+        _ => {}
     }
+    names
 }
 
 /// Joins what a layer takes away with what the layers below it do.
@@ -109,18 +123,16 @@ pub(super) fn row_names(row: &Group<'_>) -> [String; 3] {
     [text("bind", "127.0.0.1"), host, text("protocol", "tcp")]
 }
 
-/// Tells whether `[BIND:]HOST[/PROTOCOL]` names a port; `auto:GUEST` stands for a host's port.
-fn is_row(row: &Group<'_>, name: &str) -> bool {
+/// Returns what a port may be called: `[BIND:]HOST[/PROTOCOL]`; `auto:GUEST` stands for a host's
+/// port.
+fn spellings(row: &Group<'_>) -> Vec<String> {
     let [bind, host, protocol] = row_names(row);
-    let (name, asked) = name.rsplit_once('/').unwrap_or((name, "tcp"));
-    if asked != protocol {
-        return false;
+    let mut names = vec![format!("{bind}:{host}"), format!("[{bind}]:{host}")];
+    if bind == "127.0.0.1" {
+        names.push(host);
     }
-    let Some(rest) = name.strip_suffix(host.as_str()) else { return false };
-    match rest.strip_suffix(':') {
-        None => rest.is_empty() && bind == "127.0.0.1",
-        Some(address) => address.trim_matches(['[', ']']) == bind,
-    }
+    let with_protocol = names.iter().map(|name| format!("{name}/{protocol}")).collect();
+    if protocol == "tcp" { [names, with_protocol].concat() } else { with_protocol }
 }
 
 /// One name that a layer takes away, with where it is written.

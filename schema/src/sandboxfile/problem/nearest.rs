@@ -6,11 +6,11 @@
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters: Vec<char> = word.chars().take(WORD_LETTERS_MAX).collect();
     let most = if letters.len() <= 4 { 1 } else { 2 };
+    let mut ruler = Ruler::default();
     candidates
         .into_iter()
         .filter(|candidate| *candidate != word)
-        .map(|candidate| (distance(&letters, candidate, most), candidate))
-        .filter(|(distance, _)| *distance <= most)
+        .filter_map(|candidate| Some((ruler.distance(&letters, candidate, most)?, candidate)))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -18,27 +18,49 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// Keys and names are shorter; what is longer is near to none of them.
 const WORD_LETTERS_MAX: usize = 256;
 
-/// Counts edits (insert, delete, replace, swap of neighbours), or returns a number above `most`.
-fn distance(word: &[char], candidate: &str, most: usize) -> usize {
-    let other: Vec<char> = candidate.chars().take(WORD_LETTERS_MAX).collect();
-    if word.len().abs_diff(other.len()) > most {
-        return most + 1;
-    }
-    let mut before_last = vec![0; other.len() + 1];
-    let mut last: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in word.iter().enumerate() {
-        let mut row = vec![i + 1; other.len() + 1];
-        for (j, b) in other.iter().enumerate() {
-            let replaced = last[j] + usize::from(a != b);
-            let mut least = replaced.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == other[j - 1] && word[i - 1] == *b {
-                least = least.min(before_last[j - 1] + 1);
-            }
-            row[j + 1] = least;
+/// Measures many words with one set of rows.
+#[derive(Default)]
+struct Ruler {
+    other: Vec<char>,
+    before_last: Vec<usize>,
+    last: Vec<usize>,
+    row: Vec<usize>,
+}
+
+impl Ruler {
+    /// Counts edits (insert, delete, replace, swap of neighbours); `None` where there are more
+    /// than `most`.
+    fn distance(&mut self, word: &[char], candidate: &str, most: usize) -> Option<usize> {
+        self.other.clear();
+        self.other.extend(candidate.chars().take(WORD_LETTERS_MAX));
+        if word.len().abs_diff(self.other.len()) > most {
+            return None;
         }
-        before_last = std::mem::replace(&mut last, row);
+        let width = self.other.len() + 1;
+        for row in [&mut self.before_last, &mut self.last, &mut self.row] {
+            row.clear();
+            row.extend(0..width);
+        }
+        for (i, a) in word.iter().enumerate() {
+            self.row[0] = i + 1;
+            for (j, b) in self.other.iter().enumerate() {
+                let replaced = self.last[j] + usize::from(a != b);
+                let mut least = replaced.min(self.last[j + 1] + 1).min(self.row[j] + 1);
+                if i > 0 && j > 0 && *a == self.other[j - 1] && word[i - 1] == *b {
+                    least = least.min(self.before_last[j - 1] + 1);
+                }
+                self.row[j + 1] = least;
+            }
+            // A swap looks back over one row, so two must be beyond hope.
+            let hopeless = |row: &[usize]| row.iter().all(|edits| *edits > most);
+            if hopeless(&self.row) && hopeless(&self.last) {
+                return None;
+            }
+            std::mem::swap(&mut self.before_last, &mut self.last);
+            std::mem::swap(&mut self.last, &mut self.row);
+        }
+        Some(self.last[width - 1]).filter(|edits| *edits <= most)
     }
-    last[other.len()]
 }
 
 #[cfg(test)]
@@ -60,5 +82,8 @@ mod tests {
             assert_eq!(nearest(word, keys), expected, "{word}");
         }
         assert_eq!(nearest("ax", ["ac", "ab"]), Some("ab"));
+        assert_eq!(nearest("service-12", ["service-2", "sevrice-12"]), Some("service-2"));
+        assert_eq!(nearest("", ["a", "ab"]), Some("a"));
+        assert_eq!(nearest(&"x".repeat(300), [&*"x".repeat(299)]).map(str::len), Some(299));
     }
 }

@@ -5,10 +5,16 @@ use crate::sandboxfile::keys::Principal;
 use crate::sandboxfile::problem::{Code, Problem, shown};
 use crate::sandboxfile::tree::{Scalar, ScalarKind, Span};
 
-/// Returns values as they would be written again.
+/// Returns values as they would be written again, the first few of many.
 pub(super) fn items(items: &[Scalar<'_>]) -> String {
-    items.iter().map(item).collect::<Vec<_>>().join(" ")
+    let mut words: Vec<_> = items.iter().take(ITEMS_SHOWN_MAX).map(item).collect();
+    if items.len() > words.len() {
+        words.push("…".to_owned());
+    }
+    words.join(" ")
 }
+
+const ITEMS_SHOWN_MAX: usize = 8;
 
 fn item(value: &Scalar<'_>) -> String {
     match value.kind {

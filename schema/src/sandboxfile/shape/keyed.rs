@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 
 use super::{Place, Shaper, Stand, form, is_list, unknown};
 use crate::sandboxfile::document::{Content, Group, Member};
@@ -13,6 +14,14 @@ impl Shaper<'_> {
     fn shape_problem(&mut self, name: &str, at: Span, message: &str, help: String) {
         let message = format!("`{}` {message}", shown(name));
         self.problems.push(Problem::error(Code::SCHEMA_SHAPE, message, at).help(help));
+    }
+
+    /// Reports a property where lines in braces are due.
+    fn stray_property(&mut self, field: &Entry<'_>) {
+        let (name, values) = (shown(&field.key), form::items(&field.items));
+        let message = format!("`{name}` is a line of its own here");
+        let problem = Problem::error(Code::SCHEMA_PROPERTY_OR_CHILD, message, field.key_span);
+        self.problems.push(problem.help(format!("write `{name} {values}` in the braces")));
     }
 
     /// Reads a map with free keys.
@@ -35,12 +44,7 @@ impl Shaper<'_> {
         let mut seen: HashMap<Cow<'a, str>, Span> = HashMap::new();
         for field in entry.fields {
             if field.origin == Origin::Property {
-                let message = format!("`{}` is a line of its own here", shown(&field.key));
-                let code = Code::SCHEMA_PROPERTY_OR_CHILD;
-                let problem = Problem::error(code, message, field.key_span);
-                let values = form::items(&field.items);
-                let name = shown(&field.key);
-                self.problems.push(problem.help(format!("write `{name} {values}` in the braces")));
+                self.stray_property(&field);
                 continue;
             }
             if let Some(first) = seen.insert(field.key.clone(), field.key_span) {
@@ -133,20 +137,22 @@ impl Shaper<'_> {
     }
 
     /// Reports identities that stand twice, and keeps the first of each.
-    pub(super) fn distinct(&mut self, members: &mut Vec<Member<'_>>, key: &'static Key) {
-        let mut seen: HashMap<String, Span> = HashMap::with_capacity(members.len());
-        let mut twice = Vec::new();
-        members.retain(|member| match seen.get(member.name.as_ref()) {
-            None => {
-                seen.insert(member.name.to_string(), member.at);
+    pub(super) fn distinct<'a>(&mut self, members: &mut Vec<Member<'a>>, key: &'static Key) {
+        let mut seen: HashMap<Cow<'a, str>, Span> = HashMap::with_capacity(members.len());
+        members.retain(|member| match seen.entry(member.name.clone()) {
+            Slot::Vacant(place) => {
+                place.insert(member.at);
                 true
             }
-            Some(first) => {
-                twice.push(unknown::duplicate_identity(key, &member.name, member.at, *first));
+            Slot::Occupied(first) => {
+                if !self.problems.is_full() {
+                    let first = *first.get();
+                    let problem = unknown::duplicate_identity(key, &member.name, member.at, first);
+                    self.problems.push(problem);
+                }
                 false
             }
         });
-        twice.into_iter().for_each(|problem| self.problems.push(problem));
     }
 
     /// Reads a row of KDL, or the list of YAML.
@@ -156,14 +162,24 @@ impl Shaper<'_> {
         keys: &'static [Key],
     ) -> Option<Content<'a>> {
         let (name, at) = (entry.key.clone(), entry.key_span);
+        let is_rows = is_list(&entry) && entry.items.is_empty();
+        if self.yaml && !is_rows {
+            let help = format!("write {name}: [{{…}}, {{…}}]");
+            self.shape_problem(&name, at, "is a list of maps", help);
+            return None;
+        }
         let noun = format!("a {name}");
         let place = Place { noun: &noun, keys, stand: Stand::Properties };
         let entries = if self.yaml { entry.fields } else { vec![entry] };
         let mut rows = Vec::new();
         for row in entries {
-            if !row.items.is_empty() {
-                let help = format!("write {} with properties only", shown(&name));
-                self.shape_problem(&name, at, "takes no value of its own", help);
+            if !row.items.is_empty() || is_list(&row) {
+                let help = if self.yaml {
+                    format!("write {name}: [{{…}}, {{…}}]")
+                } else {
+                    format!("write {name} with properties only")
+                };
+                self.shape_problem(&name, row.key_span, "takes no value of its own", help);
                 continue;
             }
             let at = row.key_span;
@@ -181,40 +197,78 @@ impl Shaper<'_> {
         tags: &'static [&'static str],
         attributes: &'static [Key],
     ) -> Option<Content<'a>> {
+        if !entry.items.is_empty() || (self.yaml && !is_list(&entry)) {
+            let tag = tags.first().copied().unwrap_or_default();
+            let help = if self.yaml {
+                format!("write {}: [{{{tag}: TARGET}}]", entry.key)
+            } else {
+                format!("write {} {{ {tag} \"TARGET\" }}", entry.key)
+            };
+            self.shape_problem(&entry.key, entry.key_span, "is a list of rows", help);
+            return None;
+        }
         let mut rows = Vec::new();
-        for mut row in entry.fields {
-            let mut target = None;
-            if self.yaml {
-                let index = row.fields.iter().position(|field| tags.contains(&field.key.as_ref()));
-                let Some(index) = index else {
-                    let help = format!("begin it with one of {}", listed(tags.iter().copied()));
-                    self.shape_problem(&entry.key, row.span, "has a row without a tag", help);
-                    continue;
-                };
-                let tag = row.fields.remove(index);
-                (row.key, row.key_span) = (tag.key, tag.key_span);
-                row.items = tag.items;
-            } else if !tags.contains(&row.key.as_ref()) {
-                let near = nearest(&row.key, tags.iter().copied());
-                let message = format!("`{}` is not a rule", shown(&row.key));
-                let problem = Problem::error(Code::SCHEMA_UNKNOWN_KEY, message, row.key_span);
-                let valid = listed(tags.iter().copied());
-                self.problems.push(problem.nearest(near).help(format!("write one of {valid}")));
-                continue;
-            }
-            if row.items.len() == 1 {
-                target = row.items.pop();
-            }
+        for row in entry.fields {
+            let name = &entry.key;
+            let row =
+                if self.yaml { self.yaml_row(row, name, tags) } else { self.kdl_row(row, tags) };
+            let Some(mut row) = row else { continue };
+            let target = row.items.pop().filter(|_| row.items.is_empty() && !is_list(&row));
             let Some(target) = target else {
-                let help = format!("write {} \"TARGET\"", shown(&row.key));
+                let help = if self.yaml {
+                    format!("write {}: TARGET", row.key)
+                } else {
+                    format!("write {} \"TARGET\"", row.key)
+                };
                 self.shape_problem(&row.key, row.key_span, "takes one target", help);
                 continue;
             };
+            let read = self.value_or_null(target, &row.key, false);
+            let Some(Content::Scalar(target)) = read else { continue };
             let place = Place { noun: "a rule", keys: attributes, stand: Stand::Properties };
             let group = Group { principal: Some(target), ..self.keys(row.fields, place) };
             let (name, at) = (row.key, row.key_span);
             rows.push(Member { name, at, content: Content::Group(group) });
         }
         Some(Content::Tagged(rows))
+    }
+
+    /// Reads a row of KDL, whose name is its tag.
+    fn kdl_row<'a>(&mut self, row: Entry<'a>, tags: &[&'static str]) -> Option<Entry<'a>> {
+        if row.origin == Origin::Property {
+            self.stray_property(&row);
+            return None;
+        }
+        if tags.contains(&row.key.as_ref()) {
+            return Some(row);
+        }
+        let near = nearest(&row.key, tags.iter().copied());
+        let message = format!("`{}` is not a rule", shown(&row.key));
+        let problem = Problem::error(Code::SCHEMA_UNKNOWN_KEY, message, row.key_span);
+        let valid = listed(tags.iter().copied());
+        self.problems.push(problem.nearest(near).help(format!("write one of {valid}")));
+        None
+    }
+
+    /// Reads a row of YAML, a map with one tag; gives it the key and the values of its tag.
+    fn yaml_row<'a>(
+        &mut self,
+        mut row: Entry<'a>,
+        name: &str,
+        tags: &[&'static str],
+    ) -> Option<Entry<'a>> {
+        let is_tag = |field: &Entry<'_>| tags.contains(&field.key.as_ref());
+        let Some(index) = row.fields.iter().position(is_tag) else {
+            let help = format!("begin it with one of {}", listed(tags.iter().copied()));
+            self.shape_problem(name, row.span, "has a row without a tag", help);
+            return None;
+        };
+        let tag = row.fields.remove(index);
+        if let Some(second) = row.fields.iter().find(|field| is_tag(field)) {
+            let problem = unknown::duplicate_tag(&second.key, second.key_span, tag.key_span);
+            self.problems.push(problem);
+            return None;
+        }
+        Some(Entry { fields: row.fields, ..tag })
     }
 }

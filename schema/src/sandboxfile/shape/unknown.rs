@@ -51,11 +51,19 @@ pub(super) fn duplicate(name: &str, second: Span, first: Span) -> Problem {
         .help("keep one of the two; the last does not win")
 }
 
+/// A second tag in one row.
+pub(super) fn duplicate_tag(name: &str, second: Span, first: Span) -> Problem {
+    let message = format!("`{}` is a second tag in one row", shown(name));
+    Problem::error(Code::SCHEMA_DUPLICATE_KEY, message, second)
+        .related(first, "the first is here")
+        .help("write a row for each")
+}
+
 /// An identity that stands twice.
 pub(super) fn duplicate_identity(key: &Key, name: &str, second: Span, first: Span) -> Problem {
     let shown_name = shown(name);
     let defines = matches!(key.shape, Shape::Keyed { .. })
-        && matches!(key.name, "sandbox" | "job" | "volume" | "template" | "secret");
+        && matches!(key.name, "sandbox" | "job" | "volume");
     if !defines {
         let message = format!("{} `{shown_name}` is written twice", key.name);
         return Problem::error(Code::SCHEMA_DUPLICATE_KEY, message, second)

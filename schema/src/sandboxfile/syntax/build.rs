@@ -40,12 +40,14 @@ impl Budget {
     /// Counts one node at `span`.
     pub(super) fn node(&mut self, span: Span) -> Result<(), Problem> {
         self.nodes += 1;
-        if self.nodes <= self.nodes_max {
-            return Ok(());
-        }
+        if self.nodes <= self.nodes_max { Ok(()) } else { Err(self.exceeded(span)) }
+    }
+
+    /// Returns what there is to say about the node at `span`, which is one too many.
+    pub(super) fn exceeded(&self, span: Span) -> Problem {
         let message = format!("the file has more than {} keys and values", self.nodes_max);
-        Err(Problem::error(Code::LIMIT_NODES, message, span)
-            .help("split the file, or raise limits { file-bytes } in config.kdl"))
+        Problem::error(Code::LIMIT_NODES, message, span)
+            .help("split the file, or raise limits { file-bytes } in config.kdl")
     }
 
     /// Counts one value.
@@ -78,7 +80,7 @@ struct Builder<'a, 'p> {
 
 impl<'a> Builder<'a, '_> {
     fn refuse_annotation(&mut self, annotation: Option<Placed<'a>>) {
-        let Some((name, span)) = annotation else { return };
+        let Some((name, span)) = annotation.filter(|_| !self.problems.is_full()) else { return };
         let message = format!("`({})` is a type annotation; msb has none", shown(&name));
         let problem = Problem::error(Code::SYNTAX_TYPE_ANNOTATION, message, span);
         self.problems.push(problem.help("delete it; the key decides the type"));
@@ -128,6 +130,10 @@ impl<'a> Sink<'a> for Builder<'a, '_> {
         self.budget.scalar(&value)?;
         let top = self.top();
         top.span = top.span.to(value.span);
+        // Most nodes have one argument; room for four would be most of the tree.
+        if top.items.is_empty() {
+            top.items.reserve_exact(1);
+        }
         top.items.push(value);
         Ok(())
     }
@@ -172,7 +178,8 @@ impl<'a> Sink<'a> for Builder<'a, '_> {
     }
 
     fn end(&mut self, _byte: u32) {
-        let Some(entry) = self.open.pop() else { return };
+        let Some(mut entry) = self.open.pop() else { return };
+        entry.fields.shrink_to_fit();
         match self.open.last_mut() {
             Some(parent) => parent.fields.push(entry),
             None => self.done.push(entry),

@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
             }
             if node.braces != Braces::None {
                 let message = "nothing but braces can follow braces on a line";
-                return Err(self.error(message).help("end the line, or write a semicolon"));
+                return Err(self.error(message, "end the line, or write a semicolon"));
             }
             gap = self.entry(node, slashdash, sink)?;
         }
@@ -327,12 +327,13 @@ impl<'a> Reader<'a> {
         self.at += 1;
         self.skip_blanks()?;
         let Token::Text((name, _), _) = self.token("the name of a type")? else {
-            return Err(self.error("a type is a word"));
+            return Err(self.error("a type is a word", "delete it; msb has no types"));
         };
         self.skip_blanks()?;
         if self.peek() != Some(b')') {
             let open = self.span(start, start + 1);
-            return Err(self.error("a type ends with `)`").related(open, "it begins here"));
+            let problem = self.error("a type ends with `)`", "delete it; msb has no types");
+            return Err(problem.related(open, "it begins here"));
         }
         self.at += 1;
         let span = self.span(start, self.at);
@@ -350,7 +351,9 @@ impl<'a> Reader<'a> {
             [b'#', b'"' | b'#', ..] => {
                 let marks = self.bytes[start..].iter().take_while(|b| **b == b'#').count();
                 if self.bytes.get(start + marks) != Some(&b'"') {
-                    return Err(self.error("after `#` comes a keyword or a string in quotes"));
+                    let message = "after `#` comes a keyword or text in quotes";
+                    let help = "write #true, #false, #null, or #\"…\"#; comments begin with //";
+                    return Err(self.error(message, help));
                 }
                 let read = string::raw(text, start);
                 self.string(start, read)
@@ -436,9 +439,10 @@ impl<'a> Reader<'a> {
         Span { file: self.file, start: saturate(start), end: saturate(end) }
     }
 
-    fn error(&self, message: &str) -> Problem {
+    fn error(&self, message: &str, help: &str) -> Problem {
         let end = self.at + self.peek().map_or(0, characters::width);
-        Problem::error(Code::SYNTAX_KDL, message, self.span(self.at, end.min(self.bytes.len())))
+        let here = self.span(self.at, end.min(self.bytes.len()));
+        Problem::error(Code::SYNTAX_KDL, message, here).help(help)
     }
 }
 

@@ -1,7 +1,9 @@
 //! YAML 1.2 to the tree: events pulled in a loop, with a stack of our own.
 
+mod flow;
 mod offsets;
 mod refuse;
+mod scalar;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,6 +11,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks};
 
 use self::offsets::Offsets;
+use self::scalar::kind;
 use super::build::Budget;
 use crate::sandboxfile::limits::Limits;
 use crate::sandboxfile::problem::{Code, Problem, Problems};
@@ -21,6 +24,11 @@ pub fn yaml<'a>(
     limits: &Limits,
     problems: &mut Problems,
 ) -> Option<Tree<'a>> {
+    let budget = Budget::new(limits);
+    if let Some(span) = flow::excess(text, file, limits.nodes()) {
+        problems.push(budget.exceeded(span));
+        return None;
+    }
     let offsets = Offsets::new(text, file);
     let mut reader = Reader {
         offsets: &offsets,
@@ -30,7 +38,7 @@ pub fn yaml<'a>(
         anchors: HashMap::new(),
         kept_nodes: 0,
         alias_nodes: 0,
-        budget: Budget::new(limits),
+        budget,
         problems,
     };
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -65,7 +73,7 @@ struct Anchor<'a> {
 }
 
 struct Reader<'a, 'p> {
-    offsets: &'p Offsets,
+    offsets: &'p Offsets<'a>,
     open: Vec<Open<'a>>,
     root: Option<Entry<'a>>,
     documents: usize,
@@ -112,7 +120,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
-        if tagged {
+        if tagged && !self.problems.is_full() {
             let message = "a value has a tag";
             let problem = Problem::error(Code::SYNTAX_YAML_TAG, message, span);
             self.problems.push(problem.help("write the plain value; the key decides the type"));
@@ -158,22 +166,32 @@ impl<'a> Reader<'a, '_> {
     fn finish(&mut self, span: Span) -> Result<(), Problem> {
         let Some(mut open) = self.open.pop() else { return Ok(()) };
         open.entry.span = open.entry.span.to(span);
-        self.keep(open.anchor, &open.entry)?;
+        open.entry.fields.shrink_to_fit();
+        if let Some(Anchor { span, .. }) = self.anchors.get(&open.anchor) {
+            self.keep(open.anchor, *span, &open.entry)?;
+        }
         self.attach(open.entry);
         Ok(())
     }
 
+    /// Remembers the scalar that an anchor names, if there is an anchor.
+    fn name(&mut self, anchor: usize, span: Span, entry: &Entry<'a>) -> Result<(), Problem> {
+        if anchor == 0 {
+            return Ok(());
+        }
+        self.keep(anchor, span, entry)
+    }
+
     /// Remembers what an anchor names.
-    fn keep(&mut self, anchor: usize, entry: &Entry<'a>) -> Result<(), Problem> {
-        let Some(kept) = self.anchors.get_mut(&anchor) else { return Ok(()) };
+    fn keep(&mut self, anchor: usize, span: Span, entry: &Entry<'a>) -> Result<(), Problem> {
         let nodes = count(entry);
         self.kept_nodes += nodes;
         if self.kept_nodes > ANCHORED_NODES_MAX {
             let message = "the anchors of this file name too much";
-            return Err(Problem::error(Code::LIMIT_ALIAS_NODES, message, kept.span)
+            return Err(Problem::error(Code::LIMIT_ALIAS_NODES, message, span)
                 .help("use `templates` instead"));
         }
-        kept.entry = Some((entry.clone(), nodes));
+        self.anchors.insert(anchor, Anchor { span, entry: Some((entry.clone(), nodes)) });
         Ok(())
     }
 
@@ -200,31 +218,22 @@ impl<'a> Reader<'a, '_> {
         span: Span,
     ) -> Result<(), Problem> {
         let Some((key, key_span)) = self.take_key() else {
-            return self.key(text, style, span);
+            return self.key(text, style, anchor, span);
         };
-        let kind = kind(&text, style);
-        let span =
-            if kind == ScalarKind::Nothing { Span { end: span.start, ..span } } else { span };
-        let value = Scalar::new(text, kind, span);
-        self.budget.scalar(&value)?;
-        let key_span = key_span.unwrap_or(span);
-        let entry = Entry {
-            key,
-            key_span,
-            span: key_span.to(span),
-            items: vec![value],
-            fields: Vec::new(),
-            origin: Origin::YamlScalar,
-        };
-        if anchor != 0 {
-            self.anchors.insert(anchor, Anchor { span, entry: None });
-            self.keep(anchor, &entry)?;
-        }
+        let entry = leaf((key, key_span), text, style, span);
+        self.budget.scalar(&entry.items[0])?;
+        self.name(anchor, span, &entry)?;
         self.attach(entry);
         Ok(())
     }
 
-    fn key(&mut self, text: Cow<'a, str>, style: ScalarStyle, span: Span) -> Result<(), Problem> {
+    fn key(
+        &mut self,
+        text: Cow<'a, str>,
+        style: ScalarStyle,
+        anchor: usize,
+        span: Span,
+    ) -> Result<(), Problem> {
         if kind(&text, style) == ScalarKind::Nothing {
             return Err(refuse::key(span));
         }
@@ -233,6 +242,10 @@ impl<'a> Reader<'a, '_> {
             return Err(problem.help("share what is common through `templates` and `from`"));
         }
         self.budget.key(&text, span)?;
+        if anchor != 0 {
+            let named = leaf((Cow::Borrowed(""), None), text.clone(), style, span);
+            self.name(anchor, span, &named)?;
+        }
         if let Some(open) = self.open.last_mut() {
             open.key = Some((text, span));
         }
@@ -244,7 +257,8 @@ impl<'a> Reader<'a, '_> {
             return Err(refuse::key(span));
         };
         let Some(kept) = self.anchors.get(&anchor) else {
-            return Err(Problem::error(Code::SYNTAX_YAML, "an alias of nothing", span));
+            let problem = Problem::error(Code::SYNTAX_YAML, "an alias of nothing", span);
+            return Err(problem.help("write &NAME before the value that it means, further up"));
         };
         let Some((entry, nodes)) = &kept.entry else {
             let message = "an alias stands inside what it names";
@@ -273,6 +287,26 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
+/// Returns the entry of one scalar under its key; its own place stands in where there is no key.
+fn leaf<'a>(
+    (key, key_span): (Cow<'a, str>, Option<Span>),
+    text: Cow<'a, str>,
+    style: ScalarStyle,
+    span: Span,
+) -> Entry<'a> {
+    let kind = kind(&text, style);
+    let span = if kind == ScalarKind::Nothing { Span { end: span.start, ..span } } else { span };
+    let key_span = key_span.unwrap_or(span);
+    Entry {
+        key,
+        key_span,
+        span: key_span.to(span),
+        items: vec![Scalar::new(text, kind, span)],
+        fields: Vec::new(),
+        origin: Origin::YamlScalar,
+    }
+}
+
 /// Nodes that anchors may name in all; nested anchors count each time.
 const ANCHORED_NODES_MAX: usize = 100_000;
 
@@ -288,21 +322,6 @@ fn depth(entry: &Entry<'_>) -> usize {
         Origin::YamlList | Origin::YamlMap | Origin::Block => {
             1 + entry.fields.iter().map(depth).max().unwrap_or(0)
         }
-    }
-}
-
-/// Resolves a plain scalar by the core schema; anything in quotes is text.
-fn kind(text: &str, style: ScalarStyle) -> ScalarKind {
-    if style != ScalarStyle::Plain {
-        return ScalarKind::Quoted;
-    }
-    match text {
-        "" => ScalarKind::Nothing,
-        "~" | "null" | "Null" | "NULL" => ScalarKind::Null,
-        "true" | "True" | "TRUE" => ScalarKind::True,
-        "false" | "False" | "FALSE" => ScalarKind::False,
-        _ if text.parse::<f64>().is_ok() => ScalarKind::Number,
-        _ => ScalarKind::Word,
     }
 }
 

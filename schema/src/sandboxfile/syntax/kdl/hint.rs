@@ -133,7 +133,8 @@ fn equals_sign(text: &str, at: usize, file: u16) -> Problem {
 pub(super) fn unexpected(text: &str, at: usize, file: u16, wanted: &str) -> Problem {
     let Some(found) = text[at..].chars().next() else {
         let message = format!("the file ends where {wanted} is due");
-        return Problem::error(Code::SYNTAX_KDL, message, span(file, at, at));
+        return Problem::error(Code::SYNTAX_KDL, message, span(file, at, at))
+            .help("write it, or delete what is not finished");
     };
     if found == '=' {
         return equals_sign(text, at, file);
@@ -186,12 +187,12 @@ pub(super) fn string(error: &StringError, text: &str, start: usize, file: u16) -
         ),
         StringError::Escape(place) => (
             "there is no such escape",
-            span(file, *place, (*place + 2).min(text.len())),
+            span(file, *place, at(*place + 1).end as usize),
             "write \\\\ for a backslash; the escapes are \\\" \\\\ \\b \\f \\n \\r \\s \\t \\u{…}",
         ),
         StringError::Unicode(place) => (
             "this escape names no character",
-            span(file, *place, (*place + 2).min(text.len())),
+            span(file, *place, at(*place + 1).end as usize),
             "write one to six hexadecimal digits, as in \\u{e9}",
         ),
         StringError::OpeningLine(place) => (

@@ -40,7 +40,7 @@ pub(super) fn quoted(text: &str, at: usize) -> Read<'_> {
             Some(b'"') => break,
             Some(b'\\') => {
                 escaped = true;
-                here = after_escape(bytes, here);
+                (_, here) = escape(text, here)?;
             }
             Some(byte) if *byte >= 0x20 && *byte < 0x80 => here += 1,
             Some(byte) if newline(&bytes[here..]) == 0 => here += width(*byte),
@@ -48,23 +48,44 @@ pub(super) fn quoted(text: &str, at: usize) -> Read<'_> {
         }
     }
     let body = &text[start..here];
-    let value = if escaped { Cow::Owned(unescape(body, start)?) } else { Cow::Borrowed(body) };
+    let value = if escaped { Cow::Owned(unescape(body)?) } else { Cow::Borrowed(body) };
     Ok((value, here + 1))
 }
 
-/// Returns the byte after the escape at `at`; after a blank escape, the byte after its blanks.
-fn after_escape(bytes: &[u8], at: usize) -> usize {
-    let mut here = at + 1;
-    while let Some(rest) = bytes.get(here..) {
-        match newline(rest) + blank(rest) {
-            0 => break,
+/// Reads the escape at `at`; returns its character, none where it hides blanks, and the byte after.
+fn escape(text: &str, at: usize) -> Result<(Option<char>, usize), StringError> {
+    let rest = &text.as_bytes()[at + 1..];
+    let character = match rest.first() {
+        None => return Err(StringError::Unclosed),
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b's') => ' ',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'\\') => '\\',
+        Some(b'"') => '"',
+        Some(b'u') => {
+            let (character, length) = unicode(&text[at + 2..]).ok_or(StringError::Unicode(at))?;
+            return Ok((Some(character), at + 2 + length));
+        }
+        Some(_) => match blanks(rest) {
+            0 => return Err(StringError::Escape(at)),
+            length => return Ok((None, at + 1 + length)),
+        },
+    };
+    Ok((Some(character), at + 2))
+}
+
+/// Returns the length of the blanks and line ends at the start of `rest`.
+fn blanks(rest: &[u8]) -> usize {
+    let mut here = 0;
+    loop {
+        match newline(&rest[here..]) + blank(&rest[here..]) {
+            0 => return here,
             length => here += length,
         }
     }
-    if here > at + 1 {
-        return here;
-    }
-    (at + 1 + bytes.get(at + 1).map_or(0, |byte| width(*byte))).min(bytes.len())
 }
 
 /// Reads the raw string whose first `#` is at `at`, where a quote follows the marks.
@@ -103,80 +124,93 @@ fn many_lines(text: &str, open: usize, marks: usize) -> Read<'_> {
         0 => return Err(StringError::OpeningLine(first)),
         length => first + length,
     };
+    let mut lines = Lines { text, start, piece: start, kept: String::new(), ended: Vec::new() };
     let mut here = start;
     loop {
         match bytes.get(here) {
             None => return Err(StringError::Unclosed),
-            Some(b'\\') if marks == 0 => here = after_escape(bytes, here),
+            Some(b'\\') if marks == 0 => {
+                let (character, after) = escape(text, here)?;
+                if character.is_none() {
+                    lines.hide(here, after);
+                }
+                here = after;
+            }
             Some(b'"')
                 if bytes[here..].starts_with(b"\"\"\"") && closes(&bytes[here + 3..], marks) =>
             {
                 break;
             }
-            Some(byte) => here += width(*byte),
+            Some(byte) => match newline(&bytes[here..]) {
+                0 => here += width(*byte),
+                length => {
+                    lines.end(here, here + length);
+                    here += length;
+                }
+            },
         }
     }
-    let body = &text[start..here];
-    let body = if marks == 0 { without_blank_escapes(body) } else { Cow::Borrowed(body) };
-    let value = dedent(&body, marks == 0, start, here)?;
+    let (_, indentation) = lines.take(here);
+    if !is_blank(&indentation) {
+        return Err(StringError::ClosingLine(here));
+    }
+    let value = dedent(&lines.ended, &indentation, marks == 0)?;
     Ok((Cow::Owned(value), here + 3 + marks))
 }
 
-/// Takes each `\` with the blanks and line ends after it out of the text.
-fn without_blank_escapes(body: &str) -> Cow<'_, str> {
-    let bytes = body.as_bytes();
-    if !bytes.contains(&b'\\') {
-        return Cow::Borrowed(body);
+/// The lines of a string as they are read, each with the byte it starts at; blanks behind a
+/// backslash are taken out, line ends among them.
+struct Lines<'a> {
+    text: &'a str,
+    /// Where the line that is being read starts.
+    start: usize,
+    /// Where the part of it starts that is not in `kept`.
+    piece: usize,
+    kept: String,
+    ended: Vec<(usize, Cow<'a, str>)>,
+}
+
+impl<'a> Lines<'a> {
+    /// Takes out what is between the two bytes.
+    fn hide(&mut self, from: usize, to: usize) {
+        self.kept.push_str(&self.text[self.piece..from]);
+        self.piece = to;
     }
-    let mut kept = String::with_capacity(body.len());
-    let (mut from, mut here) = (0, 0);
-    while here < bytes.len() {
-        if bytes[here] != b'\\' {
-            here += 1;
-            continue;
-        }
-        let after = after_escape(bytes, here);
-        let next = &bytes[here + 1..];
-        if newline(next) + blank(next) > 0 {
-            kept.push_str(&body[from..here]);
-            from = after;
-        }
-        here = after;
+
+    /// Ends the line before `at`; the next one starts at `next`.
+    fn end(&mut self, at: usize, next: usize) {
+        let line = self.take(at);
+        self.ended.push(line);
+        (self.start, self.piece) = (next, next);
     }
-    kept.push_str(&body[from..]);
-    Cow::Owned(kept)
+
+    /// Returns the line that is being read, up to `at`.
+    fn take(&mut self, at: usize) -> (usize, Cow<'a, str>) {
+        if self.piece == self.start {
+            return (self.start, Cow::Borrowed(&self.text[self.start..at]));
+        }
+        self.hide(at, at);
+        (self.start, Cow::Owned(std::mem::take(&mut self.kept)))
+    }
 }
 
 /// Takes the blanks of the last line off every line, and joins the lines by LF.
-fn dedent(body: &str, escapes: bool, start: usize, end: usize) -> Result<String, StringError> {
-    let bytes = body.as_bytes();
-    let mut lines = Vec::new();
-    let (mut from, mut here) = (0, 0);
-    while here < bytes.len() {
-        match newline(&bytes[here..]) {
-            0 => here += width(bytes[here]),
-            length => {
-                lines.push(&body[from..here]);
-                here += length;
-                from = here;
-            }
-        }
-    }
-    let indentation = &body[from..];
-    if !is_blank(indentation) {
-        return Err(StringError::ClosingLine(end));
-    }
-    let mut value = String::with_capacity(body.len());
-    for (count, line) in lines.iter().enumerate() {
+fn dedent(
+    lines: &[(usize, Cow<'_, str>)],
+    indentation: &str,
+    escapes: bool,
+) -> Result<String, StringError> {
+    let mut value = String::with_capacity(lines.iter().map(|(_, line)| line.len() + 1).sum());
+    for (count, (start, line)) in lines.iter().enumerate() {
         if count > 0 {
             value.push('\n');
         }
         if is_blank(line) {
             continue;
         }
-        let line = line.strip_prefix(indentation).ok_or(StringError::Indentation(start))?;
+        let line = line.strip_prefix(indentation).ok_or(StringError::Indentation(*start))?;
         if escapes && line.contains('\\') {
-            value.push_str(&unescape(line, start)?);
+            value.push_str(&unescape(line)?);
         } else {
             value.push_str(line);
         }
@@ -195,36 +229,16 @@ fn is_blank(line: &str) -> bool {
     true
 }
 
-/// Resolves the escapes of `body`, which starts at byte `start` of the file.
-fn unescape(body: &str, start: usize) -> Result<String, StringError> {
-    let bytes = body.as_bytes();
+/// Resolves the escapes of `body`; what is no escape was refused when it was met.
+fn unescape(body: &str) -> Result<String, StringError> {
     let mut value = String::with_capacity(body.len());
     let mut rest = 0;
     while let Some(offset) = body[rest..].find('\\') {
         let at = rest + offset;
         value.push_str(&body[rest..at]);
-        rest = after_escape(bytes, at);
-        let next = &bytes[at + 1..];
-        if newline(next) + blank(next) > 0 {
-            continue;
-        }
-        value.push(match next.first() {
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b's') => ' ',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'\\') => '\\',
-            Some(b'"') => '"',
-            Some(b'u') => {
-                let (character, length) =
-                    unicode(&body[at + 2..]).ok_or(StringError::Unicode(start + at))?;
-                rest = at + 2 + length;
-                character
-            }
-            _ => return Err(StringError::Escape(start + at)),
-        });
+        let (character, after) = escape(body, at)?;
+        value.extend(character);
+        rest = after;
     }
     value.push_str(&body[rest..]);
     Ok(value)

@@ -7,8 +7,8 @@ use crate::sandboxfile::tree::Span;
 
 /// Knows the byte of every character, by a mark at each [`STRIDE`]th.
 #[derive(Debug)]
-pub(super) struct Offsets {
-    text: String,
+pub(super) struct Offsets<'a> {
+    text: &'a str,
     file: u16,
     /// Bytes of the byte-order mark, which the parser does not see.
     skipped: usize,
@@ -18,15 +18,15 @@ pub(super) struct Offsets {
 
 const STRIDE: usize = 64;
 
-impl Offsets {
-    pub(super) fn new(text: &str, file: u16) -> Self {
+impl<'a> Offsets<'a> {
+    pub(super) fn new(text: &'a str, file: u16) -> Self {
         let skipped = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let body = &text[skipped..];
         if body.is_ascii() {
-            return Self { text: body.to_owned(), file, skipped, marks: Vec::new() };
+            return Self { text: body, file, skipped, marks: Vec::new() };
         }
         let marks = body.char_indices().step_by(STRIDE).map(|(byte, _)| saturate(byte)).collect();
-        Self { text: body.to_owned(), file, skipped, marks }
+        Self { text: body, file, skipped, marks }
     }
 
     /// Returns the byte of character `index`, at most the end of the file.
@@ -73,7 +73,8 @@ impl Offsets {
 
     /// Returns the span of one character, by its byte in the file.
     pub(super) fn at(&self, byte: usize) -> Span {
-        let end = (byte + 1).min(self.text.len() + self.skipped);
-        Span { file: self.file, start: saturate(byte), end: saturate(end) }
+        let here = self.text.get(byte.saturating_sub(self.skipped)..);
+        let length = here.and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+        Span { file: self.file, start: saturate(byte), end: saturate(byte + length) }
     }
 }

@@ -14,15 +14,19 @@ pub(super) fn key(span: Span) -> Problem {
 }
 
 /// An error of the parser, by the mistake that is probably behind it.
-pub(super) fn scan(error: &ScanError, text: &str, offsets: &Offsets) -> Problem {
+pub(super) fn scan(error: &ScanError, text: &str, offsets: &Offsets<'_>) -> Problem {
     let byte = offsets.byte(error.marker().index()) as usize;
     let end = text[byte..].find(['\n', '\r']).map_or(text.len(), |length| byte + length);
     let start = text[..byte].rfind(['\n', '\r']).map_or(0, |at| at + 1);
     let line = &text[start..end];
-    if let Some(tab) = indentation_tab(line) {
-        let message = "a tab stands in the indentation";
-        return Problem::error(Code::SYNTAX_YAML_TAB, message, offsets.at(start + tab))
-            .help("indent with spaces");
+    // Text goes on over lines, so what follows it may be the mistake.
+    let below = text[end..].len() - text[end..].trim_start_matches(['\n', '\r']).len();
+    for start in [start, end + below] {
+        if let Some(tab) = indentation_tab(&text[start..]) {
+            let message = "a tab stands in the indentation";
+            return Problem::error(Code::SYNTAX_YAML_TAB, message, offsets.at(start + tab))
+                .help("indent with spaces");
+        }
     }
     if let Some((at, length)) = bare_interpolation(line) {
         let name = shown(&line[at..at + length]);

@@ -1,0 +1,59 @@
+//! Any bytes end in a tree or in errors: what is held against every input, fuzzed or kept.
+//!
+//! ```text
+//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers
+//!          (a second, 256 MiB)              what must hold, as panics
+//! ```
+//!
+//! `tests/fuzz/run` has libFuzzer invent the inputs; `tests/corpus.rs` replays those that are kept.
+
+#![expect(clippy::panic, reason = "a promise that does not hold ends the input")]
+
+mod both_readers;
+mod cost;
+mod document;
+mod facts;
+mod guard;
+mod resolve;
+mod sys;
+mod tree;
+
+pub use both_readers::{Answer, Theirs, let_theirs_panic};
+pub use document::{Document, Meant, ours};
+pub use guard::is_below_guard;
+
+use schema::sandboxfile::source::Format;
+
+/// What an input is given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Our own reader of KDL, up to the tree.
+    Kdl,
+    /// The reader of YAML, up to the tree.
+    Yaml,
+    /// Both formats, up to the project.
+    Resolve,
+    /// Our reader of KDL and the package's, side by side.
+    BothReaders,
+}
+
+impl Target {
+    /// Every target.
+    pub const ALL: [Self; 4] = [Self::Kdl, Self::Yaml, Self::Resolve, Self::BothReaders];
+}
+
+/// Gives an input to a target.
+///
+/// # Panics
+/// When something does not hold, or the input costs too much.
+pub fn run(target: Target, bytes: &[u8]) {
+    cost::within_limits(|| match target {
+        Target::Kdl => tree::check(bytes, Format::Kdl),
+        Target::Yaml => tree::check(bytes, Format::Yaml),
+        Target::Resolve => {
+            resolve::check(bytes, Format::Kdl);
+            resolve::check(bytes, Format::Yaml);
+        }
+        Target::BothReaders => both_readers::check(bytes),
+    });
+}

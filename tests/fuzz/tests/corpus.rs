@@ -1,0 +1,73 @@
+//! What is kept stays found: every file of the corpora, and the official cases of KDL, through
+//! every target.
+#![cfg(test)]
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+use fuzz::{Target, run};
+
+fn house() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Returns the files below a folder, links followed.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![folder.to_path_buf()];
+    while let Some(folder) = left.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { left.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn replay(target: Target) {
+    let mut kept = files(&house().join("tests/fuzz/corpus"));
+    kept.extend(files(&house().join("tests/fixtures/kdl/input")));
+    assert!(kept.len() > 380, "{} files are kept", kept.len());
+    kept.retain(|path| {
+        let bytes = fs::read(path).unwrap();
+        catch_unwind(|| run(target, &bytes)).is_err()
+    });
+    let names: Vec<_> = kept.iter().map(|path| path.display().to_string()).collect();
+    assert!(kept.is_empty(), "{target:?}, reasons above:\n{}", names.join("\n"));
+}
+
+#[test]
+fn f1_what_is_kept_ends_in_a_tree_or_in_errors_as_kdl() {
+    replay(Target::Kdl);
+}
+
+#[test]
+fn f1_what_is_kept_ends_in_a_tree_or_in_errors_as_yaml() {
+    replay(Target::Yaml);
+}
+
+#[test]
+fn f1_what_is_kept_ends_in_a_project_or_in_errors() {
+    replay(Target::Resolve);
+}
+
+#[test]
+fn sf_t15_both_readers_agree_on_what_is_kept() {
+    replay(Target::BothReaders);
+}
+
+#[test]
+fn every_example_is_a_seed() {
+    let seeds = files(&house().join("tests/fuzz/corpus"));
+    let seeds: Vec<_> = seeds.iter().map(|seed| seed.canonicalize().unwrap()).collect();
+    let mut examples = files(&house().join("examples"));
+    examples.retain(|path| path.file_stem().is_some_and(|stem| stem == "Sandboxfile"));
+    examples.push(house().join("Sandboxfile.example"));
+    assert!(examples.len() > 3);
+    for example in examples {
+        let path = example.canonicalize().unwrap();
+        assert!(seeds.contains(&path), "{} has no link in tests/fuzz/corpus", path.display());
+    }
+}
