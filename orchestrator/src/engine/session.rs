@@ -16,7 +16,7 @@ use crate::context::{Clock as _, Context};
 use crate::execute;
 use crate::store::inventory::{self, ProjectRow};
 use crate::store::lease::{Holder, Lease, Sharing};
-use crate::store::{Store, StoreError, atomic};
+use crate::store::{Store, StoreError, atomic, locks};
 
 /// How long commands of the imperative project wait for the one that settles.
 const SETTLING_MAX: Duration = Duration::from_secs(15);
@@ -115,7 +115,7 @@ fn ensure_adhoc(context: &Context, store: &mut Store, now_ms: u64) -> Result<(),
 
 /// Returns the lock of a project that has no id yet.
 pub(super) fn new_lock(home: &Path, name: &ProjectName) -> PathBuf {
-    home.join(format!("locks/new-{name}.lock"))
+    home.join(format!("locks/{}{name}.lock", locks::NEW))
 }
 
 fn project(store: &mut Store, name: &ProjectName) -> Result<Option<ProjectRow>, StoreError> {

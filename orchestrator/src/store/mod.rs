@@ -6,8 +6,10 @@
 
 pub mod atomic;
 pub mod images;
+pub mod invariants;
 pub mod inventory;
 pub mod lease;
+pub mod locks;
 pub mod migrate;
 pub mod operations;
 pub mod time;
