@@ -21,6 +21,18 @@ pub enum Rung {
 }
 
 impl Rung {
+    /// Returns where homes are made: in memory, where there is room and no real disk is wanted.
+    fn ground(self) -> PathBuf {
+        let memory = Path::new("/dev/shm");
+        let free = rustix::fs::statvfs(memory).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
+        let is_writable = rustix::fs::access(memory, rustix::fs::Access::WRITE_OK).is_ok();
+        if self == Self::Process && is_writable && free >= MEMORY_MIN {
+            memory.to_path_buf()
+        } else {
+            std::env::temp_dir()
+        }
+    }
+
     /// Returns how long one command may take.
     pub fn patience(self) -> Duration {
         match self {
@@ -29,6 +41,9 @@ impl Rung {
         }
     }
 }
+
+/// The least that a file system in memory must have free.
+const MEMORY_MIN: u64 = 2 << 30;
 
 /// See the module.
 #[derive(Debug)]
@@ -78,7 +93,7 @@ impl Home {
     fn new(rung: Rung) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let root = std::env::temp_dir().join(format!("msb-t{}-{number}", std::process::id()));
+        let root = rung.ground().join(format!("msb-t{}-{number}", std::process::id()));
         let home = Self { root, rung, kernel: None, scratch: AtomicU32::new(0) };
         for folder in [home.root.clone(), home.path(), home.project(), home.root.join("user")] {
             home.folder(&folder);
@@ -121,6 +136,13 @@ impl Home {
     /// Runs `msb` until it ends.
     pub fn msb<const N: usize>(&self, args: [&str; N]) -> Run {
         self.start(args).wait(self.rung.patience())
+    }
+
+    /// Runs `msb` with as many words as there are, until it ends.
+    pub fn msb_with(&self, args: &[&str]) -> Run {
+        let mut command = self.command();
+        command.args(args);
+        self.spawn(command).wait(self.rung.patience())
     }
 
     /// Starts `msb`.

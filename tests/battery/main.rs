@@ -1,0 +1,8 @@
+//! The battery of reliability: what is done to msb on purpose, and that it gets over it.
+//!
+//! One file for each promise, named after it; `.ci/nightly ID` runs its long form.
+#![cfg(test)]
+
+mod r1_crash;
+mod r2_errors;
+mod r3_concurrent;
