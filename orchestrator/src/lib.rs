@@ -17,6 +17,7 @@ pub mod sessions;
 pub mod sources;
 pub mod store;
 pub mod volumes;
+pub mod worker;
 
 #[cfg(test)]
 mod scratch;

@@ -255,7 +255,7 @@ impl Run<'_> {
         let id = match &session.project_id {
             Some(id) => id.clone(),
             None => project_id()
-                .map_err(|error| Troubles::of(Report::of("msb::internal::bug", "state", &error)))?,
+                .map_err(|error| Troubles::of(Report::of("msb::host::random", "state", &error)))?,
         };
         if session.project_id.is_none() {
             let path = self.context.home().join(format!("locks/{id}.lock"));

@@ -33,6 +33,7 @@ use crate::observe::{self, Observed, SeenVolume};
 use crate::plan::{Goal, Plan, Wish, plan};
 use crate::store::Store;
 use crate::store::inventory::ProjectRow;
+use crate::store::witness::Folders;
 
 pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
@@ -212,6 +213,7 @@ impl Engine {
 
     fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
+        known(store.as_mut(), &self.context)?;
         Ok(observe::look(store.as_mut(), &self.home(), project)?)
     }
 
@@ -236,6 +238,13 @@ pub(crate) fn images_home(context: &Context) -> ImagesHome {
 /// The hidden argument with which `msb` becomes the builder of root images.
 pub const BUILD_ROOT: &str = "__build-root";
 
+/// Holds that the state knows every machine that runs.
+fn known(store: Option<&mut Store>, context: &Context) -> Result<(), Troubles> {
+    let Some(store) = store else { return Ok(()) };
+    let folders = Folders::of(context.home());
+    Ok(store.read(|db| folders.are_known(db, context.home()))?)
+}
+
 /// Looks at everything a wish is compared with.
 pub(crate) fn observe_with(
     context: &Context,
@@ -243,6 +252,7 @@ pub(crate) fn observe_with(
     wish: &Wish,
 ) -> Result<Observed, Troubles> {
     let mut store = store;
+    known(store.as_deref_mut(), context)?;
     let everything = observe::look(store.as_deref_mut(), context.home(), Some(&wish.project.name))?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;

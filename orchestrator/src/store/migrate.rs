@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::lease::{Holder, Lease, Sharing};
-use super::{StoreError, atomic, time};
+use super::{StoreError, atomic, time, witness};
 
 /// The schema that this program writes.
 pub const VERSION: u32 = 1;
@@ -30,6 +30,9 @@ pub(super) fn migrate(db: &mut Connection, home: &Path, now_ms: u64) -> Result<(
     let _lease = wait_for(&home.join("locks/migrate.lock"), &me)?;
     // Another process may have migrated while we waited.
     let found = version(db, &path)?.unwrap_or(0);
+    if found == 0 {
+        witness::shows_nothing(home)?;
+    }
     if found > VERSION {
         return Err(StoreError::Newer { found, known: VERSION });
     }
@@ -45,9 +48,11 @@ pub(super) fn migrate(db: &mut Connection, home: &Path, now_ms: u64) -> Result<(
     Ok(())
 }
 
-/// Checks that a reader may look at the database.
-pub(super) fn check_readable(db: &Connection, path: &Path) -> Result<(), StoreError> {
-    version(db, path)?;
+/// Tells whether there is anything to read in a database; one that was never migrated has no tables.
+pub(super) fn is_readable(db: &Connection, path: &Path) -> Result<bool, StoreError> {
+    if version(db, path)?.is_none() {
+        return Ok(false);
+    }
     let min: Option<u32> = db
         .query_row("SELECT value FROM meta WHERE key = 'min_reader'", [], |row| row.get(0))
         .optional()
@@ -55,7 +60,7 @@ pub(super) fn check_readable(db: &Connection, path: &Path) -> Result<(), StoreEr
         .and_then(|text: String| text.parse().ok());
     match min {
         Some(found) if found > VERSION => Err(StoreError::Newer { found, known: VERSION }),
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 

@@ -26,7 +26,8 @@ use crate::volumes::{self, Marker};
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
 ) -> Result<T, StepError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(bug("a worker was lost")))
+    let done = crate::worker::blocking(work).await;
+    done.unwrap_or_else(|error| Err(StepError::from("msb::host::event-loop", "state", &error)))
 }
 
 impl Host {
@@ -228,12 +229,15 @@ fn furnish(home: &Path, id: &str, upper: Option<u64>) -> Result<(), StepError> {
         disks::make(home, Purpose::Upper, bytes, &hidden.join("upper.ext4"))
             .map_err(|error| StepError::from("msb::host::disk-space", "image", &error))
     });
+    let folder = home.join("machines").join(id);
     let made = made.and_then(|()| {
-        let folder = home.join("machines").join(id);
         fs::rename(&hidden, &folder).and_then(|()| atomic::sync_folder(&folder)).map_err(failed)
     });
     if made.is_err() {
-        drop(fs::remove_dir_all(&hidden));
+        // It has its name already where only the name could not be made durable.
+        for path in [hidden, folder] {
+            drop(fs::remove_dir_all(path));
+        }
     }
     made
 }
