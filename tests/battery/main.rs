@@ -3,6 +3,11 @@
 //! One file for each promise, named after it; `.ci/nightly ID` runs its long form.
 #![cfg(test)]
 
+mod r14_limits;
+mod r16_scale;
+mod r19_signals;
 mod r1_crash;
 mod r2_errors;
 mod r3_concurrent;
+mod r4_survivors;
+mod r9_cleaning;

@@ -10,6 +10,7 @@ pub mod golden;
 pub mod home;
 pub mod machines;
 pub mod matrix;
+pub mod mounts;
 pub mod oracle;
 pub mod processes;
 pub mod programs;

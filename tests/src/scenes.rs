@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::home::Home;
+use crate::home::{Home, put};
 use crate::oracle::Untouched;
 use crate::programs;
 use crate::tracer::{Plan, Traced, trace};
@@ -69,7 +69,7 @@ impl Scene {
             }
         }
         if self != Self::Up && self != Self::Load {
-            put(home, KEPT, "what a guest wrote");
+            put(&home.path().join(KEPT), "what a guest wrote");
         }
     }
 
@@ -116,13 +116,6 @@ impl Scene {
         let words = self.words();
         home.msb_with(&words.iter().map(String::as_str).collect::<Vec<_>>()).exits(0);
     }
-}
-
-fn put(home: &Home, path: &str, text: &str) {
-    use std::io::Write;
-    let path = home.path().join(path);
-    let mut file = std::fs::File::create(&path).expect("the volume is there");
-    file.write_all(text.as_bytes()).expect("the volume can be written");
 }
 
 impl fmt::Display for Scene {

@@ -1,4 +1,4 @@
-//! The kernel's calls that the suite needs and no crate wraps: ptrace, and the wait that goes with it.
+//! The kernel's calls that the suite needs and no crate wraps: ptrace with its wait, own mounts.
 #![expect(unsafe_code, reason = "kernel interfaces; each block states why it is sound")]
 
 use std::io;
@@ -133,6 +133,16 @@ pub(crate) fn wait() -> io::Result<Option<(pid_t, c_int)>> {
             error => return Err(error),
         }
     }
+}
+
+/// Gives this thread mounts of its own, which no other sees.
+pub(crate) fn own_mounts() -> io::Result<()> {
+    // SAFETY: flags only; what this thread shares with others stays as it was for them.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) }.into())?;
+    let (none, root) = (std::ptr::null(), c"/".as_ptr());
+    let flags = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: the path is a text that ends with a zero; the others may be absent for these flags.
+    check(unsafe { libc::mount(none, root, none, flags, none.cast()) }.into())
 }
 
 fn check(answer: c_long) -> io::Result<()> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::time::Duration;
 
 use orchestrator::store::{Store, invariants};
 
@@ -12,6 +13,7 @@ use super::parents;
 use crate::home::Home;
 use crate::machines::{self, Folder, flocks};
 use crate::processes::Alive;
+use crate::run::pause;
 
 /// Returns what should not be there, one sentence each.
 pub(super) fn leftovers(home: &Home) -> Vec<String> {
@@ -26,20 +28,31 @@ pub(super) fn leftovers(home: &Home) -> Vec<String> {
 
 /// Processes that no living machine's runtime stands behind.
 fn processes(home: &Home, folders: &[Folder]) -> Vec<String> {
+    let first = strays(home, folders);
+    if first.is_empty() {
+        return Vec::new();
+    }
+    // A process that was only being made, or whose parent was ending, has its place by now.
+    pause(Duration::from_millis(50));
+    let still = strays(home, folders).into_iter().filter(|stray| first.contains(stray));
+    still.map(|stray| format!("process {} ({})", stray.pid, stray.command)).collect()
+}
+
+fn strays(home: &Home, folders: &[Folder]) -> Vec<Alive> {
     let runtimes: BTreeSet<u32> = folders
         .iter()
         .filter(|folder| folder.lives())
         .filter_map(|folder| folder.record.as_ref().map(|record| record.runtime.pid))
         .collect();
+    let alive = home.alive();
     let parents = parents();
     let belongs = |pid: u32| {
         let line = std::iter::successors(Some(pid), |pid| parents.get(pid).copied());
         line.take_while(|pid| *pid > 1).any(|pid| runtimes.contains(&pid))
     };
-    let strays = home.alive().into_iter().filter(|process| !belongs(process.pid));
+    let strays: Vec<Alive> = alive.into_iter().filter(|process| !belongs(process.pid)).collect();
     // What ended since we looked is not left.
-    let strays = strays.filter(|stray| Alive::find(stray.pid).as_ref() == Some(stray));
-    strays.map(|stray| format!("process {} ({})", stray.pid, stray.command)).collect()
+    strays.into_iter().filter(|stray| Alive::find(stray.pid).as_ref() == Some(stray)).collect()
 }
 
 /// State that contradicts itself, or that machine folders contradict.

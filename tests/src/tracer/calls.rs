@@ -14,7 +14,7 @@ pub(crate) struct Known {
     about: About,
     changes: Changes,
     /// What the kernel may answer instead.
-    pub(crate) errors: &'static [i32],
+    errors: &'static [i32],
 }
 
 /// What its arguments say that it is about.
@@ -88,7 +88,7 @@ const CALLS: &[Known] = &[
     known(libc::SYS_fchmodat, "fchmodat", Path(1), Always, &[EIO]),
     known(libc::SYS_fchown, "fchown", Fd(0), Always, &[EIO]),
     known(libc::SYS_flock, "flock", Fd(0), Always, &[EINTR, ENOLCK]),
-    known(libc::SYS_fcntl, "fcntl", Fd(0), Sealing, &[EINTR, ENOLCK]),
+    known(libc::SYS_fcntl, "fcntl", Fd(0), Sealing, &[ENOLCK]),
     known(libc::SYS_memfd_create, "memfd_create", Nothing, Never, &[EMFILE, ENOMEM]),
     known(libc::SYS_mmap, "mmap", Fd(4), Never, &[ENOMEM]),
     known(libc::SYS_clone, "clone", Nothing, Always, &[EAGAIN, ENOMEM]),
@@ -143,6 +143,8 @@ impl Known {
             ("read" | "write" | "pread64" | "pwrite64" | "writev", Fd(_)) => {
                 self.is_sent_away(pid, args)
             }
+            // To give a lock back needs nothing.
+            ("fcntl", _) => is_locking(pid, args),
             _ => !self.errors.is_empty(),
         }
     }
@@ -151,6 +153,16 @@ impl Known {
         let Fd(at) = self.about else { return true };
         let wakes = ["anon_inode:[eventfd]", "anon_inode:[eventpoll]", "/dev/null"];
         args[at] > 2 && link(pid, args[at]).is_some_and(|to| !wakes.contains(&to.as_str()))
+    }
+
+    /// Returns what this very call can fail with: a pipe or socket is never full, nor broken.
+    pub(crate) fn errors(&self, pid: pid_t, args: &[u64; 6]) -> Vec<i32> {
+        let Fd(at) = self.about else { return self.errors.to_vec() };
+        let target = link(pid, args[at]).unwrap_or_default();
+        let is_file = target.starts_with('/') && target != "/dev/null";
+        let is_talk = matches!(self.name, "read" | "write" | "writev") && !is_file;
+        let errors = self.errors.iter().copied();
+        errors.filter(|errno| !is_talk || *errno == EINTR).collect()
     }
 
     /// Returns what the call is about, for people.
@@ -162,6 +174,18 @@ impl Known {
         };
         named.unwrap_or_default()
     }
+}
+
+/// Tells whether a `fcntl` takes a lock.
+fn is_locking(pid: pid_t, args: &[u64; 6]) -> bool {
+    if u64::try_from(libc::F_SETLK) != Ok(args[1]) {
+        return u64::try_from(libc::F_GETLK) != Ok(args[1]);
+    }
+    // The first field of what it points to is the kind of lock.
+    let mut kind = [0; 2];
+    let read = File::open(format!("/proc/{pid}/mem"))
+        .and_then(|memory| memory.read_exact_at(&mut kind, args[2]));
+    read.is_ok() && i32::from(i16::from_ne_bytes(kind)) != libc::F_UNLCK
 }
 
 fn link(pid: pid_t, fd: u64) -> Option<String> {

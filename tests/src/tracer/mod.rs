@@ -76,7 +76,7 @@ pub struct Seen {
     /// The file or path that it was about.
     pub about: String,
     /// What it can fail with.
-    pub errors: &'static [i32],
+    pub errors: Vec<i32>,
 }
 
 /// A command that has ended, and what was seen of it.

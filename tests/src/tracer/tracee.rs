@@ -222,7 +222,8 @@ impl Tracees {
         }
         let fault = is_it.map(|(_, fault)| *fault);
         let about = known.about(pid, args);
-        let seen = Seen { point, thread: thread.number, about, errors: known.errors };
+        let errors = known.errors(pid, args);
+        let seen = Seen { point, thread: thread.number, about, errors };
         match fault {
             None => self.seen.push(seen),
             Some(fault) => {
