@@ -32,6 +32,9 @@ pub struct Marker {
     pub name: VolumeName,
     /// Whose it is.
     pub project_id: Option<String>,
+    /// Where its project's file lies.
+    #[serde(default)]
+    pub project_folder: Option<PathBuf>,
     /// `disk`.
     pub kind: String,
     /// Its size.

@@ -72,8 +72,10 @@ impl Failure {
     /// Returns the failure that another program, or another room, told.
     #[must_use]
     pub fn of_report(mut report: Report) -> Self {
-        if report.hints.is_empty() {
-            report.hints.extend(report.errno.as_deref().and_then(advice).map(str::to_owned));
+        if let Some(advice) = report.errno.as_deref().and_then(advice)
+            && (report.hints.is_empty() || report.errno.as_deref() == Some("ENOSPC"))
+        {
+            report.hints.insert(0, advice.to_owned());
         }
         Self(Box::new(Told {
             kind: Kind::of_code(&report.code),

@@ -31,9 +31,9 @@ use crate::images::{Builder, ImagesHome};
 use crate::machines::{Folder, Machine};
 use crate::observe::{self, Observed, SeenVolume};
 use crate::plan::{Goal, Plan, Wish, plan};
-use crate::store::Store;
 use crate::store::inventory::ProjectRow;
 use crate::store::witness::Folders;
+use crate::store::{Store, invariants};
 
 pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
@@ -238,11 +238,14 @@ pub(crate) fn images_home(context: &Context) -> ImagesHome {
 /// The hidden argument with which `msb` becomes the builder of root images.
 pub const BUILD_ROOT: &str = "__build-root";
 
-/// Holds that the state knows every machine that runs.
+/// Holds that the state is sound, and knows every machine that runs.
 fn known(store: Option<&mut Store>, context: &Context) -> Result<(), Troubles> {
     let Some(store) = store else { return Ok(()) };
     let folders = Folders::of(context.home());
-    Ok(store.read(|db| folders.are_known(db, context.home()))?)
+    Ok(store.read(|db| {
+        invariants::are_sound(db)?;
+        folders.are_known(db, context.home())
+    })?)
 }
 
 /// Looks at everything a wish is compared with.

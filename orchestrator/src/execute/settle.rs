@@ -57,6 +57,9 @@ pub async fn settle(
         store.write(|db| {
             dead.iter().try_for_each(|run| operations::end_run(db, run.id, KILLED, now_ms))
         })?;
+        for machine in store.read(|db| settling.machines(db))? {
+            settling.folder(&machine.id).drop_drafts();
+        }
         locks::sweep(store, context.home(), &holder("settling", now_ms))?;
     }
     Ok(open.len())

@@ -28,6 +28,11 @@ pub struct Look {
     pub record: Option<Record>,
 }
 
+/// Tells whether a file is one that a command of ours was writing; see `store::atomic`.
+fn is_draft(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".tmp")
+}
+
 /// Where a machine is, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -113,14 +118,21 @@ impl Folder {
     /// The caller knows that none lives, and that none is being started. What cannot be removed
     /// stays: the next runtime of this folder takes it for its own.
     pub fn tidy(&self) {
+        self.remove(|name| is_draft(name) || ["record.new", SOCKET, AGENT_SOCKET].contains(&name));
+    }
+
+    /// Removes what a command that was killed has half written, also beside a runtime that lives.
+    ///
+    /// The caller knows that no other command is at work here.
+    pub fn drop_drafts(&self) {
+        self.remove(is_draft);
+    }
+
+    fn remove(&self, goes: impl Fn(&str) -> bool) {
         let Ok(entries) = fs::read_dir(&self.0) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let is_half = name == "record.new" || (name.starts_with('.') && name.ends_with(".tmp"));
-            if is_half || name == SOCKET || name == AGENT_SOCKET {
-                drop(fs::remove_file(entry.path()));
-            }
+        for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(&goes))
+        {
+            drop(fs::remove_file(entry.path()));
         }
     }
 

@@ -76,6 +76,15 @@ pub enum SpawnError {
         #[source]
         source: io::Error,
     },
+    /// A file of the machine could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the host answered.
+        #[source]
+        source: io::Error,
+    },
     /// The launch record is too large.
     #[error("the launch record has {0} bytes, more than a machine may be told")]
     TooLarge(usize),
@@ -139,7 +148,8 @@ pub async fn spawn(program: &Path, launch: Launch, home: &Path) -> Result<Starte
         return Err(SpawnError::TooLarge(bytes.len()));
     }
     let record = sealed(&bytes).map_err(made("the launch record"))?;
-    atomic::write(&launch.folder.file("launch"), &bytes).map_err(made("the launch record"))?;
+    let path = launch.folder.file("launch");
+    atomic::write(&path, &bytes).map_err(|source| SpawnError::Write { path, source })?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(launch.folder.path(), flags, Mode::empty())
         .map_err(|errno| made("the folder")(errno.into()))?;

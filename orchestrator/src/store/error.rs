@@ -42,6 +42,17 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The disk of this database is full.
+    #[error("cannot {what} in the state at {}", path.display())]
+    Full {
+        /// What was attempted.
+        what: &'static str,
+        /// The database's file.
+        path: PathBuf,
+        /// What the kernel answered to SQLite.
+        #[source]
+        source: io::Error,
+    },
     /// The database could be opened for reading alone.
     #[error("the state at {} can be read and not written", path.display())]
     ReadOnly {
@@ -64,6 +75,9 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// Rows do not fit their indexes, or what they refer to.
+    #[error("the state contradicts itself: {0}")]
+    Unsound(String),
     /// There is no database, and the home shows that there was one.
     #[error(
         "the state at {} is not there, and the home holds {machines} machines and {volumes} volumes",
@@ -84,6 +98,24 @@ pub enum StoreError {
         path: PathBuf,
         /// The machine's id.
         machine: String,
+    },
+    /// Somebody else owns what the state lies in.
+    #[error("{} belongs to user {owner}, not to user {us}", path.display())]
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The user this process runs as.
+        us: u32,
+    },
+    /// Others may write what the state lies in.
+    #[error("{} may be written by others (mode {mode:04o})", path.display())]
+    Writable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
     },
     /// A later msb has written the database.
     #[error("the state was written by a newer msb (schema {found}, this one knows {known})")]
@@ -108,9 +140,13 @@ impl StoreError {
             | Self::Open { .. }
             | Self::Query(..)
             | Self::At { .. }
+            | Self::Full { .. }
             | Self::ReadOnly { .. } => "msb::state::unusable",
-            Self::Damaged { .. } | Self::Value { .. } | Self::Lost { .. } => "msb::state::damaged",
+            Self::Damaged { .. } | Self::Value { .. } | Self::Unsound(_) | Self::Lost { .. } => {
+                "msb::state::damaged"
+            }
             Self::Missing { .. } => "msb::state::missing",
+            Self::Foreign { .. } | Self::Writable { .. } => "msb::home::foreign",
             Self::Raced(_) => "msb::state::raced",
         }
     }
@@ -124,11 +160,18 @@ impl StoreError {
             Self::Query(_, source) if is_damage(&source) => {
                 Self::Damaged { path, why: source.to_string() }
             }
-            Self::Query(what, source) => Self::At { what, path, source },
+            Self::Query(what, source) => match source.sqlite_error_code() {
+                Some(ErrorCode::DiskFull) => {
+                    let source = io::Error::from_raw_os_error(NO_SPACE);
+                    Self::Full { what, path, source }
+                }
+                _ => Self::At { what, path, source },
+            },
             Self::Value { what, value } => {
                 let value: String = value.chars().take(VALUE_CHARS_MAX).collect();
                 Self::Damaged { path, why: format!("it holds {what} that cannot be read: {value}") }
             }
+            Self::Unsound(why) => Self::Damaged { path, why },
             other => other,
         }
     }
@@ -150,11 +193,25 @@ impl StoreError {
             Self::At { source, .. } | Self::Open { source, .. } | Self::Query(_, source) => {
                 report.errno = report.errno.or_else(|| errno(source));
             }
-            Self::Prepare { .. } | Self::Value { .. } | Self::Raced(_) => {}
+            Self::Foreign { .. } => {
+                let hint = "Name a home of your own with MSB_HOME or --home.";
+                report.hints.push(hint.to_owned());
+            }
+            Self::Writable { path, .. } => {
+                report.hints.push(format!("Run `chmod go-w {}`.", path.display()));
+            }
+            Self::Prepare { .. }
+            | Self::Full { .. }
+            | Self::Value { .. }
+            | Self::Unsound(_)
+            | Self::Raced(_) => {}
         }
         report
     }
 }
+
+/// The kernel's `ENOSPC`, which SQLite tells in its own words.
+const NO_SPACE: i32 = 28;
 
 /// How much of a value that cannot be read is shown.
 const VALUE_CHARS_MAX: usize = 80;
@@ -179,7 +236,6 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 /// Returns the kernel's answer behind one of SQLite's, where there can be only one.
 fn errno(error: &rusqlite::Error) -> Option<String> {
     let name = match error.sqlite_error_code()? {
-        ErrorCode::DiskFull => "ENOSPC",
         ErrorCode::SystemIoFailure => "EIO",
         ErrorCode::ReadOnly => "EROFS",
         ErrorCode::OutOfMemory => "ENOMEM",

@@ -18,6 +18,30 @@ pub fn broken(db: &Connection) -> Result<Vec<String>, StoreError> {
     Ok(found)
 }
 
+/// Holds that what commands go by fits its indexes and what it refers to.
+///
+/// A row whose key is damaged is not found, which reads as if nothing were there.
+///
+/// # Errors
+/// [`StoreError::Unsound`] with what does not fit.
+pub fn are_sound(db: &Connection) -> Result<(), StoreError> {
+    for table in VITAL {
+        let checks = format!("SELECT integrity_check FROM pragma_integrity_check('{table}')");
+        let mut found = texts(db, &checks)?;
+        found.retain(|line| line != "ok");
+        let refers = format!("SELECT \"table\" FROM pragma_foreign_key_check('{table}') LIMIT 1");
+        let refers = texts(db, &refers)?.into_iter();
+        found.extend(refers.map(|table| format!("{table} refers to a row that is not there")));
+        if let Some(first) = found.into_iter().next() {
+            return Err(StoreError::Unsound(first));
+        }
+    }
+    Ok(())
+}
+
+/// The tables that decide what a plan does.
+const VITAL: [&str; 4] = ["project", "sandbox", "machine", "volume"];
+
 /// Returns the ids of all machines.
 ///
 /// # Errors

@@ -334,7 +334,15 @@ pub fn definitions(db: &Connection, project_id: Option<&str>) -> Found<BTreeMap<
                ON d.digest IN (s.desired, s.applied) WHERE ?1 IS NULL OR s.project_id = ?1";
     let found = rows(db, "read definitions", (sql, &[&project_id]), |row| {
         let (digest, body): (String, String) = (row.get(0)?, row.get(1)?);
-        Ok(json("a definition", &body).map(|body| (digest, body)))
+        let read = || {
+            let definition: Sandbox = json("a definition", &body)?;
+            // What is another than when it was written down would be a plan nobody asked for.
+            if definition.digest() != digest {
+                return Err(StoreError::Value { what: "a definition", value: body });
+            }
+            Ok((digest, definition))
+        };
+        Ok(read())
     })?;
     Ok(found.into_iter().collect())
 }

@@ -48,6 +48,11 @@ pub(super) fn migrate(db: &mut Connection, home: &Path, now_ms: u64) -> Result<(
     Ok(())
 }
 
+/// Makes all tables in an empty database.
+pub(super) fn make(db: &mut Connection, now_ms: u64) -> Result<(), StoreError> {
+    (1..=VERSION).zip(STEPS).try_for_each(|(next, step)| apply(db, next, step, now_ms))
+}
+
 /// Tells whether there is anything to read in a database; one that was never migrated has no tables.
 pub(super) fn is_readable(db: &Connection, path: &Path) -> Result<bool, StoreError> {
     if version(db, path)?.is_none() {
@@ -67,12 +72,11 @@ pub(super) fn is_readable(db: &Connection, path: &Path) -> Result<bool, StoreErr
 /// Returns the schema's version, `None` for a database without tables.
 fn version(db: &Connection, path: &Path) -> Result<Option<u32>, StoreError> {
     let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
-    let id: i32 = db
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(|error| damaged(error.to_string()))?;
-    let tables: u32 = db
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| damaged(error.to_string()))?;
+    let failed = |error| StoreError::Query("read the version", error).at(path);
+    let id: i32 =
+        db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    let tables: u32 =
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     if tables == 0 {
         return Ok(None);
     }
@@ -82,7 +86,11 @@ fn version(db: &Connection, path: &Path) -> Result<Option<u32>, StoreError> {
     db.query_row("SELECT value FROM meta WHERE key = 'schema_version'", [], |row| {
         row.get::<_, String>(0)
     })
-    .map_err(|error| damaged(error.to_string()))?
+    // Tables without a version are none of ours.
+    .map_err(|error| match error {
+        rusqlite::Error::QueryReturnedNoRows => damaged("it has no version".to_owned()),
+        error => failed(error),
+    })?
     .parse()
     .map(Some)
     .map_err(|_| damaged("its version is not a number".to_owned()))

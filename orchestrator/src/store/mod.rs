@@ -4,6 +4,7 @@
 //! change it, which makes and migrates it, or to read it, which creates
 //! nothing and finds nothing on a bare machine.
 
+pub mod anew;
 pub mod atomic;
 mod error;
 pub mod images;
@@ -13,12 +14,13 @@ pub mod lease;
 pub mod locks;
 pub mod migrate;
 pub mod operations;
+pub mod remembered;
 pub mod time;
 mod volumes;
 pub mod witness;
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,14 +52,13 @@ impl Store {
     /// # Errors
     /// The home cannot be made, or the database is damaged or newer.
     pub fn open(home: &Path, now_ms: u64) -> Result<Self, StoreError> {
-        for folder in ["", "db", "locks", "machines", "volumes", "templates"] {
-            make_folder(&home.join(folder))?;
-        }
+        make_folders(home)?;
         let path = path(home);
         if fs::metadata(&path).map_or(0, |meta| meta.len()) == 0 {
             witness::shows_nothing(home)?;
         }
         make_private(&path)?;
+        check_ours(&path)?;
         let opened = |source| StoreError::Open { path: path.clone(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(&path, flags).map_err(opened)?;
@@ -83,10 +84,8 @@ impl Store {
         if fs::metadata(&path).map_or(0, |meta| meta.len()) == 0 {
             return witness::shows_nothing(home).map(|()| None);
         }
-        let opened = |source| StoreError::Open { path: path.clone(), source };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(&path, flags).map_err(opened)?;
-        db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
+        check_ours(&path)?;
+        let db = open_to_read(&path)?;
         if !migrate::is_readable(&db, &path).map_err(|error| error.at(&path))? {
             return witness::shows_nothing(home).map(|()| None);
         }
@@ -136,6 +135,50 @@ impl Store {
             begun.map_err(|error| StoreError::Query("begin a read", error).at(path))?;
         work(&transaction).map_err(|error| error.at(path))
     }
+}
+
+/// Holds that a database and its folder are ours alone.
+fn check_ours(path: &Path) -> Result<(), StoreError> {
+    let us = rustix::process::geteuid().as_raw();
+    let folder = path.parent().map(Path::to_owned);
+    for path in folder.into_iter().chain([path.to_owned()]) {
+        let looked = fs::metadata(&path);
+        let looked = looked.map_err(|source| StoreError::Prepare { path: path.clone(), source })?;
+        let (owner, mode) = (looked.uid(), looked.mode() & 0o7777);
+        if owner != us {
+            return Err(StoreError::Foreign { path, owner, us });
+        }
+        if mode & 0o022 != 0 {
+            return Err(StoreError::Writable { path, mode });
+        }
+    }
+    Ok(())
+}
+
+/// Opens a database to read it, also where nothing can be written beside it.
+fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let opened = |source| StoreError::Open { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let log = path.with_extension("db-wal");
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let may_write = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+    let db = if may_write || log.exists() {
+        Connection::open_with_flags(path, flags).map_err(opened)?
+    } else {
+        // Nobody can change it, so it is read without the files that readers and writers share.
+        let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f");
+        let name = format!("file:{}?immutable=1", escaped.replace('#', "%23"));
+        let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(name, flags).map_err(opened)?
+    };
+    db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
+    Ok(db)
+}
+
+/// Makes the folders of a home that are not there.
+fn make_folders(home: &Path) -> Result<(), StoreError> {
+    let folders = ["", "db", "locks", "machines", "volumes", "templates"];
+    folders.iter().try_for_each(|folder| make_folder(&home.join(folder)))
 }
 
 /// Makes a folder of the home for its owner alone, unless it is there.

@@ -26,6 +26,11 @@ impl Folders {
         Self(names.filter(|name| is_machine(name)).collect())
     }
 
+    /// Returns their names.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
+
     /// Holds that the state knows every one of them that runs.
     ///
     /// # Errors
@@ -55,9 +60,9 @@ pub(super) fn shows_nothing(home: &Path) -> Result<(), StoreError> {
     Err(StoreError::Missing { path: super::path(home), machines, volumes })
 }
 
-/// Hidden folders are half made or half gone, and the names of machines are no machine.
+/// Whatever else lies there is no machine.
 fn is_machine(name: &str) -> bool {
-    !name.starts_with('.') && name != "names"
+    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

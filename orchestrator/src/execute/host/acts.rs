@@ -38,6 +38,7 @@ impl Host {
             id: ticket.volume.clone().unwrap_or_default(),
             name: name.clone(),
             project_id: Some(self.project_id.clone()),
+            project_folder: Some(self.wish.project.folder.clone()),
             kind: "disk".to_owned(),
             size_bytes: want.size.map_or(0, |size| size.0),
             quota_bytes: None,
@@ -221,9 +222,11 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 fn furnish(home: &Path, id: &str, upper: Option<u64>) -> Result<(), StepError> {
-    let failed =
-        |error: io::Error| StepError::from("msb::state::unusable", "state", &Furnish(error));
     let hidden = home.join("machines").join(format!(".{id}.making"));
+    let failed = |source| {
+        let error = Furnish { path: hidden.clone(), source };
+        StepError::from("msb::state::unusable", "state", &error)
+    };
     DirBuilder::new().mode(0o700).create(&hidden).map_err(failed)?;
     let made = upper.map_or(Ok(()), |bytes| {
         disks::make(home, Purpose::Upper, bytes, &hidden.join("upper.ext4"))
@@ -235,7 +238,7 @@ fn furnish(home: &Path, id: &str, upper: Option<u64>) -> Result<(), StepError> {
     });
     if made.is_err() {
         // It has its name already where only the name could not be made durable.
-        for path in [hidden, folder] {
+        for path in [&hidden, &folder] {
             drop(fs::remove_dir_all(path));
         }
     }
@@ -244,8 +247,12 @@ fn furnish(home: &Path, id: &str, upper: Option<u64>) -> Result<(), StepError> {
 
 /// The machine's folder could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot make the machine's folder")]
-struct Furnish(#[source] io::Error);
+#[error("cannot make the machine's folder at {}", path.display())]
+struct Furnish {
+    path: std::path::PathBuf,
+    #[source]
+    source: io::Error,
+}
 
 pub(super) fn no_image(reference: &ImageRef) -> StepError {
     let short = reference.short();
