@@ -10,4 +10,6 @@ mod r1_crash;
 mod r2_errors;
 mod r3_concurrent;
 mod r4_survivors;
+mod r6_full_disk;
+mod r7_damaged;
 mod r9_cleaning;
