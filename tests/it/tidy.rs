@@ -159,7 +159,7 @@ fn no_drawer_is_called_util() {
 #[test]
 fn no_test_file_is_forgotten() {
     let mut found = Vec::new();
-    for suite in ["it", "vm"] {
+    for suite in ["it", "battery", "vm"] {
         let folder = checkout().join("tests").join(suite);
         let main = fs::read_to_string(folder.join("main.rs")).unwrap();
         for entry in fs::read_dir(&folder).unwrap().flatten() {
@@ -219,6 +219,7 @@ fn scripts_stop_at_the_first_failure() {
         "test",
         ".ci/run",
         ".ci/newcomer",
+        ".ci/nightly",
         "runtime/kernel/build",
         "runtime/base/build",
         "tests/fixtures/debian-image",
