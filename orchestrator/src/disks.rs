@@ -138,6 +138,11 @@ fn format(purpose: Purpose, bytes: u64, path: &Path) -> Result<(), DiskError> {
         .map_err(failed("start mke2fs for"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        // It tells the kernel's answer in words alone.
+        let full = io::Error::from(rustix::io::Errno::NOSPC);
+        if said.contains("No space left on device") {
+            return Err(failed("make a file system on")(full));
+        }
         return Err(DiskError::Mke2fs { path: path.to_owned(), said });
     }
     file.sync_all().map_err(failed("sync"))

@@ -18,6 +18,7 @@ pub mod sessions;
 pub mod sources;
 pub mod store;
 pub mod volumes;
+pub mod worker;
 
 #[cfg(test)]
 mod scratch;

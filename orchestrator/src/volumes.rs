@@ -13,7 +13,7 @@ use crate::disks::{self, DiskError, Purpose};
 use crate::store::atomic;
 
 /// The name of the marker in a volume's folder.
-const MARKER: &str = "volume";
+pub(crate) const MARKER: &str = "volume";
 
 /// The name of the disk in a volume's folder.
 const DISK: &str = "disk.raw";
@@ -32,6 +32,9 @@ pub struct Marker {
     pub name: VolumeName,
     /// Whose it is.
     pub project_id: Option<String>,
+    /// Where its project's file lies.
+    #[serde(default)]
+    pub project_folder: Option<PathBuf>,
     /// `disk`.
     pub kind: String,
     /// Its size.
@@ -117,7 +120,11 @@ pub fn make(home: &Path, folder: &str, wanted: &Marker) -> Result<(), VolumeErro
             .map_err(|source| VolumeError::Folder { path: path.clone(), source })
     });
     if made.is_err() {
-        drop(fs::remove_dir_all(&hidden));
+        // It is new and empty, also where it has its name and only that could not be made durable.
+        let is_ours = marker(home, folder).is_some_and(|there| there.id == wanted.id);
+        for path in [Some(hidden), is_ours.then_some(path)].into_iter().flatten() {
+            drop(fs::remove_dir_all(path));
+        }
     }
     made
 }

@@ -20,9 +20,6 @@ const DESCRIPTORS_MAX: usize = 200;
 /// The longest list of numbers.
 const LIST_BYTES_MAX: usize = 4096;
 
-/// Where descriptors wait while their numbers are still taken.
-const ASIDE: i32 = 512;
-
 /// Why the descriptors did not come to their numbers.
 #[derive(Debug, Error)]
 pub enum HandoverError {
@@ -37,9 +34,18 @@ pub enum HandoverError {
         /// How many descriptors came.
         descriptors: usize,
     },
+    /// The kernel gives no copy of a descriptor.
+    #[error("cannot place a descriptor at number {number}")]
+    Place {
+        /// Where it was to be.
+        number: i32,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
     /// A number is taken by something that nobody sent.
-    #[error("cannot place a descriptor at number {0}")]
-    Place(i32),
+    #[error("the number {0} of a descriptor is taken")]
+    Taken(i32),
     /// The process could not be set apart from its creator's terminal.
     #[error("cannot begin a session of its own")]
     Session(#[source] io::Error),
@@ -92,8 +98,12 @@ fn receive(socket: impl AsFd) -> Result<(Vec<i32>, Vec<OwnedFd>), HandoverError>
 /// Moves all aside first, so that no descriptor lies at the number of another.
 fn place(numbers: Vec<i32>, descriptors: Vec<OwnedFd>) -> Result<(), HandoverError> {
     let mut aside = Vec::new();
+    let beyond = numbers.iter().max().map_or(0, |last| last + 1);
+    let failed = |number| {
+        move |errno: rustix::io::Errno| HandoverError::Place { number, source: errno.into() }
+    };
     for (number, open) in numbers.into_iter().zip(descriptors) {
-        let moved = fcntl_dupfd_cloexec(&open, ASIDE).map_err(|_| HandoverError::Place(number))?;
+        let moved = fcntl_dupfd_cloexec(&open, beyond).map_err(failed(number))?;
         aside.push((number, moved));
         drop(open);
     }
@@ -102,11 +112,10 @@ fn place(numbers: Vec<i32>, descriptors: Vec<OwnedFd>) -> Result<(), HandoverErr
     crate::sys::close_others(&keep).map_err(HandoverError::Receive)?;
     for (number, open) in aside {
         // The lowest free number from `number` on is `number` itself, or somebody holds it.
-        let placed =
-            fcntl_dupfd_cloexec(&open, number).map_err(|_| HandoverError::Place(number))?;
+        let placed = fcntl_dupfd_cloexec(&open, number).map_err(failed(number))?;
         let raw = placed.into_raw_fd();
         if raw != number {
-            return Err(HandoverError::Place(number));
+            return Err(HandoverError::Taken(number));
         }
     }
     Ok(())

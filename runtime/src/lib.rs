@@ -6,7 +6,6 @@
 mod boot;
 pub mod clock;
 mod control;
-mod errno;
 mod folder;
 pub mod handover;
 mod health;

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     if job.is_none()
         && let Err(error) = runtime::handover::take()
     {
-        writeln!(std::io::stderr(), "msb-runtime: {error}").ok();
+        writeln!(std::io::stderr(), "msb-runtime: {}", chain(&error)).ok();
         return ExitCode::from(70);
     }
     match job.as_ref().and_then(|job| job.to_str()) {
@@ -21,4 +21,15 @@ fn main() -> ExitCode {
             ExitCode::from(64)
         }
     }
+}
+
+/// Returns an error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
 }

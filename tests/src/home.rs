@@ -21,6 +21,18 @@ pub enum Rung {
 }
 
 impl Rung {
+    /// Returns where homes are made: in memory, where there is room and no real disk is wanted.
+    fn ground(self) -> PathBuf {
+        let memory = Path::new("/dev/shm");
+        let free = rustix::fs::statvfs(memory).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
+        let is_writable = rustix::fs::access(memory, rustix::fs::Access::WRITE_OK).is_ok();
+        if self == Self::Process && is_writable && free >= MEMORY_MIN {
+            memory.to_path_buf()
+        } else {
+            std::env::temp_dir()
+        }
+    }
+
     /// Returns how long one command may take.
     pub fn patience(self) -> Duration {
         match self {
@@ -30,6 +42,9 @@ impl Rung {
     }
 }
 
+/// The least that a file system in memory must have free.
+const MEMORY_MIN: u64 = 2 << 30;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Home {
@@ -37,6 +52,8 @@ pub struct Home {
     rung: Rung,
     kernel: Option<PathBuf>,
     scratch: AtomicU32,
+    /// What every command is started through.
+    through: Vec<String>,
 }
 
 impl Home {
@@ -78,8 +95,9 @@ impl Home {
     fn new(rung: Rung) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let root = std::env::temp_dir().join(format!("msb-t{}-{number}", std::process::id()));
-        let home = Self { root, rung, kernel: None, scratch: AtomicU32::new(0) };
+        let root = rung.ground().join(format!("msb-t{}-{number}", std::process::id()));
+        let home =
+            Self { root, rung, kernel: None, scratch: AtomicU32::new(0), through: Vec::new() };
         for folder in [home.root.clone(), home.path(), home.project(), home.root.join("user")] {
             home.folder(&folder);
         }
@@ -105,12 +123,8 @@ impl Home {
     ///
     /// # Panics
     /// When it cannot be written.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test's input; a crash in the middle ends the test"
-    )]
     pub fn write(&self, name: &str, text: &str) {
-        fs::write(self.project().join(name), text).expect("the project folder can be written");
+        put(&self.project().join(name), text);
     }
 
     /// Returns a path for a file of the test's own, outside home and project.
@@ -121,6 +135,13 @@ impl Home {
     /// Runs `msb` until it ends.
     pub fn msb<const N: usize>(&self, args: [&str; N]) -> Run {
         self.start(args).wait(self.rung.patience())
+    }
+
+    /// Runs `msb` with as many words as there are, until it ends.
+    pub fn msb_with(&self, args: &[&str]) -> Run {
+        let mut command = self.command();
+        command.args(args);
+        self.spawn(command).wait(self.rung.patience())
     }
 
     /// Starts `msb`.
@@ -148,7 +169,15 @@ impl Home {
 
     /// Returns `msb` with this home and nothing of the caller's environment.
     pub fn command(&self) -> Command {
-        let mut command = bare(programs::folder().join("msb"));
+        let program = programs::folder().join("msb");
+        let mut command = match self.through.split_first() {
+            None => bare(program),
+            Some((first, rest)) => {
+                let mut command = bare(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
         command
             .current_dir(self.project())
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -161,6 +190,11 @@ impl Home {
             command.env("MSB_KERNEL", kernel);
         }
         command
+    }
+
+    /// Starts every command from now on through another one, which becomes it in the end.
+    pub fn go_through(&mut self, words: &[&str]) {
+        self.through = words.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// Returns `ps --output json`.
@@ -189,6 +223,18 @@ impl Home {
             panic!("cannot make {} for {:?}: {error}", path.display(), self.rung)
         });
     }
+}
+
+/// Writes a file that a test needs somewhere.
+///
+/// # Panics
+/// When it cannot be written.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's input; a crash in the middle ends the test"
+)]
+pub fn put(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// Where a home keeps the proof of its drivers.

@@ -5,15 +5,21 @@
 //! true, then ask the [`oracle`].
 #![expect(clippy::panic, reason = "a helper of the suite fails the test it serves")]
 
+pub mod chance;
 pub mod golden;
 pub mod home;
 pub mod hostile;
 pub mod json_schema;
 pub mod machines;
+pub mod matrix;
+pub mod mounts;
 pub mod oracle;
 pub mod processes;
 pub mod programs;
 pub mod reference;
 pub mod run;
+pub mod scenes;
 pub mod skip;
 pub mod source;
+mod sys;
+pub mod tracer;

@@ -34,6 +34,11 @@ impl Folder {
         })
     }
 
+    /// Returns the machine's id.
+    pub fn id(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Returns `PROJECT/SANDBOX[INSTANCE]`, or the folder where nothing is known.
     pub fn whose(&self) -> String {
         self.launch.as_ref().map_or_else(
@@ -53,7 +58,12 @@ pub fn of(home: &Home) -> Vec<Folder> {
     let mut folders: Vec<_> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.file_name().is_some_and(|name| name != "names"))
+        .filter(|path| {
+            path.file_name().is_some_and(|name| {
+                // Half-made folders are the oracle's to find.
+                name != "names" && !name.as_encoded_bytes().starts_with(b".")
+            })
+        })
         .map(|path| Folder {
             launch: read(&path, "launch"),
             record: read(&path, record::FILE),
@@ -71,7 +81,7 @@ fn read<T: serde::de::DeserializeOwned>(folder: &std::path::Path, file: &str) ->
 }
 
 /// Returns the inodes of files that somebody holds an flock on, without trying any lock.
-fn flocks() -> HashSet<u64> {
+pub(crate) fn flocks() -> HashSet<u64> {
     let text = fs::read_to_string("/proc/locks").unwrap_or_default();
     text.lines()
         .filter(|line| line.contains(" FLOCK ") && !line.contains("->"))

@@ -21,7 +21,7 @@ pub struct Alive {
 }
 
 impl Alive {
-    /// Returns the process of this number, if it lives and is no zombie.
+    /// Returns the process of this number, if it lives: no zombie, and not ending.
     pub fn find(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name in parentheses may hold anything; what follows the last one is regular.
@@ -29,7 +29,10 @@ impl Alive {
         if matches!(fields.next()?, "Z" | "X") {
             return None;
         }
-        let start_ticks = fields.nth(18)?.parse().ok()?;
+        if fields.nth(5)?.parse::<u32>().ok()? & ENDING != 0 {
+            return None;
+        }
+        let start_ticks = fields.nth(12)?.parse().ok()?;
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let command = String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned();
         Some(Self { pid, start_ticks, command })
@@ -47,6 +50,9 @@ impl Alive {
         gone_within(pid, Duration::from_secs(10));
     }
 }
+
+/// What the kernel says in the flags of a process that it takes apart (`PF_EXITING`).
+const ENDING: u32 = 0x4;
 
 /// Returns the processes that have to do with `folder`, the caller left out.
 pub fn of(folder: &Path) -> Vec<Alive> {

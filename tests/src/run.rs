@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Started {
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn spawn(mut command: Command, scratch: &std::path::Path) -> Self {
+    pub fn spawn(mut command: Command, scratch: &Path) -> Self {
         let (out, err) = (scratch.with_extension("out"), scratch.with_extension("err"));
         let line = format!("{command:?}");
         command.stdout(File::create(&out).expect("scratch can be written"));
@@ -84,23 +84,26 @@ impl Started {
         kill_process(self.pid(), signal).expect("a child that was not waited for");
     }
 
+    /// Returns the end of a command that somebody else waited for.
+    pub(crate) fn ended(line: String, code: i32, out: &Path, err: &Path) -> Run {
+        let (stdout, stderr) = (written(out), written(err));
+        Run { line, code, stdout, stderr }
+    }
+
     fn ends_within(&self, limit: Duration) -> bool {
         gone_within(self.pid(), limit)
     }
 
     fn end(&mut self) -> Run {
         let status = self.child.wait().expect("our own child");
-        let text = |path: &PathBuf| {
-            String::from_utf8_lossy(&fs::read(path).expect("scratch can be read")).into_owned()
-        };
         let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-        Run {
-            line: self.line.clone(),
-            code: code.expect("an ended process has a code or a signal"),
-            stdout: text(&self.out),
-            stderr: text(&self.err),
-        }
+        let code = code.expect("an ended process has a code or a signal");
+        Self::ended(self.line.clone(), code, &self.out, &self.err)
     }
+}
+
+fn written(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).expect("scratch can be read")).into_owned()
 }
 
 /// Waits until a process has ended; true also when there is none.

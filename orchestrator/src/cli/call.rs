@@ -5,6 +5,7 @@ use std::rc::Rc;
 use schema::name::ProjectName;
 use schema::sandboxfile::limits::Limits;
 
+use super::ending;
 use super::failure::Failure;
 use super::globals::{Driver, Globals, Settings};
 use crate::context::Context;
@@ -102,11 +103,13 @@ impl Call {
     /// # Errors
     /// The host refused us what an event loop needs.
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| {
-            Failure::new("host::event-loop", "state", "cannot make an event loop")
-                .cause(error.to_string())
-        })?;
+        let build = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let refused = |why: String| {
+            Failure::new("host::event-loop", "state", "cannot make an event loop").cause(why)
+        };
+        // Where the host has no socket pair for its signals, it panics instead of an answer.
+        let runtime = ending::caught(build).map_err(refused)?;
+        let runtime = runtime.map_err(|error| refused(error.to_string()))?;
         Ok(runtime.block_on(work))
     }
 }

@@ -1,7 +1,9 @@
 //! How a command ends: failures told, then the exit code; a fault of ours is 70.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::ffi::OsString;
-use std::panic::{self, UnwindSafe};
+use std::panic::{self, AssertUnwindSafe, UnwindSafe};
 use std::process::ExitCode;
 
 use super::failure::{Failure, Failures};
@@ -34,17 +36,34 @@ pub(crate) fn unprepared(failure: &Failure, arguments: &[OsString]) -> ExitCode 
     ExitCode::from(failure.exit_code())
 }
 
+thread_local! {
+    /// Whether a panic of this thread is somebody's answer and no fault of ours.
+    static IS_ANSWER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does what may panic where the host refuses it something; the panic's words are the error.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    IS_ANSWER.set(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    IS_ANSWER.set(false);
+    done.map_err(|payload| said(payload.as_ref()))
+}
+
+/// Returns the words of a panic.
+fn said(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
 /// Runs a command; a panic becomes a report and the code of a fault of ours.
 pub(crate) fn guarded(command: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
     panic::set_hook(Box::new(|info| {
         // The second reader of a broken file may fall over it; the first has read it.
-        if std::thread::current().name() == Some(crate::edit::SECOND_READER) {
+        if IS_ANSWER.get() || std::thread::current().name() == Some(crate::edit::SECOND_READER) {
             return;
         }
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let payload = info.payload();
-        let said = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let said = said.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let said = said(info.payload());
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
         let mut failure = Failure::internal("msb has a fault and cannot go on")
             .cause(format!("{said} ({place}, thread {thread})"));

@@ -41,6 +41,21 @@ pub struct Told {
     pub page: Option<String>,
 }
 
+/// Returns what helps where the kernel had nothing left to give.
+fn advice(errno: &str) -> Option<&'static str> {
+    Some(match errno {
+        "ENOSPC" | "EDQUOT" => {
+            "Make room on its disk: `msb image list` and `msb volume list` show what takes it."
+        }
+        "EMFILE" => "Raise the limit of open files with `ulimit -n`.",
+        "ENFILE" => "Raise the host's limit of open files, `fs.file-max`.",
+        "ENOMEM" => "Stop something that takes memory, and try again.",
+        "EROFS" => "Mount its file system for writing, or name a home on another one.",
+        "EIO" => "Look at the disk: the kernel could not read or write it.",
+        _ => return None,
+    })
+}
+
 /// How many lines of a console are shown.
 const CONSOLE_LINES_MAX: usize = 20;
 
@@ -56,7 +71,12 @@ impl Failure {
 
     /// Returns the failure that another program, or another room, told.
     #[must_use]
-    pub fn of_report(report: Report) -> Self {
+    pub fn of_report(mut report: Report) -> Self {
+        if let Some(advice) = report.errno.as_deref().and_then(advice)
+            && (report.hints.is_empty() || report.errno.as_deref() == Some("ENOSPC"))
+        {
+            report.hints.insert(0, advice.to_owned());
+        }
         Self(Box::new(Told {
             kind: Kind::of_code(&report.code),
             exit_code: None,

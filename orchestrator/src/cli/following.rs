@@ -23,6 +23,7 @@ use crate::plan::show::{Detail, Layout, last_line, show};
 use crate::plan::{Address, Op, Plan, Step as PlanStep, Wish};
 use crate::report::progress::{Event, Follower, HEARTBEAT, REPAINT_EVERY};
 use crate::report::{Output, Progress, Report, human, prompt};
+use crate::sessions::ears;
 use crate::store::lease::Holder;
 
 /// What a changing command came to, and the signal that ended it.
@@ -93,6 +94,7 @@ fn follow(
     let options = Options { cancel, ..options };
     let ui: Rc<dyn Ui> = Rc::<Watcher>::clone(&watcher);
     let signal = Cell::new(None);
+    ears::open().map_err(|error| Failure::of("host::signals", "state", &error))?;
     let ended = call.block_on(async {
         let work = call.engine.apply(wish, options, ui);
         tokio::select! {
@@ -101,6 +103,8 @@ fn follow(
             () = beat(&watcher) => unreachable!("a heart never ends"),
         }
     })?;
+    // What is left is to say how it ended, to a reader who may not read.
+    ears::close();
     let last_event = watcher.end();
     let outcome = ended.map_err(|troubles| interrupted(troubles.into()))?;
     Ok(Followed { outcome, signal: signal.get(), last_event })
@@ -151,6 +155,7 @@ async fn hear(canceller: &Canceller, which: &Cell<Option<i32>>) {
             _ = term.recv() => SignalKind::terminate(),
             _ = hup.recv() => SignalKind::hangup(),
         };
+        ears::heard();
         which.set(which.get().or(Some(came.as_raw_value())));
         canceller.ask();
     }

@@ -16,6 +16,7 @@ use crate::context::{Clock as _, Stream};
 use crate::engine::SandboxView;
 use crate::follow::{Entry, Logs, Source};
 use crate::report::time::parse_instant;
+use crate::sessions::ears;
 use crate::sessions::signals::{ENDING, Signals};
 
 /// How often sandboxes that end without a word are looked for.
@@ -194,6 +195,8 @@ fn follow(
         Failure::new("host::signals", "state", "cannot catch signals").cause(error.to_string())
     })?;
     loop {
+        // Whoever waits for a reader hears nothing.
+        ears::close();
         let resting = followed.iter().all(|one| !one.alive);
         for one in &mut followed {
             let named = one.named.clone();
@@ -205,6 +208,7 @@ fn follow(
             lines.end();
             return Ok(0);
         }
+        ears::heard();
         wait(&followed, &signals);
         if let Some(signal) = signals.take().first() {
             lines.end();

@@ -8,7 +8,8 @@ use super::failure::{Failure, Failures};
 use crate::context::{Clock as _, Context};
 use crate::doctor::find_kernel;
 use crate::drivers::{Drivers, said};
-use crate::store::Store;
+use crate::report::human::count;
+use crate::store::{Store, StoreError, anew};
 
 /// Prepare the home, the base image and the driver
 #[derive(Debug, clap::Args)]
@@ -53,9 +54,12 @@ impl Part {
         let is_there = context.existing_home().map_err(Failure::from)?.is_some();
         Ok(match self {
             Self::Home => is_there.then(|| context.home().display().to_string()),
-            Self::State => Store::open_read_only(context.home())
-                .map_err(crate::engine::Troubles::from)?
-                .map(|_| "the database opens".to_owned()),
+            Self::State => match Store::open_read_only(context.home()) {
+                Ok(state) => state.map(|_| "the database opens".to_owned()),
+                // It is made anew.
+                Err(StoreError::Missing { .. }) => None,
+                Err(error) => return Err(crate::engine::Troubles::from(error).into()),
+            },
             Self::Kernel => find_kernel(context).map(|path| path.display().to_string()),
             Self::Agent => Some(context.programs.join("agentd"))
                 .filter(|path| path.is_file())
@@ -69,7 +73,7 @@ impl Part {
     async fn make(self, call: &Call) -> Result<(), Failures> {
         match self {
             Self::Home => drop(call.context.prepared_home().map_err(Failure::from)?),
-            Self::State => drop(call.engine.store()?),
+            Self::State => state(call)?,
             Self::Kernel => {
                 return Err(Failure::new("driver::none", "driver", "there is no guest kernel")
                     .hint("Run ./setup in the checkout, or name one with MSB_KERNEL.")
@@ -95,6 +99,24 @@ impl Part {
         }
         Ok(())
     }
+}
+
+/// Makes the state, anew where the home shows that there was one.
+fn state(call: &Call) -> Result<(), Failures> {
+    let context = &call.context;
+    if !matches!(Store::open_read_only(context.home()), Err(StoreError::Missing { .. })) {
+        drop(call.engine.store()?);
+        return Ok(());
+    }
+    let made = anew::make(context.home(), context.clock.unix_ms());
+    let made = made.map_err(crate::engine::Troubles::from)?;
+    let (machines, volumes) = (count(made.machines, "machine"), count(made.volumes, "volume"));
+    call.report.note(&format!("the state was made anew, with {machines} and {volumes}"));
+    if made.unknown > 0 {
+        let folders = count(made.unknown, "machine folder");
+        call.report.warn(&format!("{folders} could not be told whose; see `msb doctor`"));
+    }
+    Ok(())
 }
 
 fn remembered(context: &Context) -> Option<String> {

@@ -27,8 +27,14 @@ pub(super) fn state(context: &Context) -> Finding {
     match Store::open_read_only(context.home()) {
         Ok(Some(_)) => Finding::ok("state", "the database opens"),
         Ok(None) => Finding::ok("state", "there is none yet"),
-        Err(error) => Finding::fail("state", error.to_string())
-            .hint("put a copy from db/ in its place, or install the newer msb"),
+        Err(error) => {
+            let hints = error.report().hints;
+            let finding = Finding::fail("state", error.to_string());
+            hints
+                .into_iter()
+                .next()
+                .map_or_else(|| finding.clone(), |hint| finding.clone().hint(hint))
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::plan::{Action, Address, Goal, Op, Plan, StepId, Wish, hash, is_prefli
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
 use crate::store::lease::{Lease, Sharing};
 use crate::store::operations::{self, RunRow};
-use crate::store::{Store, StoreError, atomic};
+use crate::store::{Store, StoreError, atomic, locks};
 
 /// The longest that steps may go on after the user asked to stop.
 const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
@@ -255,7 +255,7 @@ impl Run<'_> {
         let id = match &session.project_id {
             Some(id) => id.clone(),
             None => project_id()
-                .map_err(|error| Troubles::of(Report::of("msb::internal::bug", "state", &error)))?,
+                .map_err(|error| Troubles::of(Report::of("msb::host::random", "state", &error)))?,
         };
         if session.project_id.is_none() {
             let path = self.context.home().join(format!("locks/{id}.lock"));
@@ -287,6 +287,9 @@ impl Run<'_> {
             // From here on the id is known, and whoever waits for the name looks again.
             let path = new_lock(self.context.home(), &self.wish.project.name);
             drop(std::fs::remove_file(path));
+            // One that was killed before it came so far has left the lock of an id nobody knows.
+            let me = execute::holder(&self.options.command, now_ms);
+            locks::sweep(&mut session.store, self.context.home(), &me)?;
         }
         Ok((id, run))
     }

@@ -31,8 +31,9 @@ use crate::images::{Builder, ImagesHome};
 use crate::machines::{Folder, Machine};
 use crate::observe::{self, Observed, SeenVolume};
 use crate::plan::{Goal, Plan, Wish, plan};
-use crate::store::Store;
 use crate::store::inventory::ProjectRow;
+use crate::store::witness::Folders;
+use crate::store::{Store, invariants};
 
 pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
@@ -214,6 +215,7 @@ impl Engine {
 
     fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
+        known(store.as_mut(), &self.context)?;
         Ok(observe::look(store.as_mut(), &self.home(), project)?)
     }
 
@@ -238,6 +240,16 @@ pub(crate) fn images_home(context: &Context) -> ImagesHome {
 /// The hidden argument with which `msb` becomes the builder of root images.
 pub const BUILD_ROOT: &str = "__build-root";
 
+/// Holds that the state is sound, and knows every machine that runs.
+fn known(store: Option<&mut Store>, context: &Context) -> Result<(), Troubles> {
+    let Some(store) = store else { return Ok(()) };
+    let folders = Folders::of(context.home());
+    Ok(store.read(|db| {
+        invariants::are_sound(db)?;
+        folders.are_known(db, context.home())
+    })?)
+}
+
 /// Looks at everything a wish is compared with.
 pub(crate) fn observe_with(
     context: &Context,
@@ -245,6 +257,7 @@ pub(crate) fn observe_with(
     wish: &Wish,
 ) -> Result<Observed, Troubles> {
     let mut store = store;
+    known(store.as_deref_mut(), context)?;
     let everything = observe::look(store.as_deref_mut(), context.home(), Some(&wish.project.name))?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;

@@ -16,7 +16,7 @@ use crate::context::{Clock as _, Context};
 use crate::execute;
 use crate::store::inventory::{self, ProjectRow};
 use crate::store::lease::{Holder, Lease, Sharing};
-use crate::store::{Store, StoreError, atomic};
+use crate::store::{Store, StoreError, atomic, locks};
 
 /// How long commands of the imperative project wait for the one that settles.
 const SETTLING_MAX: Duration = Duration::from_secs(15);
@@ -68,6 +68,9 @@ impl Session {
             };
             // Whoever we waited for may have given the project its id.
             if project(&mut store, name)?.map(|row| row.id) == known {
+                if known.is_some() {
+                    remove_new_lock(context.home(), name, &me);
+                }
                 return Ok(Self { store, project_id: known, leases: vec![lease], alone });
             }
         }
@@ -97,7 +100,7 @@ fn ensure_adhoc(context: &Context, store: &mut Store, now_ms: u64) -> Result<(),
         return Ok(());
     }
     let id = project_id()
-        .map_err(|error| Troubles::of(Report::of("msb::internal::bug", "state", &error)))?;
+        .map_err(|error| Troubles::of(Report::of("msb::host::random", "state", &error)))?;
     let row = ProjectRow {
         id,
         name: name.clone(),
@@ -115,7 +118,18 @@ fn ensure_adhoc(context: &Context, store: &mut Store, now_ms: u64) -> Result<(),
 
 /// Returns the lock of a project that has no id yet.
 pub(super) fn new_lock(home: &Path, name: &ProjectName) -> PathBuf {
-    home.join(format!("locks/new-{name}.lock"))
+    home.join(format!("locks/{}{name}.lock", locks::NEW))
+}
+
+/// Removes the lock that a project had before its id, where who gave it that could not.
+fn remove_new_lock(home: &Path, name: &ProjectName, me: &Holder) {
+    let path = new_lock(home, name);
+    if path.exists()
+        && let Ok(lease) = Lease::try_take(&path, me, Sharing::Exclusive)
+    {
+        // One that stays is in nobody's way.
+        drop(lease.remove(&path));
+    }
 }
 
 fn project(store: &mut Store, name: &ProjectName) -> Result<Option<ProjectRow>, StoreError> {

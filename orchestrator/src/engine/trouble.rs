@@ -86,11 +86,7 @@ impl Troubles {
 
 impl From<StoreError> for Troubles {
     fn from(error: StoreError) -> Self {
-        let report = Report::of(error.code(), "state", &error);
-        Self::of(match error {
-            StoreError::Newer { .. } => report.hint("Install a newer msb."),
-            _ => report,
-        })
+        Self::of(error.report())
     }
 }
 

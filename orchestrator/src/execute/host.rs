@@ -172,7 +172,7 @@ fn bug(text: &str) -> StepError {
 
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
-        Self::from(error.code(), "state", &error)
+        Self::of(error.report())
     }
 }
 
@@ -183,7 +183,7 @@ impl From<DriversError> for StepError {
 }
 
 fn random() -> Result<String, StepError> {
-    let failed = |error| StepError::from("msb::internal::bug", "state", &HostError::Random(error));
+    let failed = |error| StepError::from("msb::host::random", "state", &HostError::Random(error));
     atomic::random_hex(8).map_err(failed)
 }
 
@@ -288,7 +288,8 @@ pub async fn build_base(context: &Context) -> Result<(), StepError> {
             .map(|_| ())
             .map_err(|error| failed(&error))
     };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(bug("a worker was lost")))
+    let done = crate::worker::blocking(work).await;
+    done.unwrap_or_else(|error| Err(StepError::from("msb::host::event-loop", "state", &error)))
 }
 
 /// The archive of the base root is not there.

@@ -10,14 +10,14 @@ use std::time::Duration;
 use schema::lifecycle::Phase;
 use schema::project::{Kind, VolumeKind};
 
-use super::host::{Meant, remove_folder, take_over};
+use super::host::{Meant, holder, remove_folder, take_over};
 use super::world::StepError;
 use crate::context::{Clock as _, Context};
 use crate::machines::{Folder, Machine, process};
 use crate::plan::Op;
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow};
 use crate::store::operations::{self, Closed, OpenOp, RunRow};
-use crate::store::{Rows, Store, StoreError, time};
+use crate::store::{Rows, Store, StoreError, locks, time};
 use crate::volumes;
 
 /// How long a runtime that has only its lease may take to write its record.
@@ -57,6 +57,10 @@ pub async fn settle(
         store.write(|db| {
             dead.iter().try_for_each(|run| operations::end_run(db, run.id, KILLED, now_ms))
         })?;
+        for machine in store.read(|db| settling.machines(db))? {
+            settling.folder(&machine.id).drop_drafts();
+        }
+        locks::sweep(store, context.home(), &holder("settling", now_ms))?;
     }
     Ok(open.len())
 }
@@ -174,6 +178,7 @@ impl Settling<'_> {
         }
         let mut new = new.clone();
         if !alive {
+            self.folder(id).tidy();
             (new.phase, new.reason) = (Phase::Failed, Some("boot".to_owned()));
             take_over(&mut new, self.folder(id).record().as_ref());
             store.write(|db| inventory::put_machine(db, &new))?;
@@ -382,6 +387,11 @@ impl Settling<'_> {
     fn take_over_records(&self, store: &mut Store) -> Result<(), StepError> {
         let machines = store.read(|db| self.machines(db))?;
         let now_ms = self.context.clock.unix_ms();
+        for folder in machines.iter().map(|machine| self.folder(&machine.id)) {
+            if folder.is_untidy() && !folder.is_leased().unwrap_or(true) {
+                folder.tidy();
+            }
+        }
         for machine in machines.iter().filter(|machine| machine.role == Role::Current) {
             let look = self.folder(&machine.id).look(&self.boot_id);
             let mut row = machine.clone();

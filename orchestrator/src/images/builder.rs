@@ -97,6 +97,8 @@ impl Builder {
             .spawn()
             .map_err(|source| BuildError::Start { program: self.program.clone(), source })?;
         let answer = ask(&ours, layers, out, uuid);
+        // A builder that was not told its work waits for it until nobody is there to tell it.
+        drop(ours);
         let (status, last_words) = wait(&mut child).map_err(BuildError::Talk)?;
         match answer.map_err(BuildError::Talk) {
             Ok(Some(Answer::Built { bytes, dropped_xattrs })) => {

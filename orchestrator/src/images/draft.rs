@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 
+/// How the names of files begin that are whole and have not got their own name yet.
+pub(crate) const READY: &str = "ready";
+
 /// A file on its way into the store.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -59,11 +62,16 @@ impl Draft {
         if renamed.is_err() {
             drop(fs::remove_file(&named));
         }
+        // Whoever uses it from now on may want it to himself.
+        rustix::fs::flock(&self.file, FlockOperation::Unlock)?;
         renamed
     }
 
+    /// Gives the file a name for the moment before it gets its own.
     fn give_name(&self) -> io::Result<PathBuf> {
-        let named = self.folder.join(unique("ready"));
+        let named = self.folder.join(unique(READY));
+        // Held before it can be seen, so that one nobody holds is what a dead process left.
+        rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive)?;
         let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         rustix::fs::linkat(CWD, own, CWD, &named, AtFlags::SYMLINK_FOLLOW)?;
         Ok(named)

@@ -3,12 +3,17 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use schema::control::{AGENT_SOCKET, SOCKET};
 use schema::lifecycle::Phase;
 use schema::record::{FILE, LEASE, Process, Record};
 
 use super::process;
 use crate::store::lease;
+
+/// How often a lease is looked at that is to be released; the kernel has no flock with a deadline.
+const RELEASED_EVERY: Duration = Duration::from_millis(20);
 
 /// Where a machine keeps what is its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +26,11 @@ pub struct Look {
     pub alive: bool,
     /// Its record, where there is one that can be read.
     pub record: Option<Record>,
+}
+
+/// Tells whether a file is one that a command of ours was writing; see `store::atomic`.
+fn is_draft(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".tmp")
 }
 
 /// Where a machine is, and why.
@@ -84,6 +94,53 @@ impl Folder {
     pub fn is_cleared(&self) -> bool {
         let ended = self.record().is_some_and(|record| record.phase.is_resting());
         ended && !self.file("launch").exists()
+    }
+
+    /// Waits until nobody holds the lease, and tells whether that is so.
+    ///
+    /// What ends gives its memory back before its files, so a machine that was killed may hold
+    /// its lease for a moment longer than it can be seen.
+    ///
+    /// # Errors
+    /// The lease is there and cannot be opened.
+    pub async fn released_within(&self, limit: Duration) -> io::Result<bool> {
+        let released = async {
+            while self.is_leased()? {
+                tokio::time::sleep(RELEASED_EVERY).await;
+            }
+            Ok(true)
+        };
+        tokio::time::timeout(limit, released).await.unwrap_or(Ok(false))
+    }
+
+    /// Removes what means nothing without a living runtime: its sockets, and files half written.
+    ///
+    /// The caller knows that none lives, and that none is being started. What cannot be removed
+    /// stays: the next runtime of this folder takes it for its own.
+    pub fn tidy(&self) {
+        self.remove(|name| is_draft(name) || ["record.new", SOCKET, AGENT_SOCKET].contains(&name));
+    }
+
+    /// Removes what a command that was killed has half written, also beside a runtime that lives.
+    ///
+    /// The caller knows that no other command is at work here.
+    pub fn drop_drafts(&self) {
+        self.remove(is_draft);
+    }
+
+    fn remove(&self, goes: impl Fn(&str) -> bool) {
+        let Ok(entries) = fs::read_dir(&self.0) else { return };
+        for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(&goes))
+        {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+
+    /// Tells whether a runtime that is gone left its sockets behind.
+    #[must_use]
+    pub fn is_untidy(&self) -> bool {
+        // The one that goes last; see the runtime's `Sockets`.
+        fs::symlink_metadata(self.file(SOCKET)).is_ok()
     }
 
     /// Looks whether the machine lives: lease, process and boot all say so.

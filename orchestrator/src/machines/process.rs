@@ -16,7 +16,8 @@ pub fn boot_id() -> io::Result<String> {
 
 /// Returns when a process started, in ticks since the host's boot; `None` where there is none.
 ///
-/// A process that has ended and was not waited for yet counts as gone.
+/// A process that has ended and was not waited for yet counts as gone, and so does one that is
+/// ending: its sockets are closed before it becomes the corpse that others can see.
 #[must_use]
 pub fn start_ticks(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -25,8 +26,15 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
     if matches!(fields.next()?, "Z" | "X") {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    let flags: u32 = fields.nth(5)?.parse().ok()?;
+    if flags & ENDING != 0 {
+        return None;
+    }
+    fields.nth(12)?.parse().ok()
 }
+
+/// What the kernel says in a process's flags when it has begun to take it apart (`PF_EXITING`).
+const ENDING: u32 = 0x4;
 
 /// Returns this very process.
 ///
@@ -46,8 +54,12 @@ pub fn is_running(process: &Process, boot_id: &str) -> bool {
 
 /// Waits until exactly this process is gone, and tells whether it is.
 pub async fn until_gone(process: &Process, timeout: Duration) -> bool {
-    let process = process.clone();
-    tokio::task::spawn_blocking(move || gone_within(&process, timeout)).await.unwrap_or(false)
+    let waited = process.clone();
+    match crate::worker::blocking(move || gone_within(&waited, timeout)).await {
+        Ok(is_gone) => is_gone,
+        // A host without a thread to give: everybody waits, which is right if slow.
+        Err(_) => gone_within(process, timeout),
+    }
 }
 
 fn gone_within(process: &Process, timeout: Duration) -> bool {

@@ -21,13 +21,16 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use schema::failure::Report;
 use schema::launch::{BYTES_MAX, CREATOR_DETACHES, StartUp, fd};
 use thiserror::Error;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::{Launch, Machine};
 use crate::store::atomic;
 
 /// How long a runtime may take until its control socket answers.
 const SERVING_MAX: Duration = Duration::from_secs(30);
+
+/// How long a runtime that gave up may take to end.
+const ENDING_MAX: Duration = Duration::from_secs(5);
 
 /// The longest line on the start-up pipe that is kept.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -73,6 +76,15 @@ pub enum SpawnError {
         #[source]
         source: io::Error,
     },
+    /// A file of the machine could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the host answered.
+        #[source]
+        source: io::Error,
+    },
     /// The launch record is too large.
     #[error("the launch record has {0} bytes, more than a machine may be told")]
     TooLarge(usize),
@@ -104,7 +116,10 @@ impl SpawnError {
             Self::Told(report) => (**report).clone(),
             Self::Silent | Self::Slow => {
                 let mut report = Report::of("msb::boot::failed", "driver", self);
-                report.notes.extend(last_lines(log));
+                let mut lines = last_lines(log);
+                // What it said last is why, as far as anybody can tell.
+                report.causes.extend(lines.pop());
+                report.notes.extend(lines);
                 report
             }
             _ => Report::of("msb::boot::failed", "driver", self),
@@ -133,7 +148,8 @@ pub async fn spawn(program: &Path, launch: Launch, home: &Path) -> Result<Starte
         return Err(SpawnError::TooLarge(bytes.len()));
     }
     let record = sealed(&bytes).map_err(made("the launch record"))?;
-    atomic::write(&launch.folder.file("launch"), &bytes).map_err(made("the launch record"))?;
+    let path = launch.folder.file("launch");
+    atomic::write(&path, &bytes).map_err(|source| SpawnError::Write { path, source })?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(launch.folder.path(), flags, Mode::empty())
         .map_err(|errno| made("the folder")(errno.into()))?;
@@ -160,18 +176,20 @@ pub async fn spawn(program: &Path, launch: Launch, home: &Path) -> Result<Starte
     // Our own ends go, so that the runtime's death closes each pipe.
     drop(numbered);
     drop((values_read, startup_write, creator_read));
-    send_values(values_write, launch.values);
     let machine = Machine::new(
         launch.folder.clone(),
         launch.record.machine.id.clone(),
         launch.record.nonce.clone(),
     );
     let pid = child.id().unwrap_or_default();
-    let serving = serving(startup_read);
-    match tokio::time::timeout(SERVING_MAX, serving).await {
+    let talk = talk(values_write, packed(launch.values), startup_read);
+    match tokio::time::timeout(SERVING_MAX, talk).await {
         Ok(Ok(())) => Ok(Started { machine, pid, creator }),
         Ok(Err(error)) => {
-            drop(tokio::time::timeout(SERVING_MAX, child.wait()).await);
+            // It ends by itself, as a rule; one that only cannot speak must not live on unknown.
+            if tokio::time::timeout(ENDING_MAX, child.wait()).await.is_err() {
+                drop(child.kill().await);
+            }
             Err(error)
         }
         Err(_) => {
@@ -239,8 +257,8 @@ fn hand_over(socket: &UnixStream, numbered: &[(i32, BorrowedFd<'_>)]) -> io::Res
     Ok(())
 }
 
-/// Writes values that may be longer than a pipe holds, without waiting for their reader.
-fn send_values(pipe: OwnedFd, values: Vec<(String, Vec<u8>)>) {
+/// Returns values as they go through their pipe, which holds less than they may be.
+fn packed(values: Vec<(String, Vec<u8>)>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in values {
         let (Ok(name_bytes), Ok(value_bytes)) =
@@ -253,8 +271,23 @@ fn send_values(pipe: OwnedFd, values: Vec<(String, Vec<u8>)>) {
         bytes.extend(value_bytes.to_be_bytes());
         bytes.extend(value);
     }
-    // A reader that dies makes this fail, and is reported by the start-up pipe.
-    drop(tokio::task::spawn_blocking(move || std::fs::File::from(pipe).write_all(&bytes)));
+    bytes
+}
+
+/// Writes the values and reads the start-up pipe, both at once.
+async fn talk(values: OwnedFd, bytes: Vec<u8>, startup: OwnedFd) -> Result<(), SpawnError> {
+    let made = |source| SpawnError::Make { what: "the pipe of values", source };
+    let mut pipe = tokio::net::unix::pipe::Sender::from_owned_fd(values).map_err(made)?;
+    let written = async move {
+        // A reader that dies makes this fail, and is reported by the start-up pipe.
+        drop(pipe.write_all(&bytes).await);
+        drop(pipe);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        served = serving(startup) => served,
+        () = written => unreachable!("it is pending for ever"),
+    }
 }
 
 /// Reads the start-up pipe until the runtime serves or says why it does not.

@@ -8,6 +8,7 @@
 //! One thread, one `poll`: [`pump::run`] moves bytes, signals, sizes and
 //! deadlines until the command has ended.
 
+pub mod ears;
 pub mod keys;
 pub mod pump;
 pub mod relay;

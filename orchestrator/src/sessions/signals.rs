@@ -8,6 +8,8 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::low_level::{pipe, unregister};
 
+use super::ears;
+
 /// Those that are passed to a command.
 pub const FORWARDED: [i32; 6] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
 
@@ -40,6 +42,7 @@ impl Signals {
     /// # Errors
     /// The host has no descriptors left, or a signal cannot be caught.
     pub fn catch(signals: &[i32]) -> io::Result<Self> {
+        ears::open()?;
         let catch = |signal: &i32| {
             let (reader, writer) = UnixStream::pair()?;
             reader.set_nonblocking(true)?;
@@ -61,6 +64,9 @@ impl Signals {
             let mut bytes = [0; 16];
             let count = caught.pipe.read(&mut bytes).unwrap_or(0);
             came.extend(std::iter::repeat_n(caught.signal, count));
+        }
+        if !came.is_empty() {
+            ears::heard();
         }
         came
     }

@@ -1,6 +1,7 @@
 //! The search for a Sandboxfile: what counts as one, and how far up it goes.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,10 @@ const LOCAL: [&str; 3] =
 pub(super) fn climbing(start: &Path, home: Option<&Path>) -> Result<PathBuf, Failure> {
     let mut searched = Vec::new();
     for folder in start.ancestors() {
-        if fs::read_dir(folder).is_err() {
-            break;
+        match fs::read_dir(folder) {
+            Ok(_) => {}
+            Err(error) if ends_the_search(&error) => break,
+            Err(error) => return Err(super::unreadable(folder, &error)),
         }
         searched.push(folder.to_path_buf());
         if let Some(path) = in_folder(folder)? {
@@ -35,6 +38,15 @@ pub(super) fn climbing(start: &Path, home: Option<&Path>) -> Result<PathBuf, Fai
         }
     }
     Err(not_found(&searched))
+}
+
+/// A folder that is not ours to look into has nothing for us; any other failure is told.
+fn ends_the_search(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::NotADirectory
+    )
 }
 
 /// Returns the Sandboxfile of one folder, if it has one.

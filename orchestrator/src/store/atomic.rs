@@ -44,6 +44,21 @@ fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<(
     sync_folder(path)
 }
 
+/// Writes `bytes` to `path` by way of a temporary file beside it; the kernel syncs it when it likes.
+///
+/// # Errors
+/// The old content stands whatever fails.
+pub fn write_lazily(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = beside(path)?;
+    let make = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+    let written = make().and_then(|mut file| file.write_all(bytes));
+    let written = written.and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        drop(fs::remove_file(&temporary));
+    }
+    written
+}
+
 /// Makes the entries of the folder that holds `path` durable.
 ///
 /// # Errors
@@ -96,6 +111,7 @@ mod tests {
         let folder = crate::scratch::Scratch::new();
         let path = folder.path().join("record");
         write(&path, b"one").unwrap();
+        write_lazily(&path, b"zwei").unwrap();
         write(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

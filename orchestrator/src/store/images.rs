@@ -1,7 +1,10 @@
 //! The tables of images: names, manifests, their blobs, and roots.
 
+use std::path::PathBuf;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
+use super::StoreError;
 use super::time::{parse, rfc3339};
 use crate::images::catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
 
@@ -20,7 +23,7 @@ impl Catalog for Connection {
         images: &[ImageEntry],
         roots: &[RootEntry],
     ) -> Result<(), CatalogError> {
-        let failed = failed("write images down");
+        let failed = failed(self, "write images down");
         let transaction = self.transaction().map_err(&failed)?;
         for root in roots {
             put_root(&transaction, root).map_err(&failed)?;
@@ -32,7 +35,7 @@ impl Catalog for Connection {
     }
 
     fn find(&self, reference: &str) -> Result<Option<ImageEntry>, CatalogError> {
-        let failed = failed("find an image");
+        let failed = failed(self, "find an image");
         let (condition, key) = match reference.split_once('@') {
             Some((_, digest)) => ("m.digest = ?1 ORDER BY r.reference LIMIT 1", digest),
             None => ("r.reference = ?1", reference),
@@ -50,11 +53,11 @@ impl Catalog for Connection {
             let images = query.query_map([], image)?.collect::<Result<Vec<_>, _>>()?;
             images.into_iter().map(|image| with_layers(self, image)).collect::<Result<Vec<_>, _>>()
         };
-        read().map_err(failed("list images"))
+        read().map_err(failed(self, "list images"))
     }
 
     fn remember_archive(&mut self, identity: &str, held: &str) -> Result<(), CatalogError> {
-        let failed = failed("remember an archive");
+        let failed = failed(self, "remember an archive");
         let transaction = self.transaction().map_err(&failed)?;
         transaction
             .execute(
@@ -74,17 +77,21 @@ impl Catalog for Connection {
     fn recall_archive(&self, identity: &str) -> Result<Option<String>, CatalogError> {
         self.query_row("SELECT held FROM archive WHERE identity = ?1", [identity], |row| row.get(0))
             .optional()
-            .map_err(failed("recall an archive"))
+            .map_err(failed(self, "recall an archive"))
     }
 
     fn remove(&mut self, reference: &str) -> Result<bool, CatalogError> {
         let removed = self.execute("DELETE FROM image_ref WHERE reference = ?1", [reference]);
-        removed.map(|count| count > 0).map_err(failed("remove an image"))
+        removed.map(|count| count > 0).map_err(failed(self, "remove an image"))
     }
 }
 
-fn failed(what: &'static str) -> impl Fn(rusqlite::Error) -> CatalogError {
-    move |source| CatalogError { what, source: Box::new(source) }
+fn failed(db: &Connection, what: &'static str) -> impl Fn(rusqlite::Error) -> CatalogError + use<> {
+    let path = PathBuf::from(db.path().unwrap_or_default());
+    move |error| {
+        let source = StoreError::Query("read or write images", error).at(&path);
+        CatalogError { what, source: Box::new(source) }
+    }
 }
 
 /// SQLite counts to 2⁶³; nothing here is larger.

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,6 +77,32 @@ impl Lease {
     /// # Errors
     /// [`LeaseError::Busy`] where somebody else holds it.
     pub fn try_take(path: &Path, me: &Holder, sharing: Sharing) -> Result<Self, LeaseError> {
+        loop {
+            let lease = Self::take_file(path, me, sharing)?;
+            // Whoever tidies up may have taken the name away before the lock was ours.
+            if lease.is_named(path) {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// Removes the file of a lock that is held for oneself alone, and gives it back.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove(self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn is_named(&self, path: &Path) -> bool {
+        let named = std::fs::metadata(path);
+        let held = self.0.metadata();
+        named.is_ok_and(|named| {
+            held.is_ok_and(|held| (held.dev(), held.ino()) == (named.dev(), named.ino()))
+        })
+    }
+
+    fn take_file(path: &Path, me: &Holder, sharing: Sharing) -> Result<Self, LeaseError> {
         let failed = |source| LeaseError::Lock { path: path.to_owned(), source };
         let mut file = OpenOptions::new()
             .read(true)
@@ -188,6 +214,19 @@ mod tests {
         drop(held);
         assert!(!is_held(&path).unwrap());
         Lease::try_take(&path, &me, Sharing::Exclusive).unwrap();
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_taken_away_is_taken_anew() {
+        let folder = crate::scratch::Scratch::new();
+        let path = folder.path().join("p.lock");
+        let me = Holder::default();
+        let old = Lease::try_take(&path, &me, Sharing::Exclusive).unwrap();
+        old.remove(&path).unwrap();
+        let new = Lease::try_take(&path, &me, Sharing::Exclusive).unwrap();
+        assert!(new.is_named(&path));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!new.is_named(&path), "who holds a lock without a name holds nothing");
     }
 
     #[test]

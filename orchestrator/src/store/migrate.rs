@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::lease::{Holder, Lease, Sharing};
-use super::{StoreError, atomic, time};
+use super::{StoreError, atomic, time, witness};
 
 /// The schema that this program writes.
 pub const VERSION: u32 = 1;
@@ -30,6 +30,9 @@ pub(super) fn migrate(db: &mut Connection, home: &Path, now_ms: u64) -> Result<(
     let _lease = wait_for(&home.join("locks/migrate.lock"), &me)?;
     // Another process may have migrated while we waited.
     let found = version(db, &path)?.unwrap_or(0);
+    if found == 0 {
+        witness::shows_nothing(home)?;
+    }
     if found > VERSION {
         return Err(StoreError::Newer { found, known: VERSION });
     }
@@ -45,9 +48,16 @@ pub(super) fn migrate(db: &mut Connection, home: &Path, now_ms: u64) -> Result<(
     Ok(())
 }
 
-/// Checks that a reader may look at the database.
-pub(super) fn check_readable(db: &Connection, path: &Path) -> Result<(), StoreError> {
-    version(db, path)?;
+/// Makes all tables in an empty database.
+pub(super) fn make(db: &mut Connection, now_ms: u64) -> Result<(), StoreError> {
+    (1..=VERSION).zip(STEPS).try_for_each(|(next, step)| apply(db, next, step, now_ms))
+}
+
+/// Tells whether there is anything to read in a database; one that was never migrated has no tables.
+pub(super) fn is_readable(db: &Connection, path: &Path) -> Result<bool, StoreError> {
+    if version(db, path)?.is_none() {
+        return Ok(false);
+    }
     let min: Option<u32> = db
         .query_row("SELECT value FROM meta WHERE key = 'min_reader'", [], |row| row.get(0))
         .optional()
@@ -55,19 +65,18 @@ pub(super) fn check_readable(db: &Connection, path: &Path) -> Result<(), StoreEr
         .and_then(|text: String| text.parse().ok());
     match min {
         Some(found) if found > VERSION => Err(StoreError::Newer { found, known: VERSION }),
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 
 /// Returns the schema's version, `None` for a database without tables.
 fn version(db: &Connection, path: &Path) -> Result<Option<u32>, StoreError> {
     let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
-    let id: i32 = db
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(|error| damaged(error.to_string()))?;
-    let tables: u32 = db
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| damaged(error.to_string()))?;
+    let failed = |error| StoreError::Query("read the version", error).at(path);
+    let id: i32 =
+        db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    let tables: u32 =
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     if tables == 0 {
         return Ok(None);
     }
@@ -77,7 +86,11 @@ fn version(db: &Connection, path: &Path) -> Result<Option<u32>, StoreError> {
     db.query_row("SELECT value FROM meta WHERE key = 'schema_version'", [], |row| {
         row.get::<_, String>(0)
     })
-    .map_err(|error| damaged(error.to_string()))?
+    // Tables without a version are none of ours.
+    .map_err(|error| match error {
+        rusqlite::Error::QueryReturnedNoRows => damaged("it has no version".to_owned()),
+        error => failed(error),
+    })?
     .parse()
     .map(Some)
     .map_err(|_| damaged("its version is not a number".to_owned()))

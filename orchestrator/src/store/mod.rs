@@ -4,26 +4,31 @@
 //! change it, which makes and migrates it, or to read it, which creates
 //! nothing and finds nothing on a bare machine.
 
+pub mod anew;
 pub mod atomic;
+mod error;
 pub mod images;
+pub mod invariants;
 pub mod inventory;
 pub mod lease;
+pub mod locks;
 pub mod migrate;
 pub mod operations;
+pub mod remembered;
 pub mod time;
 mod volumes;
+pub mod witness;
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub use error::StoreError;
 /// The rows of a database at one moment.
 pub use rusqlite::Connection as Rows;
-use thiserror::Error;
 
 /// How long a statement waits for another writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,72 +37,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Store {
     db: Connection,
-}
-
-/// Why what is remembered could not be read or written.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// A folder or file of the home could not be made.
-    #[error("cannot prepare {}", path.display())]
-    Prepare {
-        /// What was to be made.
-        path: PathBuf,
-        /// What the host answered.
-        #[source]
-        source: io::Error,
-    },
-    /// The database could not be opened.
-    #[error("cannot open the state at {}", path.display())]
-    Open {
-        /// The database's file.
-        path: PathBuf,
-        /// What SQLite answered.
-        #[source]
-        source: rusqlite::Error,
-    },
-    /// A read or a write failed.
-    #[error("cannot {0} in the state")]
-    Query(&'static str, #[source] rusqlite::Error),
-    /// A stored value is not what this program writes.
-    #[error("the state holds {what} that cannot be read: {value}")]
-    Value {
-        /// What it should have been.
-        what: &'static str,
-        /// What it was.
-        value: String,
-    },
-    /// The database is not ours or is broken.
-    #[error("the state at {} is damaged: {why}", path.display())]
-    Damaged {
-        /// The database's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A later msb has written the database.
-    #[error("the state was written by a newer msb (schema {found}, this one knows {known})")]
-    Newer {
-        /// The schema's version.
-        found: u32,
-        /// The newest that this program knows.
-        known: u32,
-    },
-    /// Somebody else changed the row first.
-    #[error("{0} was changed by somebody else in between")]
-    Raced(String),
-}
-
-impl StoreError {
-    /// Returns the code under which the failure is explained.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Newer { .. } => "msb::state::newer",
-            Self::Prepare { .. } | Self::Open { .. } | Self::Query(..) => "msb::state::unusable",
-            Self::Damaged { .. } | Self::Value { .. } => "msb::state::damaged",
-            Self::Raced(_) => "msb::state::raced",
-        }
-    }
+    path: PathBuf,
 }
 
 /// Returns where the database of `home` lies.
@@ -112,19 +52,25 @@ impl Store {
     /// # Errors
     /// The home cannot be made, or the database is damaged or newer.
     pub fn open(home: &Path, now_ms: u64) -> Result<Self, StoreError> {
-        for folder in ["", "db", "locks", "machines", "volumes", "templates"] {
-            make_folder(&home.join(folder))?;
-        }
+        make_folders(home)?;
         let path = path(home);
+        if fs::metadata(&path).map_or(0, |meta| meta.len()) == 0 {
+            witness::shows_nothing(home)?;
+        }
         make_private(&path)?;
+        check_ours(&path)?;
         let opened = |source| StoreError::Open { path: path.clone(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(&path, flags).map_err(opened)?;
+        // What cannot be opened for writing is opened for reading, and nobody is told.
+        if db.is_readonly(rusqlite::MAIN_DB).map_err(opened)? {
+            return Err(StoreError::ReadOnly { path });
+        }
         db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
-        let mut store = Self { db };
-        migrate::migrate(&mut store.db, home, now_ms)?;
-        store.db.pragma_update(None, "synchronous", "FULL").map_err(opened)?;
-        store.db.pragma_update(None, "foreign_keys", "ON").map_err(opened)?;
+        let mut store = Self { db, path };
+        migrate::migrate(&mut store.db, home, now_ms).map_err(|error| error.at(&store.path))?;
+        store.set("synchronous", "FULL")?;
+        store.set("foreign_keys", "ON")?;
         Ok(store)
     }
 
@@ -136,14 +82,19 @@ impl Store {
         let path = path(home);
         // A database that was never migrated holds nothing yet.
         if fs::metadata(&path).map_or(0, |meta| meta.len()) == 0 {
-            return Ok(None);
+            return witness::shows_nothing(home).map(|()| None);
         }
-        let opened = |source| StoreError::Open { path: path.clone(), source };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(&path, flags).map_err(opened)?;
-        db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
-        migrate::check_readable(&db, &path)?;
-        Ok(Some(Self { db }))
+        check_ours(&path)?;
+        let db = open_to_read(&path)?;
+        if !migrate::is_readable(&db, &path).map_err(|error| error.at(&path))? {
+            return witness::shows_nothing(home).map(|()| None);
+        }
+        Ok(Some(Self { db, path }))
+    }
+
+    fn set(&self, pragma: &'static str, value: &str) -> Result<(), StoreError> {
+        let set = self.db.pragma_update(None, pragma, value);
+        set.map_err(|error| StoreError::Query("set up a connection", error).at(&self.path))
     }
 
     /// Does `work` in one transaction that others see whole or not at all.
@@ -154,12 +105,14 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let path = &self.path;
+        let failed = |what| move |error| StoreError::Query(what, error).at(path);
         let transaction = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| StoreError::Query("begin a change", error))?;
-        let done = work(&transaction)?;
-        transaction.commit().map_err(|error| StoreError::Query("commit a change", error))?;
+            .map_err(failed("begin a change"))?;
+        let done = work(&transaction).map_err(|error| error.at(path))?;
+        transaction.commit().map_err(failed("commit a change"))?;
         Ok(done)
     }
 
@@ -176,10 +129,56 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let path = &self.path;
+        let begun = self.db.transaction();
         let transaction =
-            self.db.transaction().map_err(|error| StoreError::Query("begin a read", error))?;
-        work(&transaction)
+            begun.map_err(|error| StoreError::Query("begin a read", error).at(path))?;
+        work(&transaction).map_err(|error| error.at(path))
     }
+}
+
+/// Holds that a database and its folder are ours alone.
+fn check_ours(path: &Path) -> Result<(), StoreError> {
+    let us = rustix::process::geteuid().as_raw();
+    let folder = path.parent().map(Path::to_owned);
+    for path in folder.into_iter().chain([path.to_owned()]) {
+        let looked = fs::metadata(&path);
+        let looked = looked.map_err(|source| StoreError::Prepare { path: path.clone(), source })?;
+        let (owner, mode) = (looked.uid(), looked.mode() & 0o7777);
+        if owner != us {
+            return Err(StoreError::Foreign { path, owner, us });
+        }
+        if mode & 0o022 != 0 {
+            return Err(StoreError::Writable { path, mode });
+        }
+    }
+    Ok(())
+}
+
+/// Opens a database to read it, also where nothing can be written beside it.
+fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let opened = |source| StoreError::Open { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let log = path.with_extension("db-wal");
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let may_write = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+    let db = if may_write || log.exists() {
+        Connection::open_with_flags(path, flags).map_err(opened)?
+    } else {
+        // Nobody can change it, so it is read without the files that readers and writers share.
+        let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f");
+        let name = format!("file:{}?immutable=1", escaped.replace('#', "%23"));
+        let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(name, flags).map_err(opened)?
+    };
+    db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
+    Ok(db)
+}
+
+/// Makes the folders of a home that are not there.
+fn make_folders(home: &Path) -> Result<(), StoreError> {
+    let folders = ["", "db", "locks", "machines", "volumes", "templates"];
+    folders.iter().try_for_each(|folder| make_folder(&home.join(folder)))
 }
 
 /// Makes a folder of the home for its owner alone, unless it is there.

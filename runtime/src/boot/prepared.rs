@@ -90,7 +90,8 @@ impl Sockets {
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        for name in [control::SOCKET, control::AGENT_SOCKET] {
+        // That of control last: where it is, there may be more that a dead runtime left.
+        for name in [control::AGENT_SOCKET, control::SOCKET] {
             if let Err(error) = self.folder.remove(name) {
                 tracing::warn!(%error, name, "a socket stays behind");
             }

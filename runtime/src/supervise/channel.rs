@@ -53,7 +53,7 @@ impl Supervisor {
                 self.hear(life::Heard::Step(step.name), now);
             }
             Message::BootFailed(failed) => {
-                let errno = crate::errno::name(failed.errno);
+                let errno = schema::failure::errno(failed.errno);
                 let (step, detail) = (failed.name, failed.detail);
                 self.hear(life::Heard::StepFailed { step, errno, detail }, now);
             }
@@ -155,7 +155,7 @@ impl Supervisor {
                 self.hear(life::Heard::WorkloadStarted, now);
             }
             Message::ExecFailed(failed) => {
-                let errno = crate::errno::name(failed.errno);
+                let errno = schema::failure::errno(failed.errno);
                 let errno = errno.map(|name| format!(" ({name})")).unwrap_or_default();
                 let message = format!("cannot run {}{errno}", failed.detail);
                 let kind = name_of(failed.kind);

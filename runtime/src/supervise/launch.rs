@@ -1,6 +1,7 @@
 //! A machine's whole time, from the descriptors of the process to its exit code.
 
 use std::collections::VecDeque;
+use std::io;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub fn run() -> ExitCode {
         // Nobody listens; standard error is the log, if it is anything.
         if let Err(error) = prepared {
             use std::io::Write as _;
-            writeln!(std::io::stderr(), "msb-runtime: {error}").ok();
+            writeln!(io::stderr(), "msb-runtime: {error}").ok();
         }
         return ExitCode::from(schema::exit::Kind::Usage.code());
     };
@@ -47,14 +48,22 @@ pub fn run() -> ExitCode {
         Ok(prepared) => prepared,
         Err(error) => return failed(&mut pipe, &error),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime {
+    match event_loop() {
         Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, whole(prepared, pipe)),
         Err(source) => {
             let what = "an event loop".into();
             failed(&mut pipe, &BootError::Folder { what, source })
         }
     }
+}
+
+/// Makes the event loop, which panics where the host has no socket pair for its signals.
+fn event_loop() -> io::Result<tokio::runtime::Runtime> {
+    let build = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+    std::panic::catch_unwind(build).unwrap_or_else(|payload| {
+        let said = payload.downcast_ref::<String>().cloned();
+        Err(io::Error::other(said.unwrap_or_else(|| "it panicked".to_owned())))
+    })
 }
 
 async fn whole(prepared: Prepared, mut pipe: StartPipe) -> ExitCode {
@@ -240,7 +249,7 @@ fn terms(launch: &LaunchRecord) -> Terms {
     }
 }
 
-fn first_record(launch: &LaunchRecord) -> std::io::Result<Record> {
+fn first_record(launch: &LaunchRecord) -> io::Result<Record> {
     let at = HostClock.wall_ms();
     Ok(Record {
         format: record::FORMAT,

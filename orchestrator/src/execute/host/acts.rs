@@ -26,7 +26,8 @@ use crate::volumes::{self, Marker};
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StepError> + Send + 'static,
 ) -> Result<T, StepError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(bug("a worker was lost")))
+    let done = crate::worker::blocking(work).await;
+    done.unwrap_or_else(|error| Err(StepError::from("msb::host::event-loop", "state", &error)))
 }
 
 impl Host {
@@ -37,6 +38,7 @@ impl Host {
             id: ticket.volume.as_ref().map_or_else(String::new, |(id, _)| id.clone()),
             name: name.clone(),
             project_id: Some(self.project_id.clone()),
+            project_folder: Some(self.wish.project.folder.clone()),
             kind: "disk".to_owned(),
             size_bytes: want.size.map_or(0, |size| size.0),
             quota_bytes: None,
@@ -243,28 +245,37 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 fn furnish(home: &Path, id: &str, upper: Option<u64>) -> Result<(), StepError> {
-    let failed =
-        |error: io::Error| StepError::from("msb::state::unusable", "state", &Furnish(error));
     let hidden = home.join("machines").join(format!(".{id}.making"));
+    let failed = |source| {
+        let error = Furnish { path: hidden.clone(), source };
+        StepError::from("msb::state::unusable", "state", &error)
+    };
     DirBuilder::new().mode(0o700).create(&hidden).map_err(failed)?;
     let made = upper.map_or(Ok(()), |bytes| {
         disks::make(home, Purpose::Upper, bytes, &hidden.join("upper.ext4"))
             .map_err(|error| StepError::from("msb::host::disk-space", "image", &error))
     });
+    let folder = home.join("machines").join(id);
     let made = made.and_then(|()| {
-        let folder = home.join("machines").join(id);
         fs::rename(&hidden, &folder).and_then(|()| atomic::sync_folder(&folder)).map_err(failed)
     });
     if made.is_err() {
-        drop(fs::remove_dir_all(&hidden));
+        // It has its name already where only the name could not be made durable.
+        for path in [&hidden, &folder] {
+            drop(fs::remove_dir_all(path));
+        }
     }
     made
 }
 
 /// The machine's folder could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot make the machine's folder")]
-struct Furnish(#[source] io::Error);
+#[error("cannot make the machine's folder at {}", path.display())]
+struct Furnish {
+    path: std::path::PathBuf,
+    #[source]
+    source: io::Error,
+}
 
 /// A root on the host is refused before anything is begun.
 fn host_root(root: &Root) -> StepError {

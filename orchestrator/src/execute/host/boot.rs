@@ -24,6 +24,9 @@ use crate::volumes;
 /// How long a job's runtime may need to end after its workload.
 const CLEAR_MAX: Duration = Duration::from_secs(15);
 
+/// How long a machine that was killed may need to give its lease back.
+const RELEASED_MAX: Duration = Duration::from_secs(5);
+
 impl Host {
     pub(super) async fn boot_wanted(&self, name: &InstanceName, ticket: &Ticket) -> Done {
         let id = ticket.machine.clone().ok_or_else(|| bug("there is no machine to boot"))?;
@@ -72,6 +75,8 @@ impl Host {
             StepError::from(code, stage, &error)
         })?;
         launch.environment = self.environment();
+        // Where it does not come free, the runtime says so.
+        drop(self.folder(&id).released_within(RELEASED_MAX).await);
         let program = Drivers::of(&self.context).runtime()?;
         let started = machines::spawn(&program, launch, self.context.home()).await;
         let started = started.map_err(|error| {

@@ -13,6 +13,7 @@ use crate::execute::world::{Done, Effect, StepError};
 use crate::plan::{Address, Op, Step};
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow, VolumeUse};
 use crate::store::operations::{self, Closed, Intent};
+use crate::store::remembered::Remembered;
 use crate::store::{Rows, StoreError, time};
 use crate::volumes;
 
@@ -160,7 +161,28 @@ impl Host {
             };
             operations::close_op(db, op, &how, now_ms)
         })?;
+        if matches!(step.op, Op::Boot | Op::Gate | Op::Update) {
+            self.remember(step, ticket);
+        }
         Ok(())
+    }
+
+    /// Keeps beside the machine what the state knows of it now.
+    fn remember(&self, step: &Step, ticket: &Ticket) {
+        let current = || sandbox_of(step).and_then(|name| self.current_row(name).ok().flatten());
+        let Some(id) = ticket.machine.clone().or_else(|| current().map(|row| row.id)) else {
+            return;
+        };
+        let id = id.as_str();
+        let remembered = self.store.borrow_mut().read(|db| Remembered::of(db, id));
+        let kept = match &remembered {
+            Ok(rows) => rows.keep(self.folder(id).path()).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        // It is there for a state that is lost; a run does not fail for want of it.
+        if let Err(error) = kept {
+            tracing::warn!(%error, %id, "cannot keep what is known of a machine beside it");
+        }
     }
 
     fn close_sandbox(

@@ -1,0 +1,131 @@
+//! The commands that matrices walk through: where each begins, and what finishes it.
+
+use std::fmt;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::home::{Home, put};
+use crate::oracle::Untouched;
+use crate::programs;
+use crate::tracer::{Plan, Traced, trace};
+
+/// A command in a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scene {
+    /// `up` of two services and a job, one with a volume, in a home that is not there yet.
+    Up,
+    /// `up` of an edit that makes the one with the volume anew.
+    Replace,
+    /// `down` of all of it.
+    Down,
+    /// `load` of an image.
+    Load,
+    /// `exec` in one of them.
+    Exec,
+}
+
+/// The project of every scene.
+pub const TRIO: &str = r#"
+project "trio"
+volume "data" { kind "disk"; size "16MiB" }
+sandbox "db" {
+    image "builtin:base"
+    memory "96MiB"
+    upper "64MiB"
+    command "sleep" "1000"
+    mount "/data" { named "data" }
+}
+job "seed" {
+    image "builtin:base"
+    memory "96MiB"
+    command "true"
+    depends-on "db"
+}
+sandbox "web" {
+    image "builtin:base"
+    memory "96MiB"
+    command "sleep" "1000"
+    depends-on "seed"
+}
+"#;
+
+/// How long a command of a scene may take; each call of it stops twice.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a volume holds throughout.
+const KEPT: &str = "volumes/trio.data/process/kept";
+
+impl Scene {
+    /// Brings a new home to where the command begins.
+    pub fn set(self, home: &Home) {
+        home.write("Sandboxfile", TRIO);
+        match self {
+            Self::Up | Self::Load => {}
+            Self::Down | Self::Exec => drop(home.msb(["up"]).exits(0)),
+            Self::Replace => {
+                home.write("Sandboxfile", &TRIO.replace("64MiB", "128MiB"));
+                home.msb(["up"]).exits(0);
+                home.write("Sandboxfile", TRIO);
+            }
+        }
+        if self != Self::Up && self != Self::Load {
+            put(&home.path().join(KEPT), "what a guest wrote");
+        }
+    }
+
+    /// Notes what the command must leave alone.
+    pub fn untouched(self, home: &Home) -> Untouched {
+        let data = [home.path().join(KEPT), home.project()];
+        let sandboxes: &[&str] = match self {
+            Self::Exec => &["db", "web"],
+            Self::Up | Self::Replace | Self::Down | Self::Load => &[],
+        };
+        Untouched::note(home, &data, sandboxes)
+    }
+
+    /// Returns the command's words.
+    pub fn words(self) -> Vec<String> {
+        let archive = programs::folder().join("base.oci.tar").display().to_string();
+        let words: &[&str] = match self {
+            Self::Up => &["up"],
+            Self::Replace => &["up", "-y"],
+            Self::Down => &["down"],
+            Self::Load => &["load", "-i", &archive, "-t", "again:1"],
+            Self::Exec => &["exec", "db", "--", "sh", "-c", "echo out; echo err >&2"],
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    /// Returns the command, not started.
+    pub fn command(self, home: &Home) -> Command {
+        let mut command = home.command();
+        command.args(self.words());
+        command
+    }
+
+    /// Runs the command under the tracer.
+    pub fn trace(self, home: &Home, plan: &Plan) -> Traced {
+        trace(&self.command(home), &home.scratch("traced"), plan, PATIENCE)
+    }
+
+    /// Runs the command once more, which must end well.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn again(self, home: &Home) {
+        let words = self.words();
+        home.msb_with(&words.iter().map(String::as_str).collect::<Vec<_>>()).exits(0);
+    }
+}
+
+impl fmt::Display for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Replace => "replace",
+            Self::Down => "down",
+            Self::Load => "load",
+            Self::Exec => "exec",
+        })
+    }
+}
