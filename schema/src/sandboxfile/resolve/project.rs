@@ -76,6 +76,7 @@ impl<'s> Decoder<'s, '_> {
             sandboxes,
             definitions,
             volumes: volumes.into_volumes(),
+            secrets: BTreeMap::new(),
             wait_timeout,
             driver,
             protect_config: protect_config.unwrap_or(true),
