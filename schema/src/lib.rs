@@ -25,6 +25,8 @@ pub mod change;
 #[cfg(feature = "host")]
 pub mod name;
 #[cfg(feature = "host")]
+pub mod policy;
+#[cfg(feature = "host")]
 pub mod project;
 #[cfg(feature = "host")]
 pub mod sandboxfile;
