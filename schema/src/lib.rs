@@ -32,3 +32,5 @@ pub mod project;
 pub mod sandboxfile;
 #[cfg(feature = "host")]
 pub mod units;
+#[cfg(feature = "host")]
+pub mod widening;

@@ -6,11 +6,14 @@
 //! ```
 
 mod address;
+mod answers;
 mod names;
 
 use std::fmt;
 
 pub use address::{Remote, Surroundings};
+pub use answers::keeps_answer;
+pub(crate) use answers::may_be_answer;
 pub use names::{may_look_up, may_reach};
 
 use crate::project::network::{Action, Direction, Group, Network, Preset, Protocol, Rule, Target};
@@ -139,4 +142,4 @@ pub(crate) fn tail_allows(preset: Preset, group: Option<Group>) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

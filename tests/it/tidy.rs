@@ -191,6 +191,7 @@ fn every_module_of_schema_is_used_by_two_crates() {
         ("exit", "the runtime does not exit for people"),
         ("event", "the runtime writes it; msb takes it over with `msb events`"),
         ("change", "the plan's classes; bindings read them later"),
+        ("widening", "the plan's grants; bindings read them later"),
         ("project", "the wish; examples and bindings read it later"),
         ("policy", "what may be reached; the runtime asks it once it has a network"),
         ("name", "checked text inside the shapes that cross"),

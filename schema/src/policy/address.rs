@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
-use crate::project::network::{Cidr, Group};
+use crate::project::network::{Cidr, Group, WRAPPINGS};
 
 /// What the whole world calls the same, the narrower before the wider. What stands in no row is
 /// [`Group::Public`].
@@ -73,6 +73,14 @@ impl Surroundings {
             row.map_or(Some(Group::Public), |(_, group)| *group)
         };
         Remote { address, group }
+    }
+
+    /// Returns networks at whose edges it may change how an address is judged.
+    pub(crate) fn edges(&self) -> impl Iterator<Item = Cidr> {
+        let table = TABLE.iter().map(|(network, _)| *network);
+        let gateways = self.gateways.iter().copied().map(Cidr::one);
+        let own = self.networks.iter().copied();
+        table.chain(gateways).chain(own).chain(WRAPPINGS.map(Cidr::literal))
     }
 }
 

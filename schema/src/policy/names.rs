@@ -27,16 +27,10 @@ pub fn may_reach(network: &Network, pattern: &HostPattern) -> bool {
     let narrower = network.rules.iter().filter_map(within);
     let mut patterns = vec![pattern.clone()];
     patterns.extend(narrower.filter(|other| pattern.covers(other)));
-    patterns.iter().any(|pattern| {
-        let below = format!("{FRESH}.{}", pattern.name());
-        let mut names = vec![pattern.name()];
-        names.extend(pattern.is_wildcard().then_some(below.as_str()));
-        names.into_iter().any(|name| opens(network, name, &[Protocol::Tcp]))
-    })
+    // As a name, the star is a label that no pattern can name: it stands for any other below.
+    let names = patterns.iter().flat_map(|pattern| [pattern.name(), pattern.as_str()]);
+    names.into_iter().any(|name| opens(network, name, &[Protocol::Tcp]))
 }
-
-/// A label that nobody writes: it stands for all names that no rule tells from their neighbours.
-pub(crate) const FRESH: &str = "any--other";
 
 fn opens(network: &Network, name: &str, protocols: &[Protocol]) -> bool {
     if network.preset == Preset::Off {

@@ -222,6 +222,7 @@ pub(crate) fn some_rule(numbers: &mut Numbers) -> String {
     }
 }
 
+/// One address of each group and of each part that the targets cut out of it.
 pub(crate) const REMOTES: &[&str] = &[
     "1.1.1.1",
     "8.8.8.8",
@@ -232,10 +233,13 @@ pub(crate) const REMOTES: &[&str] = &[
     "169.254.169.254",
     "127.0.0.1",
     "203.0.113.1",
+    "169.254.1.1",
+    "224.0.0.1",
     "2606:4700::1",
     "2a00::1",
     "fd00::1",
 ];
+/// Every class of names that the targets make, alone and with another.
 pub(crate) const NAME_SETS: &[&[&str]] = &[
     &[],
     &["a.example"],
@@ -243,10 +247,14 @@ pub(crate) const NAME_SETS: &[&[&str]] = &[
     &["y.a.example"],
     &["b.example"],
     &["other.example"],
+    &["a.example", "x.a.example"],
+    &["a.example", "y.a.example"],
     &["a.example", "b.example"],
-    &["x.a.example", "b.example"],
     &["x.a.example", "y.a.example"],
+    &["x.a.example", "b.example"],
+    &["y.a.example", "b.example"],
 ];
+/// Every port at which something may change, by the traffic below.
 pub(crate) const PORTS: &[u16] = &[1, 53, 79, 80, 81, 442, 443, 444, 65535];
 
 /// Visits every flow of a small world.

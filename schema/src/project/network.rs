@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use cidr::WRAPPINGS;
 pub use cidr::{Cidr, CidrError};
 pub use group::Group;
 pub use host::{HostError, HostPattern};

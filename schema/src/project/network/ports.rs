@@ -209,6 +209,23 @@ impl PortSet {
         self.0.get(after).is_some_and(|range| range.contains(port))
     }
 
+    /// Returns the ports that are not in `other`; `None` where there are none.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Option<Self> {
+        let mut rest = Vec::new();
+        for range in &self.0 {
+            let mut first = u32::from(range.first);
+            for cut in other.0.iter().filter(|cut| range.overlap(**cut).is_some()) {
+                let before = u16::try_from(first).ok().zip(cut.first.checked_sub(1));
+                rest.extend(before.and_then(|(first, last)| PortRange::new(first, last)));
+                first = u32::from(cut.last) + 1;
+            }
+            let end = u16::try_from(first).ok();
+            rest.extend(end.and_then(|first| PortRange::new(first, range.last)));
+        }
+        Self::of(rest)
+    }
+
     /// Returns its ranges, lowest first.
     #[must_use]
     pub fn ranges(&self) -> &[PortRange] {
@@ -299,6 +316,23 @@ mod tests {
         let inside: Vec<u16> = (1..=u16::MAX).filter(|port| set.contains(*port)).collect();
         assert_eq!(inside.len(), 11);
         assert!(set.contains(80) && set.contains(8009) && !set.contains(8010));
+    }
+
+    #[test]
+    fn what_is_in_one_set_alone_is_a_set_or_nothing() {
+        let set = |text: &str| PortSet::parse(text).unwrap();
+        for (one, other, rest) in [
+            ("any", "443", Some("1-442,444-65535")),
+            ("80-90", "85", Some("80-84,86-90")),
+            ("80-90", "70-85,88-95", Some("86-87")),
+            ("80,443", "443", Some("80")),
+            ("1,65535", "any", None),
+            ("1-10,20-30", "5-25", Some("1-4,26-30")),
+            ("443", "80", Some("443")),
+        ] {
+            let found = set(one).without(&set(other)).map(|set| set.to_string());
+            assert_eq!(found.as_deref(), rest, "{one} without {other}");
+        }
     }
 
     #[test]
