@@ -8,18 +8,17 @@
 
 mod cells;
 mod decide;
+mod host;
 mod names;
 mod network;
 mod ports;
 mod spans;
 mod traffic;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::project::network::{HostPattern, PortSet, Tls};
-use crate::project::{Access, ImageRef, Mount, MountSource, Sandbox, Secret, Security};
+use crate::project::{ImageRef, Sandbox, Secret, Security};
 
 /// One grant that was not there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +42,7 @@ pub fn widening(before: &Sandbox, after: &Sandbox) -> Vec<Widening> {
     if before.security == Security::Restricted && after.security == Security::Default {
         found.push(Widening::new("security", "security restricted → default"));
     }
-    found.extend(mounts(&before.mounts, &after.mounts));
+    found.extend(host::opened(before, after));
     found.extend(ports::opened(&before.ports, &after.ports));
     found.extend(siblings(before, after));
     found.extend(network::opened(&before.network, &after.network));
@@ -63,39 +62,6 @@ pub fn grants(after: &Sandbox) -> Vec<Widening> {
     let mut nothing = Sandbox::new(after.kind, ImageRef::Builtin("base".to_owned()));
     nothing.network.tls.intercept = !after.secrets.is_empty();
     widening(&nothing, after)
-}
-
-/// Returns what of the host a mount shows, and nothing where it shows nothing of it.
-///
-/// Named volumes are the project's own, and memory is the guest's.
-fn host_source(source: &MountSource) -> Option<String> {
-    match source {
-        MountSource::Named(_) | MountSource::Tmpfs { .. } => None,
-    }
-}
-
-fn mounts(before: &[Mount], after: &[Mount]) -> Vec<Widening> {
-    let mut had: BTreeMap<String, Access> = BTreeMap::new();
-    for mount in before {
-        if let Some(source) = host_source(&mount.source) {
-            let access = had.entry(source).or_insert(mount.options.access);
-            if mount.options.access == Access::ReadWrite {
-                *access = Access::ReadWrite;
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for Mount { destination, source, options } in after {
-        let Some(source) = host_source(source) else { continue };
-        let access = match (had.get(&source), options.access) {
-            (Some(Access::ReadWrite), _) | (Some(Access::ReadOnly), Access::ReadOnly) => continue,
-            (_, Access::ReadOnly) => "ro",
-            (_, Access::ReadWrite) => "rw",
-        };
-        let text = format!("host + {source} at {destination} {access}");
-        found.push(Widening::new(format!("mounts.{destination}"), text));
-    }
-    found
 }
 
 fn siblings(before: &Sandbox, after: &Sandbox) -> Vec<Widening> {

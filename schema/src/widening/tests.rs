@@ -8,7 +8,8 @@ use crate::policy::tests::{Numbers, flows, network as policy, some_rule};
 use crate::policy::{By, Flow, judge, may_be_answer, may_look_up};
 use crate::project::network::{Direction, Network, PortRange, Preset, Protocol};
 use crate::project::{
-    Connect, HostPorts, Kind, Placeholder, PublishedPort, SecretSource, Transport,
+    Access, Connect, DiskMount, GuestPath, HostPorts, HostRoot, Kind, Mount, MountOptions,
+    MountSource, Placeholder, PublishedPort, Root, SecretSource, Transport, Write,
 };
 
 fn texts(found: &[Widening]) -> Vec<String> {
@@ -360,6 +361,35 @@ fn sf_p17_siblings_and_secrets_that_reach_further_are_told() {
     let found = texts(&widening(&before, &after));
     assert!(found.contains(&"network.tls.intercept: tls intercept → off".to_owned()), "{found:?}");
     assert_eq!(texts(&widening(&after, &after)), [""; 0]);
+}
+
+#[test]
+fn sf_p17_a_host_source_that_comes_or_turns_rw_is_told() {
+    let mount = |place: &str, path: &str, access| Mount {
+        destination: GuestPath::parse(place).unwrap(),
+        source: MountSource::Disk(DiskMount { path: path.into(), fstype: None }),
+        options: MountOptions { access, ..MountOptions::default() },
+    };
+    let with = |mounts: &[Mount]| Sandbox { mounts: mounts.to_vec(), ..web() };
+    let (ro, rw) =
+        (mount("/d", "/srv/d.raw", Access::ReadOnly), mount("/d", "/srv/d.raw", Access::ReadWrite));
+    let told = |before: &[Mount], after: &[Mount]| texts(&widening(&with(before), &with(after)));
+    assert_eq!(
+        told(&[], std::slice::from_ref(&ro)),
+        ["mounts./d: host + disk /srv/d.raw at /d ro"]
+    );
+    assert_eq!(
+        told(std::slice::from_ref(&ro), std::slice::from_ref(&rw)),
+        ["mounts./d: host + disk /srv/d.raw at /d rw"]
+    );
+    assert_eq!(told(&[rw], &[ro, mount("/e", "/srv/d.raw", Access::ReadWrite)]), [""; 0]);
+    let mut root = web();
+    root.root = Root::Dir(HostRoot { path: "/srv/root".into(), write: Write::Private });
+    assert_eq!(texts(&grants(&root)), ["root-dir: host + dir /srv/root at / ro"]);
+    let private = root.clone();
+    root.root = Root::Dir(HostRoot { path: "/srv/root".into(), write: Write::InPlace });
+    assert_eq!(texts(&widening(&private, &root)), ["root-dir: host + dir /srv/root at / rw"]);
+    assert_eq!(texts(&widening(&root, &private)), [""; 0]);
 }
 
 #[test]
