@@ -1,6 +1,7 @@
 //! What a machine may reach over the network, who may reach it, and how it is watched.
 
 mod cidr;
+mod dns;
 mod group;
 mod host;
 mod ports;
@@ -9,12 +10,12 @@ mod target;
 mod tls;
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use cidr::WRAPPINGS;
 pub use cidr::{Cidr, CidrError};
+pub use dns::{Dns, ServerError};
 pub use group::Group;
 pub use host::{HostError, HostPattern};
 pub use ports::{PortError, PortRange, PortSet};
@@ -22,7 +23,7 @@ pub use rule::{Action, Direction, Protocol, Protocols, Rule, RuleError, RulePart
 pub use target::{Target, TargetError};
 pub use tls::{Authority, Tls};
 
-use crate::units::{Millis, Rate};
+use crate::units::Rate;
 
 /// The network of one sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,30 +77,6 @@ impl Preset {
 impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// How names are looked up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dns {
-    /// The servers that are asked, in this order; none are the host's.
-    pub servers: Vec<SocketAddr>,
-    /// Whether answers with other than public addresses are dropped.
-    pub rebind_protection: bool,
-    /// How long an answer may take, all servers together.
-    pub timeout: Millis,
-}
-
-impl Dns {
-    /// How long an answer may take where the file does not say.
-    pub const TIMEOUT: Millis = Millis::seconds(5);
-    /// The port of a server that is written without one.
-    pub const PORT: u16 = 53;
-}
-
-impl Default for Dns {
-    fn default() -> Self {
-        Self { servers: Vec::new(), rebind_protection: true, timeout: Self::TIMEOUT }
     }
 }
 

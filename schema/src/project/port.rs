@@ -95,11 +95,13 @@ impl PublishedPort {
 
     /// Returns what instance `index` publishes: the slice of that number of the ports on the host.
     ///
-    /// `None` where the ports on the host do not reach so far.
+    /// Where there are no more of them than in the guest, they are that one's alone: the body was
+    /// written for it, or there is no other. `None` where the ports on the host do not reach so far.
     #[must_use]
     pub fn of_instance(&self, index: u32) -> Option<Self> {
         let host = match self.host {
             HostPorts::Auto => HostPorts::Auto,
+            HostPorts::Fixed(range) if range.count() == self.guest.count() => self.host,
             HostPorts::Fixed(range) => {
                 let count = self.guest.count();
                 HostPorts::Fixed(range.slice(index.checked_mul(count)?, count)?)
@@ -167,6 +169,7 @@ mod tests {
         assert_eq!(slice(web, 3), None);
         assert_eq!(slice(port("80", "auto"), 9).as_deref(), Some("auto:80/tcp"));
         assert_eq!(slice(web, u32::MAX), None);
+        assert_eq!(slice(port("80", "8085"), 5).as_deref(), Some("8085/tcp"), "its own");
     }
 
     #[test]

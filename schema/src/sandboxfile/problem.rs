@@ -154,6 +154,8 @@ pub struct Problems {
     list: Vec<Problem>,
     errors: usize,
     warnings: usize,
+    /// Errors that were said, those that had been said before too.
+    said: usize,
     most: usize,
 }
 
@@ -161,11 +163,12 @@ impl Problems {
     /// Returns a list that keeps `most` errors and `most` warnings.
     #[must_use]
     pub const fn new(most: usize) -> Self {
-        Self { list: Vec::new(), errors: 0, warnings: 0, most }
+        Self { list: Vec::new(), errors: 0, warnings: 0, said: 0, most }
     }
 
     /// Adds a problem, or counts it where there is no more room.
     pub fn push(&mut self, problem: Problem) {
+        self.said += usize::from(problem.severity == Severity::Error);
         // A template's mistake is met once for each use.
         if self.list.contains(&problem) {
             return;
@@ -191,6 +194,12 @@ impl Problems {
     #[must_use]
     pub const fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Returns how many errors were said, however often each: what grew meanwhile had one.
+    #[must_use]
+    pub const fn said(&self) -> usize {
+        self.said
     }
 
     /// Returns whether there is an error.
