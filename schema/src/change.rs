@@ -51,6 +51,15 @@ pub enum Cost {
     Always(Class),
     /// `exec` where the instance has no workload, else `restart`: a running one does not see it.
     ByWorkload,
+    /// Whether one side of the change is this word, or neither.
+    Across {
+        /// The word.
+        word: &'static str,
+        /// The class of a change from or to the word.
+        across: Class,
+        /// The class of any other.
+        within: Class,
+    },
     /// Which way the quantity went.
     Sized {
         /// The class of more than before.
@@ -99,6 +108,22 @@ pub const SANDBOX_FIELDS: &[(&str, Cost)] = &[
     ("stop-grace", Cost::Always(Class::Live)),
     ("labels.*", Cost::Always(Class::Meta)),
     ("mounts.*", Cost::Always(Class::Restart)),
+    ("ports.*", Cost::Always(Class::Live)),
+    ("connect.*", Cost::Always(Class::Live)),
+    ("network.preset", Cost::Across { word: "off", across: Class::Restart, within: Class::Live }),
+    ("network.rules.*", Cost::Always(Class::Live)),
+    ("network.dns.*", Cost::Always(Class::Live)),
+    ("network.limits.*", Cost::Always(Class::Live)),
+    ("network.tls.intercept", Cost::Always(Class::Restart)),
+    ("network.tls.ports", Cost::Always(Class::Live)),
+    ("network.tls.bypass", Cost::Always(Class::Live)),
+    ("network.tls.upstream-ca", Cost::Always(Class::Live)),
+    ("network.tls.ca-cert", Cost::Always(Class::Restart)),
+    ("network.tls.ca-key", Cost::Always(Class::Restart)),
+    ("network.tls.trust-host-cas", Cost::Always(Class::Restart)),
+    ("network.tls.block-quic", Cost::Always(Class::Live)),
+    ("secrets.*.placeholder", Cost::ByWorkload),
+    ("secrets.*", Cost::Always(Class::Live)),
     ("depends-on.*", Cost::Always(Class::Meta)),
     ("ready.*", Cost::Always(Class::Live)),
     ("health.*", Cost::Always(Class::Live)),
@@ -124,11 +149,15 @@ pub const VOLUME_FIELDS: &[(&str, Cost)] = &[
 /// Returns the row for `path` in `table`.
 #[must_use]
 pub fn cost(table: &[(&str, Cost)], path: &str) -> Option<Cost> {
-    let fits = |field: &str| match field.strip_suffix('*') {
-        Some(stem) => path.starts_with(stem),
+    table.iter().find(|(field, _)| fits(field, path)).map(|(_, cost)| *cost)
+}
+
+/// Tells whether a row is about `path`; its star stands for any text.
+fn fits(field: &str, path: &str) -> bool {
+    match field.split_once('*') {
+        Some((stem, end)) => path.strip_prefix(stem).is_some_and(|rest| rest.ends_with(end)),
         None => path == field,
-    };
-    table.iter().find(|(field, _)| fits(field)).map(|(_, cost)| *cost)
+    }
 }
 
 /// Returns what a change of a sandbox's field costs.
@@ -136,24 +165,28 @@ pub fn cost(table: &[(&str, Cost)], path: &str) -> Option<Cost> {
 /// A job has nothing running to change: from `exec` up it runs again.
 #[must_use]
 pub fn sandbox_class(change: &FieldChange, kind: Kind, workload: Workload) -> Class {
-    let class = settle(cost(SANDBOX_FIELDS, &change.path), change.direction, workload);
+    let class = settle(cost(SANDBOX_FIELDS, &change.path), change, workload);
     if kind == Kind::Job && class >= Class::Exec { class.max(Class::Recreate) } else { class }
 }
 
 /// Returns what a change of a volume's field costs.
 #[must_use]
 pub fn volume_class(change: &FieldChange) -> Class {
-    settle(cost(VOLUME_FIELDS, &change.path), change.direction, Workload::Present)
+    settle(cost(VOLUME_FIELDS, &change.path), change, Workload::Present)
 }
 
 /// A field without a row cannot be built, see the tests; the dearest class is then the safe one.
-fn settle(cost: Option<Cost>, direction: Direction, workload: Workload) -> Class {
-    match (cost, direction) {
+fn settle(cost: Option<Cost>, change: &FieldChange, workload: Workload) -> Class {
+    match (cost, change.direction) {
         (Some(Cost::Always(class)), _) => class,
         (Some(Cost::ByWorkload), _) => match workload {
             Workload::Present => Class::Restart,
             Workload::Absent => Class::Exec,
         },
+        (Some(Cost::Across { word, across, within }), _) => {
+            let sides = [change.before.as_deref(), change.after.as_deref()];
+            if sides.contains(&Some(word)) { across } else { within }
+        }
         (Some(Cost::Sized { grow, .. }), Direction::Grown) => grow,
         (Some(Cost::Sized { shrink, .. }), Direction::Shrunk) => shrink,
         // A size that was not written, or no longer is, matches whatever exists.
@@ -161,6 +194,9 @@ fn settle(cost: Option<Cost>, direction: Direction, workload: Workload) -> Class
         (None, _) => Class::DataLoss,
     }
 }
+
+#[cfg(test)]
+mod every_field;
 
 #[cfg(test)]
 mod tests {
@@ -173,7 +209,7 @@ mod tests {
     use crate::units::{Bytes, Millis};
 
     /// Sandboxes in which nothing is left unsaid, one for each kind of root.
-    fn everything() -> [Sandbox; 3] {
+    pub(super) fn everything() -> [Sandbox; 3] {
         let mut sandbox = Sandbox::new(Kind::Service, ImageRef::parse("redis:7").unwrap());
         if let Root::Image(image) = &mut sandbox.root {
             image.platform = Some(Platform::LinuxAmd64);
@@ -210,6 +246,7 @@ mod tests {
         sandbox.max_duration = Some(Millis::seconds(60));
         sandbox.metrics.exclude_labels.insert("commit".into());
         sandbox.metrics.attributes.insert("env".into(), "prod".into());
+        every_field::reach(&mut sandbox);
         let host = || HostRoot { path: "/srv/root".into(), write: Write::Private };
         let (disk, dir) = (Root::Disk(host()), Root::Dir(host()));
         [
@@ -236,8 +273,7 @@ mod tests {
             assert!(cost(table, path).is_some(), "no class for {path}");
         }
         for (field, _) in table {
-            let stem = field.trim_end_matches('*');
-            let used = fields.iter().any(|(path, _)| path == field || path.starts_with(stem));
+            let used = fields.iter().any(|(path, _)| fits(field, path));
             assert!(used, "no field for the row {field}");
         }
     }

@@ -25,8 +25,12 @@ pub mod change;
 #[cfg(feature = "host")]
 pub mod name;
 #[cfg(feature = "host")]
+pub mod policy;
+#[cfg(feature = "host")]
 pub mod project;
 #[cfg(feature = "host")]
 pub mod sandboxfile;
 #[cfg(feature = "host")]
 pub mod units;
+#[cfg(feature = "host")]
+pub mod widening;

@@ -173,6 +173,11 @@ checked_text!(
     check_name
 );
 checked_text!(
+    /// The name of a secret within its project.
+    SecretName,
+    check_name
+);
+checked_text!(
     /// The name of a variable of a guest's environment.
     EnvKey,
     check_env_key

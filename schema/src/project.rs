@@ -5,6 +5,7 @@
 //! this module; where a value was written stands beside it, in [`Origins`].
 
 mod body;
+mod connect;
 mod definition;
 mod dependency;
 mod differ;
@@ -12,12 +13,15 @@ mod health;
 mod image;
 mod metrics;
 mod mount;
+pub mod network;
 mod origin;
+mod port;
 mod process;
 mod restart;
 mod rlimit;
 mod root;
 mod sandbox;
+mod secret;
 mod source;
 mod volume;
 
@@ -27,6 +31,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use body::Body;
+pub use connect::Connect;
 pub use definition::{Definition, UpdateOrder, Written};
 pub use dependency::{Dependency, OnChange, Until};
 pub use differ::{Direction, FieldChange};
@@ -34,7 +39,9 @@ pub use health::{Health, HttpProbe, OnUnhealthy, Probe, Ready, Scheme, StatusSet
 pub use image::{Image, ImageRef, ImageRefError, Platform, Pull, RegistryRef};
 pub use metrics::Metrics;
 pub use mount::{Access, GuestPath, Mount, MountFlag, MountOptions, MountSource, PathError};
+pub use network::Network;
 pub use origin::{Origins, Place};
+pub use port::{HostPorts, PublishedPort, Transport, endpoint};
 pub use process::{ArgumentList, EnvValue, StopSignal, UserRef, argv, default_shell};
 pub use restart::{AfterRestarts, Restart, RestartPolicy, Thousandths};
 pub use rlimit::{Limit, Rlimit};
@@ -42,12 +49,13 @@ pub use root::{HostRoot, Root, Write};
 pub use sandbox::{
     Cpus, DriverChoice, Kind, Lifecycle, LogLevel, Memory, Sandbox, Security, instance_hostname,
 };
+pub use secret::{OnViolation, Placeholder, PlaceholderError, Secret, SecretPlace, SecretSource};
 pub use source::{
     DirMount, DiskMount, FileChange, FileMount, FsType, HostEnsure, HostPerms, StatVirt,
 };
 pub use volume::{Ensure, External, Quota, Volume, VolumeKind};
 
-use crate::name::{InstanceName, ProjectName, SandboxName, VolumeName};
+use crate::name::{InstanceName, ProjectName, SandboxName, SecretName, VolumeName};
 use crate::units::Millis;
 
 /// Constants by key, as people and metrics group by them.
@@ -68,6 +76,9 @@ pub struct Project {
     pub definitions: BTreeMap<SandboxName, Definition>,
     /// Named volumes, by name: those with a node of their own and those written in a mount.
     pub volumes: BTreeMap<VolumeName, Volume>,
+    /// Secrets, by name, those that nobody uses too.
+    #[serde(default)]
+    pub secrets: BTreeMap<SecretName, Secret>,
     /// How long `up` waits without being told; `None` is without limit.
     pub wait_timeout: Option<Millis>,
     /// The driver of sandboxes that name none; already part of them.
@@ -90,6 +101,7 @@ impl Project {
             sandboxes: BTreeMap::new(),
             definitions: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             wait_timeout: Some(Self::WAIT_TIMEOUT),
             driver: DriverChoice::default(),
             protect_config: true,

@@ -1,4 +1,4 @@
-//! Numbers that carry their unit: sizes in bytes, durations in milliseconds.
+//! Numbers that carry their unit: sizes in bytes, rates in bytes a second, durations in milliseconds.
 //!
 //! Text is read once, at the border, by the grammar of the language; what
 //! prints here reads back to the same value.
@@ -13,6 +13,11 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
+
+/// A rate, in bytes a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rate(pub u64);
 
 /// A duration, in milliseconds.
 #[derive(
@@ -39,6 +44,9 @@ pub enum UnitError {
     /// A duration names a unit twice, or a larger one after a smaller one.
     #[error("the units of `{0}` are not in order, largest first and each once")]
     Order(String),
+    /// A rate does not say for how long; the second text does.
+    #[error("`{0}` is not for each second")]
+    NotPerSecond(String, String),
     /// The size is not a whole number of bytes.
     #[error("`{0}` is not a whole number of bytes")]
     Fraction(String),
@@ -53,7 +61,7 @@ impl UnitError {
     pub fn nearest(&self) -> Option<&str> {
         match self {
             Self::UnknownUnit(_, nearest) => nearest.as_deref(),
-            Self::AmbiguousUnit(_, nearest) => Some(nearest),
+            Self::AmbiguousUnit(_, nearest) | Self::NotPerSecond(_, nearest) => Some(nearest),
             Self::NotANumber(_)
             | Self::NoUnit(_)
             | Self::Order(_)
@@ -144,6 +152,45 @@ impl fmt::Display for Bytes {
             Some((unit, name)) => write!(f, "{} {name}", self.0 / unit),
             None => write!(f, "{} B", self.0),
         }
+    }
+}
+
+impl Rate {
+    /// Reads a rate such as `10MiB/s`; the unit and `/s` are required.
+    ///
+    /// # Errors
+    /// [`UnitError`] names the rule that the text broke.
+    pub fn parse(text: &str) -> Result<Self, UnitError> {
+        let Some(size) = text.strip_suffix("/s") else {
+            let size = text.strip_suffix("ps").unwrap_or(text);
+            return Err(match Bytes::parse(size) {
+                Ok(_) => UnitError::NotPerSecond(text.to_owned(), format!("{size}/s")),
+                Err(error) => Self::error(error, text),
+            });
+        };
+        Bytes::parse(size).map(|bytes| Self(bytes.0)).map_err(|error| Self::error(error, text))
+    }
+
+    /// Says of the rate what is wrong with its size.
+    fn error(error: UnitError, text: &str) -> UnitError {
+        let rate = |size: String| format!("{size}/s");
+        let text = text.to_owned();
+        match error {
+            UnitError::NotANumber(_) => UnitError::NotANumber(text),
+            UnitError::NoUnit(_) => UnitError::NoUnit(text),
+            UnitError::UnknownUnit(_, near) => UnitError::UnknownUnit(text, near.map(rate)),
+            UnitError::AmbiguousUnit(_, near) => UnitError::AmbiguousUnit(text, rate(near)),
+            UnitError::Fraction(_) => UnitError::Fraction(text),
+            UnitError::TooLarge(_) => UnitError::TooLarge(text),
+            UnitError::Order(_) | UnitError::NotPerSecond(..) => error,
+        }
+    }
+}
+
+/// Prints as a size for each second: `10 MiB/s`.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", Bytes(self.0))
     }
 }
 
@@ -310,6 +357,19 @@ mod tests {
         {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
+    }
+
+    #[test]
+    fn sf_3_1_a_rate_is_a_size_for_each_second() {
+        assert_eq!(Rate::parse("10MiB/s"), Ok(Rate(10 << 20)));
+        assert_eq!(Rate(10 << 20).to_string(), "10 MiB/s");
+        let near = |text: &str| Rate::parse(text).unwrap_err().nearest().map(str::to_owned);
+        assert_eq!(near("10MiB").as_deref(), Some("10MiB/s"));
+        assert_eq!(near("10MB/s").as_deref(), Some("10MiB/s"));
+        assert_eq!(near("10MB").as_deref(), Some("10MiB/s"));
+        assert_eq!(near("10MiBps").as_deref(), Some("10MiB/s"));
+        assert!(matches!(Rate::parse("10/s"), Err(UnitError::NoUnit(_))));
+        assert!(matches!(Rate::parse("fast"), Err(UnitError::NotANumber(_))));
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn limits(want: &Sandbox, driver: &Driver) -> Option<Report> {
 
 /// Values that the file refers to and that are not there.
 fn sources(context: &Context, want: &Sandbox) -> Vec<Report> {
-    let missing = want.env.iter().filter(|(_, value)| value.is_sensitive());
+    let missing = want.env.iter().filter(|(_, value)| value.is_digested());
     missing
         .filter(|(_, value)| read_source(context, value).is_none())
         .map(|(key, value)| {

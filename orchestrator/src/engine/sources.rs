@@ -55,7 +55,7 @@ pub(super) fn digests(context: &Context, wish: &Wish) -> BTreeMap<(InstanceName,
     let Some(key) = key(context) else { return BTreeMap::new() };
     let mut found = BTreeMap::new();
     for (name, sandbox) in &wish.project.sandboxes {
-        for (variable, value) in sandbox.env.iter().filter(|(_, value)| value.is_sensitive()) {
+        for (variable, value) in sandbox.env.iter().filter(|(_, value)| value.is_digested()) {
             let source = match read_source(context, value) {
                 Some(bytes) => Source::Digest(digest(&key, &bytes)),
                 None => Source::Missing,
@@ -74,7 +74,7 @@ pub(crate) fn sensitive_digests(
 ) -> BTreeMap<String, String> {
     let Some(sandbox) = wish.project.sandboxes.get(name) else { return BTreeMap::new() };
     let mut found = BTreeMap::new();
-    for (variable, value) in sandbox.env.iter().filter(|(_, value)| value.is_sensitive()) {
+    for (variable, value) in sandbox.env.iter().filter(|(_, value)| value.is_digested()) {
         if let (Some(key), Some(bytes)) = (made_key(context), read_source(context, value)) {
             found.insert(format!("env.{variable}"), digest(&key, &bytes));
         }
@@ -99,6 +99,8 @@ pub(crate) fn read_source(context: &Context, value: &EnvValue) -> Option<Vec<u8>
             let read = file.take(VALUE_BYTES_MAX + 1).read_to_end(&mut bytes).ok()?;
             (read as u64 <= VALUE_BYTES_MAX).then_some(bytes)
         }
+        // The value of a secret has no way into a guest.
+        EnvValue::Secret(_) => None,
     }
 }
 

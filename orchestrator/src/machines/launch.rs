@@ -387,7 +387,8 @@ fn guest(making: &Making<'_>) -> Guest {
             EnvValue::Literal(text) => {
                 env.insert(key.to_string(), text.clone());
             }
-            EnvValue::FromEnv(_) | EnvValue::FromFile(_) => {
+            // Never from the image: what stands for it comes on a descriptor, or the start ends.
+            EnvValue::FromEnv(_) | EnvValue::FromFile(_) | EnvValue::Secret(_) => {
                 env.remove(key.as_str());
                 sensitive_env.push(key.to_string());
             }

@@ -4,7 +4,8 @@
 //! boot it refuses to be carried out. A default that is not honoured yet is
 //! nobody's wish: what counts is what was written, or differs from the default.
 
-use schema::project::{MountSource, Probe, Restart, RestartPolicy, Root, Sandbox, Until};
+use schema::project::network::{Network, Preset};
+use schema::project::{EnvValue, MountSource, Probe, Restart, RestartPolicy, Root, Sandbox, Until};
 
 /// Returns the fields of a sandbox that no machine honours yet, by path.
 ///
@@ -29,6 +30,19 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
             MountSource::Dir(_) | MountSource::File(_) | MountSource::Disk(_) => {
                 add(&format!("mounts.{}", mount.destination));
             }
+        }
+    }
+    sandbox.ports.iter().for_each(|port| add(&format!("ports.{}", port.key())));
+    sandbox.connect.keys().for_each(|target| add(&format!("connect.{target}")));
+    // No machine has a network yet, which is what `off` asks for.
+    let network = &sandbox.network;
+    let written = is_written("network") || *network != Network::default();
+    if written && network.preset != Preset::Off {
+        add("network");
+    }
+    for (key, value) in &sandbox.env {
+        if matches!(value, EnvValue::Secret(_)) {
+            add(&format!("env.{key}"));
         }
     }
     for (target, dependency) in &sandbox.depends_on {

@@ -120,6 +120,8 @@ fn escape_property(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use schema::sandboxfile::problem::Code;
+    use schema::sandboxfile::resolve::{ResolveInputs, resolve};
+    use schema::sandboxfile::source::{Format, SourceFile};
     use schema::sandboxfile::tree::Span;
 
     use super::*;
@@ -157,6 +159,41 @@ mod tests {
         let text = drawn(&problems[0], &file, &form(Annotations::Off)).unwrap();
         assert!(text.contains("memmory \"1GiB\"") && text.contains("did you mean `memory`?"));
         assert!(text.contains("help: write `memory`") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    /// The clash of ports of the page that defines the language, as a terminal shows it.
+    #[test]
+    fn sf_d4_a_clash_of_ports_is_drawn_with_both_places() {
+        let db = "sandbox \"db\" {\n    image \"x:1\"\n    port guest=80 host=8080\n}\n";
+        let web = "sandbox \"web\" {\n    image \"x:1\"\n    replicas 3\n    \
+                   port guest=3000 host=\"8080-8082\"\n}\n";
+        let text = format!("{}{db}{}{web}", "\n".repeat(16), "\n".repeat(20));
+        let (path, format) = ("Sandboxfile.kdl".into(), Format::Kdl);
+        let file = SourceFile { path, bytes: text.into_bytes(), format };
+        let inputs = ResolveInputs { folder: "/acme".into(), ..ResolveInputs::default() };
+        let failed = resolve(&[file], &inputs).unwrap_err();
+        let drawn = super::text(&failed.problems[..1], &failed.sources, &form(Annotations::Off));
+        let expected = "\
+msb::rule::port-clash
+
+  × 127.0.0.1:8080/tcp is published twice
+    ╭─[Sandboxfile.kdl:19:19]
+ 18 │     image \"x:1\"
+ 19 │     port guest=80 host=8080
+    ·                   ────┬────
+    ·                       ╰── by db
+ 20 │ }
+    ╰────
+    ╭─[Sandboxfile.kdl:44:21]
+ 43 │     replicas 3
+ 44 │     port guest=3000 host=\"8080-8082\"
+    ·                     ────────┬───────
+    ·                             ╰── and by web[0]
+ 45 │ }
+    ╰────
+  help: give one another host port, another `bind` address, or host=\"auto\"
+";
+        assert_eq!(drawn, expected);
     }
 
     #[test]

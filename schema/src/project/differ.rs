@@ -4,6 +4,7 @@
 //! field does not compile until it is compared here, and does not pass its
 //! tests until it has a class in [`crate::change`].
 
+mod reach;
 mod sandbox;
 mod volume;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::mount::GuestPath;
+use crate::name::SecretName;
 
 /// A command line that may be left to the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,8 @@ pub enum EnvValue {
     FromEnv(String),
     /// It is the content of this file of the host; sensitive.
     FromFile(std::path::PathBuf),
+    /// It is the placeholder of this secret; sensitive.
+    Secret(SecretName),
 }
 
 impl EnvValue {
@@ -63,7 +66,18 @@ impl EnvValue {
     pub const fn is_sensitive(&self) -> bool {
         match self {
             Self::Literal(_) => false,
+            Self::FromEnv(_) | Self::FromFile(_) | Self::Secret(_) => true,
+        }
+    }
+
+    /// Returns whether the value is read from the host and compared by its digest.
+    ///
+    /// A secret is not: it is compared by its reference alone.
+    #[must_use]
+    pub const fn is_digested(&self) -> bool {
+        match self {
             Self::FromEnv(_) | Self::FromFile(_) => true,
+            Self::Literal(_) | Self::Secret(_) => false,
         }
     }
 }
@@ -75,6 +89,7 @@ impl fmt::Display for EnvValue {
             Self::Literal(text) => write!(f, "{text:?}"),
             Self::FromEnv(name) => write!(f, "env:{name}"),
             Self::FromFile(path) => write!(f, "file:{}", path.display()),
+            Self::Secret(name) => write!(f, "secret:{name}"),
         }
     }
 }

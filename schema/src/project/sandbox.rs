@@ -6,16 +6,20 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Labels;
+use super::connect::Connect;
 use super::dependency::Dependency;
 use super::health::{Health, Probe, Ready};
 use super::image::{Image, ImageRef, Pull};
 use super::metrics::Metrics;
 use super::mount::{GuestPath, Mount};
+use super::network::Network;
+use super::port::PublishedPort;
 use super::process::{ArgumentList, EnvValue, StopSignal, UserRef, default_shell};
 use super::restart::Restart;
 use super::rlimit::Rlimit;
 use super::root::Root;
-use crate::name::{EnvKey, InstanceName, SandboxName};
+use super::secret::Secret;
+use crate::name::{EnvKey, InstanceName, SandboxName, SecretName};
 use crate::units::{Bytes, Millis};
 
 /// A sandbox or a job, with every default filled in.
@@ -63,6 +67,18 @@ pub struct Sandbox {
     pub labels: Labels,
     /// Mounts, parents first.
     pub mounts: Vec<Mount>,
+    /// Ports published on the host, by protocol, address, port there and port in the guest.
+    #[serde(default)]
+    pub ports: Vec<PublishedPort>,
+    /// Siblings that it may reach.
+    #[serde(default)]
+    pub connect: BTreeMap<SandboxName, Connect>,
+    /// What it may reach, and how.
+    #[serde(default)]
+    pub network: Network,
+    /// The secrets that its environment uses.
+    #[serde(default)]
+    pub secrets: BTreeMap<SecretName, Secret>,
     /// What must be before it; a name without an index means all instances.
     pub depends_on: BTreeMap<InstanceName, Dependency>,
     /// The gate to `Ready`.
@@ -118,6 +134,10 @@ impl Sandbox {
             stop_grace: Self::STOP_GRACE,
             labels: Labels::new(),
             mounts: Vec::new(),
+            ports: Vec::new(),
+            connect: BTreeMap::new(),
+            network: Network::default(),
+            secrets: BTreeMap::new(),
             depends_on: BTreeMap::new(),
             ready: Ready { probe: Probe::Agent, timeout: Self::READY_TIMEOUT },
             health: None,

@@ -166,12 +166,18 @@ pub enum Type {
     Signal,
     /// A regular expression.
     Regex,
+    /// A port.
+    Port,
+    /// A port or a range.
+    PortRange,
     /// A port, a range or a set of both.
     PortSet,
     /// A port, a range, or `auto`.
     HostPort,
     /// An address.
     Address,
+    /// An address, perhaps with a port.
+    Server,
     /// A name of hosts, perhaps with `*.` before it.
     HostPattern,
     /// The target of a network rule.

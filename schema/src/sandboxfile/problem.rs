@@ -159,6 +159,8 @@ pub struct Problems {
     known: HashSet<u64>,
     errors: usize,
     warnings: usize,
+    /// Errors that were said, those that had been said before too.
+    said: usize,
     most: usize,
 }
 
@@ -166,11 +168,13 @@ impl Problems {
     /// Returns a list that keeps `most` errors and `most` warnings.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { list: Vec::new(), known: HashSet::new(), errors: 0, warnings: 0, most }
+        let known = HashSet::new();
+        Self { list: Vec::new(), known, errors: 0, warnings: 0, said: 0, most }
     }
 
     /// Adds a problem, or counts it where there is no more room.
     pub fn push(&mut self, problem: Problem) {
+        self.said += usize::from(problem.severity == Severity::Error);
         // A template's mistake is met once for each use.
         if !self.known.insert(digest(&problem)) {
             return;
@@ -196,6 +200,12 @@ impl Problems {
     #[must_use]
     pub const fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Returns how many errors were said, however often each: what grew meanwhile had one.
+    #[must_use]
+    pub const fn said(&self) -> usize {
+        self.said
     }
 
     /// Returns whether there is an error.

@@ -7,6 +7,8 @@
 //!                       Project ◄─ decode ◄─ instances ◄─ one document
 //! ```
 
+mod claims;
+mod connect;
 mod decode;
 mod disks;
 mod document;
@@ -14,13 +16,17 @@ mod gather;
 mod health;
 mod instances;
 mod mounts;
+mod network;
 mod order;
 mod outcome;
+mod ports;
 mod process;
 mod project;
 mod restart;
 mod root;
+mod rules;
 mod sandbox;
+mod secrets;
 mod templates;
 mod unit;
 mod variables;
@@ -174,6 +180,14 @@ mod instances_tests;
 #[cfg(test)]
 mod layers_tests;
 #[cfg(test)]
+mod network_tests;
+#[cfg(test)]
+mod ports_tests;
+#[cfg(test)]
+mod secrets_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod units_tests;
+#[cfg(test)]
+mod worked_example;

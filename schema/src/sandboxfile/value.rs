@@ -5,7 +5,7 @@
 
 use super::problem::{Code, Problem, listed, nearest, shown};
 use super::tree::{Scalar, ScalarKind};
-use crate::units::{Bytes, Millis, UnitError, parse_count};
+use crate::units::{Bytes, Millis, Rate, UnitError, parse_count};
 
 /// What reading one value gives.
 pub type Read<T> = Result<T, Problem>;
@@ -115,6 +115,10 @@ fn unit_problem(code: Code, value: &Scalar<'_>, error: &UnitError, example: &str
             let help = format!("write \"{near}\"");
             problem.nearest(Some(&near)).help(help)
         }
+        (None, UnitError::NoUnit(number)) if code == Code::VALUE_RATE => {
+            let number = number.strip_suffix("/s").unwrap_or(number);
+            problem.help(format!("write the unit: \"{}MiB/s\"", shown(number)))
+        }
         (None, UnitError::NoUnit(number)) if code == Code::VALUE_SIZE => {
             problem.help(format!("write the unit: \"{}MiB\"", shown(number)))
         }
@@ -128,7 +132,11 @@ fn unit_problem(code: Code, value: &Scalar<'_>, error: &UnitError, example: &str
 }
 
 fn sample(code: Code) -> &'static str {
-    if code == Code::VALUE_SIZE { "\"512MiB\"" } else { "\"1m30s\"" }
+    match code {
+        Code::VALUE_SIZE => "\"512MiB\"",
+        Code::VALUE_RATE => "\"10MiB/s\"",
+        _ => "\"1m30s\"",
+    }
 }
 
 /// Reads a size within bounds; whole mebibytes where the bounds are.
@@ -154,6 +162,21 @@ pub fn size(value: &Scalar<'_>, (least, most): (u64, u64)) -> Read<Bytes> {
         return Err(fault(Code::VALUE_RANGE, value, &message).help(format!("write \"{near}\"")));
     }
     Ok(size)
+}
+
+/// Reads a rate; nothing at all is no rate.
+///
+/// # Errors
+/// The unit and `/s` are required.
+pub fn rate(value: &Scalar<'_>) -> Read<Rate> {
+    let text = text(value, usize::MAX)?;
+    let rate = Rate::parse(text)
+        .map_err(|error| unit_problem(Code::VALUE_RATE, value, &error, "a rate"))?;
+    if rate.0 == 0 {
+        let help = "write a rate, or leave it out for none";
+        return Err(fault(Code::VALUE_RANGE, value, "nothing would pass").help(help));
+    }
+    Ok(rate)
 }
 
 /// Reads a duration of at least so many milliseconds.
@@ -213,6 +236,26 @@ pub fn checked<T, E: std::fmt::Display>(
             Some(written) => format!("what `{}` becomes does not fit here", shown(written)),
         };
         fault(code, value, &message).help(help)
+    })
+}
+
+/// Reads a value by a rule that knows a valid text near to what it refuses; `help` is for where it
+/// knows none.
+///
+/// # Errors
+/// What the rule refuses.
+pub fn near<T, E: std::fmt::Display>(
+    value: &Scalar<'_>,
+    code: Code,
+    rule: impl FnOnce(&str) -> Result<T, E>,
+    nearest: impl FnOnce(&E) -> Option<String>,
+    help: &str,
+) -> Read<T> {
+    let mut near = None;
+    let read = checked(value, code, |text| rule(text).inspect_err(|e| near = nearest(e)), help);
+    read.map_err(|problem| match near.filter(|_| value.written.is_none()) {
+        Some(near) => problem.nearest(Some(&near)).help(format!("write \"{}\"", shown(&near))),
+        None => problem,
     })
 }
 

@@ -142,6 +142,15 @@ impl Host {
                 EnvValue::FromEnv(_) | EnvValue::FromFile(_) => {
                     crate::engine::read_source(&self.context, value)
                 }
+                EnvValue::Secret(name) => {
+                    return Err(StepError::of(Report {
+                        code: "msb::schema::not-yet".to_owned(),
+                        stage: "resolve".to_owned(),
+                        message: format!("{key} is secret {name}; secrets are not supported yet"),
+                        hints: vec![format!("Leave {key} out, or write from-env.")],
+                        ..Report::default()
+                    }));
+                }
             };
             let bytes = found.ok_or_else(|| {
                 StepError::of(Report {

@@ -1,6 +1,6 @@
 //! The fields of a sandbox.
 
-use super::{FieldChange, Fields, Gather, quoted};
+use super::{FieldChange, Fields, Gather, quoted, reach};
 use crate::project::{
     ArgumentList, Cpus, Dependency, EnvValue, Health, HostRoot, Image, Kind, Lifecycle, LogLevel,
     Memory, Metrics, Mount, MountSource, Platform, Probe, Pull, Ready, Restart, Rlimit, Root,
@@ -49,6 +49,10 @@ impl Sandbox {
             stop_grace,
             labels,
             mounts,
+            ports,
+            connect,
+            network,
+            secrets,
             depends_on,
             ready,
             health,
@@ -91,6 +95,10 @@ impl Sandbox {
         fields.value("stop-grace", stop_grace, &after.stop_grace);
         fields.labels("labels", labels, &after.labels);
         walk_mounts(fields, mounts, &after.mounts);
+        reach::ports(fields, ports, &after.ports);
+        fields.map("connect", (connect, &after.connect), reach::connect);
+        reach::network(fields, network, &after.network);
+        fields.map("secrets", (secrets, &after.secrets), reach::secret);
         fields.map("depends-on", (depends_on, &after.depends_on), dependency);
         walk_ready(fields, ready, &after.ready);
         walk_health(fields, health.as_ref(), after.health.as_ref());

@@ -79,6 +79,8 @@ fn plain(ty: Type) -> Value {
         }
         Type::Choice(words) => json!({"enum": words}),
         Type::Limit => any_of(vec![json!({"const": "unlimited"}), count(0, u64::MAX)]),
+        Type::Port => any_of(vec![port(), pattern("^[0-9]{1,5}$")]),
+        Type::PortRange => any_of(vec![port(), pattern("^[0-9]{1,5}(-[0-9]{1,5})?$")]),
         Type::PortSet => any_of(vec![port(), pattern(&format!("^({PORTS}|any)$"))]),
         Type::HostPort => any_of(vec![port(), pattern("^([0-9]{1,5}(-[0-9]{1,5})?|auto)$")]),
         Type::Mode => any_of(vec![
@@ -109,6 +111,7 @@ fn of_words(ty: Type) -> Value {
         Type::Signal => pattern("^[A-Za-z0-9+-]+$"),
         Type::Regex => json!({"type": "string", "maxLength": 512}),
         Type::Address => pattern(r"^[0-9A-Fa-f.:\[\]%]+$"),
+        Type::Server => pattern(r"^[0-9A-Fa-f.:\[\]%]+$"),
         Type::HostPattern => pattern(r"^(\*\.)?[^\s*/:]+\.[^\s*/:]+$"),
         Type::Target => pattern(r"^\S+$"),
         Type::Text(_)
@@ -120,6 +123,8 @@ fn of_words(ty: Type) -> Value {
         | Type::Rate
         | Type::Duration(_)
         | Type::Choice(_)
+        | Type::Port
+        | Type::PortRange
         | Type::PortSet
         | Type::HostPort
         | Type::Mode

@@ -132,15 +132,15 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         Code::VALUE_HOST_PATTERN,
-        "The text is not the name of hosts.",
-        "hosts \"*\"",
-        "Write a DNS name of two labels or more, or *. and a suffix.",
+        "The text is not the name of hosts, or not the target of a rule: a port, a URL or a single label is none.",
+        "allow \"api.acme.example:443\"",
+        "Write a DNS name of two labels or more, or *. and a suffix; ports stand in ports=443.",
     ),
     page(
         Code::VALUE_CIDR,
         "The text is neither an address nor a network.",
         "deny \"10.0.0.0/33\"",
-        "Write an address, or a network such as 10.0.0.0/8.",
+        "Write an address, or a network such as 10.0.0.0/8, whose address has nothing behind its prefix.",
     ),
     page(
         Code::VALUE_REGEX,

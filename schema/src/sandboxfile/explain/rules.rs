@@ -30,15 +30,15 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         Code::RULE_PORT_CLASH,
-        "Two sandboxes publish the same port of the same address.",
+        "Two instances publish the same port of the same address; 0.0.0.0 and :: are every address of their family.",
         "port guest=80 host=8080   # in two sandboxes",
         "Choose another port or address, or host=\"auto\".",
     ),
     page(
         Code::RULE_PORT_COUNT,
-        "A sandbox with several instances publishes too few ports.",
+        "The ports on the host are not as many as those in the guest, for all instances together.",
         "replicas 3 with port guest=80 host=8080",
-        "Write a range: host=\"8080-8082\".",
+        "Write a range: host=\"8080-8082\", or host=\"auto\".",
     ),
     page(
         Code::RULE_MOUNT_CLASH,
@@ -84,21 +84,21 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         Code::RULE_NETWORK_OFF,
-        "A sandbox without a network device has ports, connections or rules.",
+        "A sandbox without a network device has ports, connections, secrets or rules, or another one connects to it.",
         "network { preset \"off\" } with port guest=80",
-        "Choose another preset, or leave them out.",
+        "Choose another preset, such as \"none\", or leave them out.",
     ),
     page(
         Code::RULE_SECRET_NEEDS_TLS,
-        "A secret is used, and TLS is not opened, so nothing could put it in.",
+        "A secret is used, and TLS to its hosts is not opened, so nothing could put its value in.",
         "network { tls { intercept #false } }",
-        "Leave intercept on, or write require-tls #false in the secret.",
+        "Leave `intercept` on and the hosts out of `bypass`, or write require-tls #false in the secret.",
     ),
     page(
         Code::RULE_SECRET_HOST_DENIED,
         "The network policy forbids every host that a secret may go to.",
-        "network { preset \"none\" } and a secret for api.example.com",
-        "Allow the host, or do not use the secret here.",
+        "network { preset \"none\" } and a secret for api.acme.example",
+        "Add allow \"api.acme.example\" ports=443 to the rules, or do not use the secret here.",
     ),
     page(
         Code::RULE_SECRET_IN_VAR,
@@ -110,7 +110,7 @@ pub(super) const PAGES: &[Page] = &[
         Code::RULE_SECRET_IN_ENV,
         "A value written in `env` looks like a key.",
         "env { TOKEN \"ghp_…\" }",
-        "Use from-env, so that the file can be shared.",
+        "Use a `secret`, which the guest never sees, or from-env, so that the file can be shared.",
     ),
     page(
         Code::RULE_UNUSED_TEMPLATE,

@@ -110,12 +110,9 @@ pub const SANDBOX: &[Key] = &[
     )
     .plural("mounts")
     .class("restart"),
-    key("port", PORT, "A port of the guest, published on the host.")
-        .plural("ports")
-        .class("live")
-        .not_yet(),
-    key("connect", CONNECT, "A sibling that it may reach.").class("live").not_yet(),
-    key("network", NETWORK, "What it may reach, and how.").not_yet(),
+    key("port", PORT, "A port of the guest, published on the host.").plural("ports").class("live"),
+    key("connect", CONNECT, "A sibling that it may reach.").class("live"),
+    key("network", NETWORK, "What it may reach, and how."),
     key("depends-on", DEPENDS_ON, "What must be before it.").class("meta"),
     key("ready", READY, "The gate to Ready.").class("live"),
     key("health", HEALTH, "What tells that it is well.").class("live"),
@@ -195,8 +192,7 @@ const ENV_VALUE: Shape = Shape::Line {
 };
 
 const ENV_SOURCES: &[Key] = &[
-    key("secret", Shape::Scalar(Type::Name), "The secret whose placeholder the guest sees.")
-        .not_yet(),
+    key("secret", Shape::Scalar(Type::Name), "The secret whose placeholder the guest sees."),
     key("from-env", Shape::Scalar(Type::VarName), "The variable of the host that gives it."),
     key("from-file", Shape::Scalar(Type::HostPath), "The file of the host that gives it."),
 ];

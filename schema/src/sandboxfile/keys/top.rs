@@ -27,8 +27,7 @@ pub const TOP: &[Key] = &[
         Shape::Keyed { identity: Type::Name, body: Body::Block, keys: SECRET },
         "A value that the guest never sees, and the hosts that may receive it.",
     )
-    .plural("secrets")
-    .not_yet(),
+    .plural("secrets"),
     key(
         "volume",
         Shape::Keyed { identity: Type::Name, body: Body::Block, keys: VOLUME },
@@ -59,7 +58,7 @@ pub const TOP: &[Key] = &[
         "A machine that is wanted completed, once per definition.",
     )
     .plural("jobs"),
-    key("network", NETWORK, "Defaults below the network of every sandbox.").not_yet(),
+    key("network", NETWORK, "Defaults below the network of every sandbox."),
     key("metrics", METRICS, "Defaults below the metrics of every sandbox."),
     key("remove", REMOVE, "What is taken out of the layers below before this one adds."),
 ];
@@ -122,32 +121,47 @@ const VAR: &[Key] = &[
 ];
 
 const SECRET: &[Key] = &[
-    key("from-env", Shape::Scalar(Type::VarName), "The variable of the host that holds it."),
-    key("from-file", Shape::Scalar(Type::HostPath), "The file of the host that holds it."),
-    key("hosts", Shape::List(Type::HostPattern), "Where the value may go.").required(),
+    key("from-env", Shape::Scalar(Type::VarName), "The variable of the host that holds it.")
+        .class("live"),
+    key("from-file", Shape::Scalar(Type::HostPath), "The file of the host that holds it.")
+        .class("live"),
+    key(
+        "hosts",
+        Shape::List(Type::HostPattern),
+        "Where the value may go; it opens nothing in the network.",
+    )
+    .default("required")
+    .class("live"),
     key(
         "in",
-        Shape::List(Type::Choice(&["header", "basic-auth", "query", "body"])),
+        Shape::List(Type::Choice(SECRET_PLACES)),
         "The places of a request where the placeholder is replaced.",
     )
-    .default("header basic-auth"),
+    .default("header basic-auth")
+    .class("live"),
     key("placeholder", Shape::Scalar(Type::Text(1024)), "What the guest sees instead.")
         .default("random, new at each start")
         .class("†"),
     key(
         "on-violation",
-        Shape::Scalar(Type::Choice(&["block", "block-and-log", "block-and-terminate"])),
+        Shape::Scalar(Type::Choice(ON_VIOLATION)),
         "What happens when the placeholder is sent anywhere else.",
     )
-    .default("block-and-log"),
+    .default("block-and-log")
+    .class("live"),
     key(
         "passthrough-hosts",
         Shape::List(Type::HostPattern),
         "Where the placeholder itself may go.",
-    ),
+    )
+    .class("live"),
     key("require-tls", Shape::Scalar(Type::Bool), "Whether only TLS carries the value.")
-        .default("true"),
+        .default("true")
+        .class("live"),
 ];
+
+const SECRET_PLACES: &[&str] = &["header", "basic-auth", "query", "body"];
+const ON_VIOLATION: &[&str] = &["block", "block-and-log", "block-and-terminate"];
 
 /// The keys of a volume.
 pub const VOLUME: &[Key] = &[

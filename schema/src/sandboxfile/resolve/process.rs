@@ -2,7 +2,7 @@
 
 use super::decode::Decoder;
 use super::variables::variable_name;
-use crate::name::{EnvKey, check_name};
+use crate::name::{EnvKey, SecretName, check_name};
 use crate::project::{ArgumentList, EnvValue, Kind, Limit, Rlimit, Sandbox, StopSignal, UserRef};
 use crate::sandboxfile::document::{Content, Group, Member};
 use crate::sandboxfile::keys::{Shape, Type};
@@ -235,7 +235,7 @@ impl Decoder<'_, '_> {
                 let message =
                     "this value looks like a key, and everybody who reads the file has it";
                 let problem = Problem::warning(Code::RULE_SECRET_IN_ENV, message, scalar.span);
-                self.problems.push(problem.help("write from-env with the name of a host variable"));
+                self.problems.push(problem.help("keep it on the host: write a `secret`, or from-env with the name of a variable"));
             }
             return Some(EnvValue::Literal(text));
         }
@@ -243,6 +243,9 @@ impl Decoder<'_, '_> {
         let Content::Scalar(scalar) = &item.content else { return None };
         if item.key.name == "from-file" {
             return self.host_path(scalar).map(EnvValue::FromFile);
+        }
+        if item.key.name == "secret" {
+            return self.name(scalar, SecretName::parse).map(EnvValue::Secret);
         }
         let help = "write the name of a variable of the host";
         let read = value::checked(scalar, Code::VALUE_ENV_KEY, variable_name, help);

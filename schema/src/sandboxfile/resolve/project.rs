@@ -55,6 +55,7 @@ impl<'s> Decoder<'s, '_> {
             some => some,
         };
         let mut volumes = self.volumes(document);
+        let secrets = self.secrets(document);
         let defaults = Defaults { labels, driver };
         let mut sandboxes = Sandboxes::new();
         for (key, kind) in [("sandbox", Kind::Service), ("job", Kind::Job)] {
@@ -67,6 +68,9 @@ impl<'s> Decoder<'s, '_> {
         }
         self.moves(&sandboxes);
         self.mount_all(&mut sandboxes, &mut volumes);
+        self.network_all(document, &mut sandboxes, &secrets);
+        self.port_all(&mut sandboxes);
+        self.connect_all(&mut sandboxes);
         self.depend_all(&mut sandboxes);
         let (sandboxes, definitions) = finished(sandboxes);
         Some(Project {
@@ -76,6 +80,7 @@ impl<'s> Decoder<'s, '_> {
             sandboxes,
             definitions,
             volumes: volumes.into_volumes(),
+            secrets: secrets.into_secrets(),
             wait_timeout,
             driver,
             protect_config: protect_config.unwrap_or(true),

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use super::decode::Decoder;
+use super::network::is_off;
 use super::variables::Feed;
 use crate::name::check_name;
 use crate::sandboxfile::document::{Content, Group, Item, Member};
@@ -41,6 +42,7 @@ impl<'s> Decoder<'s, '_> {
             }
         }
         self.defaults(&mut document, "metrics", &apart);
+        self.defaults(&mut document, "network", &apart);
         document
     }
 
@@ -72,6 +74,10 @@ impl<'s> Decoder<'s, '_> {
                     }
                     Some(own) => {
                         let Content::Group(upper) = &mut own.content else { continue };
+                        if is_off(upper) {
+                            // Defaults are for networks; this one says that there is none.
+                            continue;
+                        }
                         let upper = std::mem::take(upper);
                         let merged = self.layering.lay(defaults.clone(), upper, key);
                         own.content = Content::Group(merged);

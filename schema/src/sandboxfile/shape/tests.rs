@@ -67,7 +67,8 @@ fn read(text: &str, yaml: bool) -> (String, Vec<String>) {
     };
     let place = Place { noun: "the file", keys: KEYS, stand: Stand::Lines };
     let entries = tree.expect("the tests are about shapes").entries;
-    let group = Shaper { yaml, later: NotYet::Refused, problems: &mut problems }.keys(entries, place);
+    let group =
+        Shaper { yaml, later: NotYet::Refused, problems: &mut problems }.keys(entries, place);
     let list = problems.into_sorted().0;
     let problem = |problem: &Problem| {
         let code = problem.code.as_str().trim_start_matches("msb::");
@@ -217,7 +218,8 @@ fn sf_t5_the_spelling_of_the_other_format_is_the_nearest() {
             build::kdl(text, 0, &limits, &mut problems)
         };
         let place = Place { noun: "the file", keys: KEYS, stand: Stand::Lines };
-        Shaper { yaml, later: NotYet::Refused, problems: &mut problems }.keys(tree.unwrap().entries, place);
+        Shaper { yaml, later: NotYet::Refused, problems: &mut problems }
+            .keys(tree.unwrap().entries, place);
         let list = problems.into_sorted().0;
         assert_eq!(list[0].code, Code::SCHEMA_UNKNOWN_KEY, "{text}");
         assert_eq!(list[0].nearest.as_deref(), Some(near), "{text}");
