@@ -172,7 +172,8 @@ mod tests {
         let file = SourceFile { path, bytes: text.into_bytes(), format };
         let inputs = ResolveInputs { folder: "/acme".into(), ..ResolveInputs::default() };
         let failed = resolve(&[file], &inputs).unwrap_err();
-        let drawn = super::text(&failed.problems[..1], &failed.sources, &form(Annotations::Off));
+        let file = Excerpts::new(&failed.sources.files()[0]);
+        let drawn = drawn(&failed.problems[0], &file, &form(Annotations::Off)).unwrap();
         let expected = "\
 msb::rule::port-clash
 
