@@ -37,6 +37,11 @@ fn section(page: &mut String, title: &str, keys: &'static [Key]) {
             writeln!(page, "\n## In `{}`\n\nThe keys of `sandbox`.", key.name).expect("text grows");
             continue;
         }
+        if title == "a file" && matches!(key.name, "network" | "metrics") {
+            writeln!(page, "\n## In `{0}`\n\nThe keys of `{0}` in a sandbox.", key.name)
+                .expect("text grows");
+            continue;
+        }
         let below = inner(key.shape);
         if !below.is_empty() {
             let title = if title == "a file" {
@@ -92,9 +97,10 @@ const fn inner(shape: Shape) -> &'static [Key] {
         Shape::Line { attributes: keys, .. }
         | Shape::Block { keys, .. }
         | Shape::Keyed { keys, .. }
-        | Shape::Rows(keys) => keys,
+        | Shape::Rows(keys)
+        | Shape::Tagged { attributes: keys, .. } => keys,
         Shape::Map { value: Shape::Line { attributes, .. }, .. } => attributes,
-        Shape::Scalar(_) | Shape::List(_) | Shape::Map { .. } | Shape::Tagged { .. } => &[],
+        Shape::Scalar(_) | Shape::List(_) | Shape::Map { .. } => &[],
     }
 }
 
