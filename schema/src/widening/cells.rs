@@ -1,9 +1,10 @@
 //! Addresses in parts within which no rule tells two of them apart.
 
-use crate::policy::{Remote, Surroundings, may_be_answer};
-use crate::project::network::{Cidr, Direction, Network, Rule, Target};
+use std::sync::LazyLock;
 
 use super::spans::{address, between, edges, place};
+use crate::policy::{Remote, Surroundings, may_be_answer};
+use crate::project::network::{Cidr, Direction, Network, Rule, Target};
 
 /// The parts, in order, and what is known of each whatever its ports.
 pub(super) struct Cells {
@@ -13,6 +14,17 @@ pub(super) struct Cells {
     pub(super) answers: Vec<(bool, bool)>,
 }
 
+/// The parts where no rule names a network.
+static PLAIN: LazyLock<Vec<((u128, u128), Remote)>> = LazyLock::new(|| parts(&[]));
+
+fn parts(nets: &[Cidr]) -> Vec<((u128, u128), Remote)> {
+    let surroundings = Surroundings::default();
+    let edges = edges(nets.iter().copied().chain(surroundings.edges()));
+    let parts = between(&edges).map(|span| (span, surroundings.remote(address(span.0))));
+    // What only wraps another address is never met as itself.
+    parts.filter(|(span, remote)| remote.address() == address(span.0)).collect()
+}
+
 impl Cells {
     /// Returns the parts for both policies.
     pub(super) fn new(before: &Network, after: &Network, direction: Direction) -> Self {
@@ -20,20 +32,14 @@ impl Cells {
             Target::Net(network) if rule.direction() == direction => Some(*network),
             Target::Net(_) | Target::Any | Target::Group(_) | Target::Host(_) => None,
         };
-        let surroundings = Surroundings::default();
-        let nets = before.rules.iter().chain(&after.rules).filter_map(net);
-        let edges = edges(nets.chain(surroundings.edges()));
-        let mut cells = Self { spans: Vec::new(), remotes: Vec::new(), answers: Vec::new() };
-        for span in between(&edges) {
-            let remote = surroundings.remote(address(span.0));
-            // What only wraps another address is never met as itself.
-            if remote.address() == address(span.0) {
-                cells.spans.push(span);
-                cells.remotes.push(remote);
-                cells.answers.push((may_be_answer(before, remote), may_be_answer(after, remote)));
-            }
-        }
-        cells
+        let nets: Vec<Cidr> = before.rules.iter().chain(&after.rules).filter_map(net).collect();
+        let made = if nets.is_empty() { Vec::new() } else { parts(&nets) };
+        let parts: &[((u128, u128), Remote)] = if nets.is_empty() { &PLAIN } else { &made };
+        let (spans, remotes): (Vec<(u128, u128)>, Vec<Remote>) = parts.iter().copied().unzip();
+        let answer =
+            |remote: &Remote| (may_be_answer(before, *remote), may_be_answer(after, *remote));
+        let answers = remotes.iter().map(answer).collect();
+        Self { spans, remotes, answers }
     }
 
     /// Returns the numbers of the parts that a target is about.

@@ -63,7 +63,9 @@ pub(super) fn pieces(before: &Network, after: &Network) -> Result<Vec<Piece>, To
     // Where there was no network, nothing was published; what is now is told by itself.
     let was_off = before.preset == Preset::Off;
     for direction in [Direction::Egress, Direction::Ingress] {
-        if direction == Direction::Ingress && was_off {
+        let has = |rule: &Rule| rule.direction() == direction;
+        let ruled = before.rules.iter().chain(&after.rules).any(has);
+        if direction == Direction::Ingress && (was_off || !ruled) {
             continue;
         }
         let cells = Cells::new(before, after, direction);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::decode::{Decoder, Noting};
 use super::project::Sandboxes;
-use super::secrets::{Secrets, Use, list, scalar};
+use super::secrets::{PATTERNS_MAX, Secrets, Use, list, scalar};
 use crate::policy::may_reach;
 use crate::project::network::{
     Authority, Dns, Limits, Network, PortError, PortRange, Preset, ServerError, Tls,
@@ -113,10 +113,7 @@ impl Decoder<'_, '_> {
         if let Some(ports) = self.tls_ports(group) {
             tls.ports = ports;
         }
-        if let Some((item, scalars)) = list(group, "bypass") {
-            self.note("network.tls.bypass", item.at);
-            tls.bypass = scalars.iter().filter_map(|scalar| self.host_pattern(scalar)).collect();
-        }
+        tls.bypass = self.hosts(group, ("bypass", "network.tls.bypass"), (0, PATTERNS_MAX));
         if let Some((item, scalars)) = list(group, "upstream-ca") {
             self.note("network.tls.upstream-ca", item.at);
             tls.upstream_ca = scalars.iter().filter_map(|scalar| self.host_path(scalar)).collect();
@@ -132,9 +129,10 @@ impl Decoder<'_, '_> {
     fn tls_ports(&mut self, group: &Group<'_>) -> Option<Vec<u16>> {
         let (item, scalars) = list(group, "ports")?;
         self.note("network.tls.ports", item.at);
-        if scalars.is_empty() {
-            let message = "`ports` names no port, so TLS would be expected nowhere";
-            self.error(Code::VALUE_RANGE, message, item.at, "write one, or leave `ports` out");
+        if !(1..=TLS_PORTS_MAX).contains(&scalars.len()) {
+            let message = format!("`ports` has between 1 and {TLS_PORTS_MAX} ports");
+            self.error(Code::VALUE_RANGE, message, item.at, "write where TLS is spoken");
+            return None;
         }
         let mut ports = Vec::with_capacity(scalars.len());
         for scalar in scalars {
@@ -243,6 +241,8 @@ impl Decoder<'_, '_> {
         }
     }
 }
+
+const TLS_PORTS_MAX: usize = 1024;
 
 /// Tells whether a network says that there is none.
 pub(super) fn is_off(network: &Group<'_>) -> bool {

@@ -48,6 +48,11 @@ impl Decoder<'_, '_> {
         let mut rows: Vec<Row> = Vec::new();
         let Some(item) = group.get("port") else { return rows };
         let Content::Rows(written) = &item.content else { return rows };
+        if u32::try_from(written.len()).is_ok_and(|count| count > PORTS_MAX) {
+            let message = format!("there are more than {PORTS_MAX} published ports");
+            self.error(Code::VALUE_RANGE, message, at, "publish fewer, or ranges");
+            return rows;
+        }
         for row in written {
             let Some(row) = self.row(row) else { continue };
             let same = |other: &&Row| {

@@ -80,7 +80,7 @@ impl Decoder<'_, '_> {
     fn secret(&mut self, member: &Member<'_>, group: &Group<'_>) -> Option<Defined> {
         let source = self.secret_source(member, group);
         let hosts_at = group.get("hosts").map_or(member.at, |item| item.at);
-        let hosts = self.hosts(group, "hosts", Some(HOSTS_MAX));
+        let hosts = self.hosts(group, ("hosts", "hosts"), (1, HOSTS_MAX));
         if !group.mentions("hosts") {
             let message = format!("secret `{}` has no hosts", shown(&member.name));
             let help = "add `hosts`: where its value may go";
@@ -89,7 +89,8 @@ impl Decoder<'_, '_> {
         let places = self.secret_places(group);
         let placeholder = self.placeholder(group);
         let on_violation = self.choice(group, "on-violation", "on-violation");
-        let passthrough = self.hosts(group, "passthrough-hosts", None);
+        let passthrough =
+            self.hosts(group, ("passthrough-hosts", "passthrough-hosts"), (0, PATTERNS_MAX));
         let require_tls = self.boolean(group, "require-tls", "require-tls");
         self.disjoint(group, &hosts, &passthrough);
         let mut secret = Secret::new(source?, hosts);
@@ -139,24 +140,24 @@ impl Decoder<'_, '_> {
         }
     }
 
-    /// Reads a list of patterns; those that are none are left out.
+    /// Reads a list of patterns, so many at least and at most; those that are none are left out.
     pub(super) fn hosts(
         &mut self,
         group: &Group<'_>,
-        name: &'static str,
-        most: Option<usize>,
+        (name, field): (&'static str, &'static str),
+        (least, most): (usize, usize),
     ) -> Vec<HostPattern> {
         let Some((item, scalars)) = list(group, name) else { return Vec::new() };
-        self.note(name, item.at);
-        if let Some(most) = most.filter(|most| !(1..=*most).contains(&scalars.len())) {
-            let message = format!("`{name}` has between 1 and {most} hosts");
+        self.note(field, item.at);
+        if !(least..=most).contains(&scalars.len()) {
+            let message = format!("`{name}` has between {least} and {most} hosts");
             self.error(Code::VALUE_RANGE, message, item.at, "write them one by one, or *.SUFFIX");
             return Vec::new();
         }
         scalars.iter().filter_map(|scalar| self.host_pattern(scalar)).collect()
     }
 
-    pub(super) fn host_pattern(&mut self, scalar: &Scalar<'_>) -> Option<HostPattern> {
+    fn host_pattern(&mut self, scalar: &Scalar<'_>) -> Option<HostPattern> {
         let help = "write a DNS name of two labels or more, or *. and a suffix";
         let near = crate::project::network::HostError::nearest;
         let rule = HostPattern::parse;
@@ -332,3 +333,4 @@ pub(super) fn scalar<'g, 'a>(item: &'g Item<'a>) -> Option<&'g Scalar<'a>> {
 
 const SECRETS_MAX: usize = 256;
 const HOSTS_MAX: usize = 64;
+pub(super) const PATTERNS_MAX: usize = 1024;
