@@ -177,7 +177,7 @@ impl Decoder<'_, '_> {
                 counted(ports.count())
             ),
         };
-        let last = u32::from(ports.first()) + wanted - 1;
+        let last = u32::from(ports.first()).saturating_add(wanted - 1);
         let near = u16::try_from(last).ok().and_then(|last| PortRange::new(ports.first(), last));
         let help = match (near, self.is_yaml(row.at)) {
             (Some(near), false) => format!("write host=\"{near}\", or host=\"auto\""),

@@ -74,6 +74,7 @@ fn sf_3_6_a_range_of_the_host_has_a_slice_for_each_instance() {
         ("port guest=\"80-81\" host=8080", "", "write host=\"8080-8081\""),
         ("port guest=80 host=\"8080-8083\"", "replicas 3", "3 ports with 4 ports"),
         ("port guest=80 host=65535", "replicas 3", "write lower ports"),
+        ("port guest=\"1-1000\" host=1", "replicas 999", "999000 ports with 1 port"),
     ] {
         check(&web(port, replicas), "rule::port-count", part);
     }
