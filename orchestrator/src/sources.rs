@@ -4,6 +4,8 @@
 //! in a folder above must belong to the user or to root.
 
 mod find;
+mod include;
+pub mod lines;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,6 +23,8 @@ pub const STDIN: &str = "<stdin>";
 
 /// Suffixes that are read.
 const SUFFIXES: &str = ".kdl, .example, no suffix, .yaml, .yml, .json";
+
+pub use include::{Beneath, repository};
 
 /// The files of one reading, lowest layer first.
 #[derive(Debug, Clone)]
@@ -147,6 +151,26 @@ impl Chosen {
         }
         Ok(SourceFile { path: self.name.clone(), bytes, format: self.format })
     }
+}
+
+/// Reads one file beside the Sandboxfiles, such as one of variables.
+///
+/// # Errors
+/// It is no file, cannot be read, or is too large.
+pub fn plain(context: &Context, path: &Path, limits: &Limits) -> Result<Vec<u8>, Failure> {
+    let chosen = Chosen {
+        path: context.absolute(path),
+        name: path.to_path_buf(),
+        format: Format::Kdl,
+        origin: Origin::Found,
+    };
+    let file = chosen.read(limits)?;
+    if file.bytes.len() > limits.file_bytes {
+        let most = limits.file_bytes;
+        let message = format!("{}: it has more than {most} bytes", path.display());
+        return Err(Failure::new("limit::file-bytes", "file", message));
+    }
+    Ok(file.bytes)
 }
 
 fn unreadable(name: &Path, error: &io::Error) -> Failure {

@@ -11,6 +11,7 @@
 pub mod describe;
 pub mod document;
 pub mod explain;
+pub mod image_lock;
 pub mod interpolate;
 pub mod keys;
 pub mod limits;

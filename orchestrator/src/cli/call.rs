@@ -61,7 +61,12 @@ impl Call {
     /// # Errors
     /// None is found, or one cannot be read.
     pub(crate) fn files(&self) -> Result<Files, Failure> {
-        sources::read(&self.context, &self.settings.files, &Limits::default())
+        sources::read(&self.context, &self.settings.files, &self.limits())
+    }
+
+    /// Returns what a reading may cost.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits::default()
     }
 
     /// Returns the current project: named, else the file's, else what state knows of this folder, else `adhoc`.
@@ -81,7 +86,7 @@ impl Call {
             return Ok(Some(name.clone()));
         }
         match self.files() {
-            Ok(files) => super::select::resolve(self, &files).map(|read| Some(read.project.name)),
+            Ok(files) => super::select::project_name(self, &files).map(Some),
             Err(failure) if failure.report.code == "msb::file::not-found" => {
                 self.project_of_this_folder()
             }

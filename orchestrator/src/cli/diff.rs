@@ -1,9 +1,11 @@
 //! Show what `up` would change and why
 
+use schema::exit::Kind;
 use schema::project::Project;
 
 use super::call::Call;
 use super::ending::Ending;
+use super::file_flags::FileFlags;
 use super::following;
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
@@ -19,6 +21,8 @@ pub(crate) struct Args {
     pub(crate) shorts: ProjectShorts,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    files: FileFlags,
     #[command(flatten)]
     pub(super) view: View,
     /// Exit with 0 also when there are changes [default: 2]
@@ -37,12 +41,15 @@ pub(crate) struct View {
     summary: bool,
 }
 
-/// Prints the plan; 2 where there is one to carry out.
+/// Prints the plan; 2 where there is one to carry out, 77 where it opens what nothing may.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    let wish = select::wish(call, &args.choice)?;
+    let wish = select::wish(call, &args.choice, &args.files)?;
     call.context.existing_home().map_err(super::failure::Failure::from)?;
     let plan = call.engine.diff(&wish)?;
     print(call, &plan, &wish.project, args.view);
+    if args.choice.deny_widening && !plan.widening.is_empty() {
+        return Ok(Kind::Refused.code());
+    }
     let changes = !plan.is_empty() && !args.exit_zero;
     Ok(if changes { schema::exit::CHANGES } else { schema::exit::DONE })
 }

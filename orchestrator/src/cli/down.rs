@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let mut wish = call.engine.wish_of_state(&project, Goal::Down)?;
     let there = call.engine.sandboxes(Some(&project))?;
     for name in &args.names {
-        if !there.iter().any(|view| view.name == *name) {
+        if !there.iter().any(|view| name.means(&view.name)) {
             let message = format!("project {project} has no sandbox `{name}`");
             return Err(Failure::new("sandbox::not-found", "state", message)
                 .hint(format!("List what it has with `msb ps -p {project}`."))

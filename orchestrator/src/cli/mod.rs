@@ -5,6 +5,7 @@ mod changing;
 mod command;
 mod ending;
 pub mod failure;
+mod file_flags;
 mod globals;
 mod help;
 mod later;

@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::diff::{self, View};
 use super::ending::Ending;
+use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
 
@@ -14,6 +15,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]
+    files: FileFlags,
+    #[command(flatten)]
     view: View,
     /// Exit with 2 when there are changes [default: 0]
     #[arg(long)]
@@ -22,7 +25,7 @@ pub(crate) struct Args {
 
 /// Prints the plan.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    let wish = select::wish(call, &args.choice)?;
+    let wish = select::wish(call, &args.choice, &args.files)?;
     call.context.existing_home().map_err(super::failure::Failure::from)?;
     let plan = call.engine.diff(&wish)?;
     diff::print(call, &plan, &wish.project, args.view);

@@ -8,6 +8,7 @@ use schema::name::InstanceName;
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::{Failure, first};
+use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
 use super::targets::{self, Target};
 use super::{select, shapes, values};
@@ -84,7 +85,9 @@ fn digests(args: &Args, call: &Call) -> Result<Option<BTreeMap<InstanceName, Str
         return Ok(None);
     }
     let Ok(files) = call.files() else { return Ok(None) };
-    let Ok(resolved) = select::resolve(call, &files) else { return Ok(None) };
+    let Ok(resolved) = select::resolve(call, &files, &FileFlags::default()) else {
+        return Ok(None);
+    };
     let pairs = resolved.project.sandboxes.into_iter();
     Ok(Some(pairs.map(|(name, sandbox)| (name, sandbox.digest().to_owned())).collect()))
 }

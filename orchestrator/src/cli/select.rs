@@ -1,27 +1,29 @@
 //! From files to a wish: read, resolve, choose.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use clap::Args;
+use schema::exit::Kind;
 use schema::launch::DriverName;
-use schema::name::InstanceName;
+use schema::name::{InstanceName, ProjectName};
 use schema::project::Project;
-use schema::sandboxfile::limits::Limits;
-use schema::sandboxfile::problem::{Severity, listed, nearest};
-use schema::sandboxfile::resolve::{
-    ResolveInputs, Resolved, VariableSource, resolve as resolve_files,
-};
+use schema::sandboxfile::problem::{Code, Problem, Severity, listed, nearest};
+use schema::sandboxfile::resolve::{self, Resolved, Tracing, Trust, VariableSource, resolve_with};
+use schema::sandboxfile::tree::Span;
 
 use super::call::Call;
 use super::failure::Failure;
+use super::file_flags::{FileFlags, Reading};
 use super::globals::Driver;
 use crate::edit;
-use crate::plan::{Goal, Inputs, Reach, Selection, Variable, Wish};
+use crate::plan::{Goal, Inputs, MayWiden, Reach, Selection, Variable, Wish};
 use crate::report::problems;
-use crate::sources::Files;
+use crate::sources::{self, Beneath, Files};
 
 /// Which part of a project a command is about.
 #[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line, one field each")]
 pub(crate) struct Choice {
     /// The sandboxes and jobs [default: all]
     #[arg(value_name = "NAME")]
@@ -35,27 +37,55 @@ pub(crate) struct Choice {
     /// Make the chosen anew even if they are equal [default: off]
     #[arg(long)]
     pub(crate) recreate: bool,
+    /// Refuse whatever opens access further than it is [default: show it]
+    #[arg(long)]
+    pub(crate) deny_widening: bool,
 }
 
-/// Resolves files into a project; warnings are said at once.
+/// Resolves files into a project.
 ///
 /// # Errors
 /// Every problem of the files.
-pub(crate) fn resolve(call: &Call, files: &Files) -> Result<Resolved, Failure> {
-    let home = call.context.environment.get("HOME").unwrap_or_default();
-    let inputs = ResolveInputs {
-        folder: files.folder.clone(),
-        folders: files.folders.clone(),
-        name: call.settings.project.clone(),
-        home: PathBuf::from(home),
-        environment: call.context.environment.as_map().clone(),
-        limits: Limits::default(),
-        ..ResolveInputs::default()
+pub(crate) fn resolve(call: &Call, files: &Files, flags: &FileFlags) -> Result<Resolved, Failure> {
+    let reading = flags.reading(call, files, [], Tracing::Off)?;
+    read(call, files, &reading)
+}
+
+/// Makes a reading that flags asked for.
+///
+/// # Errors
+/// Every problem of the files.
+pub(crate) fn read(call: &Call, files: &Files, reading: &Reading) -> Result<Resolved, Failure> {
+    let inputs = &reading.inputs;
+    let base = match inputs.trust {
+        Trust::Trusted => sources::repository(&files.folder),
+        Trust::Untrusted => files.folder.clone(),
     };
-    resolve_files(&files.files, &inputs).map_err(|mut failed| {
-        edit::errors::add_all(&mut failed, &files.files, inputs.limits.problems);
-        Failure::of_reading(&failed, &call.report.form)
+    let limits = &inputs.limits;
+    let mut includes = Beneath { from: &call.context.folder, base, trust: inputs.trust, limits };
+    resolve_with(&files.files, inputs, &mut includes).map_err(|mut failed| {
+        edit::errors::add_all(&mut failed, &files.files, limits.problems);
+        let failure = Failure::of_reading(&failed, &call.report.form);
+        // What a flag says wrong is wrong usage, whatever the files are.
+        let of_flag = |problem: &Problem| {
+            problem.code == Code::VAR_UNDECLARED
+                && problem.span() == (Span { file: 0, start: 0, end: 0 })
+        };
+        match failed.problems.iter().any(of_flag) {
+            true => failure.kind(Kind::Usage),
+            false => failure,
+        }
     })
+}
+
+/// Returns the name of the project that files are of, whatever else is in them.
+///
+/// # Errors
+/// The files cannot be read as far as that.
+pub(crate) fn project_name(call: &Call, files: &Files) -> Result<ProjectName, Failure> {
+    let reading = FileFlags::default().reading(call, files, [], Tracing::Off)?;
+    resolve::project_name(&files.files, &reading.inputs)
+        .map_err(|failed| Failure::of_reading(&failed, &call.report.form))
 }
 
 /// Says what a reading found worth a word.
@@ -75,9 +105,10 @@ pub(crate) fn say_warnings(call: &Call, resolved: &Resolved) {
 ///
 /// # Errors
 /// A file is invalid, or a name is not in it.
-pub(crate) fn wish(call: &Call, choice: &Choice) -> Result<Wish, Failure> {
+pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wish, Failure> {
     let files = call.files()?;
-    let resolved = resolve(call, &files)?;
+    let reading = flags.reading(call, &files, choice.names.iter().cloned(), Tracing::Off)?;
+    let resolved = read(call, &files, &reading)?;
     call.report.note(&format!("{}: {}", resolved.project.name, files.shown));
     say_warnings(call, &resolved);
     for name in choice.names.iter().chain(&choice.exclude) {
@@ -88,16 +119,21 @@ pub(crate) fn wish(call: &Call, choice: &Choice) -> Result<Wish, Failure> {
         source: told.source.map_or("none", VariableSource::as_str),
         secret: told.secret,
     });
-    let inputs = Inputs { files: resolved.files, lock: None, variables: variables.collect() };
+    let files_read = resolved.files.into_iter().chain(reading.variable_files);
+    let inputs = Inputs { files: files_read.collect(), lock: None, variables: variables.collect() };
     let mut wish = Wish::new(resolved.project, resolved.origins, inputs, files.path);
     wish.selection = Selection {
         names: choice.names.iter().cloned().collect(),
         exclude: choice.exclude.iter().cloned().collect(),
         reach: if choice.no_deps { Reach::Alone } else { Reach::Dependencies },
         recreate: choice.recreate,
+        profiles: flags.profiles(call),
+        widening: if choice.deny_widening { MayWiden::Never } else { MayWiden::Told },
         ..Selection::default()
     };
     check_exclusions(&wish)?;
+    say_unknown_profiles(call, &wish);
+    wish.trust = flags.trust();
     wish.driver = driver(call);
     wish.goal = Goal::Up;
     Ok(wish)
@@ -126,6 +162,21 @@ fn check_known(name: &InstanceName, project: &Project, path: &Path) -> Result<()
         Some(near) => failure.hint(format!("Name `{near}`, if that was meant.")),
         None => failure.note(format!("it has {}", listed(known))),
     })
+}
+
+/// Says which profiles nothing has.
+fn say_unknown_profiles(call: &Call, wish: &Wish) {
+    let known: BTreeSet<&str> = wish
+        .project
+        .definitions
+        .values()
+        .flat_map(|definition| definition.profiles.iter().map(String::as_str))
+        .collect();
+    for name in wish.selection.profiles.iter().filter(|name| !known.contains(name.as_str())) {
+        let near = nearest(name, known.iter().copied());
+        let meant = near.map_or_else(String::new, |near| format!("; `{near}` was probably meant"));
+        call.report.warn(&format!("nothing has the profile `{name}`{meant}"));
+    }
 }
 
 /// Refuses to leave out what a chosen sandbox cannot do without.

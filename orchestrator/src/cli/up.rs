@@ -8,6 +8,7 @@ use schema::project::Kind;
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::Failure;
+use super::file_flags::FileFlags;
 use super::following::{self, Followed};
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
@@ -23,6 +24,8 @@ pub(crate) struct Args {
     pub(crate) shorts: ProjectShorts,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    files: FileFlags,
     #[command(flatten)]
     agreed: Agreed,
     /// Agree to what would be asked; never to the loss of data
@@ -61,7 +64,13 @@ struct Agreed {
 
 /// Brings the host to what the files say, and shows how it ended.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    let mut wish = select::wish(call, &args.choice)?;
+    if args.files.untrusted {
+        let message = "--untrusted: a stranger's file is looked at, not carried out";
+        return Err(Failure::usage("usage::conflict", message)
+            .hint("Look at it with `msb diff --untrusted`.")
+            .into());
+    }
+    let mut wish = select::wish(call, &args.choice, &args.files)?;
     wish.selection.allow_mass_delete = args.agreed.allow_mass_delete;
     check_job(&wish, args.exit_code_from.as_ref())?;
     let followed = following::apply(call, wish.clone(), options(args, call, &wish))?;

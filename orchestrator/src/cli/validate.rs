@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use schema::project::Kind;
-use schema::sandboxfile::limits::Limits;
 use serde_json::{Value, json};
 
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::Failure;
+use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
 use super::select;
 use crate::report::human;
@@ -22,11 +22,13 @@ pub(crate) struct Args {
     /// The files, each on its own [default: discovery]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    flags: FileFlags,
 }
 
 /// Checks each file, or the layers that `-f` names.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    let read = |named: &[PathBuf]| sources::read(&call.context, named, &Limits::default());
+    let read = |named: &[PathBuf]| sources::read(&call.context, named, &call.limits());
     let groups: Vec<Result<Files, Failure>> = if args.paths.is_empty() {
         vec![read(&call.settings.files)]
     } else {
@@ -34,7 +36,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     };
     let (mut failures, mut names, mut problems) = (Vec::new(), Vec::<String>::new(), Vec::new());
     for files in groups {
-        match files.and_then(|files| check(call, &files, &mut names)) {
+        match files.and_then(|files| check(call, args, &files, &mut names)) {
             Ok(rows) => problems.extend(rows),
             Err(failure) => failures.push(failure),
         }
@@ -60,9 +62,14 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 }
 
 /// Checks one set of layers; returns its warnings for programs.
-fn check(call: &Call, files: &Files, names: &mut Vec<String>) -> Result<Vec<Value>, Failure> {
+fn check(
+    call: &Call,
+    args: &Args,
+    files: &Files,
+    names: &mut Vec<String>,
+) -> Result<Vec<Value>, Failure> {
     names.extend(files.files.iter().map(|file| file.path.display().to_string()));
-    let resolved = select::resolve(call, files)?;
+    let resolved = select::resolve(call, files, &args.flags)?;
     let project = &resolved.project;
     let of = |kind| project.sandboxes.values().filter(|sandbox| sandbox.kind == kind).count();
     if call.report.is_text() {

@@ -24,6 +24,7 @@ mod wishes;
 use std::path::PathBuf;
 
 use schema::name::{InstanceName, ProjectName};
+use schema::sandboxfile::resolve::Trust;
 
 use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, Drivers, Verdict};
@@ -261,6 +262,8 @@ pub(crate) fn observe_with(
     let everything = observe::look(store.as_deref_mut(), context.home(), Some(&wish.project.name))?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;
-    observed.sources = sources::digests(context, wish);
+    if wish.trust == Trust::Trusted {
+        observed.sources = sources::digests(context, wish);
+    }
     Ok(observed)
 }

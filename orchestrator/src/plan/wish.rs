@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schema::launch::DriverName;
 use schema::name::{InstanceName, SandboxName};
 use schema::project::{InputFile, Origins, Project};
+use schema::sandboxfile::resolve::Trust;
 
 /// A project as its files read, with what one command wants of it.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Wish {
     pub driver: Option<DriverName>,
     /// What is wanted of the chosen.
     pub goal: Goal,
+    /// Whose files these are; values of the host are not looked at for a stranger's.
+    pub trust: Trust,
 }
 
 /// What a project was read from, by digest: a saved plan holds as long as none of it moves.
@@ -142,7 +145,8 @@ impl Wish {
     #[must_use]
     pub fn new(project: Project, origins: Origins, inputs: Inputs, path: PathBuf) -> Self {
         let (selection, driver, goal) = (Selection::default(), None, Goal::Up);
-        Self { project, origins, inputs, path, selection, driver, goal }
+        let trust = Trust::Trusted;
+        Self { project, origins, inputs, path, selection, driver, goal, trust }
     }
 
     /// Tells whether a flag of state holds: a wish for it counts at once, and only a written

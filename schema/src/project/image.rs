@@ -27,7 +27,7 @@ pub enum Pull {
 }
 
 /// A platform that images are made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Platform {
     /// 64-bit x86.
     #[serde(rename = "linux/amd64")]
@@ -38,6 +38,15 @@ pub enum Platform {
 }
 
 impl Platform {
+    /// Every platform.
+    pub const ALL: [Self; 2] = [Self::LinuxAmd64, Self::LinuxArm64];
+
+    /// Returns the platform of this host.
+    #[must_use]
+    pub const fn host() -> Self {
+        if cfg!(target_arch = "aarch64") { Self::LinuxArm64 } else { Self::LinuxAmd64 }
+    }
+
     /// Returns the platform as images write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -15,6 +15,8 @@ pub struct Limits {
     pub instances: usize,
     /// Problems that are reported one by one.
     pub problems: usize,
+    /// Seconds for everything up to the rules.
+    pub seconds: u64,
 }
 
 impl Limits {
@@ -43,6 +45,7 @@ impl Default for Limits {
             expanded_bytes: 4 << 20,
             instances: 1000,
             problems: 100,
+            seconds: 5,
         }
     }
 }

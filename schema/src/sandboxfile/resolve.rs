@@ -43,7 +43,7 @@ pub use outcome::{Failed, Resolved};
 pub use variables::{ToldVariable, VariableSource};
 
 use self::decode::{Decoder, Findings};
-use self::gather::gather;
+use self::gather::{gather, gather_only};
 use super::limits::Limits;
 use super::merge::Layering;
 use super::problem::Problems;
@@ -173,6 +173,29 @@ pub fn resolve_with(
         }
         _ => Err(Failed::boxed(problems, sources)),
     }
+}
+
+/// Returns the name of the project that files are of, whatever else stands in them.
+///
+/// # Errors
+/// The files cannot be read, or give no name.
+pub fn project_name(
+    files: &[SourceFile],
+    inputs: &ResolveInputs,
+) -> Result<ProjectName, Box<Failed>> {
+    let mut problems = Problems::new(inputs.limits.problems);
+    let gathered = gather_only(files, inputs, &mut problems);
+    let sources = Arc::new(gathered.sources);
+    if problems.has_errors() {
+        return Err(Failed::boxed(problems, sources));
+    }
+    let name = {
+        let layering = Layering::default();
+        let mut decoder = Decoder::new(&sources, &gathered.read, inputs, &mut problems, layering);
+        let document = decoder.layers(files.len());
+        document.and_then(|document| decoder.project_name(&document))
+    };
+    name.ok_or_else(|| Failed::boxed(problems, sources))
 }
 
 #[cfg(test)]

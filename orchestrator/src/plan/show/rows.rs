@@ -26,7 +26,7 @@ pub(super) fn blocks(plan: &Plan, project: &Project, layout: Layout) -> Vec<Bloc
     let mut blocks = vec![
         Block { title: "Changes", rows: changes(plan, project, layout) },
         Block { title: "Drift", rows: drift(plan, layout) },
-        Block { title: "Wider access", rows: plan.widening.iter().map(widening).collect() },
+        Block { title: "Wider access", rows: widening(plan) },
         Block { title: "Refused", rows: plan.refused.iter().map(refusal).collect() },
         Block { title: "Hints", rows: hints.collect() },
     ];
@@ -161,13 +161,19 @@ fn actor(by: &Actor, now_ms: u64) -> String {
     format!("by {}, {}, {at}", by.command, by.who)
 }
 
-fn widening(widening: &Widening) -> Row {
-    Row {
+fn widening(plan: &Plan) -> Vec<Row> {
+    let groups = folded(
+        &plan.widening,
+        |one| one.address.sandbox(),
+        |a, b| (&a.path, &a.text) == (&b.path, &b.text),
+    );
+    let row = |group: &Group<'_, Widening>| Row {
         depth: Depth::Address,
         symbol: "",
-        cells: vec![widening.address.to_string(), widening.text.clone()],
-        place: place(widening.place.as_ref()),
-    }
+        cells: vec![addressed(group, &group.item.address), group.item.text.clone()],
+        place: place(group.item.place.as_ref()),
+    };
+    groups.iter().map(row).collect()
 }
 
 fn refusal(refusal: &Refusal) -> Row {

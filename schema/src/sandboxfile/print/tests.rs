@@ -15,6 +15,7 @@ const LIMITS: Limits = Limits {
     expanded_bytes: 4 << 20,
     instances: 1000,
     problems: 100,
+    seconds: 5,
 };
 
 fn read(text: &str, format: Format) -> Group<'_> {

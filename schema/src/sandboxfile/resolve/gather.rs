@@ -93,6 +93,15 @@ pub(super) struct Gathered {
 /// Levels of includes.
 const INCLUDES_DEEP_MAX: usize = 8;
 
+/// Reads the files, and nothing that they include.
+pub(super) fn gather_only(
+    files: &[SourceFile],
+    inputs: &ResolveInputs,
+    problems: &mut Problems,
+) -> Gathered {
+    Gathering::of(files, inputs, problems).gathered
+}
+
 /// Reads the files, then what they include.
 pub(super) fn gather(
     files: &[SourceFile],
@@ -100,20 +109,7 @@ pub(super) fn gather(
     includes: &mut dyn Includes,
     problems: &mut Problems,
 ) -> Gathered {
-    let gathered = Gathered { sources: Sources::default(), read: Vec::new() };
-    let limits = inputs.limits;
-    let mut gathering = Gathering {
-        gathered,
-        limits,
-        total: 0,
-        known: HashMap::new(),
-        chains: Vec::new(),
-        problems,
-    };
-    for (number, file) in files.iter().enumerate() {
-        let folder = inputs.folders.get(number).unwrap_or(&inputs.folder).clone();
-        gathering.add(file, folder, Chain::default());
-    }
+    let mut gathering = Gathering::of(files, inputs, problems);
     let mut next = 0;
     while next < gathering.gathered.read.len() {
         gathering.follow(next, includes);
@@ -136,7 +132,19 @@ struct Gathering<'p> {
     problems: &'p mut Problems,
 }
 
-impl Gathering<'_> {
+impl<'p> Gathering<'p> {
+    fn of(files: &[SourceFile], inputs: &ResolveInputs, problems: &'p mut Problems) -> Self {
+        let gathered = Gathered { sources: Sources::default(), read: Vec::new() };
+        let limits = inputs.limits;
+        let (known, chains) = (HashMap::new(), Vec::new());
+        let mut gathering = Self { gathered, limits, total: 0, known, chains, problems };
+        for (number, file) in files.iter().enumerate() {
+            let folder = inputs.folders.get(number).unwrap_or(&inputs.folder).clone();
+            gathering.add(file, folder, Chain::default());
+        }
+        gathering
+    }
+
     /// Adds a file and returns its number.
     fn add(&mut self, file: &SourceFile, folder: PathBuf, chain: Chain) -> usize {
         let number = self.gathered.read.len();

@@ -43,7 +43,7 @@ pub struct Failed {
 }
 
 impl Failed {
-    pub(super) fn boxed(problems: Problems, sources: Arc<Sources>) -> Box<Self> {
+    pub(in crate::sandboxfile) fn boxed(problems: Problems, sources: Arc<Sources>) -> Box<Self> {
         let (problems, more) = problems.into_sorted();
         Box::new(Self { problems, more, sources })
     }

@@ -87,7 +87,7 @@ impl<'s> Decoder<'s, '_> {
         })
     }
 
-    fn project_name(&mut self, document: &Group<'_>) -> Option<ProjectName> {
+    pub(super) fn project_name(&mut self, document: &Group<'_>) -> Option<ProjectName> {
         self.begin("project".to_owned());
         let node = document.group("project");
         let at = node.map_or(self.start(), |(item, _)| item.at);
