@@ -12,6 +12,7 @@ pub mod follow;
 pub mod images;
 pub mod machines;
 pub mod observe;
+pub mod pins;
 pub mod plan;
 pub mod report;
 pub mod sessions;

@@ -12,6 +12,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use schema::sandboxfile::image_lock;
 use schema::sandboxfile::limits::Limits;
 use schema::sandboxfile::source::{Format, SourceFile};
 
@@ -39,6 +40,8 @@ pub struct Files {
     pub path: PathBuf,
     /// `Sandboxfile.kdl + Sandboxfile.local.kdl (local)`.
     pub shown: String,
+    /// Where the lock of their images lies; standard input has none.
+    pub lock: Option<PathBuf>,
 }
 
 /// Reads the files that `named` names, else those that are found.
@@ -71,7 +74,9 @@ pub fn read(context: &Context, named: &[PathBuf], limits: &Limits) -> Result<Fil
     let first = chosen.first().map_or_else(|| context.folder.clone(), |one| one.path.clone());
     let folders: Vec<PathBuf> = chosen.iter().map(|one| one.folder(context)).collect();
     let folder = folders.first().cloned().unwrap_or_else(|| context.folder.clone());
-    Ok(Files { files, folder, folders, path: first, shown: shown.join(" + ") })
+    let is_named = chosen.first().is_some_and(|one| one.origin != Origin::Stdin);
+    let lock = is_named.then(|| folder.join(image_lock::FILE_NAME));
+    Ok(Files { files, folder, folders, path: first, shown: shown.join(" + "), lock })
 }
 
 /// Returns every Sandboxfile of one folder; more than one is a mistake.

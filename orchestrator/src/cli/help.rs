@@ -22,7 +22,7 @@ pub(crate) struct Args {
 const GROUPS: &[(&str, &[&str])] = &[
     (
         "Project",
-        &["init", "up", "down", "diff", "plan", "ps", "logs", "fmt", "validate", "convert"],
+        &["init", "up", "down", "diff", "plan", "ps", "logs", "lock", "fmt", "validate", "convert"],
     ),
     (
         "Sandboxes",

@@ -31,6 +31,7 @@ mod inspect;
 mod kill;
 mod list;
 mod load;
+mod lock;
 mod log_lines;
 mod logs;
 mod mounts;
@@ -89,6 +90,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "status")]
     Ps(ps::Args),
     Logs(logs::Args),
+    Lock(lock::Args),
     Fmt(fmt::Args),
     Validate(validate::Args),
     Convert(convert::Args),
@@ -171,6 +173,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Plan(args) => plan::run(args, call),
         Command::Ps(args) => ps::run(args, call),
         Command::Logs(args) => logs::run(args, call),
+        Command::Lock(args) => lock::run(args, call),
         Command::Fmt(args) => fmt::run(args, call),
         Command::Validate(args) => validate::run(args, call),
         Command::Convert(args) => convert::run(args, call),
@@ -209,6 +212,7 @@ impl Command {
             Self::Diff(args) => Some(&args.shorts),
             Self::Plan(args) => Some(&args.shorts),
             Self::Ps(args) => Some(&args.shorts),
+            Self::Lock(args) => Some(&args.shorts),
             Self::Fmt(args) => Some(&args.shorts),
             Self::Validate(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),

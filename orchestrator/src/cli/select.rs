@@ -1,22 +1,23 @@
 //! From files to a wish: read, resolve, choose.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use schema::exit::Kind;
 use schema::launch::DriverName;
 use schema::name::{InstanceName, ProjectName};
-use schema::project::Project;
+use schema::project::{InputFile, Project};
 use schema::sandboxfile::problem::{Code, Problem, Severity, listed, nearest};
 use schema::sandboxfile::resolve::{self, Resolved, Tracing, Trust, VariableSource, resolve_with};
 use schema::sandboxfile::tree::Span;
 
 use super::call::Call;
-use super::failure::Failure;
+use super::failure::{Failure, Failures};
 use super::file_flags::{FileFlags, Reading};
 use super::globals::Driver;
 use crate::edit;
+use crate::pins::{Pins, PinsError};
 use crate::plan::{Goal, Inputs, MayWiden, Reach, Selection, Variable, Wish};
 use crate::report::problems;
 use crate::sources::{self, Beneath, Files};
@@ -101,27 +102,79 @@ pub(crate) fn say_warnings(call: &Call, resolved: &Resolved) {
     }
 }
 
+/// A project with its lock.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    /// The project.
+    pub(crate) resolved: Resolved,
+    /// What its images are pinned to.
+    pub(crate) pins: Pins,
+    /// The lock's file as it was read; `None` where there is none.
+    pub(crate) input: Option<InputFile>,
+    /// The first of the files.
+    pub(crate) path: PathBuf,
+    variable_files: Vec<InputFile>,
+    shown: String,
+}
+
+/// Reads a project and the lock beside it.
+///
+/// # Errors
+/// A file is invalid, or an image has no pin where each must have one.
+pub(crate) fn pinned(call: &Call, flags: &FileFlags) -> Result<Pinned, Failures> {
+    pinned_for(call, flags, &[])
+}
+
+fn pinned_for(call: &Call, flags: &FileFlags, named: &[InstanceName]) -> Result<Pinned, Failures> {
+    let files = call.files()?;
+    let reading = flags.reading(call, &files, named.iter().cloned(), Tracing::Off)?;
+    let resolved = read(call, &files, &reading)?;
+    let (pins, input) = match files.lock {
+        None => (Pins::default(), None),
+        Some(lock) => {
+            let shown = lock.strip_prefix(&call.context.folder).unwrap_or(&lock).to_path_buf();
+            Pins::read(lock, &shown, &reading.inputs.limits).map_err(|error| match error {
+                PinsError::Broken(failed) => Failure::of_reading(&failed, &call.report.form),
+                PinsError::Read { .. } => Failure::of("file::unreadable", "file", &error),
+            })?
+        }
+    };
+    if flags.locked {
+        let missing = pins.missing(&resolved.project).into_iter().map(|(reference, platform)| {
+            let (short, platform) = (reference.short(), platform.as_str());
+            let message = format!("{short} for {platform}: the lock does not pin it");
+            Failure::new("image-lock::missing", "file", message)
+                .hint("Pin it with `msb lock`, and commit Sandboxfile.lock.")
+        });
+        let missing: Vec<Failure> = missing.collect();
+        if !missing.is_empty() {
+            return Err(Failures(missing));
+        }
+    }
+    let (path, variable_files) = (files.path, reading.variable_files);
+    Ok(Pinned { resolved, pins, input, path, variable_files, shown: files.shown })
+}
+
 /// Returns what the files and the choice ask for.
 ///
 /// # Errors
 /// A file is invalid, or a name is not in it.
-pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wish, Failure> {
-    let files = call.files()?;
-    let reading = flags.reading(call, &files, choice.names.iter().cloned(), Tracing::Off)?;
-    let resolved = read(call, &files, &reading)?;
-    call.report.note(&format!("{}: {}", resolved.project.name, files.shown));
+pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wish, Failures> {
+    let read = pinned_for(call, flags, &choice.names)?;
+    let Pinned { resolved, pins, input, path, variable_files, shown } = read;
+    call.report.note(&format!("{}: {shown}", resolved.project.name));
     say_warnings(call, &resolved);
     for name in choice.names.iter().chain(&choice.exclude) {
-        check_known(name, &resolved.project, &files.path)?;
+        check_known(name, &resolved.project, &path)?;
     }
     let variables = resolved.variables.iter().map(|told| Variable {
         name: told.name.clone(),
         source: told.source.map_or("none", VariableSource::as_str),
         secret: told.secret,
     });
-    let files_read = resolved.files.into_iter().chain(reading.variable_files);
-    let inputs = Inputs { files: files_read.collect(), lock: None, variables: variables.collect() };
-    let mut wish = Wish::new(resolved.project, resolved.origins, inputs, files.path);
+    let files = resolved.files.into_iter().chain(variable_files).collect();
+    let inputs = Inputs { files, lock: input, variables: variables.collect() };
+    let mut wish = Wish::new(resolved.project, resolved.origins, inputs, path);
     wish.selection = Selection {
         names: choice.names.iter().cloned().collect(),
         exclude: choice.exclude.iter().cloned().collect(),
@@ -134,6 +187,7 @@ pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wi
     check_exclusions(&wish)?;
     say_unknown_profiles(call, &wish);
     wish.trust = flags.trust();
+    wish.pins = pins;
     wish.driver = driver(call);
     wish.goal = Goal::Up;
     Ok(wish)
@@ -150,7 +204,14 @@ pub(crate) fn driver(call: &Call) -> Option<DriverName> {
 }
 
 /// Refuses a name that the file does not have.
-fn check_known(name: &InstanceName, project: &Project, path: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+/// It does not.
+pub(crate) fn check_known(
+    name: &InstanceName,
+    project: &Project,
+    path: &Path,
+) -> Result<(), Failure> {
     if project.meant(name).next().is_some() {
         return Ok(());
     }

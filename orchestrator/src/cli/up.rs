@@ -13,6 +13,7 @@ use super::following::{self, Followed};
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
 use super::{outcome, values};
+use crate::context::Clock as _;
 use crate::engine::{AfterFailure, Options, Verb, Wait};
 use crate::plan::{Address, Wish};
 
@@ -74,8 +75,34 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     wish.selection.allow_mass_delete = args.agreed.allow_mass_delete;
     check_job(&wish, args.exit_code_from.as_ref())?;
     let followed = following::apply(call, wish.clone(), options(args, call, &wish))?;
+    pin(call, &wish, &followed);
     let code = outcome::tell(call, "up", &followed)?;
     Ok(args.exit_code_from.as_ref().map_or(code, |name| job_code(&followed, name, code)))
+}
+
+/// Writes down what images were, once a run did something; the next one starts the same.
+fn pin(call: &Call, wish: &Wish, followed: &Followed) {
+    if followed.outcome.plan.steps.is_empty() || wish.pins.path.is_none() {
+        return;
+    }
+    let mut pins = wish.pins.clone();
+    let added = || -> Result<bool, String> {
+        let store = call.engine.store_read_only().map_err(|_| "the state cannot be read")?;
+        let Some(mut store) = store else { return Ok(false) };
+        let now_ms = call.context.clock.unix_ms();
+        let added = pins.add_missing(&wish.project, store.catalog(), now_ms);
+        if added.map_err(|error| error.to_string())? {
+            pins.write().map_err(|error| error.to_string())?;
+            return Ok(true);
+        }
+        Ok(false)
+    };
+    let mut added = added;
+    match added() {
+        Ok(true) => call.report.note("Sandboxfile.lock: written; commit it with the Sandboxfile"),
+        Ok(false) => {}
+        Err(why) => call.report.warn(&format!("Sandboxfile.lock cannot be written: {why}")),
+    }
 }
 
 fn options(args: &Args, call: &Call, wish: &Wish) -> Options {

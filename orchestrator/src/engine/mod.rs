@@ -262,6 +262,7 @@ pub(crate) fn observe_with(
     let everything = observe::look(store.as_deref_mut(), context.home(), Some(&wish.project.name))?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;
+    observed.locked = sources::locked(wish);
     if wish.trust == Trust::Trusted {
         observed.sources = sources::digests(context, wish);
     }

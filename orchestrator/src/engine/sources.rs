@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 
 use schema::launch::DriverName;
 use schema::name::InstanceName;
-use schema::project::{EnvValue, ImageRef};
+use schema::project::{EnvValue, Image, ImageRef, Place};
 
 use super::Troubles;
 use crate::context::Context;
@@ -31,12 +31,12 @@ pub(super) fn images(
     let mut store = store;
     let mut found = BTreeMap::new();
     for sandbox in wish.project.sandboxes.values() {
-        let Some(reference) = sandbox.root.reference().filter(|r| !found.contains_key(*r)) else {
-            continue;
-        };
+        let image = sandbox.root.image().filter(|image| !found.contains_key(&image.reference));
+        let Some(image) = image else { continue };
+        let reference = &image.reference;
         let entry = match store.as_deref_mut() {
             None => None,
-            Some(store) => store.catalog().find(&reference.to_string()).map_err(|error| {
+            Some(store) => wish.pins.find(store.catalog(), image).map_err(|error| {
                 Troubles::of(schema::failure::Report::of("msb::state::unusable", "image", &error))
             })?,
         };
@@ -48,6 +48,13 @@ pub(super) fn images(
         found.insert(reference.clone(), digest);
     }
     Ok(found)
+}
+
+/// Returns where the lock pins what the wish names.
+pub(super) fn locked(wish: &Wish) -> BTreeMap<ImageRef, Place> {
+    let images = wish.project.sandboxes.values().filter_map(|sandbox| sandbox.root.image());
+    let pinned = |image: &Image| Some((image.reference.clone(), wish.pins.place(image)?));
+    images.filter_map(pinned).collect()
 }
 
 /// Returns today's digests of the values that the wish only refers to.

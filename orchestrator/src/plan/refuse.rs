@@ -92,9 +92,15 @@ fn missing_images(wish: &Wish, observed: &Observed, changes: &[Change]) -> Vec<R
             address: Some(change.address.clone()),
             word: change.action.as_str(),
             code: "msb::image::not-found",
-            text: format!(
-                "image {short} is not in the store, and registries are not supported yet"
-            ),
+            text: match observed.locked.get(reference) {
+                Some(place) => format!(
+                    "image {short} as {}:{} pins it is not in the store",
+                    place.file, place.line
+                ),
+                None => format!(
+                    "image {short} is not in the store, and registries are not supported yet"
+                ),
+            },
             hint: Some(format!("Load it from an archive with `msb load -i FILE -t {short}`.")),
             place: change
                 .fields

@@ -8,6 +8,8 @@ use schema::name::{InstanceName, SandboxName};
 use schema::project::{InputFile, Origins, Project};
 use schema::sandboxfile::resolve::Trust;
 
+use crate::pins::Pins;
+
 /// A project as its files read, with what one command wants of it.
 #[derive(Clone, Debug)]
 pub struct Wish {
@@ -25,6 +27,8 @@ pub struct Wish {
     pub driver: Option<DriverName>,
     /// What is wanted of the chosen.
     pub goal: Goal,
+    /// What its images mean.
+    pub pins: Pins,
     /// Whose files these are; values of the host are not looked at for a stranger's.
     pub trust: Trust,
 }
@@ -145,8 +149,8 @@ impl Wish {
     #[must_use]
     pub fn new(project: Project, origins: Origins, inputs: Inputs, path: PathBuf) -> Self {
         let (selection, driver, goal) = (Selection::default(), None, Goal::Up);
-        let trust = Trust::Trusted;
-        Self { project, origins, inputs, path, selection, driver, goal, trust }
+        let (pins, trust) = (Pins::default(), Trust::Trusted);
+        Self { project, origins, inputs, path, selection, driver, goal, pins, trust }
     }
 
     /// Tells whether a flag of state holds: a wish for it counts at once, and only a written

@@ -11,7 +11,7 @@ use schema::failure::Report;
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
-use schema::project::{ImageRef, Kind, Root};
+use schema::project::{Image, ImageRef, Kind, Root};
 
 use super::{Host, Ticket, bug};
 use crate::disks::{self, Purpose};
@@ -103,13 +103,13 @@ impl Host {
     /// Returns the image of a sandbox, its root made ready.
     pub(super) async fn image(&self, name: &InstanceName) -> Result<ImageFacts, StepError> {
         let (want, driver) = (self.wanted(name)?, self.driver(name)?);
-        let reference = want.root.reference().cloned().ok_or_else(|| host_root(&want.root))?;
+        let image = want.root.image().ok_or_else(|| host_root(&want.root))?;
         let process = driver.name == DriverName::Process;
-        let Some(entry) = self.catalogued(&reference)? else {
-            if process && matches!(reference, ImageRef::Builtin(_)) {
+        let Some(entry) = self.catalogued(image)? else {
+            if process && matches!(image.reference, ImageRef::Builtin(_)) {
                 return Ok(ImageFacts::default());
             }
-            return Err(no_image(&reference));
+            return Err(no_image(&image.reference));
         };
         let (digest, config) = (entry.manifest_digest.clone(), entry.config.clone());
         let root = if process { None } else { Some(self.root(entry).await?) };
@@ -126,17 +126,17 @@ impl Host {
         .await
     }
 
-    fn catalogued(&self, reference: &ImageRef) -> Result<Option<ImageEntry>, StepError> {
+    fn catalogued(&self, image: &Image) -> Result<Option<ImageEntry>, StepError> {
         let mut store = self.store.borrow_mut();
-        let found = store.catalog().find(&reference.to_string());
+        let found = self.wish.pins.find(store.catalog(), image);
         found.map_err(|error| StepError::from("msb::state::unusable", "image", &error))
     }
 
     pub(super) fn image_digest(&self, name: &InstanceName) -> Option<String> {
         // The state is being written, so the catalogue is read through a view of its own.
-        let reference = self.wanted(name).ok()?.root.reference()?;
+        let image = self.wanted(name).ok()?.root.image()?;
         let mut store = Store::open_read_only(self.context.home()).ok()??;
-        Some(store.catalog().find(&reference.to_string()).ok()??.manifest_digest)
+        Some(self.wish.pins.find(store.catalog(), image).ok()??.manifest_digest)
     }
 
     pub(super) async fn update_live(&self, name: &InstanceName) -> Done {
