@@ -1,15 +1,17 @@
 //! The flags that define a sandbox, for `run` and `create`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use schema::name::{EnvKey, SandboxName, VolumeName};
 use schema::project::{
-    ArgumentList, EnvValue, GuestPath, Image, ImageRef, Kind, LogLevel, Pull, Root, Sandbox,
-    Security, StopSignal, UserRef, Volume,
+    ArgumentList, EnvValue, GuestPath, Image, ImageRef, Kind, Limit, LogLevel, Pull, Rlimit, Root,
+    Sandbox, Security, StopSignal, UserRef, Volume,
 };
-use schema::units::{Bytes, Millis};
+use schema::sandboxfile::problem::listed;
+use schema::units::{Bytes, Millis, parse_count};
 
 use super::call::Call;
 use super::failure::Failure;
@@ -68,6 +70,12 @@ struct Process {
     /// A variable, as KEY=VALUE or KEY of the host (can be repeated)
     #[arg(short, long, value_name = "KEY[=VALUE]", value_parser = values::pair)]
     env: Vec<(String, Option<String>)>,
+    /// A file of such lines; --env stands above it (can be repeated)
+    #[arg(long, value_name = "PATH")]
+    env_file: Vec<PathBuf>,
+    /// A limit of its processes, as RES=SOFT[:HARD] (can be repeated)
+    #[arg(long, value_name = "RES=SOFT[:HARD]", value_parser = rlimit)]
+    rlimit: Vec<(String, Rlimit)>,
     /// Who runs it, as NAME|UID[:GROUP|GID] [default: the image's]
     #[arg(short, long, value_name = "USER", value_parser = user)]
     user: Option<UserRef>,
@@ -148,6 +156,27 @@ fn user(text: &str) -> Result<UserRef, String> {
 
 pub(super) fn guest_path(text: &str) -> Result<GuestPath, String> {
     GuestPath::parse(text).map_err(|error| error.to_string())
+}
+
+fn rlimit(text: &str) -> Result<(String, Rlimit), String> {
+    let grammar = || "a limit is RES=SOFT[:HARD], as in nofile=4096:65536".to_owned();
+    let (name, limits) = text.split_once('=').ok_or_else(grammar)?;
+    if !Rlimit::RESOURCES.contains(&name) {
+        return Err(format!(
+            "there is no limit `{name}`; there are {}",
+            listed(Rlimit::RESOURCES.iter().copied())
+        ));
+    }
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let limit = |text: &str| match text {
+        "unlimited" => Ok(Limit::Unlimited),
+        text => parse_count(text).map(Limit::Count).ok_or_else(grammar),
+    };
+    let (soft, hard) = (limit(soft)?, limit(hard)?);
+    if soft > hard {
+        return Err("the soft limit is above the hard one".to_owned());
+    }
+    Ok((name.to_owned(), Rlimit { soft, hard }))
 }
 
 fn stop_signal(text: &str) -> Result<StopSignal, String> {
@@ -264,6 +293,15 @@ impl Process {
             let (key, value) = variable(key, value.as_deref(), call)?;
             sandbox.env.insert(key, value);
         }
+        for path in &self.env_file {
+            let path = call.context.absolute(path);
+            if !path.is_file() {
+                let message = format!("--env-file {}: it is no file", path.display());
+                return Err(Failure::usage("usage::value", message));
+            }
+            sandbox.env_files.push(path);
+        }
+        sandbox.rlimits.extend(self.rlimit.iter().cloned());
         sandbox.user = self.user.clone().or_else(|| sandbox.user.take());
         sandbox.workdir = self.workdir.clone().or_else(|| sandbox.workdir.take());
         sandbox.hostname = self.hostname.clone().or_else(|| sandbox.hostname.take());

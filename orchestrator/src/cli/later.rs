@@ -91,7 +91,6 @@ const DEFINITION: &[&str] = &[
     "-p",
     "--publish",
     "--restart",
-    "--rlimit",
     "--root-write",
     "--secret",
     "--secret-passthrough",
@@ -104,7 +103,6 @@ const DEFINITION: &[&str] = &[
     "--trust-host-cas",
     "--upstream-ca",
     "--no-block-quic",
-    "--env-file",
 ];
 
 /// Tells whether a command is planned and not built.

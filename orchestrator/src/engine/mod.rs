@@ -40,7 +40,7 @@ pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
 };
 pub use outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
-pub(crate) use sources::{read_source, sensitive_digests};
+pub(crate) use sources::{read_env_files, read_source, sensitive_digests};
 pub use trouble::{Trouble, Troubles};
 pub use view::SandboxView;
 pub use wishes::Adhoc;

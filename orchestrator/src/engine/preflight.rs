@@ -9,7 +9,7 @@ use schema::name::InstanceName;
 use schema::project::{MountSource, Sandbox};
 use schema::units::Bytes;
 
-use super::{Trouble, Troubles, read_source};
+use super::{Trouble, Troubles, read_env_files, read_source};
 use crate::context::Context;
 use crate::drivers::Driver;
 use crate::plan::{Address, Op, Plan, Wish};
@@ -101,6 +101,7 @@ fn sources(context: &Context, want: &Sandbox) -> Vec<Report> {
                 format!("the value of {key} is not there, or longer than 131,071 bytes: {value}");
             report("msb::env::missing", "resolve", message, "Set it where msb runs.")
         })
+        .chain(read_env_files(want).err().map(|report| *report))
         .collect()
 }
 

@@ -3,20 +3,29 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
+use schema::failure::Report;
 use schema::launch::DriverName;
-use schema::name::InstanceName;
-use schema::project::{EnvValue, Image, ImageRef, Place};
+use schema::name::{EnvKey, InstanceName};
+use schema::project::{EnvValue, Image, ImageRef, Place, Sandbox};
 
 use super::Troubles;
 use crate::context::Context;
 use crate::observe::Source;
 use crate::plan::Wish;
+use crate::sources::lines;
 use crate::store::{Store, atomic};
 
 /// The longest value that a command can be given; a longer one is refused, never cut.
 const VALUE_BYTES_MAX: u64 = 131_071;
+
+/// The largest file of an environment.
+const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Opens without waiting for somebody at the other end.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// The bytes of the key that digests of values are made with.
 const KEY_BYTES: usize = 32;
@@ -37,7 +46,7 @@ pub(super) fn images(
         let entry = match store.as_deref_mut() {
             None => None,
             Some(store) => wish.pins.find(store.catalog(), image).map_err(|error| {
-                Troubles::of(schema::failure::Report::of("msb::state::unusable", "image", &error))
+                Troubles::of(Report::of("msb::state::unusable", "image", &error))
             })?,
         };
         let digest = entry.map(|entry| entry.manifest_digest);
@@ -69,8 +78,56 @@ pub(super) fn digests(context: &Context, wish: &Wish) -> BTreeMap<(InstanceName,
             };
             found.insert((name.clone(), format!("env.{variable}")), source);
         }
+        if !sandbox.env_files.is_empty() {
+            let source = env_files(&key, sandbox);
+            found.insert((name.clone(), "env-file".to_owned()), source);
+        }
     }
     found
+}
+
+/// Returns today's digest of what a sandbox's environment files hold, in their order.
+fn env_files(key: &[u8; KEY_BYTES], sandbox: &Sandbox) -> Source {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    for path in &sandbox.env_files {
+        let Some(bytes) = regular_file(path, ENV_FILE_BYTES_MAX) else { return Source::Missing };
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(&bytes);
+    }
+    Source::Digest(hasher.finalize().to_hex().to_string())
+}
+
+/// Returns the variables that a sandbox's environment files hold; later files win.
+///
+/// # Errors
+/// The first file that cannot be read, and why.
+pub(crate) fn read_env_files(sandbox: &Sandbox) -> Result<BTreeMap<EnvKey, Vec<u8>>, Box<Report>> {
+    let mut found = BTreeMap::new();
+    for path in &sandbox.env_files {
+        let refused = |why: String| {
+            Box::new(Report {
+                code: "msb::env::file".to_owned(),
+                stage: "resolve".to_owned(),
+                message: format!("cannot use the environment file {}", path.display()),
+                causes: vec![why],
+                hints: vec!["Write KEY=VALUE, one a line, without quotes.".to_owned()],
+                ..Report::default()
+            })
+        };
+        let absent = || "it is no file, cannot be read, or has more than 1 MiB".to_owned();
+        let bytes = regular_file(path, ENV_FILE_BYTES_MAX).ok_or_else(|| refused(absent()))?;
+        let check = |key: &str| EnvKey::parse(key).map(|_| ()).map_err(|error| error.to_string());
+        let pairs = lines::pairs(&bytes, check).map_err(|error| refused(error.to_string()))?;
+        for (key, value) in pairs {
+            if value.len() as u64 > VALUE_BYTES_MAX {
+                return Err(refused(format!("{key} is longer than {VALUE_BYTES_MAX} bytes")));
+            }
+            if let Ok(key) = EnvKey::parse(key) {
+                found.insert(key, value.as_bytes().to_vec());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Returns the digests of one sandbox's values, to be remembered; makes the key where it is not there.
@@ -86,6 +143,12 @@ pub(crate) fn sensitive_digests(
             found.insert(format!("env.{variable}"), digest(&key, &bytes));
         }
     }
+    if !sandbox.env_files.is_empty()
+        && let Some(key) = made_key(context)
+        && let Source::Digest(digest) = env_files(&key, sandbox)
+    {
+        found.insert("env-file".to_owned(), digest);
+    }
     found
 }
 
@@ -96,19 +159,21 @@ pub(crate) fn read_source(context: &Context, value: &EnvValue) -> Option<Vec<u8>
         EnvValue::FromEnv(name) => {
             context.environment.raw(name).map(|text| text.as_bytes().to_vec())
         }
-        EnvValue::FromFile(path) => {
-            let kind = fs::metadata(path).ok()?.file_type();
-            if !kind.is_file() || kind.is_fifo() {
-                return None;
-            }
-            let mut bytes = Vec::new();
-            let file = File::open(path).ok()?;
-            let read = file.take(VALUE_BYTES_MAX + 1).read_to_end(&mut bytes).ok()?;
-            (read as u64 <= VALUE_BYTES_MAX).then_some(bytes)
-        }
+        EnvValue::FromFile(path) => regular_file(path, VALUE_BYTES_MAX),
         // The value of a secret has no way into a guest.
         EnvValue::Secret(_) => None,
     }
+}
+
+/// Reads a file that is one and no more; a pipe without a writer is never waited for.
+fn regular_file(path: &Path, bytes_max: u64) -> Option<Vec<u8>> {
+    let file = File::options().read(true).custom_flags(NONBLOCK).open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(bytes_max + 1).read_to_end(&mut bytes).ok()?;
+    (read as u64 <= bytes_max).then_some(bytes)
 }
 
 fn digest(key: &[u8; KEY_BYTES], bytes: &[u8]) -> String {

@@ -1,6 +1,6 @@
 //! From a definition and an image to what a new runtime is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,8 +12,8 @@ use schema::launch::{
     SERIAL_ROOT, SERIAL_UPPER, Shape, Timers, Workload, fd,
 };
 use schema::project::{
-    Access, EnvValue, Kind, MountFlag, MountSource, Probe, Sandbox, StopSignal, argv,
-    instance_hostname,
+    Access, EnvValue, Kind, Limit, MountFlag, MountSource, Probe, Rlimit, Sandbox, StopSignal,
+    argv, instance_hostname,
 };
 use thiserror::Error;
 
@@ -381,7 +381,8 @@ fn guest(making: &Making<'_>) -> Guest {
         .filter_map(|pair| pair.split_once('='))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
-    let mut sensitive_env = Vec::new();
+    // What environment files hold stands above the image's and below the file's own.
+    let mut sensitive: BTreeSet<String> = making.values.keys().cloned().collect();
     for (key, value) in &want.env {
         match value {
             EnvValue::Literal(text) => {
@@ -389,11 +390,11 @@ fn guest(making: &Making<'_>) -> Guest {
             }
             // Never from the image: what stands for it comes on a descriptor, or the start ends.
             EnvValue::FromEnv(_) | EnvValue::FromFile(_) | EnvValue::Secret(_) => {
-                env.remove(key.as_str());
-                sensitive_env.push(key.to_string());
+                sensitive.insert(key.to_string());
             }
         }
     }
+    sensitive.iter().for_each(|key| drop(env.remove(key)));
     let identity = format!("{}\0{}", making.machine.id, making.installation);
     let identity = blake3::hash(identity.as_bytes()).to_hex();
     let hostname = want.hostname.clone().unwrap_or_else(|| {
@@ -408,14 +409,23 @@ fn guest(making: &Making<'_>) -> Guest {
         workdir: want.workdir.as_ref().map(ToString::to_string).or_else(|| set(&config.workdir)),
         shell: want.shell.to_string(),
         env,
-        sensitive_env,
-        rlimits: Vec::new(),
+        sensitive_env: sensitive.into_iter().collect(),
+        rlimits: want.rlimits.iter().map(|(name, limit)| rlimit(name, *limit)).collect(),
         security: match want.security {
             schema::project::Security::Default => launch::Security::Default,
             schema::project::Security::Restricted => launch::Security::Restricted,
         },
         os_machine_id: identity[..32].to_owned(),
     }
+}
+
+fn rlimit(name: &str, limit: Rlimit) -> launch::Rlimit {
+    let count = |limit: Limit| match limit {
+        Limit::Count(count) => Some(count),
+        Limit::Unlimited => None,
+    };
+    let (soft, hard) = (count(limit.soft), count(limit.hard));
+    launch::Rlimit { resource: name.to_owned(), soft, hard }
 }
 
 /// Returns the kind of a machine's sandbox as launch records write it.

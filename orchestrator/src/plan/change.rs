@@ -223,13 +223,11 @@ impl<'a> Compared<'a> {
 
     /// A value from outside the file that is another one by now.
     fn sensitive(&mut self, wish: &Wish, observed: &Observed, name: &InstanceName, seen: &Seen) {
-        for (key, value) in self.want.env.iter().filter(|(_, value)| value.is_sensitive()) {
-            let path = format!("env.{key}");
+        for (path, reference) in outside(self.want) {
             let now = observed.sources.get(&(name.clone(), path.clone()));
             let then = seen.sensitive.get(&path);
             let (Some(Source::Digest(now)), Some(then)) = (now, then) else { continue };
             if now != then && !self.edits.iter().any(|field| field.path == path) {
-                let reference = value.to_string();
                 let (before, after) = (Some(reference.clone()), Some(reference));
                 let (direction, sensitive) = (Direction::Other, true);
                 let change = FieldChange { path, before, after, direction, sensitive };
@@ -361,6 +359,15 @@ impl<'a> Compared<'a> {
     }
 }
 
+/// Returns the fields whose values come from the host, each with what it refers to.
+fn outside(want: &Sandbox) -> Vec<(String, String)> {
+    let values = want.env.iter().filter(|(_, value)| value.is_digested());
+    let values = values.map(|(key, value)| (format!("env.{key}"), value.to_string()));
+    let paths: Vec<String> = want.env_files.iter().map(|path| path.display().to_string()).collect();
+    let files = (!paths.is_empty()).then(|| ("env-file".to_owned(), paths.join(" ")));
+    values.chain(files).collect()
+}
+
 /// Returns what was applied with the names that volumes have by now; `None` where none moved.
 fn renamed(wish: &Wish, applied: &Body) -> Option<Body> {
     let mut renamed = None;
@@ -433,7 +440,7 @@ fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option
     match class {
         Class::Live if !told => (Class::Restart, Some("a running machine is not told of it")),
         Class::Exec if !told => (Class::Restart, Some("a running machine is not told of it")),
-        Class::Restart if path.starts_with("env.") => {
+        Class::Restart if path.starts_with("env.") || path == "env-file" => {
             (class, Some("a running workload does not see a new environment"))
         }
         _ => (class, None),

@@ -20,10 +20,6 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
         Root::Disk(_) => add("root-disk"),
         Root::Dir(_) => add("root-dir"),
     }
-    if !sandbox.env_files.is_empty() {
-        add("env-file");
-    }
-    sandbox.rlimits.keys().for_each(|name| add(&format!("rlimits.{name}")));
     for mount in &sandbox.mounts {
         match mount.source {
             MountSource::Named(_) | MountSource::Tmpfs { .. } => {}

@@ -135,7 +135,10 @@ impl Host {
 
     /// Reads the values that the file only refers to.
     fn values(&self, want: &Sandbox) -> Result<BTreeMap<String, Vec<u8>>, StepError> {
-        let mut values = BTreeMap::new();
+        let files = crate::engine::read_env_files(want).map_err(|report| StepError::of(*report))?;
+        let below = files.into_iter().filter(|(key, _)| !want.env.contains_key(key));
+        let mut values: BTreeMap<String, Vec<u8>> =
+            below.map(|(key, value)| (key.to_string(), value)).collect();
         for (key, value) in &want.env {
             let found = match value {
                 EnvValue::Literal(_) => continue,

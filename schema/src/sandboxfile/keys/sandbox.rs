@@ -91,7 +91,7 @@ pub const SANDBOX: &[Key] = &[
         .class("†"),
     key(
         "rlimits",
-        Shape::Map { key: Type::Choice(RLIMITS), value: &RLIMIT },
+        Shape::Map { key: Type::Choice(crate::project::Rlimit::RESOURCES), value: &RLIMIT },
         "Limits of the workload's processes.",
     )
     .default("the guest's")
@@ -202,22 +202,3 @@ const RLIMIT: Shape =
 
 const RLIMIT_HARD: &[Key] =
     &[key("hard", Shape::Scalar(Type::Limit), "The hard limit.").default("the soft one")];
-
-const RLIMITS: &[&str] = &[
-    "as",
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
