@@ -336,6 +336,8 @@ impl<'a> Compared<'a> {
         let drifted_only = self.edits.is_empty() && !self.drift.is_empty();
         let edited = if self.image_moved {
             because("image-moved", "image moved")
+        } else if !self.edits.is_empty() && self.edits.iter().all(is_source) {
+            because("source-changed", text)
         } else if drifted_only {
             because("drift", "changed on the host")
         } else if self.edits.iter().all(|field| field.path == "driver") {
@@ -357,6 +359,11 @@ impl<'a> Compared<'a> {
         let reason = reason.unwrap_or(edited);
         Verdict { action, class, reason, fields: self.edits, drift, cause }
     }
+}
+
+/// Tells whether only what a value refers to is another one.
+fn is_source(field: &Field) -> bool {
+    field.sensitive && field.before == field.after
 }
 
 /// Returns the fields whose values come from the host, each with what it refers to.
