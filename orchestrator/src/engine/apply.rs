@@ -305,7 +305,7 @@ impl Run<'_> {
             };
             inventory::put_project(db, &row, now_ms)?;
             self.put_wishes(db, &id, now_ms)?;
-            operations::begin_run(db, &id, &self.run_row(), &hash(&self.planned), now_ms)
+            operations::begin_run(db, &id, &self.run_row()?, &hash(&self.planned), now_ms)
         })?;
         if session.project_id.is_none() {
             // From here on the id is known, and whoever waits for the name looks again.
@@ -384,10 +384,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn run_row(&self) -> RunRow {
-        let pid = std::process::id();
-        let start_ticks = process::start_ticks(pid).unwrap_or_default();
-        RunRow { id: 0, pid, start_ticks, command: self.options.command.clone() }
+    fn run_row(&self) -> Result<RunRow, StoreError> {
+        // Without it another command would take this run for a dead one.
+        let start_ticks = process::own_start_ticks()?;
+        let (pid, command) = (std::process::id(), self.options.command.clone());
+        Ok(RunRow { id: 0, pid, start_ticks, command })
     }
 
     /// A run that found nothing to do.
@@ -395,7 +396,7 @@ impl Run<'_> {
         let now_ms = self.context.clock.unix_ms();
         Ok(store.write(|db| {
             let digest = hash(&self.planned);
-            let run = operations::begin_run(db, project_id, &self.run_row(), &digest, now_ms)?;
+            let run = operations::begin_run(db, project_id, &self.run_row()?, &digest, now_ms)?;
             operations::end_run(db, run, 0, now_ms)?;
             Ok(run)
         })?)

@@ -282,18 +282,19 @@ fn parts<'a>(
     for (name, pair) in &scene.chosen {
         let address = Address::Sandbox((*name).clone());
         let running = pair.seen.is_some_and(Seen::is_alive);
-        let before = if running { Before::Running } else { Before::AtRest };
+        let unfinished = running && is_unfinished(pair);
+        let before = match (running, unfinished) {
+            (true, true) => Before::Unfinished,
+            (true, false) => Before::Running,
+            (false, _) => Before::AtRest,
+        };
         if let Some(change) = changed.get(&address) {
             let moves = change.was.is_some();
             parts.insert(*name, Part::Change { action: change.action, before, moves });
             continue;
         }
-        let phase = pair.seen.map_or(Phase::Absent, Seen::phase);
-        let is_job = pair.want.is_some_and(|want| want.kind == Kind::Job);
-        let unfinished =
-            matches!(phase, Phase::Booting | Phase::Starting) || (is_job && phase == Phase::Ready);
         let in_order = verdicts.get(name).is_some_and(|verdict| verdict.action.is_none());
-        if wish.goal.compares() && in_order && running && unfinished {
+        if wish.goal.compares() && in_order && unfinished {
             parts.insert(*name, Part::Await);
         }
     }
@@ -312,6 +313,13 @@ fn without_network(wish: &Wish, changes: &[Change]) -> Option<String> {
     (count > 0).then(|| {
         format!("machines have no network yet: {count} start as if they said network \"off\"")
     })
+}
+
+/// Tells whether a machine has not come yet where it is to come by itself.
+fn is_unfinished(pair: &Pair<'_>) -> bool {
+    let phase = pair.seen.map_or(Phase::Absent, Seen::phase);
+    let is_job = pair.want.is_some_and(|want| want.kind == Kind::Job);
+    matches!(phase, Phase::Booting | Phase::Starting) || (is_job && phase == Phase::Ready)
 }
 
 fn missing_sources(observed: &Observed) -> Vec<String> {
