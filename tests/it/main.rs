@@ -5,6 +5,7 @@
 mod cli_sessions;
 mod cli_words;
 mod crash;
+mod diff_page;
 mod examples;
 mod file_tools;
 mod floors;
