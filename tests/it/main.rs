@@ -17,4 +17,5 @@ mod problems;
 mod reading;
 mod road;
 mod schemas;
+mod states;
 mod tidy;
