@@ -18,4 +18,5 @@ mod problems;
 mod reading;
 mod road;
 mod schemas;
+mod states;
 mod tidy;
