@@ -20,3 +20,4 @@ mod road;
 mod schemas;
 mod states;
 mod tidy;
+mod watch;
