@@ -90,7 +90,7 @@ struct Watch<'a> {
     signals: Signals,
     backoff: Backoff,
     round: u64,
-    /// The records of the project's machines.
+    /// The files that tell of the project's machines.
     machines: Vec<PathBuf>,
     told: Told,
     wish: Wish,
@@ -127,12 +127,12 @@ impl Watch<'_> {
             let took = self.call.context.clock.elapsed().saturating_sub(began);
             let clean = self.tell(&came, took);
             if let Ok(Came::Did(followed)) = &came {
-                self.machines = self.records();
+                self.machines = self.files_of_machines();
                 if followed.signal.is_some() {
                     return Ok(u8::from(!clean));
                 }
             } else if self.round == 1 {
-                self.machines = self.records();
+                self.machines = self.files_of_machines();
             }
             let now = self.call.context.clock.elapsed();
             let often = if sees_all { LOOK_EVERY } else { LOOK_UNTOLD };
@@ -252,10 +252,10 @@ impl Watch<'_> {
         sees_all
     }
 
-    fn records(&self) -> Vec<PathBuf> {
+    fn files_of_machines(&self) -> Vec<PathBuf> {
         let views = self.call.engine.sandboxes(Some(&self.wish.project.name)).unwrap_or_default();
         let folders = views.iter().filter_map(SandboxView::folder);
-        folders.map(|folder| hints::record(folder.path())).collect()
+        folders.flat_map(|folder| hints::of_machine(&folder)).collect()
     }
 
     /// Says what a round did or found, and nothing where it was neither; tells whether all is well.

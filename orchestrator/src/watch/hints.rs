@@ -9,13 +9,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
+use crate::machines::Folder;
 use crate::sessions::signals::Signals;
 
 /// How long it must be quiet before a change counts as whole.
@@ -29,11 +30,11 @@ const SANDBOXFILE: &[u8] = b"Sandboxfile";
 pub struct Hints {
     /// `None` where the host watches nothing for us.
     events: Option<OwnedFd>,
-    folders: BTreeMap<i32, Folder>,
+    folders: BTreeMap<i32, Watched>,
 }
 
 #[derive(Debug)]
-struct Folder {
+struct Watched {
     path: PathBuf,
     /// The names that count in it.
     names: BTreeSet<OsString>,
@@ -77,8 +78,8 @@ impl Hints {
         });
         let mut all = true;
         for (path, names) in wanted {
-            match inotify::add_watch(events, &path, WATCHED) {
-                Ok(id) => drop(self.folders.insert(id, Folder { path, names })),
+            match inotify::add_watch(events, &path, EVENTS) {
+                Ok(id) => drop(self.folders.insert(id, Watched { path, names })),
                 // What is not there is looked for when time wakes.
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(_) => all = false,
@@ -149,7 +150,7 @@ impl Hints {
     }
 }
 
-impl Folder {
+impl Watched {
     fn counts(&self, name: Option<&OsStr>) -> bool {
         // Without a name it is the folder itself that went or came.
         name.is_none_or(|name| {
@@ -164,7 +165,7 @@ impl Folder {
 }
 
 /// Whole writes and renames; a file that is still being written is none.
-const WATCHED: WatchFlags = WatchFlags::CLOSE_WRITE
+const EVENTS: WatchFlags = WatchFlags::CLOSE_WRITE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::DELETE)
@@ -172,10 +173,11 @@ const WATCHED: WatchFlags = WatchFlags::CLOSE_WRITE
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
 
-/// Returns the file that tells where a machine is.
+/// Returns the files that tell of a machine: its record says where it is, and a runtime that was
+/// killed without a word leaves its log, which nobody else writes to.
 #[must_use]
-pub fn record(folder: &Path) -> PathBuf {
-    folder.join(schema::record::FILE)
+pub fn of_machine(folder: &Folder) -> [PathBuf; 2] {
+    [folder.file(schema::record::FILE), folder.runtime_log()]
 }
 
 #[cfg(test)]
