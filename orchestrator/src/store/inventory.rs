@@ -326,7 +326,7 @@ pub fn sandbox_by_name(
 /// # Errors
 /// The table cannot be read.
 pub fn machines_of(db: &Connection, sandbox_id: &str) -> Found<Vec<MachineRow>> {
-    let sql = format!("{MACHINE} WHERE m.sandbox_id = ?1 ORDER BY m.id");
+    let sql = machine_columns(db)? + " WHERE m.sandbox_id = ?1 ORDER BY m.id";
     rows(db, "list machines", (&sql, &[&sandbox_id]), machine)
 }
 
