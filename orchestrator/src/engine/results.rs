@@ -36,6 +36,9 @@ pub(super) fn rows(
         }
     }
     rows.sort_by(|a, b| a.address.cmp(&b.address));
+    if rows.iter().all(|row| row.trouble.is_none()) {
+        return rows;
+    }
     let current = machines(context, observed);
     for row in &mut rows {
         let id = row.address.sandbox().and_then(|name| current.get(name));

@@ -55,8 +55,9 @@ pub async fn settle(
     }
     let named = settling.named_by(store, &live)?;
     settling.halfway(store, &named).await?;
-    settling.sweep(store, &named)?;
-    settling.take_over_records(store)?;
+    let mut machines = settling.untold(store)?;
+    settling.sweep(store, &mut machines, &named)?;
+    settling.take_over_records(store, &machines)?;
     if !dead.is_empty() {
         let now_ms = context.clock.unix_ms();
         store.write(|db| {
@@ -199,7 +200,7 @@ impl Settling<'_> {
 
     /// Of two machines of one instance the new one stays if it is ready, else the old one counts.
     async fn halfway(&self, store: &mut Store, named: &BTreeSet<String>) -> Result<(), StepError> {
-        let machines = store.read(|db| self.machines(db))?;
+        let machines = store.read(|db| inventory::machines_beside(db, self.project_id))?;
         for old in machines.iter().filter(|machine| machine.role == Role::Previous) {
             let Some(new) = by_role(&machines, &old.sandbox_id, Role::Current) else { continue };
             if named.contains(&new.id) || named.contains(&old.id) {
@@ -334,13 +335,33 @@ impl Settling<'_> {
         Ok("done")
     }
 
+    /// Returns the machines of which there may be news: all but those that have ended and whose
+    /// rows say so.
+    fn untold(&self, store: &mut Store) -> Result<Vec<MachineRow>, StepError> {
+        let mut machines = store.read(|db| self.machines(db))?;
+        machines.retain(|machine| {
+            let is_still = |stamp: &Stamp| self.folder(&machine.id).is_still(stamp);
+            !machine.stamp.as_ref().is_some_and(is_still)
+        });
+        Ok(machines)
+    }
+
     /// Removes what no open operation names any more: prepared machines and hidden folders.
-    fn sweep(&self, store: &mut Store, named: &BTreeSet<String>) -> Result<(), StepError> {
-        let machines = store.read(|db| self.machines(db))?;
+    fn sweep(
+        &self,
+        store: &mut Store,
+        machines: &mut Vec<MachineRow>,
+        named: &BTreeSet<String>,
+    ) -> Result<(), StepError> {
+        self.sweep_hidden();
+        if machines.is_empty() {
+            return Ok(());
+        }
         let rows = store.read(|db| inventory::sandboxes(db, Some(self.project_id)))?;
         let rows: BTreeMap<&str, &SandboxRow> =
             rows.iter().map(|row| (row.id.as_str(), row)).collect();
-        for machine in &machines {
+        let mut gone = BTreeSet::new();
+        for machine in machines.iter() {
             let row = rows.get(machine.sandbox_id.as_str()).copied();
             let unused = row.is_none_or(|row| row.applied.is_none()) || self.is_cleared(machine);
             let going = match machine.role {
@@ -357,6 +378,7 @@ impl Settling<'_> {
             // Its record says so, and goes with the folder.
             let ended = self.is_cleared(machine);
             self.remove(&machine.id)?;
+            gone.insert(machine.id.clone());
             store.write(|db| {
                 inventory::remove_machine(db, &machine.id)?;
                 match row.filter(|_| ended && machine.role == Role::Current) {
@@ -365,7 +387,7 @@ impl Settling<'_> {
                 }
             })?;
         }
-        self.sweep_hidden();
+        machines.retain(|machine| !gone.contains(&machine.id));
         Ok(())
     }
 
@@ -386,22 +408,20 @@ impl Settling<'_> {
     }
 
     /// Takes what ended machines wrote of themselves into their rows.
-    fn take_over_records(&self, store: &mut Store) -> Result<(), StepError> {
-        let machines = store.read(|db| self.machines(db))?;
+    fn take_over_records(
+        &self,
+        store: &mut Store,
+        machines: &[MachineRow],
+    ) -> Result<(), StepError> {
         let now_ms = self.context.clock.unix_ms();
         for folder in machines.iter().map(|machine| self.folder(&machine.id)) {
             if folder.is_untidy() && !folder.is_leased().unwrap_or(true) {
                 folder.tidy();
             }
         }
-        // Of one that has ended, and whose row says so, nothing new comes.
-        let is_told = |machine: &&MachineRow| {
-            let is_still = |stamp: &Stamp| self.folder(&machine.id).is_still(stamp);
-            machine.stamp.as_ref().is_some_and(is_still)
-        };
         let current = machines.iter().filter(|machine| machine.role == Role::Current);
         let mut news = Vec::new();
-        for machine in current.filter(|machine| !is_told(machine)) {
+        for machine in current {
             let look = self.folder(&machine.id).look(&self.boot_id)?;
             let mut row = machine.clone();
             take_over(&mut row, look.record.as_ref());

@@ -455,6 +455,18 @@ pub fn machine_and_siblings(db: &Connection, id: &str) -> Found<Vec<MachineRow>>
     rows(db, "list the machines of a sandbox", (&sql, &[&id]), machine)
 }
 
+/// Returns the machines of those sandboxes that have more than one.
+///
+/// # Errors
+/// A row cannot be read.
+pub fn machines_beside(db: &Connection, project_id: &str) -> Found<Vec<MachineRow>> {
+    let sql = machine_columns(db)?
+        + " WHERE m.sandbox_id IN (SELECT o.sandbox_id FROM machine o \
+           JOIN sandbox s ON s.id = o.sandbox_id WHERE o.role = 'previous' AND s.project_id = ?1) \
+           ORDER BY m.id";
+    rows(db, "list machines", (&sql, &[&project_id]), machine)
+}
+
 /// Writes a machine's row whole.
 ///
 /// # Errors
