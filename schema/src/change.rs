@@ -196,7 +196,7 @@ fn settle(cost: Option<Cost>, change: &FieldChange, workload: Workload) -> Class
 }
 
 #[cfg(test)]
-mod every_field;
+pub(crate) mod every_field;
 
 #[cfg(test)]
 mod tests {
