@@ -12,6 +12,7 @@ use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::project::{Body, External, ImageRef, Kind, Place};
 use schema::record::{Effective, Record};
 
+use crate::machines::process::LookError;
 use crate::machines::{Folder, Standing, process};
 use crate::plan::Wish;
 use crate::store::inventory::{
@@ -166,7 +167,7 @@ pub fn look(
     let Some(store) = store else {
         return Ok(Everything::default());
     };
-    let boot_id = process::boot_id().unwrap_or_default();
+    let boot_id = process::boot_id()?;
     store.read(|db| {
         let projects = inventory::projects(db)?;
         let only = match project {
@@ -229,7 +230,11 @@ fn sandboxes(
         let seen = Seen {
             applied: definition(&row.applied),
             desired: definition(&row.desired),
-            machine: current.into_iter().next().map(|row| machine(home, row, boot_id)),
+            machine: current
+                .into_iter()
+                .next()
+                .map(|row| machine(home, row, boot_id))
+                .transpose()?,
             others,
             sensitive: digests.remove(&row.id).unwrap_or_default(),
             row,
@@ -239,11 +244,11 @@ fn sandboxes(
     Ok(found)
 }
 
-fn machine(home: &Path, row: MachineRow, boot_id: &str) -> SeenMachine {
-    let look = Folder::of(home, &row.id).look(boot_id);
+fn machine(home: &Path, row: MachineRow, boot_id: &str) -> Result<SeenMachine, LookError> {
+    let look = Folder::of(home, &row.id).look(boot_id)?;
     let Standing { phase, reason, detail } = look.standing(row.phase, boot_id);
     let reason = reason.or_else(|| row.reason.clone());
-    SeenMachine { row, alive: look.alive, phase, reason, detail, record: look.record }
+    Ok(SeenMachine { row, alive: look.alive, phase, reason, detail, record: look.record })
 }
 
 fn volumes(db: &Rows, projects: &[ProjectRow]) -> Result<Vec<SeenVolume>, StoreError> {

@@ -29,6 +29,17 @@ pub enum Class {
 }
 
 impl Class {
+    /// Every class, cheapest first.
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::Meta,
+        Self::Live,
+        Self::Exec,
+        Self::Restart,
+        Self::Recreate,
+        Self::DataLoss,
+    ];
+
     /// Returns the class as plans write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -90,7 +90,7 @@ fn counts(many: usize) -> [(&'static str, usize); 3] {
     home.msb(["up"]).exits(0);
     let mut diff = home.command();
     diff.arg("diff");
-    let plan = Plan { victim: Victim::Msb, which: Which::Failing, fault: None };
+    let plan = Plan { victim: Victim::Msb, running: None, which: Which::Failing, fault: None };
     let traced = trace(&diff, &home.scratch("diff"), &plan, home.rung().patience());
     traced.run.exits(0);
     let opens = |about: &str| {

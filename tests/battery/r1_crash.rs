@@ -14,7 +14,7 @@ use tests::matrix::{self, Matrix, Tally};
 use tests::oracle::{Bare, Watch, clean, converged, gone, single};
 use tests::scenes::Scene;
 use tests::skip::skip;
-use tests::tracer::{Fault, Plan, Point, Victim, Which, may_trace};
+use tests::tracer::{Fault, Point, Victim, Which, may_trace};
 
 /// How many points are walked in every run.
 const SHARE: usize = 150;
@@ -46,10 +46,14 @@ const VICTIMS: &[(Scene, Victim)] = &[
     (Scene::Up, Victim::Builder(1)),
     (Scene::Replace, Victim::Msb),
     (Scene::Replace, Victim::Runtime(1)),
+    (Scene::Replace, Victim::Of("db")),
     (Scene::Down, Victim::Msb),
+    (Scene::Down, Victim::Of("db")),
+    (Scene::Down, Victim::Of("web")),
     (Scene::Load, Victim::Msb),
     (Scene::Load, Victim::Builder(1)),
     (Scene::Exec, Victim::Msb),
+    (Scene::Exec, Victim::Of("db")),
 ];
 
 #[test]
@@ -77,8 +81,7 @@ fn r1_a_command_killed_at_any_call_is_finished_by_the_next() {
 fn points(scene: Scene, victim: Victim) -> Vec<Case> {
     let home = Home::process();
     scene.set(&home);
-    let plan = Plan { victim, which: Which::Changing, fault: None };
-    let traced = scene.trace(&home, &plan);
+    let traced = scene.trace(&home, (victim, Which::Changing), None);
     assert_eq!(traced.run.code, 0, "the reference of {scene} is to end well: {}", traced.run);
     for seen in &traced.seen {
         println!("{scene}: {seen}");
@@ -98,15 +101,15 @@ fn walk(case: &Case) -> Came {
     let bare = Bare::note(&home);
     case.scene.set(&home);
     let watch = Watch::begin(&home);
-    let untouched = case.scene.untouched(&home);
-    let plan = Plan {
-        victim: case.point.victim,
-        which: Which::Changing,
-        fault: Some((case.point.clone(), Fault::Kill)),
-    };
-    let traced = case.scene.trace(&home, &plan);
+    let untouched = case.scene.untouched(&home, case.point.victim);
+    let fault = Some((case.point.clone(), Fault::Kill));
+    let traced = case.scene.trace(&home, (case.point.victim, Which::Changing), fault);
     assert!(!traced.timed_out, "it hangs: {}", traced.run);
     single(&home);
+    if let (Scene::Exec, Victim::Of(_)) = (case.scene, case.point.victim) {
+        // Nobody starts a machine that died but who is asked to.
+        home.msb(["up"]).exits(0);
+    }
     case.scene.again(&home);
     match case.scene {
         Scene::Down => gone(&home),

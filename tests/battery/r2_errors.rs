@@ -14,7 +14,7 @@ use tests::oracle::{Bare, Watch, clean, converged, gone, single};
 use tests::run::Run;
 use tests::scenes::Scene;
 use tests::skip::skip;
-use tests::tracer::{Fault, Plan, Point, Seen, Traced, Victim, Which, may_trace};
+use tests::tracer::{Fault, Point, Seen, Traced, Victim, Which, may_trace};
 
 /// How many cases are walked in every run.
 const SHARE: usize = 100;
@@ -46,6 +46,7 @@ const VICTIMS: &[(Scene, Victim)] = &[
     (Scene::Up, Victim::Builder(1)),
     (Scene::Replace, Victim::Msb),
     (Scene::Down, Victim::Msb),
+    (Scene::Down, Victim::Of("web")),
     (Scene::Load, Victim::Msb),
     (Scene::Exec, Victim::Msb),
 ];
@@ -70,7 +71,7 @@ fn r2_a_call_that_fails_is_reported_and_harms_nothing() {
 fn points(scene: Scene, victim: Victim) -> Vec<Case> {
     let home = Home::process();
     scene.set(&home);
-    let traced = scene.trace(&home, &Plan { victim, which: Which::Failing, fault: None });
+    let traced = scene.trace(&home, (victim, Which::Failing), None);
     assert_eq!(traced.run.code, 0, "the reference of {scene} is to end well: {}", traced.run);
     let case = |point: &Point, errno| Case { scene, point: point.clone(), errno };
     let each = |seen: &Seen| -> Vec<Case> {
@@ -84,13 +85,9 @@ fn walk(case: &Case) {
     let bare = Bare::note(&home);
     case.scene.set(&home);
     let watch = Watch::begin(&home);
-    let untouched = case.scene.untouched(&home);
-    let plan = Plan {
-        victim: case.point.victim,
-        which: Which::Failing,
-        fault: Some((case.point.clone(), Fault::Refuse(case.errno))),
-    };
-    let traced = case.scene.trace(&home, &plan);
+    let untouched = case.scene.untouched(&home, case.point.victim);
+    let fault = Some((case.point.clone(), Fault::Refuse(case.errno)));
+    let traced = case.scene.trace(&home, (case.point.victim, Which::Failing), fault);
     judge(case, &traced);
     single(&home);
     case.scene.again(&home);

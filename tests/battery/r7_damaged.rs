@@ -142,7 +142,7 @@ impl House {
 /// Brings a project up by a command that is killed when all is done and only the last thing is
 /// not: to carry the write-ahead log over into the database.
 fn killed_before_its_log_was_merged(home: &Home) {
-    let plan = |fault| Plan { victim: Victim::Msb, which: Which::Changing, fault };
+    let plan = |fault| Plan { victim: Victim::Msb, running: None, which: Which::Changing, fault };
     let run = |home: &Home, fault| {
         let mut up = home.command();
         up.arg("up");

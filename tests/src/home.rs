@@ -95,7 +95,8 @@ impl Home {
     fn new(rung: Rung) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let root = rung.ground().join(format!("msb-t{}-{number}", std::process::id()));
+        // Of one width: no home's name begins another's, for those who look for its processes.
+        let root = rung.ground().join(format!("msb-t{}-{number:06}", std::process::id()));
         let home =
             Self { root, rung, kernel: None, scratch: AtomicU32::new(0), through: Vec::new() };
         for folder in [home.root.clone(), home.path(), home.project(), home.root.join("user")] {

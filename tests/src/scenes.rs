@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::home::{Home, put};
 use crate::oracle::Untouched;
 use crate::programs;
-use crate::tracer::{Plan, Traced, trace};
+use crate::tracer::{Fault, Plan, Point, Traced, Victim, Which, trace};
 
 /// A command in a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,13 +74,14 @@ impl Scene {
     }
 
     /// Notes what the command must leave alone.
-    pub fn untouched(self, home: &Home) -> Untouched {
+    pub fn untouched(self, home: &Home, victim: Victim) -> Untouched {
         let data = [home.path().join(KEPT), home.project()];
-        let sandboxes: &[&str] = match self {
-            Self::Exec => &["db", "web"],
-            Self::Up | Self::Replace | Self::Down | Self::Load => &[],
+        let mut sandboxes = match self {
+            Self::Exec => vec!["db", "web"],
+            Self::Up | Self::Replace | Self::Down | Self::Load => Vec::new(),
         };
-        Untouched::note(home, &data, sandboxes)
+        sandboxes.retain(|name| victim != Victim::Of(name));
+        Untouched::note(home, &data, &sandboxes)
     }
 
     /// Returns the command's words.
@@ -104,8 +105,20 @@ impl Scene {
     }
 
     /// Runs the command under the tracer.
-    pub fn trace(self, home: &Home, plan: &Plan) -> Traced {
-        trace(&self.command(home), &home.scratch("traced"), plan, PATIENCE)
+    pub fn trace(
+        self,
+        home: &Home,
+        (victim, which): (Victim, Which),
+        fault: Option<(Point, Fault)>,
+    ) -> Traced {
+        let running = match victim {
+            Victim::Of(name) => {
+                home.sandbox(name)["pid"].as_u64().and_then(|pid| pid.try_into().ok())
+            }
+            Victim::Msb | Victim::Runtime(_) | Victim::Builder(_) => None,
+        };
+        let plan = Plan { victim, running, which, fault };
+        trace(&self.command(home), &home.scratch("traced"), &plan, PATIENCE)
     }
 
     /// Runs the command once more, which must end well.

@@ -94,12 +94,20 @@ impl Call {
         }
     }
 
-    fn project_of_this_folder(&self) -> Result<Option<ProjectName>, Failure> {
+    /// Returns the project that was brought up from this folder, or from one above it.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) fn project_of_this_folder(&self) -> Result<Option<ProjectName>, Failure> {
         if !self.settings.files.is_empty() || self.context.existing_home()?.is_none() {
             return Ok(None);
         }
         let projects = self.engine.projects().map_err(super::failure::first)?;
-        let here = projects.into_iter().find(|row| row.folder == self.context.folder);
+        let here = projects
+            .into_iter()
+            .filter(|row| row.name.as_str() != ProjectName::ADHOC)
+            .filter(|row| self.context.folder.starts_with(&row.folder))
+            .max_by_key(|row| row.folder.components().count());
         Ok(here.map(|row| row.name))
     }
 

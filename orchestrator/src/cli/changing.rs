@@ -8,14 +8,15 @@ use schema::name::ProjectName;
 use schema::units::Millis;
 
 use super::call::Call;
+use super::dry::{self, Dry};
 use super::ending::Ending;
 use super::failure::{Failure, Failures};
 use super::outcome::ms;
 use super::targets::Targets;
-use super::{following, outcome, select, shapes};
+use super::{following, outcome, shapes};
 use crate::context::Clock as _;
 use crate::engine::{ResultRow, SandboxView, Verb, Wait};
-use crate::plan::{Address, Goal, Reach};
+use crate::plan::{Address, Goal};
 use crate::report::human;
 use crate::report::json::{self, rfc3339};
 
@@ -33,9 +34,13 @@ pub(crate) struct Change {
 }
 
 /// Does it to everything that was chosen.
-pub(crate) fn run(call: &Call, targets: &Targets, change: Change) -> Ending {
+pub(crate) fn run(call: &Call, targets: &Targets, change: Change, dry: Dry) -> Ending {
     let found = targets.find(call)?;
-    run_on(call, &found, change)
+    if dry.dry_run {
+        dry::show_for(call, &found, change.goal)
+    } else {
+        run_on(call, &found, change)
+    }
 }
 
 /// Does it to these and says what became of each.
@@ -89,13 +94,7 @@ fn in_project(
     views: &[&SandboxView],
     change: Change,
 ) -> Result<Done, Failures> {
-    let mut wish = call.engine.wish_of_state(project, change.goal)?;
-    wish.selection.names = views.iter().map(|view| view.name.clone()).collect();
-    wish.selection.reach = match change.goal {
-        Goal::Up | Goal::Undrifted => Reach::Dependencies,
-        Goal::Down | Goal::Stopped | Goal::Restarted => Reach::Alone,
-    };
-    wish.driver = select::driver(call);
+    let wish = dry::wish(call, project, views, change.goal)?;
     let mut options = following::options(call, change.command);
     options.consents.yes = true;
     options.wait = change.wait;

@@ -7,6 +7,7 @@ use schema::project::ArgumentList;
 
 use super::call::Call;
 use super::definition::{self, Definition};
+use super::dry::{self, Dry};
 use super::ending::Ending;
 use super::failure::Failure;
 use super::targets::{self, Target};
@@ -20,6 +21,8 @@ use crate::engine::{Adhoc, Wait};
 pub(crate) struct Args {
     #[command(flatten)]
     definition: Definition,
+    #[command(flatten)]
+    dry: Dry,
     /// Leave one of that name as it is [default: a taken name is a failure]
     #[arg(long)]
     if_missing: bool,
@@ -68,6 +71,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let mut wish = call.engine.wish_of_command(Adhoc { name: name.clone(), sandbox, volumes })?;
     wish.selection.recreate = existing.is_some();
     wish.driver = select::driver(call);
+    if args.dry.dry_run {
+        return dry::show(call, &wish);
+    }
     let mut options = following::options(call, "create");
     options.consents.yes = true;
     options.wait = if args.no_wait {

@@ -6,11 +6,12 @@ use schema::name::{InstanceName, ProjectName};
 use schema::units::Millis;
 
 use super::call::Call;
+use super::dry::{self, Dry};
 use super::ending::Ending;
-use super::failure::Failure;
+use super::failure::{Failure, Failures};
 use super::globals::ProjectShorts;
 use super::{following, outcome, values};
-use crate::plan::{Goal, Reach};
+use crate::plan::{Goal, Reach, Wish};
 
 /// Take a project away and keep its volumes
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,8 @@ pub(crate) struct Args {
     /// Take along what depends on the chosen [default: off]
     #[arg(long)]
     with_dependents: bool,
+    #[command(flatten)]
+    dry: Dry,
     /// Agree to what would be asked
     #[arg(short = 'y', id = "after-yes")]
     pub(crate) yes_short: bool,
@@ -34,16 +37,36 @@ pub(crate) struct Args {
 /// Removes what state knows of the project; no file is read but for its name.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let project = project(call)?;
+    if !is_known(call, &project)? {
+        return nothing(call, &project);
+    }
+    let mut wish = wish(call, &args.names)?;
+    wish.selection.reach = if args.with_dependents { Reach::Dependents } else { Reach::Alone };
+    if args.dry.dry_run {
+        return dry::show(call, &wish);
+    }
+    let mut options = following::options(call, "down");
+    options.grace = args.timeout.map(|time| Millis(outcome::ms(time)));
+    let followed = following::apply(call, wish, options)?;
+    outcome::tell(call, "down", &followed)
+}
+
+fn is_known(call: &Call, project: &ProjectName) -> Result<bool, Failures> {
     if call.context.existing_home().map_err(Failure::from)?.is_none() {
-        return nothing(call, &project);
+        return Ok(false);
     }
-    let known = call.engine.projects()?;
-    if !known.iter().any(|row| row.name == project) {
-        return nothing(call, &project);
-    }
+    Ok(call.engine.projects()?.iter().any(|row| row.name == *project))
+}
+
+/// Returns the wish for some of the current project to be gone, or all of it.
+///
+/// # Errors
+/// The project is not known, or has no such sandbox.
+pub(super) fn wish(call: &Call, names: &[InstanceName]) -> Result<Wish, Failures> {
+    let project = project(call)?;
     let mut wish = call.engine.wish_of_state(&project, Goal::Down)?;
     let there = call.engine.sandboxes(Some(&project))?;
-    for name in &args.names {
+    for name in names {
         if !there.iter().any(|view| name.means(&view.name)) {
             let message = format!("project {project} has no sandbox `{name}`");
             return Err(Failure::new("sandbox::not-found", "state", message)
@@ -51,12 +74,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
                 .into());
         }
     }
-    wish.selection.names = args.names.iter().cloned().collect();
-    wish.selection.reach = if args.with_dependents { Reach::Dependents } else { Reach::Alone };
-    let mut options = following::options(call, "down");
-    options.grace = args.timeout.map(|time| Millis(outcome::ms(time)));
-    let followed = following::apply(call, wish, options)?;
-    outcome::tell(call, "down", &followed)
+    wish.selection.names = names.iter().cloned().collect();
+    wish.selection.reach = Reach::Alone;
+    Ok(wish)
 }
 
 /// Returns the project that is meant; never `adhoc` by default.

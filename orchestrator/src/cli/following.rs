@@ -8,7 +8,7 @@ use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::project::Project;
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::call::Call;
@@ -94,15 +94,16 @@ fn follow(
     let options = Options { cancel, ..options };
     let ui: Rc<dyn Ui> = Rc::<Watcher>::clone(&watcher);
     let signal = Cell::new(None);
-    ears::open().map_err(|error| Failure::of("host::signals", "state", &error))?;
     let ended = call.block_on(async {
+        let listener = Listener::begin();
+        let listener = listener.map_err(|e| Failure::of("msb::host::signals", "state", &e))?;
         let work = call.engine.apply(wish, options, ui);
-        tokio::select! {
+        Ok::<_, Failure>(tokio::select! {
             ended = work => ended,
-            () = hear(&canceller, &signal) => unreachable!("a listener never ends"),
+            () = listener.hear(&canceller, &signal) => unreachable!("a listener never ends"),
             () = beat(&watcher) => unreachable!("a heart never ends"),
-        }
-    })?;
+        })
+    })??;
     // What is left is to say how it ended, to a reader who may not read.
     ears::close();
     let last_event = watcher.end();
@@ -144,20 +145,36 @@ impl Ui for Silent {
 }
 
 /// Passes on that the user asked to stop.
-async fn hear(canceller: &Canceller, which: &Cell<Option<i32>>) {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let [Ok(mut int), Ok(mut term), Ok(mut hup)] = kinds.map(signal) else {
-        return std::future::pending().await;
-    };
-    loop {
-        let came = tokio::select! {
-            _ = int.recv() => SignalKind::interrupt(),
-            _ = term.recv() => SignalKind::terminate(),
-            _ = hup.recv() => SignalKind::hangup(),
+struct Listener {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Listener {
+    /// Begins to listen; no signal that comes from now on is lost.
+    fn begin() -> std::io::Result<Self> {
+        let listener = Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
         };
-        ears::heard();
-        which.set(which.get().or(Some(came.as_raw_value())));
-        canceller.ask();
+        // Only now: what is caught before anybody listens would be nobody's.
+        ears::open()?;
+        Ok(listener)
+    }
+
+    async fn hear(mut self, canceller: &Canceller, which: &Cell<Option<i32>>) {
+        loop {
+            let came = tokio::select! {
+                _ = self.interrupt.recv() => SignalKind::interrupt(),
+                _ = self.terminate.recv() => SignalKind::terminate(),
+                _ = self.hangup.recv() => SignalKind::hangup(),
+            };
+            ears::heard();
+            which.set(which.get().or(Some(came.as_raw_value())));
+            canceller.ask();
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::changing;
+use super::dry::{self, Dry};
 use super::ending::Ending;
 use super::failure::Failures;
 use super::outcome::ms;
@@ -11,6 +12,7 @@ use super::targets::Targets;
 use super::values;
 use crate::context::Clock as _;
 use crate::engine::SandboxView;
+use crate::plan::Goal;
 use crate::report::json::{self, rfc3339};
 
 /// How long a machine may take to be gone.
@@ -21,6 +23,8 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Args {
     #[command(flatten)]
     targets: Targets,
+    #[command(flatten)]
+    dry: Dry,
     /// How long to wait until they are gone [default: 5s]
     #[arg(short, long, value_name = "DUR", value_parser = values::duration)]
     timeout: Option<Duration>,
@@ -28,6 +32,9 @@ pub(crate) struct Args {
 
 /// Ends them without a flush; takes no lock.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    if args.dry.dry_run {
+        return dry::show_for(call, &args.targets.find(call)?, Goal::Stopped);
+    }
     kill(&args.targets, call, args.timeout.unwrap_or(GONE_WITHIN))
 }
 

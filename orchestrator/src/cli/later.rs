@@ -39,9 +39,7 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
 
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[
-    ("up", &["--attach", "-a", "--auto", "--plan", "--rollback", "--watch"]),
-    ("diff", &["--drift"]),
-    ("plan", &["--drift", "--destroy", "--out", "-o"]),
+    ("up", &["--attach", "-a", "--auto", "--rollback", "--watch"]),
     ("validate", &["--preflight"]),
     ("logs", &["--after", "--grep", "--until"]),
     ("run", DEFINITION),
@@ -49,20 +47,14 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("create", &["--no-start"]),
     ("run", &["--replace-grace"]),
     ("create", &["--replace-grace"]),
-    ("start", CHANGE),
-    ("stop", CHANGE),
-    ("kill", &["--dry-run", "--no-wait"]),
-    ("restart", CHANGE),
-    ("rm", CHANGE),
-    ("down", &["--dry-run", "--all-projects", "--volumes", "--yes-delete-data"]),
+    ("kill", &["--no-wait"]),
+    ("down", &["--all-projects", "--volumes", "--yes-delete-data"]),
     ("exec", &["--rlimit"]),
     ("list", &["--projects"]),
     ("volume ls", &["--label", "--trash"]),
     ("doctor", &["--bundle"]),
     ("setup", &["--no-templates"]),
 ];
-
-const CHANGE: &[&str] = &["--dry-run"];
 
 const DEFINITION: &[&str] = &[
     "--allow",
@@ -71,7 +63,6 @@ const DEFINITION: &[&str] = &[
     "--deny-ingress",
     "--dns",
     "--dns-timeout",
-    "--dry-run",
     "--egress-rate",
     "--idle-timeout",
     "--ingress-rate",

@@ -3,6 +3,7 @@
 mod call;
 mod changing;
 mod command;
+mod dry;
 mod ending;
 pub mod failure;
 mod file_flags;

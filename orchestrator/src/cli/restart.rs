@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::changing::{self, Change};
+use super::dry::Dry;
 use super::ending::Ending;
 use super::targets::Targets;
 use super::values;
@@ -15,6 +16,8 @@ use crate::plan::Goal;
 pub(crate) struct Args {
     #[command(flatten)]
     targets: Targets,
+    #[command(flatten)]
+    dry: Dry,
     /// How long they may take to end; 0 kills at once [default: each its own]
     #[arg(short, long, value_name = "DUR", value_parser = values::duration_or_zero)]
     timeout: Option<Duration>,
@@ -35,5 +38,5 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         Wait::Settled(Some(args.wait_timeout))
     };
     let change = Change { command: "restart", goal: Goal::Restarted, wait, grace: args.timeout };
-    changing::run(call, &args.targets, change)
+    changing::run(call, &args.targets, change, args.dry)
 }

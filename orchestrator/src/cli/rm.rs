@@ -6,6 +6,7 @@ use schema::name::ProjectName;
 
 use super::call::Call;
 use super::changing::{self, Change};
+use super::dry::{self, Dry};
 use super::ending::Ending;
 use super::failure::Failure;
 use super::targets::Targets;
@@ -19,6 +20,8 @@ use crate::report::prompt;
 pub(crate) struct Args {
     #[command(flatten)]
     targets: Targets,
+    #[command(flatten)]
+    dry: Dry,
     /// Stop those that run first [default: refuse]
     #[arg(short, long)]
     force: bool,
@@ -45,6 +48,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
                 .hint(format!("Stop it first, or use `msb rm -f {}`.", view.name))
                 .into());
         }
+    }
+    if args.dry.dry_run {
+        return dry::show_for(call, &found, Goal::Down);
     }
     if args.targets.is_by_rule() && !call.settings.yes {
         agree(call, found.len())?;

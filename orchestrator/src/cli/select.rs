@@ -172,7 +172,9 @@ pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wi
         source: told.source.map_or("none", VariableSource::as_str),
         secret: told.secret,
     });
-    let files = resolved.files.into_iter().chain(variable_files).collect();
+    let folder = &resolved.project.folder;
+    let files = resolved.files.into_iter().chain(variable_files);
+    let files = files.map(|file| beside(call, folder, file)).collect();
     let inputs = Inputs { files, lock: input, variables: variables.collect() };
     let mut wish = Wish::new(resolved.project, resolved.origins, inputs, path);
     wish.selection = Selection {
@@ -191,6 +193,16 @@ pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wi
     wish.driver = driver(call);
     wish.goal = Goal::Up;
     Ok(wish)
+}
+
+/// Returns a file by its path from the project's folder, in full where it lies elsewhere.
+fn beside(call: &Call, folder: &Path, file: InputFile) -> InputFile {
+    if file.path.starts_with("<stdin>") {
+        return file;
+    }
+    let path = call.context.absolute(&file.path);
+    let path = path.strip_prefix(folder).map(Path::to_path_buf).unwrap_or(path);
+    InputFile { path, ..file }
 }
 
 /// Returns the driver that a flag forces.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::changing::{self, Change};
+use super::dry::Dry;
 use super::ending::Ending;
 use super::targets::Targets;
 use super::values;
@@ -15,6 +16,8 @@ use crate::plan::Goal;
 pub(crate) struct Args {
     #[command(flatten)]
     targets: Targets,
+    #[command(flatten)]
+    dry: Dry,
     /// Return once they are booted [default: wait until they are ready]
     #[arg(long)]
     no_wait: bool,
@@ -32,5 +35,5 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         Wait::Settled(Some(args.wait_timeout))
     };
     let change = Change { command: "start", goal: Goal::Up, wait, grace: None };
-    changing::run(call, &args.targets, change)
+    changing::run(call, &args.targets, change, args.dry)
 }

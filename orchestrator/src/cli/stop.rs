@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::changing::{self, Change};
+use super::dry::Dry;
 use super::ending::Ending;
 use super::failure::Failure;
 use super::kill;
@@ -17,6 +18,8 @@ use crate::plan::Goal;
 pub(crate) struct Args {
     #[command(flatten)]
     targets: Targets,
+    #[command(flatten)]
+    dry: Dry,
     /// How long to wait before ending them by force; 0 kills [default: each its own, 10s]
     #[arg(short, long, value_name = "DUR", value_parser = values::duration_or_zero)]
     timeout: Option<Duration>,
@@ -30,13 +33,13 @@ pub(crate) struct Args {
 
 /// Stops them, dependents first.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    if args.force || args.timeout.is_some_and(|time| time.is_zero()) {
+    if !args.dry.dry_run && (args.force || args.timeout.is_some_and(|time| time.is_zero())) {
         return kill::end(&args.targets, call);
     }
-    if args.no_wait {
+    if args.no_wait && !args.dry.dry_run {
         return Err(Failure::not_yet("stop --no-wait").into());
     }
     let wait = Wait::Settled(None);
     let change = Change { command: "stop", goal: Goal::Stopped, wait, grace: args.timeout };
-    changing::run(call, &args.targets, change)
+    changing::run(call, &args.targets, change, args.dry)
 }

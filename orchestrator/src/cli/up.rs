@@ -1,13 +1,16 @@
 //! Make the host match the Sandboxfile
 
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use schema::name::InstanceName;
 use schema::project::Kind;
+use schema::sandboxfile::limits::Limits;
 
 use super::call::Call;
 use super::ending::Ending;
-use super::failure::Failure;
+use super::failure::{Failure, Failures};
 use super::file_flags::FileFlags;
 use super::following::{self, Followed};
 use super::globals::ProjectShorts;
@@ -15,7 +18,9 @@ use super::select::{self, Choice};
 use super::{outcome, values};
 use crate::context::Clock as _;
 use crate::engine::{AfterFailure, Options, Verb, Wait};
+use crate::plan::saved::{self, Saved};
 use crate::plan::{Address, Wish};
+use crate::sources;
 
 /// Make the host match the Sandboxfile
 #[derive(Debug, clap::Args)]
@@ -27,6 +32,12 @@ pub(crate) struct Args {
     choice: Choice,
     #[command(flatten)]
     files: FileFlags,
+    /// Carry out this saved plan and nothing else
+    #[arg(long, value_name = "PATH", conflicts_with_all = [
+        "names", "exclude", "no_deps", "recreate", "deny_widening", "allow_mass_delete", "var",
+        "var_file", "profile", "locked", "untrusted",
+    ])]
+    plan: Option<PathBuf>,
     #[command(flatten)]
     agreed: Agreed,
     /// Agree to what would be asked; never to the loss of data
@@ -71,14 +82,46 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
             .hint("Look at it with `msb diff --untrusted`.")
             .into());
     }
-    let mut wish = select::wish(call, &args.choice, &args.files)?;
+    let saved = args.plan.as_ref().map(|path| read_plan(call, path)).transpose()?;
+    let mut wish = match &saved {
+        Some(saved) => saved.wish.clone(),
+        None => select::wish(call, &args.choice, &args.files)?,
+    };
+    wish.driver = select::driver(call);
     wish.selection.allow_mass_delete = args.agreed.allow_mass_delete;
     check_job(&wish, args.exit_code_from.as_ref())?;
-    let followed = following::apply(call, wish.clone(), options(args, call, &wish))?;
+    let options = Options { saved: saved.map(Rc::new), ..options(args, call, &wish) };
+    let followed = following::apply(call, wish.clone(), options)?;
     pin(call, &wish, &followed);
     let code = outcome::tell(call, "up", &followed)?;
     Ok(args.exit_code_from.as_ref().map_or(code, |name| job_code(&followed, name, code)))
 }
+
+/// Reads a saved plan that may be carried out.
+fn read_plan(call: &Call, path: &Path) -> Result<Saved, Failures> {
+    if !call.settings.files.is_empty() || call.settings.project.is_some() {
+        let message = "--plan says which project it is of, so no file and no project is named";
+        return Err(Failure::usage("usage::conflict", message).into());
+    }
+    let limits = Limits { file_bytes: PLAN_BYTES_MAX, ..call.limits() };
+    let bytes = sources::plain(&call.context, path, &limits)?;
+    let saved = saved::read(&bytes).map_err(|error| {
+        let message = format!("{}: not a plan to carry out", path.display());
+        Failure::new("file::plan", "file", message)
+            .cause(error.to_string())
+            .hint("Make a new one with `msb plan --out`.")
+    })?;
+    if saved.refused.is_empty() {
+        return Ok(saved);
+    }
+    let message = "the saved plan was refused when it was made";
+    let failure = Failure::new("plan::refused", "plan", message);
+    let failure = saved.refused.iter().fold(failure, |failure, why| failure.note(why.clone()));
+    Err(failure.hint("Mend what it says, and make a new one with `msb plan --out`.").into())
+}
+
+/// The largest saved plan that is read.
+const PLAN_BYTES_MAX: usize = 256 << 20;
 
 /// Writes down what images were, once a run did something; the next one starts the same.
 fn pin(call: &Call, wish: &Wish, followed: &Followed) {

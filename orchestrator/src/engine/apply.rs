@@ -20,6 +20,7 @@ use crate::execute::failpoint::{Failpoint, VARIABLE};
 use crate::execute::{self, Beginning, Ended, Hooks, Host, LastGates, Limits, Progress, Slots};
 use crate::machines::process;
 use crate::observe::Observed;
+use crate::plan::saved::Saved;
 use crate::plan::{Action, Address, Goal, Op, Plan, StepId, Wish, hash, is_preflight, plan};
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
 use crate::store::lease::{Lease, Sharing};
@@ -48,7 +49,10 @@ pub(super) async fn apply(
         ui.recovered(recovered);
     }
     let observed = observe_with(context, Some(&mut session.store), &wish)?;
-    let planned = plan(&wish, &observed);
+    let planned = match &options.saved {
+        None => plan(&wish, &observed),
+        Some(saved) => still_fits(saved, &observed)?,
+    };
     refused(&planned)?;
     let drivers = drivers(context, &wish, &planned).await?;
     preflight::preflight(context, &wish, &planned, &drivers)?;
@@ -98,6 +102,26 @@ impl super::Ui for Silent {
     }
     fn progress(&self, _: &Progress<'_>) {}
     fn warn(&self, _: &str) {}
+}
+
+/// Returns a saved plan, unless anything moved that it was made from.
+fn still_fits(saved: &Saved, observed: &Observed) -> Result<Plan, Troubles> {
+    let folder = &saved.wish.project.folder;
+    let moved = saved.moved(observed, |file| {
+        let bytes = std::fs::read(folder.join(&file.path)).ok()?;
+        Some(blake3::hash(&bytes).to_hex().to_string())
+    });
+    if moved.is_empty() {
+        return Ok(saved.plan.clone());
+    }
+    Err(Troubles::of(Report {
+        code: "msb::plan::stale".to_owned(),
+        stage: "plan".to_owned(),
+        message: "the saved plan does not fit any more; nothing was done".to_owned(),
+        notes: moved,
+        hints: vec!["Make a new one with `msb plan --out`.".to_owned()],
+        ..Report::default()
+    }))
 }
 
 /// Refuses the whole plan where any part of it is refused, with every reason at once.
@@ -281,7 +305,7 @@ impl Run<'_> {
             };
             inventory::put_project(db, &row, now_ms)?;
             self.put_wishes(db, &id, now_ms)?;
-            operations::begin_run(db, &id, &self.run_row(), &hash(&self.planned), now_ms)
+            operations::begin_run(db, &id, &self.run_row()?, &hash(&self.planned), now_ms)
         })?;
         if session.project_id.is_none() {
             // From here on the id is known, and whoever waits for the name looks again.
@@ -360,10 +384,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn run_row(&self) -> RunRow {
-        let pid = std::process::id();
-        let start_ticks = process::start_ticks(pid).unwrap_or_default();
-        RunRow { id: 0, pid, start_ticks, command: self.options.command.clone() }
+    fn run_row(&self) -> Result<RunRow, StoreError> {
+        // Without it another command would take this run for a dead one.
+        let start_ticks = process::own_start_ticks()?;
+        let (pid, command) = (std::process::id(), self.options.command.clone());
+        Ok(RunRow { id: 0, pid, start_ticks, command })
     }
 
     /// A run that found nothing to do.
@@ -371,7 +396,7 @@ impl Run<'_> {
         let now_ms = self.context.clock.unix_ms();
         Ok(store.write(|db| {
             let digest = hash(&self.planned);
-            let run = operations::begin_run(db, project_id, &self.run_row(), &digest, now_ms)?;
+            let run = operations::begin_run(db, project_id, &self.run_row()?, &digest, now_ms)?;
             operations::end_run(db, run, 0, now_ms)?;
             Ok(run)
         })?)

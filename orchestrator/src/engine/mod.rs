@@ -25,13 +25,14 @@ use std::path::PathBuf;
 
 use schema::name::{InstanceName, ProjectName};
 use schema::sandboxfile::resolve::Trust;
+use serde_json::Value;
 
 use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, Drivers, Verdict};
 use crate::images::{Builder, ImagesHome};
 use crate::machines::{Folder, Machine};
 use crate::observe::{self, Observed, SeenVolume};
-use crate::plan::{Goal, Plan, Wish, plan};
+use crate::plan::{Goal, Plan, Wish, plan, saved};
 use crate::store::inventory::ProjectRow;
 use crate::store::witness::Folders;
 use crate::store::{Store, invariants};
@@ -64,6 +65,17 @@ impl Engine {
     /// The state cannot be read.
     pub fn diff(&self, wish: &Wish) -> Result<Plan, Troubles> {
         Ok(plan(wish, &self.observe(wish)?))
+    }
+
+    /// Returns what stands between a wish and the host, as it is saved to be carried out later.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn diff_to_save(&self, wish: &Wish) -> Result<(Plan, Value), Troubles> {
+        let observed = self.observe(wish)?;
+        let plan = plan(wish, &observed);
+        let saved = saved::save(wish, &observed, &plan);
+        Ok((plan, saved))
     }
 
     /// Carries out a wish: lock, settle, observe, plan, consent, execute, wait.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::consent::{Answer, Consents, Need};
 use crate::execute::Progress;
 use crate::plan::Plan;
+use crate::plan::saved::Saved;
 use crate::store::lease::Holder;
 
 /// How a changing command wants its work done.
@@ -36,6 +37,8 @@ pub struct Options {
     pub attach: Option<Attach>,
     /// Whether a jail with a layer missing refuses the start.
     pub require_jail: bool,
+    /// The plan that is carried out, whatever else would change by now.
+    pub saved: Option<Rc<Saved>>,
     /// Hears of Ctrl-C.
     pub cancel: Cancel,
 }
@@ -90,6 +93,7 @@ impl Default for Options {
             log_level: "info".to_owned(),
             attach: None,
             require_jail: false,
+            saved: None,
             cancel: Cancel::never(),
         }
     }

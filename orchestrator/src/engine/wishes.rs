@@ -37,7 +37,10 @@ pub(super) fn of_state(
         if owner != *project {
             continue;
         }
-        let definition = seen.desired.or(seen.applied);
+        let definition = match goal {
+            Goal::Undrifted => seen.applied,
+            _ => seen.desired.or(seen.applied),
+        };
         if let Some(definition) = definition {
             wanted.sandboxes.insert(seen.row.name, definition);
         }

@@ -23,7 +23,8 @@ pub(super) use rows::{Meant, take_over};
 use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, DriversError, Parts};
 use crate::engine::Options;
-use crate::machines::{Creator, Folder, Machine};
+use crate::machines::process::LookError;
+use crate::machines::{Creator, Folder, Machine, process};
 use crate::plan::{Address, Op, Step, Wish};
 use crate::store::lease::{Holder, Lease, LeaseError, Sharing};
 use crate::store::{Store, StoreError, atomic};
@@ -148,16 +149,16 @@ impl Host {
         }))
     }
 
-    fn is_alive(&self, id: &str) -> bool {
-        let boot_id = crate::machines::process::boot_id().unwrap_or_default();
-        self.folder(id).look(&boot_id).alive
+    fn is_alive(&self, id: &str) -> Result<bool, StepError> {
+        Ok(self.folder(id).look(&process::boot_id()?)?.alive)
     }
 }
 
 /// Returns how this process signs a lock.
 pub(crate) fn holder(command: &str, since_ms: u64) -> Holder {
     let pid = std::process::id();
-    let start_ticks = crate::machines::process::start_ticks(pid).unwrap_or_default();
+    // It only tells a waiter whom it waits for; the lock itself is the kernel's.
+    let start_ticks = process::own_start_ticks().unwrap_or_default();
     Holder { pid, start_ticks, command: command.to_owned(), since_ms }
 }
 
@@ -173,6 +174,12 @@ fn bug(text: &str) -> StepError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         Self::of(error.report())
+    }
+}
+
+impl From<LookError> for StepError {
+    fn from(error: LookError) -> Self {
+        Self::from("msb::state::unusable", "state", &error)
     }
 }
 

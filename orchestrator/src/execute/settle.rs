@@ -13,6 +13,7 @@ use schema::project::{Kind, VolumeKind};
 use super::host::{Meant, holder, remove_folder, take_over};
 use super::world::StepError;
 use crate::context::{Clock as _, Context};
+use crate::machines::process::LookError;
 use crate::machines::{Folder, Machine, process};
 use crate::plan::Op;
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow};
@@ -38,13 +39,17 @@ pub async fn settle(
     store: &mut Store,
     project_id: &str,
 ) -> Result<usize, StepError> {
-    let boot_id = process::boot_id().unwrap_or_default();
+    let boot_id = process::boot_id()?;
     let (open, runs) = store.read(|db| {
         Ok((operations::open_ops(db, project_id)?, operations::open_runs(db, project_id)?))
     })?;
-    let (live, dead): (Vec<RunRow>, Vec<RunRow>) = runs.into_iter().partition(is_live);
+    let (mut live, mut dead) = (Vec::new(), Vec::new());
+    for run in runs {
+        if is_live(&run)? { live.push(run) } else { dead.push(run) }
+    }
     let settling = Settling { context, project_id, boot_id };
-    let open: Vec<OpenOp> = open.into_iter().filter(|op| !is_live(&op.run)).collect();
+    let is_open = |op: &OpenOp| !live.iter().any(|run| run.id == op.run.id);
+    let open: Vec<OpenOp> = open.into_iter().filter(is_open).collect();
     for op in &open {
         settling.judge(store, op).await?;
     }
@@ -65,8 +70,8 @@ pub async fn settle(
     Ok(open.len())
 }
 
-fn is_live(run: &RunRow) -> bool {
-    process::start_ticks(run.pid).is_some_and(|ticks| ticks == run.start_ticks)
+fn is_live(run: &RunRow) -> Result<bool, LookError> {
+    Ok(process::start_ticks(run.pid)?.is_some_and(|ticks| ticks == run.start_ticks))
 }
 
 /// Returns what belongs to whom among one sandbox's machines.
@@ -168,7 +173,7 @@ impl Settling<'_> {
         meant: &Meant,
     ) -> Result<&'static str, StepError> {
         let Some(id) = &meant.machine else { return Ok("nothing") };
-        let alive = self.comes_up(id, op.nonce.as_deref()).await;
+        let alive = self.comes_up(id, op.nonce.as_deref()).await?;
         let machines = store.read(|db| self.machines(db))?;
         let Some(new) = machines.iter().find(|machine| machine.id == *id) else {
             return Ok("nothing");
@@ -180,11 +185,11 @@ impl Settling<'_> {
         if !alive {
             self.folder(id).tidy();
             (new.phase, new.reason) = (Phase::Failed, Some("boot".to_owned()));
-            take_over(&mut new, self.folder(id).record().as_ref());
+            take_over(&mut new, self.folder(id).record()?.as_ref());
             store.write(|db| inventory::put_machine(db, &new))?;
             return Ok("failed");
         }
-        take_over(&mut new, self.folder(id).record().as_ref());
+        take_over(&mut new, self.folder(id).record()?.as_ref());
         store.write(|db| {
             inventory::put_machine(db, &new)?;
             self.now_applied(db, &new.sandbox_id, meant.definition.as_ref())
@@ -200,7 +205,7 @@ impl Settling<'_> {
             if named.contains(&new.id) || named.contains(&old.id) {
                 continue;
             }
-            let look = self.folder(&new.id).look(&self.boot_id);
+            let look = self.folder(&new.id).look(&self.boot_id)?;
             let phase = look.standing(new.phase, &self.boot_id).phase;
             let ready = look.alive && matches!(phase, Phase::Ready | Phase::Degraded);
             let goes = if ready { old } else { new };
@@ -244,22 +249,22 @@ impl Settling<'_> {
     }
 
     /// Waits for the record of a runtime that has its lease, and tells whether it is this launch.
-    async fn comes_up(&self, id: &str, nonce: Option<&str>) -> bool {
+    async fn comes_up(&self, id: &str, nonce: Option<&str>) -> Result<bool, LookError> {
         let folder = self.folder(id);
         let found = async {
             loop {
-                let look = folder.look(&self.boot_id);
+                let look = folder.look(&self.boot_id)?;
                 if look.alive && look.record.is_some_and(|r| Some(r.nonce.as_str()) == nonce) {
-                    return true;
+                    return Ok(true);
                 }
                 // Our own run is dead, so nobody else takes this lease.
-                if !folder.is_leased().unwrap_or(false) {
-                    return false;
+                if !folder.is_leased()? {
+                    return Ok(false);
                 }
                 tokio::time::sleep(RECORD_EVERY).await;
             }
         };
-        tokio::time::timeout(RECORD_MAX, found).await.unwrap_or(false)
+        tokio::time::timeout(RECORD_MAX, found).await.unwrap_or(Ok(false))
     }
 
     async fn stop(&self, meant: &Meant) -> Result<&'static str, StepError> {
@@ -269,7 +274,7 @@ impl Settling<'_> {
 
     async fn stop_if_alive(&self, id: &str) -> Result<&'static str, StepError> {
         let folder = self.folder(id);
-        let look = folder.look(&self.boot_id);
+        let look = folder.look(&self.boot_id)?;
         let (true, Some(record)) = (look.alive, look.record) else { return Ok("done") };
         let machine = Machine::new(folder, id.to_owned(), record.nonce);
         let ended = machine.stop(None, "settling").await;
@@ -278,7 +283,7 @@ impl Settling<'_> {
     }
 
     fn remove(&self, id: &str) -> Result<(), StepError> {
-        if self.folder(id).look(&self.boot_id).alive {
+        if self.folder(id).look(&self.boot_id)?.alive {
             return Ok(());
         }
         remove_folder(self.context.home(), id)
@@ -314,7 +319,7 @@ impl Settling<'_> {
 
     fn discard(&self, store: &mut Store, meant: &Meant) -> Result<&'static str, StepError> {
         let Some(id) = &meant.machine else { return Ok("left to the plan") };
-        if self.folder(id).look(&self.boot_id).alive {
+        if self.folder(id).look(&self.boot_id)?.alive {
             return Ok("it still lives");
         }
         self.remove(id)?;
@@ -348,7 +353,7 @@ impl Settling<'_> {
             };
             if !going
                 || named.contains(&machine.id)
-                || self.folder(&machine.id).look(&self.boot_id).alive
+                || self.folder(&machine.id).look(&self.boot_id)?.alive
             {
                 continue;
             }
@@ -393,7 +398,7 @@ impl Settling<'_> {
             }
         }
         for machine in machines.iter().filter(|machine| machine.role == Role::Current) {
-            let look = self.folder(&machine.id).look(&self.boot_id);
+            let look = self.folder(&machine.id).look(&self.boot_id)?;
             let mut row = machine.clone();
             take_over(&mut row, look.record.as_ref());
             let standing = look.standing(row.phase, &self.boot_id);

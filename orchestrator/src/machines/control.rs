@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::Folder;
+use super::process::LookError;
 
 /// How long a runtime may take to say who it is.
 const HELLO_MAX: Duration = Duration::from_secs(10);
@@ -57,6 +58,9 @@ pub enum ControlError {
     /// It answered something else.
     #[error("the machine's runtime gave an answer that does not fit the question")]
     Unexpected,
+    /// Its record could not be read.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// It said that it ends, and does not.
     #[error("the runtime with pid {pid} lives on after its machine has ended")]
     LivesOn {

@@ -9,7 +9,7 @@ use schema::control::{AGENT_SOCKET, SOCKET};
 use schema::lifecycle::Phase;
 use schema::record::{FILE, LEASE, Process, Record};
 
-use super::process;
+use super::process::{self, LookError};
 use crate::store::lease;
 
 /// How often a lease is looked at that is to be released; the kernel has no flock with a deadline.
@@ -75,24 +75,33 @@ impl Folder {
         self.file("runtime.log")
     }
 
-    /// Returns the record; `None` where there is none that can be read.
-    #[must_use]
-    pub fn record(&self) -> Option<Record> {
-        serde_json::from_slice(&fs::read(self.file(FILE)).ok()?).ok()
+    /// Returns the record; `None` where there is none, or none that is whole.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn record(&self) -> Result<Option<Record>, LookError> {
+        let path = self.file(FILE);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(LookError { path, source }),
+        }
     }
 
     /// Tells whether some process holds the lease.
     ///
     /// # Errors
     /// The lease is there and cannot be opened.
-    pub fn is_leased(&self) -> io::Result<bool> {
-        lease::is_held(&self.file(LEASE))
+    pub fn is_leased(&self) -> Result<bool, LookError> {
+        let path = self.file(LEASE);
+        lease::is_held(&path).map_err(LookError::at(path))
     }
 
     /// Tells whether the runtime has cleared the folder of an ephemeral machine that ended.
     #[must_use]
     pub fn is_cleared(&self) -> bool {
-        let ended = self.record().is_some_and(|record| record.phase.is_resting());
+        let record = self.record().ok().flatten();
+        let ended = record.is_some_and(|record| record.phase.is_resting());
         ended && !self.file("launch").exists()
     }
 
@@ -103,7 +112,7 @@ impl Folder {
     ///
     /// # Errors
     /// The lease is there and cannot be opened.
-    pub async fn released_within(&self, limit: Duration) -> io::Result<bool> {
+    pub async fn released_within(&self, limit: Duration) -> Result<bool, LookError> {
         let released = async {
             while self.is_leased()? {
                 tokio::time::sleep(RELEASED_EVERY).await;
@@ -144,13 +153,18 @@ impl Folder {
     }
 
     /// Looks whether the machine lives: lease, process and boot all say so.
-    #[must_use]
-    pub fn look(&self, boot_id: &str) -> Look {
-        let record = self.record();
-        let fits = record.as_ref().is_some_and(|r| process::is_running(&r.runtime, boot_id));
+    ///
+    /// # Errors
+    /// One of them cannot be looked at; the machine then counts as nothing, least of all as dead.
+    pub fn look(&self, boot_id: &str) -> Result<Look, LookError> {
+        let record = self.record()?;
+        let fits = match &record {
+            Some(record) => process::is_running(&record.runtime, boot_id)?,
+            None => false,
+        };
         // Looking takes the lease for a moment, so a runtime that is only starting is left alone.
-        let alive = fits && self.is_leased().unwrap_or(false);
-        Look { alive, record }
+        let alive = fits && self.is_leased()?;
+        Ok(Look { alive, record })
     }
 }
 

@@ -90,7 +90,8 @@ impl Machine {
     /// Judges by the record of a runtime that has ended how far the machine came.
     fn judged(&self, until: Milestone) -> Option<Reached> {
         use schema::lifecycle::Phase;
-        let record = self.folder.record().filter(|record| record.nonce == self.nonce)?;
+        let record = self.folder.record().ok().flatten();
+        let record = record.filter(|record| record.nonce == self.nonce)?;
         if !record.phase.is_resting() {
             return None;
         }
@@ -129,13 +130,13 @@ impl Machine {
     }
 
     async fn end(&self, call: Call) -> Result<Option<Record>, ControlError> {
-        let runtime = self.folder.record().map(|record| record.runtime);
+        let runtime = self.folder.record()?.map(|record| record.runtime);
         let mut control = match self.control().await {
             Ok(control) => control,
             // A runtime that has ended in between is what was asked for.
             Err(error) if self.is_gone() => {
                 drop(error);
-                return Ok(self.folder.record());
+                return Ok(self.folder.record()?);
             }
             Err(error) => return Err(error),
         };
@@ -150,12 +151,13 @@ impl Machine {
         {
             return Err(ControlError::LivesOn { pid: runtime.pid });
         }
-        Ok(self.folder.record())
+        Ok(self.folder.record()?)
     }
 
     fn is_gone(&self) -> bool {
-        let boot_id = process::boot_id().unwrap_or_default();
-        !self.folder.look(&boot_id).alive
+        let look = process::boot_id().and_then(|boot_id| self.folder.look(&boot_id));
+        // What cannot be looked at is not known to be gone.
+        look.is_ok_and(|look| !look.alive)
     }
 
     /// Changes live values; returns the names that were applied, and those refused with reasons.

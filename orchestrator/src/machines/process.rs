@@ -2,25 +2,76 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schema::record::Process;
+use thiserror::Error;
+
+/// What tells whether something lives could not be read; it is then neither alive nor dead.
+#[derive(Debug, Error)]
+#[error("cannot look at {}", path.display())]
+pub struct LookError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the host answered.
+    #[source]
+    pub source: io::Error,
+}
+
+impl LookError {
+    /// Returns what happened when `path` was looked at.
+    pub(super) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self { path, source }
+    }
+}
 
 /// Returns this host's boot, as the kernel names it.
 ///
 /// # Errors
-/// `/proc` is not there.
-pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+/// It cannot be read.
+pub fn boot_id() -> Result<String, LookError> {
+    let text = fs::read_to_string(BOOT).map_err(LookError::at(BOOT))?;
+    Ok(text.trim().to_owned())
 }
+
+/// Where the kernel names the boot.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Returns when a process started, in ticks since the host's boot; `None` where there is none.
 ///
 /// A process that has ended and was not waited for yet counts as gone, and so does one that is
 /// ending: its sockets are closed before it becomes the corpse that others can see.
-#[must_use]
-pub fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+///
+/// # Errors
+/// The process may be there, and cannot be looked at.
+pub fn start_ticks(pid: u32) -> Result<Option<u64>, LookError> {
+    let path = format!("/proc/{pid}/stat");
+    match fs::read_to_string(&path) {
+        Ok(stat) => Ok(ticks_of(&stat)),
+        // A process that ends while it is looked at is gone, too.
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(source) => Err(LookError { path: path.into(), source }),
+    }
+}
+
+/// Returns the start time of this very process, which is always there.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn own_start_ticks() -> Result<u64, LookError> {
+    let pid = std::process::id();
+    let missing = || LookError::at("/proc/self/stat")(io::ErrorKind::NotFound.into());
+    start_ticks(pid)?.ok_or_else(missing)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+fn ticks_of(stat: &str) -> Option<u64> {
     // The program's name may hold anything, so the fields are counted from its last parenthesis.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     if matches!(fields.next()?, "Z" | "X") {
@@ -36,20 +87,13 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
 /// What the kernel says in a process's flags when it has begun to take it apart (`PF_EXITING`).
 const ENDING: u32 = 0x4;
 
-/// Returns this very process.
+/// Tells whether exactly this process runs, on the boot `boot_id`.
 ///
 /// # Errors
-/// `/proc` is not there.
-pub fn me() -> io::Result<Process> {
-    let pid = std::process::id();
-    let start_ticks = start_ticks(pid).ok_or(io::ErrorKind::NotFound)?;
-    Ok(Process { pid, start_ticks, boot_id: boot_id()? })
-}
-
-/// Tells whether exactly this process runs, on the boot `boot_id`.
-#[must_use]
-pub fn is_running(process: &Process, boot_id: &str) -> bool {
-    process.boot_id == boot_id && start_ticks(process.pid) == Some(process.start_ticks)
+/// It cannot be looked at.
+pub fn is_running(process: &Process, boot_id: &str) -> Result<bool, LookError> {
+    // A process of another boot is gone, whoever has its number now.
+    Ok(process.boot_id == boot_id && start_ticks(process.pid)? == Some(process.start_ticks))
 }
 
 /// Waits until exactly this process is gone, and tells whether it is.
@@ -68,8 +112,10 @@ fn gone_within(process: &Process, timeout: Duration) -> bool {
     let flags = rustix::process::PidfdFlags::empty();
     let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { return true };
     // Only now is it sure that the number still means the same process.
-    if start_ticks(process.pid) != Some(process.start_ticks) {
-        return true;
+    match start_ticks(process.pid) {
+        Ok(ticks) if ticks != Some(process.start_ticks) => return true,
+        // What cannot be looked at is waited for.
+        Ok(_) | Err(_) => {}
     }
     let timeout = rustix::event::Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
@@ -85,10 +131,11 @@ mod tests {
 
     #[test]
     fn this_process_runs_and_one_that_started_at_another_time_does_not() {
-        let me = me().unwrap();
-        assert!(is_running(&me, &me.boot_id));
+        let (pid, start_ticks) = (std::process::id(), own_start_ticks().unwrap());
+        let me = Process { pid, start_ticks, boot_id: boot_id().unwrap() };
+        assert!(is_running(&me, &me.boot_id).unwrap());
         let other = Process { start_ticks: me.start_ticks + 1, ..me.clone() };
-        assert!(!is_running(&other, &me.boot_id));
-        assert!(!is_running(&me, "another boot"));
+        assert!(!is_running(&other, &me.boot_id).unwrap());
+        assert!(!is_running(&me, "another boot").unwrap());
     }
 }

@@ -105,7 +105,17 @@ struct Compared<'a> {
     raised: Option<&'static str>,
     image_moved: bool,
     driver: Option<DriverName>,
+    gate: Gate,
     audit: Option<&'a Audit>,
+}
+
+/// How a running machine stands to its gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// It is not through yet; another gate needs another start.
+    Asked,
+    /// It is through, or none runs.
+    Past,
 }
 
 impl<'a> Compared<'a> {
@@ -125,6 +135,10 @@ impl<'a> Compared<'a> {
             raised: None,
             image_moved: false,
             driver: seen.driver().map(|(name, _)| name),
+            gate: match seen.phase() {
+                Phase::Booting | Phase::Starting if seen.is_alive() => Gate::Asked,
+                _ => Gate::Past,
+            },
         };
         let applied = seen.applied.as_ref().unwrap_or(want);
         compared.fields(wish, (name, want), applied, seen);
@@ -182,7 +196,12 @@ impl<'a> Compared<'a> {
     ) -> Field {
         let class = class.unwrap_or_else(|| {
             let best = change::sandbox_class(change, self.want.kind, workload(self.want));
-            let (class, why) = raise(&change.path, best, self.driver);
+            let (class, why) = match self.gate {
+                Gate::Asked if change.path.starts_with("ready.") => {
+                    (best.max(Class::Restart), Some("its present gate is still being asked"))
+                }
+                Gate::Asked | Gate::Past => raise(&change.path, best, self.driver),
+            };
             self.raised = self.raised.or(why);
             class
         });
@@ -336,6 +355,8 @@ impl<'a> Compared<'a> {
         let drifted_only = self.edits.is_empty() && !self.drift.is_empty();
         let edited = if self.image_moved {
             because("image-moved", "image moved")
+        } else if !self.edits.is_empty() && self.edits.iter().all(is_source) {
+            because("source-changed", text)
         } else if drifted_only {
             because("drift", "changed on the host")
         } else if self.edits.iter().all(|field| field.path == "driver") {
@@ -357,6 +378,11 @@ impl<'a> Compared<'a> {
         let reason = reason.unwrap_or(edited);
         Verdict { action, class, reason, fields: self.edits, drift, cause }
     }
+}
+
+/// Tells whether only what a value refers to is another one.
+fn is_source(field: &Field) -> bool {
+    field.sensitive && field.before == field.after
 }
 
 /// Returns the fields whose values come from the host, each with what it refers to.

@@ -1,12 +1,16 @@
 //! A plan as one JSON document, and the digests that tell plans apart.
 
+use std::collections::BTreeMap;
+
 use schema::change::Class;
-use schema::project::{InputFile, Place};
+use schema::project::{InputFile, Kind, Place};
 use serde_json::{Map, Value, json};
 
-use super::value::{Change, Drift, Field, Op, Plan, Refusal, Step, Widening};
+use super::value::{
+    Address, Change, Drift, Edge, Field, OnFailure, Op, Plan, Refusal, Step, Widening,
+};
 use super::wish::Variable;
-use crate::observe::Seen;
+use crate::observe::{Seen, SeenVolume};
 
 /// The document's format; minor versions only add keys.
 pub const FORMAT_VERSION: &str = "1.0";
@@ -26,6 +30,7 @@ pub fn document(plan: &Plan) -> Value {
         "inputs": {
             "files": inputs.files.iter().map(file).collect::<Vec<_>>(),
             "lock": inputs.lock.as_ref().map(|lock| format!("blake3:{}", lock.blake3)),
+            "lock_file": inputs.lock.as_ref().map(file),
             "vars": inputs.variables.iter().map(variable).collect::<Vec<_>>(),
         },
         "summary": plan.summary(),
@@ -35,7 +40,7 @@ pub fn document(plan: &Plan) -> Value {
         "refused": plan.refused.iter().map(refusal).collect::<Vec<_>>(),
         "hints": plan.hints,
         "warnings": plan.warnings,
-        "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
+        "steps": steps(plan),
         "definitions": {},
         "applyable": plan.refused.is_empty(),
     })
@@ -53,8 +58,7 @@ pub fn hash(plan: &Plan) -> String {
             change.fields.iter().map(essence).collect::<Vec<_>>(),
         ])
     });
-    let steps = plan.steps.iter().map(step);
-    digest(&json!([changes.collect::<Vec<_>>(), steps.collect::<Vec<_>>()]))
+    digest(&json!([changes.collect::<Vec<_>>(), steps(plan)]))
 }
 
 fn digest(value: &Value) -> String {
@@ -68,6 +72,21 @@ pub(super) fn observed_digest(seen: &Seen) -> String {
         .as_ref()
         .map(|machine| json!([machine.row.id, machine.row.nonce, machine.alive, machine.phase]));
     digest(&json!([seen.row.applied, seen.row.generation, machine, seen.effective()]))
+}
+
+/// Returns the digest of what was observed of a volume, times and users left out.
+pub(super) fn volume_digest(seen: &SeenVolume) -> String {
+    let row = &seen.row;
+    digest(&json!([
+        row.id,
+        row.name,
+        row.kind.as_str(),
+        row.size_bytes,
+        row.quota_bytes,
+        row.protect,
+        row.labels,
+        seen.owner
+    ]))
 }
 
 fn file(file: &InputFile) -> Value {
@@ -85,6 +104,7 @@ fn change(change: &Change) -> Value {
         "kind": change.kind.map_or_else(|| json!(change.address.kind()), |kind| json!(kind)),
         "action": change.action.as_str(),
         "class": change.class.as_str(),
+        "cause": change.cause.as_str(),
         "order": "stop-first",
         "reason": {"code": change.reason.code, "text": change.reason.text},
         "fields": change.fields.iter().map(field).collect::<Vec<_>>(),
@@ -165,17 +185,33 @@ fn refusal(refusal: &Refusal) -> Value {
     })
 }
 
-fn step(step: &Step) -> Value {
-    let after: Vec<String> = step.after.iter().map(|edge| edge.step.to_string()).collect();
+fn steps(plan: &Plan) -> Vec<Value> {
+    let kinds: BTreeMap<&Address, Kind> =
+        plan.changes.iter().filter_map(|change| Some((&change.address, change.kind?))).collect();
+    plan.steps.iter().map(|one| step(one, kinds.get(&one.address).copied())).collect()
+}
+
+fn step(step: &Step, kind: Option<Kind>) -> Value {
+    let edges = |which: &dyn Fn(&Edge) -> bool| {
+        let edges = step.after.iter().filter(|edge| which(edge));
+        edges.map(|edge| edge.step.to_string()).collect::<Vec<_>>()
+    };
     let word = match step.op {
         Op::Retire => Op::Discard.as_str(),
         other => other.as_str(),
+    };
+    let until = match (step.op, kind) {
+        (Op::Gate, Some(Kind::Job)) => Some("completed"),
+        (Op::Gate | Op::GateReady, _) => Some("ready"),
+        _ => None,
     };
     json!({
         "id": step.id.to_string(),
         "do": word,
         "address": step.address.to_string(),
-        "after": after,
+        "after": edges(&|_| true),
+        "tolerates": edges(&|edge| edge.on_failure == OnFailure::GoOn),
+        "until": until,
     })
 }
 

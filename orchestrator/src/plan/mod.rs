@@ -16,6 +16,7 @@ mod hints;
 pub mod json;
 mod order;
 mod refuse;
+pub mod saved;
 mod scene;
 pub mod show;
 #[cfg(test)]
@@ -77,7 +78,9 @@ pub fn plan(wish: &Wish, observed: &Observed) -> Plan {
     for (name, verdict) in volumes {
         match verdict {
             VolumeVerdict::InOrder => unchanged.push(Address::Volume(name.clone())),
-            VolumeVerdict::Change(change) => changes.push(volume_change(wish, name, change)),
+            VolumeVerdict::Change(change) => {
+                changes.push(volume_change(wish, observed, (name, change)));
+            }
             VolumeVerdict::Refuse(refusal) => refused.push(refusal),
         }
     }
@@ -146,6 +149,25 @@ fn verdicts<'a>(wish: &Wish, observed: &Observed, scene: &Scene<'a>) -> Verdicts
     verdicts
 }
 
+/// Returns what a change of an address is planned against.
+fn requires(observed: &Observed, address: &Address) -> Requires {
+    match address {
+        Address::Sandbox(name) => requires_of(observed.sandboxes.get(name)),
+        Address::Volume(name) => {
+            let observed = observed.volumes.get(name).map(json::volume_digest);
+            Requires { generation: 0, observed }
+        }
+        Address::Image(_) => Requires::default(),
+    }
+}
+
+fn requires_of(seen: Option<&Seen>) -> Requires {
+    Requires {
+        generation: seen.map_or(0, |seen| seen.row.generation),
+        observed: seen.map(json::observed_digest),
+    }
+}
+
 const fn stops_for(change: &VolumeChange) -> &'static str {
     match change.action {
         Action::Recreate => "is made anew",
@@ -169,10 +191,7 @@ fn change_of(
         fields: verdict.fields.clone(),
         was: pair.was.map(|was| Address::Sandbox(was.clone())),
         cause: verdict.cause,
-        requires: Requires {
-            generation: pair.seen.map_or(0, |seen| seen.row.generation),
-            observed: pair.seen.map(json::observed_digest),
-        },
+        requires: requires_of(pair.seen),
         depends_on: depends_on
             .flat_map(|target| wish.project.meant(target))
             .map(|(target, _)| Address::Sandbox(target.clone()))
@@ -201,8 +220,13 @@ fn volumes<'a>(
     all.map(|(name, want)| (name, volume::judge(wish, observed, name, want))).collect()
 }
 
-fn volume_change(wish: &Wish, name: &VolumeName, change: VolumeChange) -> Change {
+fn volume_change(
+    wish: &Wish,
+    observed: &Observed,
+    (name, change): (&VolumeName, VolumeChange),
+) -> Change {
     let VolumeChange { action, class, reason, fields, was } = change;
+    let at = Address::Volume(was.clone().unwrap_or_else(|| name.clone()));
     Change {
         place: volume::place(wish, name, ""),
         kind: None,
@@ -212,7 +236,7 @@ fn volume_change(wish: &Wish, name: &VolumeName, change: VolumeChange) -> Change
         fields,
         was: was.map(Address::Volume),
         cause: Cause::Wish,
-        requires: Requires::default(),
+        requires: requires(observed, &at),
         depends_on: Vec::new(),
         steps: Vec::new(),
         address: Address::Volume(name.clone()),
@@ -240,7 +264,7 @@ fn trash(wish: &Wish, observed: &Observed) -> Vec<Change> {
             fields: Vec::new(),
             was: None,
         };
-        volume_change(wish, name, change)
+        volume_change(wish, observed, (name, change))
     })
     .collect()
 }
@@ -258,18 +282,19 @@ fn parts<'a>(
     for (name, pair) in &scene.chosen {
         let address = Address::Sandbox((*name).clone());
         let running = pair.seen.is_some_and(Seen::is_alive);
-        let before = if running { Before::Running } else { Before::AtRest };
+        let unfinished = running && is_unfinished(pair);
+        let before = match (running, unfinished) {
+            (true, true) => Before::Unfinished,
+            (true, false) => Before::Running,
+            (false, _) => Before::AtRest,
+        };
         if let Some(change) = changed.get(&address) {
             let moves = change.was.is_some();
             parts.insert(*name, Part::Change { action: change.action, before, moves });
             continue;
         }
-        let phase = pair.seen.map_or(Phase::Absent, Seen::phase);
-        let is_job = pair.want.is_some_and(|want| want.kind == Kind::Job);
-        let unfinished =
-            matches!(phase, Phase::Booting | Phase::Starting) || (is_job && phase == Phase::Ready);
         let in_order = verdicts.get(name).is_some_and(|verdict| verdict.action.is_none());
-        if wish.goal.compares() && in_order && running && unfinished {
+        if wish.goal.compares() && in_order && unfinished {
             parts.insert(*name, Part::Await);
         }
     }
@@ -288,6 +313,13 @@ fn without_network(wish: &Wish, changes: &[Change]) -> Option<String> {
     (count > 0).then(|| {
         format!("machines have no network yet: {count} start as if they said network \"off\"")
     })
+}
+
+/// Tells whether a machine has not come yet where it is to come by itself.
+fn is_unfinished(pair: &Pair<'_>) -> bool {
+    let phase = pair.seen.map_or(Phase::Absent, Seen::phase);
+    let is_job = pair.want.is_some_and(|want| want.kind == Kind::Job);
+    matches!(phase, Phase::Booting | Phase::Starting) || (is_job && phase == Phase::Ready)
 }
 
 fn missing_sources(observed: &Observed) -> Vec<String> {

@@ -40,6 +40,8 @@ pub(super) enum Part {
 pub(super) enum Before {
     /// One does.
     Running,
+    /// One does, and is not ready yet, or its job has not ended.
+    Unfinished,
     /// None does.
     AtRest,
 }
@@ -386,22 +388,27 @@ impl<'a> Graph<'a> {
 const fn row(action: Action, before: Before, job: bool) -> &'static [Op] {
     match (action, before) {
         (Action::Create, _) => &[Op::Prepare, Op::Boot, Op::Gate],
+        // What is told of a change still has to come where it was to come.
+        (Action::Update, Before::Unfinished) => &[Op::Update, Op::Gate],
         (Action::Update, _) => &[Op::Update],
         (Action::Stop, _) => &[Op::Stop],
-        (Action::Destroy, Before::Running) => &[Op::Stop, Op::Discard],
+        (Action::Destroy, Before::Running | Before::Unfinished) => &[Op::Stop, Op::Discard],
         (Action::Destroy, Before::AtRest) => &[Op::Discard],
-        (Action::Start | Action::Restart, Before::Running) => &[Op::Stop, Op::Boot, Op::Gate],
+        (Action::Start | Action::Restart, Before::Running | Before::Unfinished) => {
+            &[Op::Stop, Op::Boot, Op::Gate]
+        }
         (Action::Start | Action::Restart, Before::AtRest) => &[Op::Boot, Op::Gate],
         // A run of a job that ended is nothing to go back to.
-        (Action::Recreate, Before::Running) if job => {
+        (Action::Recreate, Before::Running | Before::Unfinished) if job => {
             &[Op::Stop, Op::Retire, Op::Prepare, Op::Boot, Op::Gate]
         }
         (Action::Recreate, Before::AtRest) if job => &[Op::Retire, Op::Prepare, Op::Boot, Op::Gate],
-        (Action::Recreate, Before::Running) => {
+        (Action::Recreate, Before::Running | Before::Unfinished) => {
             &[Op::Prepare, Op::Stop, Op::Boot, Op::Gate, Op::Retire]
         }
         (Action::Recreate, Before::AtRest) => &[Op::Prepare, Op::Boot, Op::Gate, Op::Retire],
         (Action::Forget, _) => &[Op::Forget],
+        (Action::Move, Before::Unfinished) => &[Op::Gate],
         (Action::Move | Action::Trash, _) => &[],
     }
 }

@@ -285,6 +285,31 @@ Plan: 1 restart (0 unchanged)
 }
 
 #[test]
+fn sf_w4_what_is_told_of_a_change_is_still_waited_for_where_it_is_not_ready() {
+    let ops = |phase: &str| {
+        let mut wish = wish("web=1");
+        let web = wish.project.sandboxes.values_mut().next().unwrap();
+        web.stop_grace = schema::units::Millis(1000);
+        let found = observed(&format!("web=1:{phase}"));
+        plan(&wish, &found).steps.iter().map(|step| step.op).collect::<Vec<_>>()
+    };
+    assert_eq!(ops("Ready"), [Op::Update]);
+    assert_eq!(ops("Starting"), [Op::Update, Op::Gate]);
+}
+
+#[test]
+fn another_gate_needs_another_start_where_the_present_one_is_still_asked() {
+    let action = |phase: &str| {
+        let mut wish = wish("web=1");
+        let web = wish.project.sandboxes.values_mut().next().unwrap();
+        web.ready.timeout = schema::units::Millis(1000);
+        plan(&wish, &observed(&format!("web=1:{phase}"))).changes[0].action
+    };
+    assert_eq!(action("Ready"), Action::Update);
+    assert_eq!(action("Starting"), Action::Restart);
+}
+
+#[test]
 fn equal_inputs_give_equal_bytes_and_every_key_is_there() {
     let make = || plan(&wish("db=2, web=1>db"), &observed("db=1:Ready, old=1:Ready"));
     let (first, second) = (document(&make()), document(&make()));

@@ -83,6 +83,18 @@ impl Address {
         }
     }
 
+    /// Returns the address that [`Address`] prints.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, name) = text.split_once('.')?;
+        match kind {
+            "image" => ImageRef::parse(name).ok().map(Self::Image),
+            "sandbox" => InstanceName::parse(name).ok().map(Self::Sandbox),
+            "volume" => VolumeName::parse(name).ok().map(Self::Volume),
+            _ => None,
+        }
+    }
+
     /// Returns the sandbox, where it is one.
     #[must_use]
     pub const fn sandbox(&self) -> Option<&InstanceName> {
@@ -125,6 +137,20 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 10] = [
+        Self::Create,
+        Self::Start,
+        Self::Update,
+        Self::Restart,
+        Self::Recreate,
+        Self::Destroy,
+        Self::Stop,
+        Self::Trash,
+        Self::Forget,
+        Self::Move,
+    ];
+
     /// Returns the word that plans write.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -157,6 +183,24 @@ pub struct Reason {
     pub code: &'static str,
     /// The same for people.
     pub text: String,
+}
+
+impl Reason {
+    /// Every code.
+    pub const CODES: [&'static str; 12] = [
+        "new",
+        "edited",
+        "removed",
+        "drift",
+        "not-running",
+        "image-moved",
+        "source-changed",
+        "dependency",
+        "replicas",
+        "moved",
+        "driver",
+        "asked",
+    ];
 }
 
 /// One change.
@@ -195,6 +239,17 @@ pub enum Cause {
     Wish,
     /// The host alone: something was changed by hand.
     Drift,
+}
+
+impl Cause {
+    /// Returns the word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wish => "wish",
+            Self::Drift => "drift",
+        }
+    }
 }
 
 /// What a change was planned against.

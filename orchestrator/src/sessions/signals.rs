@@ -42,14 +42,16 @@ impl Signals {
     /// # Errors
     /// The host has no descriptors left, or a signal cannot be caught.
     pub fn catch(signals: &[i32]) -> io::Result<Self> {
-        ears::open()?;
         let catch = |signal: &i32| {
             let (reader, writer) = UnixStream::pair()?;
             reader.set_nonblocking(true)?;
             let id = pipe::register(*signal, writer)?;
             Ok(Caught { signal: *signal, pipe: reader, id })
         };
-        signals.iter().map(catch).collect::<io::Result<_>>().map(Self)
+        let caught = signals.iter().map(catch).collect::<io::Result<_>>().map(Self)?;
+        // Only now: what is caught before there are pipes would be nobody's.
+        ears::open()?;
+        Ok(caught)
     }
 
     /// Returns what becomes readable when a signal comes.

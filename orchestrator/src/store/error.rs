@@ -7,6 +7,8 @@ use rusqlite::ErrorCode;
 use schema::failure::Report;
 use thiserror::Error;
 
+use crate::machines::process::LookError;
+
 /// Why what is remembered could not be read or written.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -75,6 +77,9 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// What a row tells of could not be looked at.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// Rows do not fit their indexes, or what they refer to.
     #[error("the state contradicts itself: {0}")]
     Unsound(String),
@@ -141,6 +146,7 @@ impl StoreError {
             | Self::Query(..)
             | Self::At { .. }
             | Self::Full { .. }
+            | Self::Look(_)
             | Self::ReadOnly { .. } => "msb::state::unusable",
             Self::Damaged { .. } | Self::Value { .. } | Self::Unsound(_) | Self::Lost { .. } => {
                 "msb::state::damaged"
@@ -202,6 +208,7 @@ impl StoreError {
             }
             Self::Prepare { .. }
             | Self::Full { .. }
+            | Self::Look(_)
             | Self::Value { .. }
             | Self::Unsound(_)
             | Self::Raced(_) => {}

@@ -33,10 +33,20 @@ pub fn are_sound(db: &Connection) -> Result<(), StoreError> {
         let refers = texts(db, &refers)?.into_iter();
         found.extend(refers.map(|table| format!("{table} refers to a row that is not there")));
         if let Some(first) = found.into_iter().next() {
-            return Err(StoreError::Unsound(first));
+            return Err(unread(&first).unwrap_or(StoreError::Unsound(first)));
         }
     }
     Ok(())
+}
+
+/// Returns the failure where a page could not be read, which is no damage.
+fn unread(found: &str) -> Option<StoreError> {
+    let code = found.split_once("error code=")?.1;
+    let digits = code.find(|c: char| !c.is_ascii_digit()).unwrap_or(code.len());
+    let code = rusqlite::ffi::Error::new(code[..digits].parse().ok()?);
+    let failure = rusqlite::Error::SqliteFailure(code, None);
+    let is_damage = code.code == rusqlite::ErrorCode::DatabaseCorrupt;
+    (!is_damage).then_some(StoreError::Query("read a page", failure))
 }
 
 /// The tables that decide what a plan does.
@@ -110,6 +120,15 @@ mod tests {
     use super::*;
     use crate::scratch::Scratch;
     use crate::store::{Store, operations};
+
+    #[test]
+    fn a_page_that_cannot_be_read_is_no_damage() {
+        let told =
+            |code: u32| format!("Tree 16 page 16: unable to get the page. error code={code}");
+        assert!(matches!(unread(&told(8458)), Some(StoreError::Query(..))));
+        assert!(unread(&told(11)).is_none());
+        assert!(unread("row 3 missing from index machine_sandbox").is_none());
+    }
 
     #[test]
     fn a_new_state_is_as_it_should_be_and_an_open_operation_is_told() {

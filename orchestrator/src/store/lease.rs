@@ -169,6 +169,14 @@ impl Lease {
     }
 }
 
+impl Drop for Lease {
+    /// Gives the lock back itself: a program that is just being started by another thread has a
+    /// copy of the descriptor until it runs, and closing ours would leave the lock with that.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// Tells whether somebody holds the lock at `path` for itself alone.
 ///
 /// # Errors
@@ -180,7 +188,11 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
+        Ok(()) => {
+            // Given back at once, as by `Lease`.
+            let _ = flock(&file, FlockOperation::Unlock);
+            Ok(false)
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
         Err(errno) => Err(errno.into()),
     }
@@ -227,6 +239,17 @@ mod tests {
         assert!(new.is_named(&path));
         std::fs::remove_file(&path).unwrap();
         assert!(!new.is_named(&path), "who holds a lock without a name holds nothing");
+    }
+
+    #[test]
+    fn a_lock_is_given_back_whoever_else_has_its_descriptor() {
+        let folder = crate::scratch::Scratch::new();
+        let path = folder.path().join("p.lock");
+        let lease = Lease::try_take(&path, &Holder::default(), Sharing::Exclusive).unwrap();
+        let copy = lease.0.try_clone().unwrap();
+        drop(lease);
+        assert!(!is_held(&path).unwrap(), "a child that is being started would hold it");
+        drop(copy);
     }
 
     #[test]

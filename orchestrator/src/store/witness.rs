@@ -37,14 +37,14 @@ impl Folders {
     /// [`StoreError::Lost`] where one runs without a row.
     pub fn are_known(&self, db: &Connection, home: &Path) -> Result<(), StoreError> {
         let known: BTreeSet<String> = invariants::machines(db)?.into_iter().collect();
-        let runs = |id: &String| {
+        for id in self.0.difference(&known) {
             let lease = home.join("machines").join(id).join(LEASE);
-            lease::is_held(&lease).unwrap_or(false)
-        };
-        match self.0.difference(&known).find(|id| runs(id)) {
-            Some(id) => Err(StoreError::Lost { path: super::path(home), machine: id.clone() }),
-            None => Ok(()),
+            let is_held = lease::is_held(&lease);
+            if is_held.map_err(|source| StoreError::Prepare { path: lease, source })? {
+                return Err(StoreError::Lost { path: super::path(home), machine: id.clone() });
+            }
         }
+        Ok(())
     }
 }
 

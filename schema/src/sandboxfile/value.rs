@@ -123,7 +123,7 @@ fn unit_problem(code: Code, value: &Scalar<'_>, error: &UnitError, example: &str
             problem.help(format!("write the unit: \"{}MiB\"", shown(number)))
         }
         (None, UnitError::NoUnit(number)) => {
-            let near = number.parse().ok().map(|seconds| Millis::seconds(seconds).to_string());
+            let near = Millis::parse(&format!("{number}s")).ok().map(|near| near.to_string());
             let near = near.unwrap_or_else(|| "10s".to_owned());
             problem.help(format!("write the unit: \"{near}\" for seconds"))
         }
@@ -355,6 +355,15 @@ mod tests {
         assert_eq!(help.as_deref(), Some("write 755"));
         let huge = "9".repeat(200_000);
         assert_eq!(each(&huge, read), Err(Code::VALUE_COUNT));
+    }
+
+    #[test]
+    fn a_number_without_its_unit_is_told_with_one_that_it_can_have() {
+        for (written, near) in [("90", "\"1m30s\""), ("333333333333333333", "\"10s\"")] {
+            let problem = duration(&scalar(written, ScalarKind::Number), 0).unwrap_err();
+            assert_eq!(problem.code, Code::VALUE_DURATION, "{written}");
+            assert!(problem.help.as_deref().unwrap().contains(near), "{problem:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fuzz::{Answer, Theirs, is_below_guard, ours};
+use fuzz::{Answer, Target, Theirs, is_below_guard, ours, run};
 
 fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/kdl")
@@ -62,5 +62,14 @@ fn sf_t15_both_readers_read_the_valid_official_cases_alike() {
         let text = String::from_utf8(input).unwrap();
         assert!(is_below_guard(&text), "{name}");
         assert_eq!(Answer::Read(ours(text.as_bytes()).unwrap()), theirs.read(&text), "{name}");
+    }
+}
+
+#[test]
+fn sf_t15_both_readers_agree_on_official_cases_that_are_cut() {
+    for (_, input, _) in each() {
+        for quarter in 1..4 {
+            run(Target::BothReaders, &input[..input.len() * quarter / 4]);
+        }
     }
 }

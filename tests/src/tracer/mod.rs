@@ -33,8 +33,8 @@ pub enum Victim {
     Runtime(u32),
     /// The builder of root images that it starts as its n-th, from 1.
     Builder(u32),
-    /// A process that runs already.
-    Running(u32),
+    /// The runtime of this sandbox, which runs before the command begins.
+    Of(&'static str),
 }
 
 /// A moment of a command.
@@ -97,6 +97,8 @@ pub struct Traced {
 pub struct Plan {
     /// Who is watched.
     pub victim: Victim,
+    /// The victim's process, where it runs before the command begins.
+    pub running: Option<u32>,
     /// Which calls are points.
     pub which: Which,
     /// What happens where; `None` only looks.
@@ -215,7 +217,7 @@ impl fmt::Display for Victim {
             Self::Msb => write!(f, "msb"),
             Self::Runtime(nth) => write!(f, "runtime-{nth}"),
             Self::Builder(nth) => write!(f, "builder-{nth}"),
-            Self::Running(pid) => write!(f, "pid-{pid}"),
+            Self::Of(name) => write!(f, "runtime-of-{name}"),
         }
     }
 }

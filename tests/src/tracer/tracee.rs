@@ -60,7 +60,7 @@ impl Tracees {
     pub(super) fn seize(&mut self) -> io::Result<()> {
         sys::seize(self.root, self.options())?;
         self.add(self.root, self.root);
-        if let Victim::Running(pid) = self.plan.victim {
+        if let Some(pid) = self.plan.running {
             let pid = pid_t::try_from(pid).map_err(io::Error::other)?;
             self.victim = Some(pid);
             for thread in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
@@ -101,7 +101,7 @@ impl Tracees {
         let own =
             libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEEXEC;
         match self.plan.victim {
-            Victim::Msb | Victim::Running(_) => own,
+            Victim::Msb | Victim::Of(_) => own,
             Victim::Runtime(_) | Victim::Builder(_) => {
                 own | libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK
             }
@@ -172,7 +172,7 @@ impl Tracees {
                 self.builders += 1;
                 self.builders == nth
             }
-            Victim::Runtime(_) | Victim::Builder(_) | Victim::Running(_) => false,
+            Victim::Runtime(_) | Victim::Builder(_) | Victim::Of(_) => false,
         };
         if found {
             self.victim = Some(pid);

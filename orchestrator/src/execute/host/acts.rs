@@ -142,10 +142,10 @@ impl Host {
     pub(super) async fn update_live(&self, name: &InstanceName) -> Done {
         let want = self.wanted(name)?;
         let Some((id, machine)) = self.current(name)? else { return Ok(Effect::default()) };
-        if !self.is_alive(&id) {
+        if !self.is_alive(&id)? {
             return Ok(Effect::default());
         }
-        let effective = self.folder(&id).record().map(|record| record.effective);
+        let effective = self.folder(&id).record()?.map(|record| record.effective);
         let effective = effective.unwrap_or_default();
         let cpus = u32::from(want.cpus.count);
         let changed = |now: u64, then: u64| Some(now).filter(|now| *now != then);
@@ -176,7 +176,7 @@ impl Host {
     }
 
     pub(super) async fn stop_machine(&self, id: &str, machine: &crate::machines::Machine) -> Done {
-        if !self.is_alive(id) {
+        if !self.is_alive(id)? {
             return Ok(Effect { phase: None, ..Effect::default() });
         }
         let grace = self.options.grace.map(|grace| Duration::from_millis(grace.0));
@@ -215,7 +215,7 @@ impl Host {
     }
 
     fn remove_folder(&self, id: &str) -> Result<(), StepError> {
-        if self.is_alive(id) {
+        if self.is_alive(id)? {
             return Err(bug("a machine that lives is not removed"));
         }
         remove_folder(self.context.home(), id)

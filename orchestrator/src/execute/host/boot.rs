@@ -216,8 +216,12 @@ impl Host {
 
     /// A runtime that is gone without a word: its record, if any, says where it was.
     fn lost(&self, name: &InstanceName, machine: &Machine, error: &StepError) -> StepError {
-        let boot_id = process::boot_id().unwrap_or_default();
-        let look = machine.folder().look(&boot_id);
+        let looked = process::boot_id().and_then(|boot_id| {
+            let look = machine.folder().look(&boot_id)?;
+            Ok((look, boot_id))
+        });
+        // Where it cannot be looked at, the failure that we have is all there is to tell.
+        let Ok((look, boot_id)) = looked else { return error.clone() };
         match &look.record {
             Some(record) if record.phase.is_resting() => failure(name, record),
             _ => {

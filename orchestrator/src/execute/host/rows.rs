@@ -264,7 +264,8 @@ impl Host {
         row.phase = phase.unwrap_or(row.phase);
         row.reason = reason;
         row.exit_code = exit_code;
-        take_over(&mut row, self.folder(&machine.id).record().as_ref());
+        // What cannot be read now is taken over by the next command.
+        take_over(&mut row, self.folder(&machine.id).record().ok().flatten().as_ref());
         row
     }
 

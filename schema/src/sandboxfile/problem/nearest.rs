@@ -36,6 +36,14 @@ impl Ruler {
         if word.len().abs_diff(self.other.len()) > most {
             return None;
         }
+        // What both begin and end with costs nothing.
+        let same = word.iter().zip(&self.other).take_while(|(a, b)| a == b).count();
+        let word = &word[same..];
+        self.other.drain(..same);
+        let ends = word.iter().rev().zip(self.other.iter().rev());
+        let same = ends.take_while(|(a, b)| a == b).count();
+        let word = &word[..word.len() - same];
+        self.other.truncate(self.other.len() - same);
         let width = self.other.len() + 1;
         for row in [&mut self.before_last, &mut self.last, &mut self.row] {
             row.clear();
