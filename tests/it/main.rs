@@ -11,6 +11,7 @@ mod floors;
 mod hostile;
 mod install;
 mod kills;
+mod model;
 mod not_yet;
 mod pages;
 mod problems;

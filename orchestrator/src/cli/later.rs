@@ -4,7 +4,6 @@
 const COMMANDS: &[&str] = &[
     "adopt",
     "completion",
-    "config",
     "copy",
     "cp",
     "df",

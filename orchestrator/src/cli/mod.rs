@@ -10,12 +10,14 @@ mod file_flags;
 mod globals;
 mod help;
 mod later;
+mod project_text;
 mod reading;
 mod select;
 mod usage;
 mod values;
 
 mod agent_socket;
+mod config;
 mod convert;
 mod create;
 mod definition;
@@ -93,6 +95,7 @@ pub(crate) enum Command {
     Logs(logs::Args),
     Lock(lock::Args),
     Fmt(fmt::Args),
+    Config(config::Args),
     Validate(validate::Args),
     Convert(convert::Args),
     Run(Box<run::Args>),
@@ -176,6 +179,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Logs(args) => logs::run(args, call),
         Command::Lock(args) => lock::run(args, call),
         Command::Fmt(args) => fmt::run(args, call),
+        Command::Config(args) => config::run(args, call),
         Command::Validate(args) => validate::run(args, call),
         Command::Convert(args) => convert::run(args, call),
         Command::Run(args) => run::run(args, call),
@@ -215,6 +219,7 @@ impl Command {
             Self::Ps(args) => Some(&args.shorts),
             Self::Lock(args) => Some(&args.shorts),
             Self::Fmt(args) => Some(&args.shorts),
+            Self::Config(args) => Some(&args.shorts),
             Self::Validate(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),
             _ => None,

@@ -113,6 +113,8 @@ pub(crate) struct Pinned {
     pub(crate) input: Option<InputFile>,
     /// The first of the files.
     pub(crate) path: PathBuf,
+    /// How many of its files are not included ones.
+    pub(crate) given: usize,
     variable_files: Vec<InputFile>,
     shown: String,
 }
@@ -125,7 +127,15 @@ pub(crate) fn pinned(call: &Call, flags: &FileFlags) -> Result<Pinned, Failures>
     pinned_for(call, flags, &[])
 }
 
-fn pinned_for(call: &Call, flags: &FileFlags, named: &[InstanceName]) -> Result<Pinned, Failures> {
+/// Reads a project of which some are named, and the lock beside it.
+///
+/// # Errors
+/// A file is invalid, or an image has no pin where each must have one.
+pub(crate) fn pinned_for(
+    call: &Call,
+    flags: &FileFlags,
+    named: &[InstanceName],
+) -> Result<Pinned, Failures> {
     let files = call.files()?;
     let reading = flags.reading(call, &files, named.iter().cloned(), Tracing::Off)?;
     let resolved = read(call, &files, &reading)?;
@@ -151,8 +161,8 @@ fn pinned_for(call: &Call, flags: &FileFlags, named: &[InstanceName]) -> Result<
             return Err(Failures(missing));
         }
     }
-    let (path, variable_files) = (files.path, reading.variable_files);
-    Ok(Pinned { resolved, pins, input, path, variable_files, shown: files.shown })
+    let (path, variable_files, given) = (files.path, reading.variable_files, files.files.len());
+    Ok(Pinned { resolved, pins, input, path, given, variable_files, shown: files.shown })
 }
 
 /// Returns what the files and the choice ask for.
@@ -161,7 +171,7 @@ fn pinned_for(call: &Call, flags: &FileFlags, named: &[InstanceName]) -> Result<
 /// A file is invalid, or a name is not in it.
 pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wish, Failures> {
     let read = pinned_for(call, flags, &choice.names)?;
-    let Pinned { resolved, pins, input, path, variable_files, shown } = read;
+    let Pinned { resolved, pins, input, path, given: _, variable_files, shown } = read;
     call.report.note(&format!("{}: {shown}", resolved.project.name));
     say_warnings(call, &resolved);
     for name in choice.names.iter().chain(&choice.exclude) {
