@@ -19,7 +19,7 @@ use crate::store::inventory::{
     self, MachineRow, ProjectRow, Role, SandboxRow, VolumeRow, VolumeUse,
 };
 use crate::store::operations::{self, Audit};
-use crate::store::{Rows, Store, StoreError};
+use crate::store::{Rows, Store, StoreError, lift};
 
 /// A project as it was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -217,11 +217,11 @@ fn sandboxes(
     let definition = |digest: &Option<String>| {
         digest.as_ref().and_then(|digest| definitions.get(digest)).cloned()
     };
+    let owners: BTreeMap<&String, &ProjectName> =
+        projects.iter().map(|row| (&row.id, &row.name)).collect();
     let mut found = Vec::new();
     for row in inventory::sandboxes(db, only)? {
-        let Some(owner) = projects.iter().find(|project| project.id == row.project_id) else {
-            continue;
-        };
+        let Some(owner) = owners.get(&row.project_id) else { continue };
         let (current, others): (Vec<_>, Vec<_>) = machines
             .remove(&row.id)
             .unwrap_or_default()
@@ -239,7 +239,7 @@ fn sandboxes(
             sensitive: digests.remove(&row.id).unwrap_or_default(),
             row,
         };
-        found.push((owner.name.clone(), seen));
+        found.push(((*owner).clone(), seen));
     }
     Ok(found)
 }
@@ -252,16 +252,16 @@ fn machine(home: &Path, row: MachineRow, boot_id: &str) -> Result<SeenMachine, L
 }
 
 fn volumes(db: &Rows, projects: &[ProjectRow]) -> Result<Vec<SeenVolume>, StoreError> {
-    let mut uses = inventory::volume_uses(db)?;
-    let owner = |id: &Option<String>| {
-        let row = projects.iter().find(|row| Some(&row.id) == id.as_ref());
-        row.map(|row| row.name.clone())
-    };
+    let mut uses: BTreeMap<String, Vec<VolumeUse>> = BTreeMap::new();
+    for one in inventory::volume_uses(db)? {
+        uses.entry(one.volume_id.clone()).or_default().push(one);
+    }
+    let owners: BTreeMap<&String, &ProjectName> =
+        projects.iter().map(|row| (&row.id, &row.name)).collect();
     let seen = inventory::volumes(db)?.into_iter().map(|row| {
-        let (mine, rest) =
-            std::mem::take(&mut uses).into_iter().partition(|one| one.volume_id == row.id);
-        uses = rest;
-        SeenVolume { owner: owner(&row.project_id), uses: mine, row }
+        let owner = row.project_id.as_ref().and_then(|id| owners.get(id).copied());
+        let uses = uses.remove(&row.id).unwrap_or_default();
+        SeenVolume { owner: owner.cloned(), uses, row }
     });
     Ok(seen.collect())
 }
@@ -288,7 +288,7 @@ impl Observed {
                 .sandboxes
                 .into_iter()
                 .filter(|(owner, _)| owner == name)
-                .map(|(_, seen)| (seen.row.name.clone(), seen))
+                .map(|(_, seen)| (seen.row.name.clone(), settled(wish, seen)))
                 .collect(),
             volumes: visible(everything.volumes, wish),
             audits: audits.collect(),
@@ -297,6 +297,18 @@ impl Observed {
             ..Self::default()
         }
     }
+}
+
+/// Returns a sandbox whose definition, where an older msb wrote it, is told by the wish what it
+/// leaves open.
+fn settled(wish: &Wish, mut seen: Seen) -> Seen {
+    if let (Some(applied), Some(want)) =
+        (&mut seen.applied, wish.project.sandboxes.get(&seen.row.name))
+        && seen.row.applied.as_deref() != Some(applied.digest())
+    {
+        lift::settle(applied, want);
+    }
+    seen
 }
 
 fn is_adhoc(row: &ProjectRow) -> bool {

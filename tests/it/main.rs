@@ -5,6 +5,7 @@
 mod cli_sessions;
 mod cli_words;
 mod crash;
+mod diff_page;
 mod examples;
 mod file_tools;
 mod floors;
@@ -18,4 +19,5 @@ mod problems;
 mod reading;
 mod road;
 mod schemas;
+mod states;
 mod tidy;

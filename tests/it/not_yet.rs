@@ -25,11 +25,10 @@ fn keys_of_later_versions_are_refused_by_name() {
 }
 
 /// Fields that are planned, and refused by the run that would need them.
-const UNBUILT: [(&str, &str); 17] = [
+const UNBUILT: [(&str, &str); 16] = [
     ("mounts./x", "image \"builtin:base\"; mount \"/x\" { dir \"./x\" }"),
     ("mounts./x", "image \"builtin:base\"; mount \"/x\" { file \"./x\" }"),
     ("mounts./x", "image \"builtin:base\"; mount \"/x\" { disk \"./x.raw\" }"),
-    ("rlimits.nofile", "image \"builtin:base\"; rlimits { nofile 64 }"),
     ("ready.probe", "image \"builtin:base\"; ready { log \"up\" }"),
     ("root-disk", "root-disk \"./vm.raw\""),
     ("root-dir", "root-dir \"./root\""),

@@ -228,6 +228,7 @@ fn scripts_stop_at_the_first_failure() {
         "runtime/kernel/build",
         "runtime/base/build",
         "tests/fixtures/debian-image",
+        "tests/fixtures/state-1",
     ];
     let lax = scripts.iter().filter(|path| {
         fs::read_to_string(checkout().join(path))

@@ -11,7 +11,7 @@ use super::following;
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
 use crate::context::Clock as _;
-use crate::plan::show::{Detail, show};
+use crate::plan::show::{Detail, markdown, show};
 use crate::plan::{Goal, Plan, Reach, Wish, json};
 use crate::report::Output;
 
@@ -85,13 +85,16 @@ pub(super) fn print(call: &Call, plan: &Plan, project: &Project, view: View) {
     for warning in &plan.warnings {
         call.report.warn(warning);
     }
+    let detail = match (view.full, view.summary) {
+        (true, _) => Detail::Full,
+        (false, true) => Detail::Summary,
+        (false, false) => Detail::Normal,
+    };
     match call.report.form.output {
+        Output::Text if call.settings.markdown => {
+            call.report.out(&markdown(plan, project, detail));
+        }
         Output::Text => {
-            let detail = match (view.full, view.summary) {
-                (true, _) => Detail::Full,
-                (false, true) => Detail::Summary,
-                (false, false) => Detail::Normal,
-            };
             let layout = following::layout(&call.report, detail, call.context.clock.unix_ms());
             call.report.out(&show(plan, project, layout));
         }

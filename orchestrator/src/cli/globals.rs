@@ -142,6 +142,8 @@ pub(crate) enum OutputForm {
     Json,
     /// A line for each element
     Ndjson,
+    /// Tables for a comment beside a change; of `diff` and `plan` only
+    Markdown,
 }
 
 /// `--progress`
@@ -188,6 +190,8 @@ pub(crate) struct Settings {
     pub(crate) yes: bool,
     /// Names only, in lists.
     pub(crate) quiet: bool,
+    /// Tables in Markdown, of commands that show a plan.
+    pub(crate) markdown: bool,
     /// How long a held lock is waited for.
     pub(crate) lock_timeout: Duration,
     /// The level of msb's own log, where one was given.
@@ -249,13 +253,8 @@ impl Globals {
     /// # Errors
     /// A variable is malformed.
     pub(crate) fn form(&self, context: &Context) -> Result<Form, Failure> {
-        let output = match (self.json, self.output) {
-            (true, _) => OutputForm::Json,
-            (false, Some(form)) => form,
-            (false, None) => variable(context, "MSB_OUTPUT")?.unwrap_or(OutputForm::Text),
-        };
-        let output = match output {
-            OutputForm::Text => Output::Text,
+        let output = match self.output_form(context)? {
+            OutputForm::Text | OutputForm::Markdown => Output::Text,
             OutputForm::Json => Output::Json,
             OutputForm::Ndjson => Output::Ndjson,
         };
@@ -273,6 +272,14 @@ impl Globals {
             err: Style::of(when, environment, terminal, Stream::Err),
             annotations: if github { Annotations::Github } else { Annotations::Off },
             terminal: *terminal,
+        })
+    }
+
+    fn output_form(&self, context: &Context) -> Result<OutputForm, Failure> {
+        Ok(match (self.json, self.output) {
+            (true, _) => OutputForm::Json,
+            (false, Some(form)) => form,
+            (false, None) => variable(context, "MSB_OUTPUT")?.unwrap_or(OutputForm::Text),
         })
     }
 
@@ -344,6 +351,7 @@ impl Globals {
             require_jail: jail,
             yes: self.consent.yes,
             quiet: self.quiet,
+            markdown: self.output_form(context)? == OutputForm::Markdown,
             lock_timeout,
             level,
         })

@@ -62,6 +62,7 @@ use clap::{Parser, Subcommand};
 
 use call::Call;
 use ending::Ending;
+use failure::Failure;
 use globals::{Globals, ProjectShorts, Shorts};
 
 /// Keep a set of microVM sandboxes as a file says they should be
@@ -145,7 +146,7 @@ pub fn metrics() -> ExitCode {
         usage::plain_report(&arguments).line(concat!("msb-metrics ", env!("CARGO_PKG_VERSION")));
         return ExitCode::SUCCESS;
     }
-    ending::unprepared(&failure::Failure::not_yet("msb-metrics"), &arguments)
+    ending::unprepared(&Failure::not_yet("msb-metrics"), &arguments)
 }
 
 fn run(arguments: &[OsString]) -> ExitCode {
@@ -162,7 +163,14 @@ fn run(arguments: &[OsString]) -> ExitCode {
         globals.quiet = true;
     }
     globals.consent.yes |= command.says_yes();
-    match joined.and_then(|()| Call::prepare(&globals)) {
+    let prepared = joined.and_then(|()| Call::prepare(&globals)).and_then(|call| {
+        match call.settings.markdown && !command.shows_a_plan() {
+            true => Err(Failure::usage("usage::value", "only diff and plan print Markdown")
+                .hint("Write --output text or --output json.")),
+            false => Ok(call),
+        }
+    });
+    match prepared {
         Ok(call) => ending::finish(&call.report, dispatch(&command, &call)),
         Err(failure) => ending::unprepared(&failure, arguments),
     }
@@ -224,6 +232,11 @@ impl Command {
             Self::Convert(args) => Some(&args.shorts),
             _ => None,
         }
+    }
+
+    /// Tells whether the command's result is a plan.
+    const fn shows_a_plan(&self) -> bool {
+        matches!(self, Self::Diff(_) | Self::Plan(_))
     }
 
     /// Tells whether `-q` was given to a command that lists.

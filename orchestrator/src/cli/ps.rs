@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schema::lifecycle::Phase;
 use schema::name::InstanceName;
+use schema::project::Body;
 
 use super::call::Call;
 use super::ending::Ending;
@@ -55,14 +56,14 @@ struct Which {
 
 /// Prints them; creates nothing, also on a bare machine.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    let digests = digests(args, call)?;
+    let definitions = definitions(args, call)?;
     let views = views(args, call)?;
     let now = call.context.clock.unix_ms();
     let rows: Vec<(&SandboxView, Sandbox)> = views
         .iter()
         .map(|view| {
-            let wanted = digests.as_ref().and_then(|of| of.get(&view.name));
-            let is_changed = wanted.is_some_and(|digest| view.desired.as_ref() != Some(digest));
+            let wanted = definitions.as_ref().and_then(|of| of.get(&view.name));
+            let is_changed = wanted.is_some_and(|want| !view.is_wished_as(want));
             (view, shapes::sandbox(view, now, is_changed))
         })
         .collect();
@@ -79,8 +80,8 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     Ok(0)
 }
 
-/// Returns the digest of each definition of the file, where there is a file that reads.
-fn digests(args: &Args, call: &Call) -> Result<Option<BTreeMap<InstanceName, String>>, Failure> {
+/// Returns the definitions of the file, where there is a file that reads.
+fn definitions(args: &Args, call: &Call) -> Result<Option<BTreeMap<InstanceName, Body>>, Failure> {
     if args.which.all_projects || call.context.existing_home()?.is_none() {
         return Ok(None);
     }
@@ -88,8 +89,7 @@ fn digests(args: &Args, call: &Call) -> Result<Option<BTreeMap<InstanceName, Str
     let Ok(resolved) = select::resolve(call, &files, &FileFlags::default()) else {
         return Ok(None);
     };
-    let pairs = resolved.project.sandboxes.into_iter();
-    Ok(Some(pairs.map(|(name, sandbox)| (name, sandbox.digest().to_owned())).collect()))
+    Ok(Some(resolved.project.sandboxes))
 }
 
 fn views(args: &Args, call: &Call) -> Result<Vec<SandboxView>, Failure> {

@@ -85,8 +85,10 @@ pub(crate) fn read(call: &Call, files: &Files, reading: &Reading) -> Result<Reso
 /// The files cannot be read as far as that.
 pub(crate) fn project_name(call: &Call, files: &Files) -> Result<ProjectName, Failure> {
     let reading = FileFlags::default().reading(call, files, [], Tracing::Off)?;
-    resolve::project_name(&files.files, &reading.inputs)
-        .map_err(|failed| Failure::of_reading(&failed, &call.report.form))
+    resolve::project_name(&files.files, &reading.inputs).map_err(|mut failed| {
+        edit::errors::add_all(&mut failed, &files.files, reading.inputs.limits.problems);
+        Failure::of_reading(&failed, &call.report.form)
+    })
 }
 
 /// Says what a reading found worth a word.

@@ -10,6 +10,7 @@ use schema::record::Record;
 
 use crate::machines::{Folder, Machine};
 use crate::observe::Seen;
+use crate::store::lift;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +34,8 @@ pub struct SandboxView {
     pub exit_code: Option<u8>,
     /// What it is to be: as applied, else as wished for.
     pub definition: Option<Body>,
-    /// The digest of the definition that is wished for; `None` once it left the file.
-    pub desired: Option<String>,
+    /// What was last wished for; `None` once it left the file.
+    pub desired: Option<Body>,
     /// The manifest digest of its image.
     pub image_digest: Option<String>,
     /// Rises with every new wish.
@@ -72,8 +73,8 @@ impl SandboxView {
             detail: machine.as_ref().and_then(|machine| machine.detail.clone()),
             stopping: record.as_ref().is_some_and(|r| r.asked.is_some()) && !phase.is_resting(),
             exit_code: exit.map(schema::record::Exit::shell_code).or(seen.row.completed_code),
-            definition: seen.applied.or(seen.desired),
-            desired: seen.row.desired,
+            definition: seen.applied.or_else(|| seen.desired.clone()),
+            desired: seen.desired,
             image_digest: machine.as_ref().and_then(|machine| machine.row.image_digest.clone()),
             generation: seen.row.generation,
             observed: seen.row.observed,
@@ -85,6 +86,18 @@ impl SandboxView {
             created_at: seen.row.created_at,
             home: home.to_owned(),
         }
+    }
+
+    /// Tells whether a definition of the file is what was last wished for.
+    #[must_use]
+    pub fn is_wished_as(&self, want: &Body) -> bool {
+        self.desired.as_ref().is_some_and(|desired| {
+            let mut desired = desired.clone();
+            desired == *want || {
+                lift::settle(&mut desired, want);
+                desired == *want
+            }
+        })
     }
 
     /// Returns its machine, where one lives.

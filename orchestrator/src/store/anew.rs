@@ -39,26 +39,17 @@ pub fn make(home: &Path, now_ms: u64) -> Result<Anew, StoreError> {
         StoreError::Prepare { path: lock, source: std::io::Error::other(error) }
     })?;
     let draft = home.join("db/.anew.tmp");
-    remove(&draft)?;
+    super::remove_file(&draft)?;
     let made = fill(&draft, home, now_ms)?;
     // The logs of a database that is gone belong to nobody.
     for left in ["msb.db-wal", "msb.db-shm"] {
-        remove(&home.join("db").join(left))?;
+        super::remove_file(&home.join("db").join(left))?;
     }
     let prepared = |source| StoreError::Prepare { path: path.clone(), source };
     fs::rename(&draft, &path).and_then(|()| super::atomic::sync_folder(&path)).map_err(prepared)?;
     // What makes a connection whole is done by whoever opens it.
     Store::open(home, now_ms)?;
     Ok(made)
-}
-
-fn remove(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::Prepare { path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Writes a whole database; it is one file when this returns.
@@ -84,6 +75,11 @@ fn fill(path: &Path, home: &Path, now_ms: u64) -> Result<Anew, StoreError> {
     for sql in DANGLING {
         transaction.execute(sql, []).map_err(failed)?;
     }
+    // Events of the state that was lost may be known to somebody; seconds go faster than they came.
+    let number = i64::try_from(now_ms / 1000).unwrap_or_default();
+    transaction
+        .execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?1)", [number])
+        .map_err(failed)?;
     transaction.commit().map_err(failed)?;
     db.close().map_err(|(_, error)| failed(error))?;
     Ok(made)

@@ -7,13 +7,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName, SandboxName};
-use schema::project::{Body, InputFile, Kind, Labels};
+use schema::project::{InputFile, Kind, Labels};
 use schema::record::Effective;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{StoreError, time};
 
+pub use super::definitions::{definitions, put_definition};
 pub use super::volumes::{
     VolumeRow, VolumeUse, put_volume, rename_volume, trash_volume, volume_uses, volumes,
 };
@@ -147,6 +148,29 @@ pub(super) fn rows<T>(
     found.map(|row| row.map_err(query(what))?).collect()
 }
 
+/// Returns the rows of one project, or of all.
+///
+/// A condition that holds for every row where no project is given is one that no index helps.
+fn rows_of<T>(
+    db: &Connection,
+    what: &'static str,
+    (columns, from): (&str, (&str, &str)),
+    project_id: Option<&str>,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<Found<T>>,
+) -> Found<Vec<T>> {
+    let sql = columns.to_owned() + &only(from, project_id.is_some());
+    match &project_id {
+        Some(id) => rows(db, what, (&sql, &[id]), read),
+        None => rows(db, what, (&sql, &[]), read),
+    }
+}
+
+/// Returns the end of a query, with the condition on the project where one is asked for.
+fn only((sql, column): (&str, &str), of_one: bool) -> String {
+    let condition = if of_one { format!("WHERE {column} = ?1") } else { String::new() };
+    sql.replace("{only}", &condition)
+}
+
 const PROJECT: &str = "SELECT id, name, folder, files, generation, updated_at FROM project";
 
 fn project(row: &Row<'_>) -> rusqlite::Result<Found<ProjectRow>> {
@@ -222,6 +246,12 @@ pub fn project_id(db: &Connection, name: &ProjectName) -> Found<Option<String>> 
 const SANDBOX: &str = "SELECT id, project_id, name, kind, desired, applied, generation, observed, \
                        protect, completed_code, created_at, instance, keep FROM sandbox";
 
+/// Rows of one project or of all, each with the column that names the project.
+const SANDBOXES: (&str, &str) = (" {only} ORDER BY project_id, name", "project_id");
+const MACHINES: (&str, &str) =
+    (" JOIN sandbox s ON s.id = m.sandbox_id {only} ORDER BY m.id", "s.project_id");
+const SENSITIVE: (&str, &str) = (" JOIN sandbox s ON s.id = v.sandbox_id {only}", "s.project_id");
+
 fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
     let (name, kind): (String, String) = (row.get(2)?, row.get(3)?);
     let row = SandboxRow {
@@ -258,8 +288,7 @@ fn instance(name: &str, slot: &str) -> Found<InstanceName> {
 /// # Errors
 /// The table cannot be read.
 pub fn sandboxes(db: &Connection, project_id: Option<&str>) -> Found<Vec<SandboxRow>> {
-    let sql = format!("{SANDBOX} WHERE ?1 IS NULL OR project_id = ?1 ORDER BY project_id, name");
-    rows(db, "list sandboxes", (&sql, &[&project_id]), sandbox)
+    rows_of(db, "list sandboxes", (SANDBOX, SANDBOXES), project_id, sandbox)
 }
 
 /// Returns the names of a project's sandboxes.
@@ -362,38 +391,6 @@ pub fn remove_sandbox(db: &Connection, id: &str) -> Found<()> {
         .map_err(query("remove a sandbox"))
 }
 
-/// Stores a definition under its digest and returns that.
-///
-/// # Errors
-/// The row cannot be written.
-pub fn put_definition(db: &Connection, definition: &Body) -> Found<String> {
-    let digest = definition.digest().to_owned();
-    let body = serde_json::to_string(definition)
-        .map_err(|_| StoreError::Value { what: "a definition", value: digest.clone() })?;
-    db.execute("INSERT OR IGNORE INTO definition VALUES (?1, 1, ?2)", params![digest, body])
-        .map_err(query("write a definition"))?;
-    Ok(digest)
-}
-
-/// Returns the definitions that a project's sandboxes name, or that any does, by digest.
-///
-/// # Errors
-/// The table cannot be read.
-pub fn definitions(db: &Connection, project_id: Option<&str>) -> Found<BTreeMap<String, Body>> {
-    let sql = "SELECT DISTINCT d.digest, d.body FROM definition d JOIN sandbox s \
-               ON d.digest IN (s.desired, s.applied) WHERE ?1 IS NULL OR s.project_id = ?1";
-    let found = rows(db, "read definitions", (sql, &[&project_id]), |row| {
-        let (digest, body): (String, String) = (row.get(0)?, row.get(1)?);
-        // What is another than when it was written down would be a plan nobody asked for.
-        if blake3::hash(body.as_bytes()).to_hex().as_str() != digest {
-            return Ok(Err(StoreError::Value { what: "a definition", value: body }));
-        }
-        let read = json("a definition", &body);
-        Ok(read.map(|sandbox| (digest.clone(), Body::stored(sandbox, digest))))
-    })?;
-    Ok(found.into_iter().collect())
-}
-
 const MACHINE: &str = "SELECT m.id, m.sandbox_id, m.role, m.nonce, m.driver, m.pid, m.phase, \
                        m.reason, m.exit_code, m.image_digest, m.effective, m.started_at, \
                        m.ended_at FROM machine m";
@@ -429,11 +426,7 @@ fn machine(row: &Row<'_>) -> rusqlite::Result<Found<MachineRow>> {
 /// # Errors
 /// The table cannot be read.
 pub fn machines(db: &Connection, project_id: Option<&str>) -> Found<Vec<MachineRow>> {
-    let sql = format!(
-        "{MACHINE} JOIN sandbox s ON s.id = m.sandbox_id \
-         WHERE ?1 IS NULL OR s.project_id = ?1 ORDER BY m.id"
-    );
-    rows(db, "list machines", (&sql, &[&project_id]), machine)
+    rows_of(db, "list machines", (MACHINE, MACHINES), project_id, machine)
 }
 
 /// Writes a machine's row whole.
@@ -513,6 +506,8 @@ pub fn put_belongings(
     Ok(())
 }
 
+const DIGEST: &str = "SELECT v.sandbox_id, v.path, v.digest FROM sensitive v";
+
 /// Returns the digests of sensitive values as they were last applied, by sandbox and path.
 ///
 /// # Errors
@@ -521,9 +516,7 @@ pub fn sensitive(
     db: &Connection,
     project_id: Option<&str>,
 ) -> Found<BTreeMap<(String, String), String>> {
-    let sql = "SELECT v.sandbox_id, v.path, v.digest FROM sensitive v JOIN sandbox s \
-               ON s.id = v.sandbox_id WHERE ?1 IS NULL OR s.project_id = ?1";
-    let found = rows(db, "read digests", (sql, &[&project_id]), |row| {
+    let found = rows_of(db, "read digests", (DIGEST, SENSITIVE), project_id, |row| {
         Ok(Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))
     })?;
     Ok(found.into_iter().collect())
@@ -538,3 +531,6 @@ pub fn meta(db: &Connection, key: &str) -> Found<Option<String>> {
         .optional()
         .map_err(query("read the installation"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! Each step is one transaction under a lock of its own, after a copy of the
 //! database as it was. A reader never migrates.
 
+use std::fs;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -11,14 +12,29 @@ use super::lease::{Holder, Lease, Sharing};
 use super::{StoreError, atomic, time, witness};
 
 /// The schema that this program writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Marks the file as ours: `msb` and a zero.
 const APPLICATION_ID: i32 = 0x6d73_6200;
 
-/// What each version adds; the first makes everything.
-const STEPS: [&str; VERSION as usize] =
-    [concat!(include_str!("schema-1.sql"), include_str!("images.sql"))];
+/// One version of the schema.
+#[derive(Clone, Copy)]
+struct Step {
+    /// What it adds to the one before; the first makes everything.
+    sql: &'static str,
+    /// The oldest program that reads what it writes; whoever is older is told so.
+    min_reader: u32,
+}
+
+/// Every version, the first one first.
+const STEPS: [Step; VERSION as usize] = [
+    Step { sql: concat!(include_str!("schema-1.sql"), include_str!("images.sql")), min_reader: 1 },
+    // Definitions have another shape, which the program of schema 1 takes for damage.
+    Step { sql: include_str!("schema-2.sql"), min_reader: 2 },
+];
+
+/// How many copies of databases as they were before a migration are kept.
+const COPIES: usize = 2;
 
 /// Brings the database to [`VERSION`].
 pub(super) fn migrate(db: &mut Connection, home: &Path, now_ms: u64) -> Result<(), StoreError> {
@@ -55,18 +71,26 @@ pub(super) fn make(db: &mut Connection, now_ms: u64) -> Result<(), StoreError> {
 
 /// Tells whether there is anything to read in a database; one that was never migrated has no tables.
 pub(super) fn is_readable(db: &Connection, path: &Path) -> Result<bool, StoreError> {
-    if version(db, path)?.is_none() {
-        return Ok(false);
-    }
+    let Some(found) = version(db, path)? else { return Ok(false) };
     let min: Option<u32> = db
         .query_row("SELECT value FROM meta WHERE key = 'min_reader'", [], |row| row.get(0))
         .optional()
         .map_err(|error| StoreError::Query("read the version", error))?
         .and_then(|text: String| text.parse().ok());
     match min {
-        Some(found) if found > VERSION => Err(StoreError::Newer { found, known: VERSION }),
+        Some(min) if min > VERSION => Err(StoreError::Newer { found, known: VERSION }),
         _ => Ok(true),
     }
+}
+
+/// Tells whether the tables of a version are there; a reader meets those of older ones too.
+pub(super) fn has(db: &Connection, wanted: u32) -> Result<bool, StoreError> {
+    let sql = "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'schema_version'";
+    let found: Option<u32> = db
+        .query_row(sql, [], |row| row.get(0))
+        .optional()
+        .map_err(|error| StoreError::Query("read the version", error))?;
+    Ok(found.is_some_and(|found| found >= wanted))
 }
 
 /// Returns the schema's version, `None` for a database without tables.
@@ -99,23 +123,48 @@ fn version(db: &Connection, path: &Path) -> Result<Option<u32>, StoreError> {
 /// Takes the migration's lock; a migration is short, so the wait is one blocking call.
 fn wait_for(path: &Path, me: &Holder) -> Result<Lease, StoreError> {
     let failed = |source| StoreError::Prepare { path: path.to_owned(), source };
-    let file = std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
+    let file = fs::OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
         .map_err(|errno| failed(errno.into()))?;
     drop(file);
     Lease::try_take(path, me, Sharing::Exclusive).or_else(|_| wait_for(path, me))
 }
 
+/// Copies the database as it is, whole or not at all, and drops copies of long ago.
 fn back_up(db: &Connection, home: &Path, found: u32) -> Result<(), StoreError> {
-    let copy = home.join(format!("db/msb.db.v{found}.bak"));
-    db.backup("main", &copy, None::<fn(rusqlite::backup::Progress)>)
-        .map_err(|error| StoreError::Query("copy the database before migrating", error))
+    let folder = home.join("db");
+    let copy = folder.join(format!("{COPY}{found}{COPY_ENDING}"));
+    let draft = folder.join(format!(".{COPY}{found}.tmp"));
+    let prepared = |source| StoreError::Prepare { path: copy.clone(), source };
+    super::remove_file(&draft)?;
+    super::make_private(&draft)?;
+    db.backup("main", &draft, None::<fn(rusqlite::backup::Progress)>)
+        .map_err(|error| StoreError::Query("copy the database before migrating", error))?;
+    fs::rename(&draft, &copy).and_then(|()| atomic::sync_folder(&copy)).map_err(prepared)?;
+    let old = copies(&folder).into_iter().rev().skip(COPIES);
+    old.map(|version| folder.join(format!("{COPY}{version}{COPY_ENDING}")))
+        .try_for_each(|path| super::remove_file(&path))
 }
 
-fn apply(db: &mut Connection, version: u32, step: &str, now_ms: u64) -> Result<(), StoreError> {
+/// How the name of a copy begins and ends; between them stands its version.
+const COPY: &str = "msb.db.v";
+const COPY_ENDING: &str = ".bak";
+
+/// Returns the versions of the copies in a folder, the oldest first.
+fn copies(folder: &Path) -> Vec<u32> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let version =
+        |name: String| name.strip_prefix(COPY)?.strip_suffix(COPY_ENDING)?.parse::<u32>().ok();
+    let mut versions: Vec<u32> = names.filter_map(version).collect();
+    versions.sort_unstable();
+    versions
+}
+
+fn apply(db: &mut Connection, version: u32, step: Step, now_ms: u64) -> Result<(), StoreError> {
     let failed = |error| StoreError::Query("migrate", error);
     let transaction = db.transaction().map_err(failed)?;
-    transaction.execute_batch(step).map_err(failed)?;
+    transaction.execute_batch(step.sql).map_err(failed)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
     if version == 1 {
         let installation = atomic::random_hex(16)
@@ -123,37 +172,20 @@ fn apply(db: &mut Connection, version: u32, step: &str, now_ms: u64) -> Result<(
         let at = time::rfc3339(now_ms);
         transaction
             .execute(
-                "INSERT INTO meta VALUES ('installation', ?1), ('min_reader', '1'), ('made_at', ?2)",
+                "INSERT INTO meta VALUES ('installation', ?1), ('made_at', ?2)",
                 (installation, at),
             )
             .map_err(failed)?;
     }
     transaction
         .execute(
-            "INSERT INTO meta VALUES ('schema_version', ?1) \
+            "INSERT INTO meta VALUES ('schema_version', ?1), ('min_reader', ?2) \
              ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-            [version.to_string()],
+            [version.to_string(), step.min_reader.to_string()],
         )
         .map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::scratch::Scratch;
-    use crate::store::{Store, StoreError};
-
-    #[test]
-    fn a_database_of_a_later_msb_is_refused_with_both_versions() {
-        let home = Scratch::new();
-        let mut store = Store::open(home.path(), 0).unwrap();
-        let raise = "UPDATE meta SET value = '9'";
-        let raised = store.write(|db| Ok(db.execute_batch(raise)));
-        raised.unwrap().unwrap();
-        drop(store);
-        let refused = Store::open(home.path(), 0).unwrap_err();
-        assert!(matches!(refused, StoreError::Newer { found: 9, known: 1 }));
-        let refused = Store::open_read_only(home.path()).unwrap_err();
-        assert!(matches!(refused, StoreError::Newer { found: 9, known: 1 }));
-    }
-}
+mod tests;

@@ -6,15 +6,19 @@
 
 pub mod anew;
 pub mod atomic;
+mod definitions;
 mod error;
 pub mod images;
 pub mod invariants;
 pub mod inventory;
 pub mod lease;
+pub mod lift;
 pub mod locks;
 pub mod migrate;
+pub mod models;
 pub mod operations;
 pub mod remembered;
+mod retention;
 pub mod time;
 mod volumes;
 pub mod witness;
@@ -185,6 +189,16 @@ fn make_folders(home: &Path) -> Result<(), StoreError> {
 fn make_folder(path: &Path) -> Result<(), StoreError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| StoreError::Prepare { path: path.to_owned(), source })
+}
+
+/// Removes a file; one that is not there is as good.
+fn remove_file(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::Prepare { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn make_private(path: &Path) -> Result<(), StoreError> {

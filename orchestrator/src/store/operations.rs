@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{StoreError, time};
+use super::{StoreError, retention, time};
 
 /// A command that changes a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,25 +82,13 @@ pub fn begin_run(
 /// # Errors
 /// The rows cannot be written.
 pub fn end_run(db: &Connection, id: i64, exit_code: u8, now_ms: u64) -> Result<(), StoreError> {
-    let failed = query("end a run");
     db.execute(
         "UPDATE run SET ended_at = ?2, exit_code = ?3 WHERE id = ?1",
         params![id, time::rfc3339(now_ms), exit_code],
     )
-    .map_err(&failed)?;
-    let horizon = time::rfc3339(now_ms.saturating_sub(HISTORY_MS));
-    db.execute("DELETE FROM op WHERE state <> 'started' AND ended_at < ?1", [&horizon])
-        .map_err(&failed)?;
-    db.execute(
-        "DELETE FROM run WHERE ended_at < ?1 AND NOT EXISTS (SELECT 1 FROM op WHERE run_id = run.id)",
-        [&horizon],
-    )
-    .map_err(&failed)?;
-    db.execute("DELETE FROM audit WHERE at < ?1", [&horizon]).map(|_| ()).map_err(failed)
+    .map_err(query("end a run"))?;
+    retention::trim(db, id, now_ms)
 }
-
-/// How long rows of finished work are kept: 30 days.
-const HISTORY_MS: u64 = 30 * 86_400_000;
 
 /// What an operation is about to do.
 #[derive(Clone, Debug)]
@@ -167,19 +155,17 @@ pub fn close_op(db: &Connection, id: i64, how: &Closed, now_ms: u64) -> Result<(
     .map_err(query("close an operation"))
 }
 
+pub(super) const OPEN_OPS: &str = "SELECT op.id, op.kind, op.address, op.nonce, op.intent, run.id, run.pid, run.start_ticks, \
+     run.command FROM op JOIN run ON run.id = op.run_id \
+     WHERE op.state = 'started' AND run.project_id = ?1 ORDER BY op.id";
+
 /// Returns the operations of a project that were begun and not closed, oldest first.
 ///
 /// # Errors
 /// The table cannot be read.
 pub fn open_ops(db: &Connection, project_id: &str) -> Result<Vec<OpenOp>, StoreError> {
     let failed = query("list open operations");
-    let mut statement = db
-        .prepare_cached(
-            "SELECT op.id, op.kind, op.address, op.nonce, op.intent, run.id, run.pid, \
-             run.start_ticks, run.command FROM op JOIN run ON run.id = op.run_id \
-             WHERE op.state = 'started' AND run.project_id = ?1 ORDER BY op.id",
-        )
-        .map_err(&failed)?;
+    let mut statement = db.prepare_cached(OPEN_OPS).map_err(&failed)?;
     let found = statement
         .query_map([project_id], |row| {
             Ok(OpenOp {
@@ -200,18 +186,16 @@ pub fn open_ops(db: &Connection, project_id: &str) -> Result<Vec<OpenOp>, StoreE
     found.collect::<Result<_, _>>().map_err(failed)
 }
 
+pub(super) const OPEN_RUNS: &str = "SELECT id, pid, start_ticks, command FROM run \
+                                    WHERE project_id = ?1 AND ended_at IS NULL ORDER BY id";
+
 /// Returns the runs of a project that have not written their end.
 ///
 /// # Errors
 /// The table cannot be read.
 pub fn open_runs(db: &Connection, project_id: &str) -> Result<Vec<RunRow>, StoreError> {
     let failed = query("list open runs");
-    let mut statement = db
-        .prepare_cached(
-            "SELECT id, pid, start_ticks, command FROM run \
-             WHERE project_id = ?1 AND ended_at IS NULL ORDER BY id",
-        )
-        .map_err(&failed)?;
+    let mut statement = db.prepare_cached(OPEN_RUNS).map_err(&failed)?;
     let found = statement
         .query_map([project_id], |row| {
             Ok(RunRow {
@@ -225,17 +209,21 @@ pub fn open_runs(db: &Connection, project_id: &str) -> Result<Vec<RunRow>, Store
     found.collect::<Result<_, _>>().map_err(failed)
 }
 
+pub(super) const INTENTS: &str = "SELECT intent FROM op WHERE run_id = ?1";
+
 /// Returns what the operations of a run meant to do, as they wrote it down.
 ///
 /// # Errors
 /// The table cannot be read.
 pub fn intents(db: &Connection, run_id: i64) -> Result<Vec<String>, StoreError> {
     let failed = query("list the intents of a run");
-    let mut statement =
-        db.prepare_cached("SELECT intent FROM op WHERE run_id = ?1").map_err(&failed)?;
+    let mut statement = db.prepare_cached(INTENTS).map_err(&failed)?;
     let found = statement.query_map([run_id], |row| row.get(0)).map_err(&failed)?;
     found.collect::<Result<_, _>>().map_err(failed)
 }
+
+pub(super) const LAST_APPLIED: &str = "SELECT id, started_at FROM run WHERE project_id = ?1 AND command = 'msb up' \
+     AND ended_at IS NOT NULL ORDER BY id DESC LIMIT 1";
 
 /// Returns the number and the start of the last run of a project that ended well.
 ///
@@ -246,14 +234,9 @@ pub fn last_applied(
     project_id: &str,
 ) -> Result<Option<(i64, String)>, StoreError> {
     use rusqlite::OptionalExtension;
-    db.query_row(
-        "SELECT id, started_at FROM run WHERE project_id = ?1 AND command = 'msb up' \
-         AND ended_at IS NOT NULL ORDER BY id DESC LIMIT 1",
-        [project_id],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )
-    .optional()
-    .map_err(query("read the last run"))
+    db.query_row(LAST_APPLIED, [project_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(query("read the last run"))
 }
 
 /// Notes that somebody did something to an address, for plans to name later.
@@ -287,6 +270,10 @@ pub struct Audit {
     pub command: String,
 }
 
+/// What was done to addresses with a common beginning; none has a letter after the last one.
+pub(super) const AUDITS: &str = "SELECT address, at, actor, command FROM audit \
+                                 WHERE address >= ?1 AND address < ?1 || char(0x10ffff) ORDER BY id";
+
 /// Returns the last thing that was done by hand to each address of a project, `PROJECT/ADDRESS`.
 ///
 /// # Errors
@@ -296,12 +283,7 @@ pub fn audits(
     prefix: &str,
 ) -> Result<std::collections::BTreeMap<String, Audit>, StoreError> {
     let failed = query("read the audit");
-    let mut statement = db
-        .prepare_cached(
-            "SELECT address, at, actor, command FROM audit \
-             WHERE substr(address, 1, length(?1)) = ?1 ORDER BY id",
-        )
-        .map_err(&failed)?;
+    let mut statement = db.prepare_cached(AUDITS).map_err(&failed)?;
     let found = statement
         .query_map([prefix], |row| {
             let audit = Audit { at: row.get(1)?, actor: row.get(2)?, command: row.get(3)? };

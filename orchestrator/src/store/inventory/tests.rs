@@ -1,0 +1,52 @@
+//! One project's rows, found without a look at everybody else's.
+
+use super::*;
+use crate::scratch::Scratch;
+use crate::store::{Store, definitions, operations};
+
+/// Returns how SQLite goes about a query.
+fn way(db: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let found = statement.query_map(["x"], |row| row.get(3)).unwrap();
+    found.map(Result::unwrap).collect()
+}
+
+#[test]
+fn what_one_project_has_is_found_by_indexes_alone() {
+    let home = Scratch::new();
+    let mut store = Store::open(home.path(), 0).unwrap();
+    let of_one = |columns: &str, from| columns.to_owned() + &only(from, true);
+    let queries = [
+        of_one(SANDBOX, SANDBOXES),
+        of_one(MACHINE, MACHINES),
+        of_one(DIGEST, SENSITIVE),
+        definitions::OF_PROJECT.to_owned(),
+        operations::AUDITS.to_owned(),
+        operations::OPEN_OPS.to_owned(),
+        operations::OPEN_RUNS.to_owned(),
+        operations::INTENTS.to_owned(),
+        operations::LAST_APPLIED.to_owned(),
+        "DELETE FROM sandbox WHERE id = ?1".to_owned(),
+    ];
+    let ways = |db: &Connection| -> Vec<String> {
+        let scans = |sql: &String| way(db, sql).into_iter().filter(|step| step.starts_with("SCAN"));
+        queries.iter().flat_map(scans).collect()
+    };
+    assert_eq!(store.read(|db| Ok(ways(db))).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_beginning_of_an_address_is_taken_as_it_is_written() {
+    let home = Scratch::new();
+    let mut store = Store::open(home.path(), 0).unwrap();
+    let (what, who) = (("phase", None, None), ("pid 1, ana", "msb stop"));
+    let put = |db: &Connection| {
+        for address in ["shop/sandbox.web", "shop-2/sandbox.web", "shopper/sandbox.web"] {
+            operations::put_audit(db, who, address, what, 0)?;
+        }
+        operations::put_audit(db, who, "shop/sandbox.db[7]", what, 1)
+    };
+    store.write(|db| put(db)).unwrap();
+    let found = store.read(|db| operations::audits(db, "shop/")).unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["shop/sandbox.db[7]", "shop/sandbox.web"]);
+}

@@ -1,0 +1,20 @@
+-- What happened, for `msb events`; `body` is JSON.
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, project_id TEXT REFERENCES project,
+    address TEXT, kind TEXT NOT NULL, body TEXT NOT NULL
+);
+CREATE INDEX event_project ON event (project_id, seq);
+CREATE INDEX event_at ON event (at);
+-- How far the events that a machine's runtime wrote down were taken over.
+ALTER TABLE machine ADD COLUMN events_taken INTEGER NOT NULL DEFAULT 0;
+-- Files as they were resolved, by what they were resolved from.
+CREATE TABLE model_cache (key TEXT PRIMARY KEY, body BLOB NOT NULL, used_at TEXT NOT NULL);
+CREATE INDEX model_used ON model_cache (used_at);
+-- What belongs to a row, and what names one, is found without a look at everybody else's.
+CREATE INDEX sandbox_desired ON sandbox (desired) WHERE desired IS NOT NULL;
+CREATE INDEX sandbox_applied ON sandbox (applied) WHERE applied IS NOT NULL;
+CREATE INDEX port_sandbox ON port (sandbox_id);
+CREATE INDEX volume_use_sandbox ON volume_use (sandbox_id);
+CREATE INDEX volume_trash ON volume (trashed_at) WHERE trashed_at IS NOT NULL;
+CREATE INDEX run_open ON run (project_id) WHERE ended_at IS NULL;
+CREATE INDEX op_run ON op (run_id);
