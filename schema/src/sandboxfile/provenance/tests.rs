@@ -90,7 +90,13 @@ fn sf_m11_a_leaf_knows_its_variables_its_class_and_what_it_beat() {
         .iter()
         .map(|beat| format!("{} {} ({}) by {}", beat.place.line, beat.text, beat.layer, beat.by))
         .collect();
-    assert_eq!(beat, ["5 memory \"256MiB\" (template base) by the sandbox itself"]);
+    assert_eq!(
+        beat,
+        [
+            "11 memory \"${SIZE}\"; workdir \"/${SIZE}\" (file) by Sandboxfile.local.kdl",
+            "5 memory \"256MiB\" (template base) by the sandbox itself"
+        ]
+    );
     assert!(leaf("sandbox.web", "upper").beaten.is_empty());
     let env = leaf("sandbox.web", "env.A");
     assert_eq!(env.beaten.len(), 1, "{env:?}");
