@@ -147,3 +147,27 @@ fn explain_knows_keys_codes_and_topics() {
     let law = home.msb(["help", "merge"]).exits(0).stdout;
     assert!(law.contains("list: the upper one replaces whole; there is no append"), "{law}");
 }
+
+#[test]
+fn graph_draws_the_project_and_the_plan_without_any_other_program() {
+    let home = home();
+    let dot = home.msb(["graph"]).exits(0).stdout;
+    for line in [
+        "digraph \"acme\" {",
+        "    \"sandbox.web\" [label=\"web\\n2 replicas\", shape=box];",
+        "    \"sandbox.web\" -> \"sandbox.db\" [label=\"ready\"];",
+        "    \"sandbox.db\" -> \"volume.data\" [label=\"/data\", style=dashed];",
+    ] {
+        assert!(dot.lines().any(|found| found == line), "{line}\n{dot}");
+    }
+    let svg = home.msb(["graph", "--format", "svg"]).exits(0).stdout;
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n") && svg.contains(">2 replicas<"));
+    assert!(!svg.contains("href") && !svg.contains("<script"), "{svg}");
+    let plan = json(&home, &["graph", "--plan", "--json"]);
+    let nodes = plan["nodes"].as_array().unwrap();
+    assert!(nodes.iter().any(|n| n["label"] == "s1 prepare\nsandbox.db\nrecreate"), "{plan}");
+    let boots = nodes.iter().filter(|n| n["label"].as_str().unwrap().contains(" boot\n"));
+    assert_eq!(boots.count(), 4, "{plan}");
+    assert!(plan["edges"].as_array().unwrap().iter().all(|edge| edge["kind"] == "before"));
+    home.msb(["graph", "--format", "svg", "--json"]).exits(64);
+}

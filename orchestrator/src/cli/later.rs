@@ -9,7 +9,6 @@ const COMMANDS: &[&str] = &[
     "df",
     "events",
     "export",
-    "graph",
     "history",
     "lsp",
     "mcp",

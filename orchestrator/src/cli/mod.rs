@@ -28,6 +28,7 @@ mod exec;
 mod explain;
 mod fmt;
 mod following;
+mod graph;
 mod image;
 mod init;
 mod inspect;
@@ -98,6 +99,7 @@ pub(crate) enum Command {
     Fmt(fmt::Args),
     Config(config::Args),
     Validate(validate::Args),
+    Graph(graph::Args),
     Convert(convert::Args),
     Run(Box<run::Args>),
     Create(Box<create::Args>),
@@ -189,6 +191,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Fmt(args) => fmt::run(args, call),
         Command::Config(args) => config::run(args, call),
         Command::Validate(args) => validate::run(args, call),
+        Command::Graph(args) => graph::run(args, call),
         Command::Convert(args) => convert::run(args, call),
         Command::Run(args) => run::run(args, call),
         Command::Create(args) => create::run(args, call),
@@ -229,6 +232,7 @@ impl Command {
             Self::Fmt(args) => Some(&args.shorts),
             Self::Config(args) => Some(&args.shorts),
             Self::Validate(args) => Some(&args.shorts),
+            Self::Graph(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),
             _ => None,
         }
