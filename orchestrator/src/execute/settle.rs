@@ -174,7 +174,7 @@ impl Settling<'_> {
     ) -> Result<&'static str, StepError> {
         let Some(id) = &meant.machine else { return Ok("nothing") };
         let alive = self.comes_up(id, op.nonce.as_deref()).await?;
-        let machines = store.read(|db| self.machines(db))?;
+        let machines = store.read(|db| inventory::machine_and_siblings(db, id))?;
         let Some(new) = machines.iter().find(|machine| machine.id == *id) else {
             return Ok("nothing");
         };
@@ -299,15 +299,14 @@ impl Settling<'_> {
     ) -> Result<&'static str, StepError> {
         let Some(id) = &meant.machine else { return Ok("nothing") };
         let retires = op.kind == Op::Retire.as_str();
-        let machines = store.read(|db| self.machines(db))?;
-        let Some(named) = machines.iter().find(|machine| machine.id == *id) else {
+        let machines = store.read(|db| inventory::machine_and_siblings(db, id))?;
+        if machines.is_empty() {
             self.remove(id)?;
             return Ok("removed");
-        };
+        }
         // To retire is written with the machine that stays; what goes are the others.
         let going: Vec<&MachineRow> = machines
             .iter()
-            .filter(|m| m.sandbox_id == named.sandbox_id)
             .filter(|m| if retires { m.role != Role::Current } else { m.id == *id })
             .collect();
         for machine in &going {
@@ -323,18 +322,14 @@ impl Settling<'_> {
             return Ok("it still lives");
         }
         self.remove(id)?;
-        let machines = store.read(|db| self.machines(db))?;
-        let Some(named) = machines.iter().find(|machine| machine.id == *id) else {
-            return Ok("done");
-        };
-        let rest = machines.iter().filter(|m| m.sandbox_id == named.sandbox_id);
-        let rest: Vec<&MachineRow> = rest.collect();
-        for machine in &rest {
+        let machines = store.read(|db| inventory::machine_and_siblings(db, id))?;
+        let Some(first) = machines.first() else { return Ok("done") };
+        for machine in &machines {
             self.remove(&machine.id)?;
         }
         store.write(|db| {
-            rest.iter().try_for_each(|machine| inventory::remove_machine(db, &machine.id))?;
-            inventory::remove_sandbox(db, &named.sandbox_id)
+            machines.iter().try_for_each(|machine| inventory::remove_machine(db, &machine.id))?;
+            inventory::remove_sandbox(db, &first.sandbox_id)
         })?;
         Ok("done")
     }
@@ -343,8 +338,10 @@ impl Settling<'_> {
     fn sweep(&self, store: &mut Store, named: &BTreeSet<String>) -> Result<(), StepError> {
         let machines = store.read(|db| self.machines(db))?;
         let rows = store.read(|db| inventory::sandboxes(db, Some(self.project_id)))?;
+        let rows: BTreeMap<&str, &SandboxRow> =
+            rows.iter().map(|row| (row.id.as_str(), row)).collect();
         for machine in &machines {
-            let row = rows.iter().find(|row| row.id == machine.sandbox_id);
+            let row = rows.get(machine.sandbox_id.as_str()).copied();
             let unused = row.is_none_or(|row| row.applied.is_none()) || self.is_cleared(machine);
             let going = match machine.role {
                 Role::Next => true,
@@ -397,7 +394,10 @@ impl Settling<'_> {
                 folder.tidy();
             }
         }
-        for machine in machines.iter().filter(|machine| machine.role == Role::Current) {
+        // Of one that has ended, and whose row says so, nothing new comes.
+        let told = |machine: &&MachineRow| machine.phase.is_resting() && machine.ended_at.is_some();
+        let current = machines.iter().filter(|machine| machine.role == Role::Current);
+        for machine in current.filter(|machine| !told(machine)) {
             let look = self.folder(&machine.id).look(&self.boot_id)?;
             let mut row = machine.clone();
             take_over(&mut row, look.record.as_ref());

@@ -100,9 +100,12 @@ impl Folder {
     /// Tells whether the runtime has cleared the folder of an ephemeral machine that ended.
     #[must_use]
     pub fn is_cleared(&self) -> bool {
+        // Nearly every folder has one, so the record is seldom read.
+        if self.file("launch").exists() {
+            return false;
+        }
         let record = self.record().ok().flatten();
-        let ended = record.is_some_and(|record| record.phase.is_resting());
-        ended && !self.file("launch").exists()
+        record.is_some_and(|record| record.phase.is_resting())
     }
 
     /// Waits until nobody holds the lease, and tells whether that is so.

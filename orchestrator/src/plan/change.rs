@@ -469,6 +469,7 @@ fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option
         Class::Restart if path.starts_with("env.") || path == "env-file" => {
             (class, Some("a running workload does not see a new environment"))
         }
+        Class::Recreate => (class, Some("its root disk is made anew")),
         _ => (class, None),
     }
 }

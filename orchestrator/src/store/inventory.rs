@@ -429,6 +429,17 @@ pub fn machines(db: &Connection, project_id: Option<&str>) -> Found<Vec<MachineR
     rows_of(db, "list machines", (MACHINE, MACHINES), project_id, machine)
 }
 
+/// Returns a machine and the others of its sandbox; none where no row knows it.
+///
+/// # Errors
+/// A row cannot be read.
+pub fn machine_and_siblings(db: &Connection, id: &str) -> Found<Vec<MachineRow>> {
+    let sql = format!(
+        "{MACHINE} WHERE m.sandbox_id = (SELECT sandbox_id FROM machine WHERE id = ?1) ORDER BY m.id"
+    );
+    rows(db, "list the machines of a sandbox", (&sql, &[&id]), machine)
+}
+
 /// Writes a machine's row whole.
 ///
 /// # Errors
