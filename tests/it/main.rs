@@ -7,6 +7,7 @@ mod cli_words;
 mod crash;
 mod diff_page;
 mod examples;
+mod export;
 mod file_tools;
 mod floors;
 mod hostile;

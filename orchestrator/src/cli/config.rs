@@ -1,6 +1,5 @@
 //! Show the Sandboxfile as it is read, with everything put in
 
-mod part;
 mod policy;
 mod rows;
 
@@ -13,6 +12,7 @@ use super::ending::Ending;
 use super::failure::{Failure, Failures};
 use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
+use super::part;
 use super::project_text::{self, Form, Notation, Part};
 use super::select::{self, Pinned};
 use rows::Rows;

@@ -8,7 +8,6 @@ const COMMANDS: &[&str] = &[
     "cp",
     "df",
     "events",
-    "export",
     "history",
     "lsp",
     "mcp",

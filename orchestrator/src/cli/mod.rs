@@ -10,6 +10,7 @@ mod file_flags;
 mod globals;
 mod help;
 mod later;
+mod part;
 mod project_text;
 mod reading;
 mod select;
@@ -26,6 +27,7 @@ mod doctor;
 mod down;
 mod exec;
 mod explain;
+mod export;
 mod fmt;
 mod following;
 mod graph;
@@ -99,6 +101,7 @@ pub(crate) enum Command {
     Fmt(fmt::Args),
     Config(config::Args),
     Validate(validate::Args),
+    Export(export::Args),
     Graph(graph::Args),
     Convert(convert::Args),
     Run(Box<run::Args>),
@@ -191,6 +194,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Fmt(args) => fmt::run(args, call),
         Command::Config(args) => config::run(args, call),
         Command::Validate(args) => validate::run(args, call),
+        Command::Export(args) => export::run(args, call),
         Command::Graph(args) => graph::run(args, call),
         Command::Convert(args) => convert::run(args, call),
         Command::Run(args) => run::run(args, call),
@@ -232,6 +236,7 @@ impl Command {
             Self::Fmt(args) => Some(&args.shorts),
             Self::Config(args) => Some(&args.shorts),
             Self::Validate(args) => Some(&args.shorts),
+            Self::Export(args) => Some(&args.shorts),
             Self::Graph(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),
             _ => None,

@@ -40,8 +40,7 @@ pub(super) fn images(
     let mut store = store;
     let mut found = BTreeMap::new();
     let named = wish.project.sandboxes.values().filter_map(|sandbox| sandbox.root.image());
-    let named: BTreeMap<&ImageRef, &Image> =
-        named.map(|image| (&image.reference, image)).collect();
+    let named: BTreeMap<&ImageRef, &Image> = named.map(|image| (&image.reference, image)).collect();
     for (reference, image) in named {
         let entry = match store.as_deref_mut() {
             None => None,

@@ -6,7 +6,7 @@ use schema::name::{InstanceName, SandboxName};
 use schema::project::{Definition, Project};
 
 /// Returns the definitions that `names` name, with what they need, connect to, mount and use.
-pub(super) fn of(project: &Project, names: &[InstanceName]) -> Project {
+pub(crate) fn of(project: &Project, names: &[InstanceName]) -> Project {
     let mut chosen: BTreeSet<SandboxName> = BTreeSet::new();
     let mut open: Vec<SandboxName> = names.iter().map(|name| name.sandbox.clone()).collect();
     while let Some(name) = open.pop() {
