@@ -77,3 +77,89 @@ fn sf_x1_imperative_sandboxes_are_exported_too() {
     home.msb(["-f", "one.kdl", "validate"]).exits(0);
     home.msb(["rm", "-f", "one"]).exits(0);
 }
+
+const CREATE: [&str; 10] =
+    ["create", "--name", "one", "-m", "96MiB", "-e", "A=1", "builtin:base", "--", "sleep"];
+
+fn create(home: &Home) {
+    home.msb_with(&[&CREATE[..], &["1000"]].concat()).exits(0);
+}
+
+/// Returns what is known of a sandbox, in whatever project.
+fn known(home: &Home, name: &str) -> Value {
+    document(home, &["inspect", name, "--json"])[0].clone()
+}
+
+#[test]
+fn sf_x2_what_was_nobodys_is_taken_over_running_and_untouched() {
+    let home = Home::process();
+    create(&home);
+    let before = known(&home, "adhoc/one")["pid"].clone();
+    let text = "// mine\nproject \"shop\"\n\nsandbox \"web\" { image \"builtin:base\" } // last\n";
+    home.write("Sandboxfile", text);
+    let node = home.msb(["adopt", "one", "--print"]).exits(0).stdout;
+    assert!(
+        node.starts_with("sandbox \"one\" {\n") && node.contains("\"sleep\" \"1000\""),
+        "{node}"
+    );
+    assert_eq!(std::fs::read_to_string(home.project().join("Sandboxfile")).unwrap(), text);
+    let run = home.msb(["adopt", "adhoc/one"]).exits(0);
+    let said = format!("adhoc/one: adopted as one, running, pid {before}\n");
+    assert_eq!(run.stdout, said, "{run}");
+    let now = std::fs::read_to_string(home.project().join("Sandboxfile")).unwrap();
+    assert_eq!(now, format!("{text}\n{node}"), "every other byte stays");
+    let after = known(&home, "shop/one");
+    assert_eq!((&after["pid"], &after["definition"]), (&before, &"current".into()));
+    home.msb(["diff", "one"]).exits(0);
+    home.msb(["adopt", "one"]).exits(1).complains(&["msb::sandbox::not-found"]);
+    home.msb(["up", "one"]).exits(0);
+    home.msb(["rm", "-f", "one"]).exits(77);
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn sf_x2_a_name_of_its_own_and_a_node_that_is_there_already() {
+    let home = Home::process();
+    create(&home);
+    let node = "sandbox \"two\" { image \"builtin:base\"; memory \"96MiB\"; env { A \"1\" }; \
+                command \"sleep\" \"1000\" }\n";
+    home.write(
+        "Sandboxfile",
+        &format!("project \"shop\" {{ labels {{ team \"core\" }} }}\n{node}"),
+    );
+    let was = known(&home, "adhoc/one");
+    let shape = document(&home, &["adopt", "one", "--as", "two", "--json"]);
+    assert_eq!(shape["address"], "sandbox.two");
+    assert_eq!((&shape["was"], &shape["line"]), (&"adhoc/one".into(), &2.into()));
+    assert_eq!(home.sandbox("two")["pid"], was["pid"]);
+    // What only state knows follows with the next run, and the machine goes on.
+    home.msb(["up"]).exits(0);
+    assert_eq!(home.sandbox("two")["labels"]["team"], "core");
+    assert_eq!(home.sandbox("two")["pid"], was["pid"]);
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn sf_i6_what_does_not_fit_is_refused_and_nothing_is_written() {
+    let home = Home::process();
+    create(&home);
+    let other = "project \"shop\"\nsandbox \"one\" { image \"builtin:base\"; memory \"128MiB\" }\n";
+    home.write("Sandboxfile", other);
+    let run = home.msb(["adopt", "one"]).exits(77);
+    run.complains(&["msb::owner::differs", "memory.size", "command"]);
+    home.msb(["adopt", "one", "--as", "three", "--print"]).exits(0);
+    home.msb(["adopt", "volume.data"]).exits(1).complains(&["not supported yet"]);
+    home.msb(["adopt", "--moved", "one"]).exits(64);
+    home.write("other.yaml", "project: shop\n");
+    let run = home.msb(["-f", "other.yaml", "adopt", "one"]).exits(1);
+    run.complains(&["--print"]);
+    let node = home.msb(["-f", "other.yaml", "adopt", "one", "--print"]).exits(0).stdout;
+    assert!(node.starts_with("sandboxes:\n  one:\n"), "{node}");
+    assert_eq!(std::fs::read_to_string(home.project().join("Sandboxfile")).unwrap(), other);
+    assert_eq!(known(&home, "adhoc/one")["definition"], "imperative");
+    // What the project says of all is kept away from it, as far as the file can.
+    home.write("Sandboxfile", "project \"shop\" { driver \"qemu\" }\n");
+    home.msb(["adopt", "one"]).exits(0);
+    home.msb(["diff", "one"]).exits(0);
+    home.msb(["down"]).exits(0);
+}

@@ -26,7 +26,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Project",
         &[
             "init", "up", "down", "diff", "plan", "ps", "logs", "lock", "fmt", "config",
-            "validate", "export", "graph", "convert",
+            "validate", "export", "adopt", "graph", "convert",
         ],
     ),
     (

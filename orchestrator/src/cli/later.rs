@@ -2,7 +2,6 @@
 
 /// Commands that are not built yet.
 const COMMANDS: &[&str] = &[
-    "adopt",
     "completion",
     "copy",
     "cp",

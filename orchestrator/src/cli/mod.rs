@@ -17,6 +17,7 @@ mod select;
 mod usage;
 mod values;
 
+mod adopt;
 mod agent_socket;
 mod config;
 mod convert;
@@ -102,6 +103,7 @@ pub(crate) enum Command {
     Config(config::Args),
     Validate(validate::Args),
     Export(export::Args),
+    Adopt(adopt::Args),
     Graph(graph::Args),
     Convert(convert::Args),
     Run(Box<run::Args>),
@@ -195,6 +197,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Config(args) => config::run(args, call),
         Command::Validate(args) => validate::run(args, call),
         Command::Export(args) => export::run(args, call),
+        Command::Adopt(args) => adopt::run(args, call),
         Command::Graph(args) => graph::run(args, call),
         Command::Convert(args) => convert::run(args, call),
         Command::Run(args) => run::run(args, call),
@@ -237,6 +240,7 @@ impl Command {
             Self::Config(args) => Some(&args.shorts),
             Self::Validate(args) => Some(&args.shorts),
             Self::Export(args) => Some(&args.shorts),
+            Self::Adopt(args) => Some(&args.shorts),
             Self::Graph(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),
             _ => None,

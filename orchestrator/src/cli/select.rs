@@ -138,7 +138,19 @@ pub(crate) fn pinned_for(
     flags: &FileFlags,
     named: &[InstanceName],
 ) -> Result<Pinned, Failures> {
-    let files = call.files()?;
+    pinned_from(call, flags, named, call.files()?)
+}
+
+/// Reads a project out of these files, and the lock beside them.
+///
+/// # Errors
+/// A file is invalid, or an image has no pin where each must have one.
+pub(crate) fn pinned_from(
+    call: &Call,
+    flags: &FileFlags,
+    named: &[InstanceName],
+    files: Files,
+) -> Result<Pinned, Failures> {
     let reading = flags.reading(call, &files, named.iter().cloned(), Tracing::Off)?;
     let resolved = read(call, &files, &reading)?;
     let (pins, input) = match files.lock {
@@ -173,9 +185,22 @@ pub(crate) fn pinned_for(
 /// A file is invalid, or a name is not in it.
 pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wish, Failures> {
     let read = pinned_for(call, flags, &choice.names)?;
-    let Pinned { resolved, pins, input, path, given: _, variable_files, shown } = read;
-    call.report.note(&format!("{}: {shown}", resolved.project.name));
-    say_warnings(call, &resolved);
+    call.report.note(&format!("{}: {}", read.resolved.project.name, read.shown));
+    say_warnings(call, &read.resolved);
+    wish_of(call, choice, flags, read)
+}
+
+/// Returns what files that were read and the choice ask for.
+///
+/// # Errors
+/// A name is not in the files.
+pub(crate) fn wish_of(
+    call: &Call,
+    choice: &Choice,
+    flags: &FileFlags,
+    read: Pinned,
+) -> Result<Wish, Failures> {
+    let Pinned { resolved, pins, input, path, given: _, variable_files, shown: _ } = read;
     for name in choice.names.iter().chain(&choice.exclude) {
         check_known(name, &resolved.project, &path)?;
     }
