@@ -20,6 +20,7 @@ pub mod sessions;
 pub mod sources;
 pub mod store;
 pub mod volumes;
+pub mod watch;
 pub mod worker;
 
 #[cfg(test)]

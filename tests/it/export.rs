@@ -163,3 +163,36 @@ fn sf_i6_what_does_not_fit_is_refused_and_nothing_is_written() {
     home.msb(["diff", "one"]).exits(0);
     home.msb(["down"]).exits(0);
 }
+
+#[test]
+fn sf_i3_i4_a_project_that_moved_is_tied_to_its_file_again() {
+    let home = Home::process();
+    let one = "project \"shop\"\nvolume \"data\" { kind \"disk\"; size \"16MiB\" }\n\
+               sandbox \"web\" { image \"builtin:base\"; memory \"96MiB\"; command \"sleep\" \"1000\"; \
+               mount \"/data\" { named \"data\" } }\n";
+    home.write("Sandboxfile", one);
+    home.msb(["up"]).exits(0);
+    let pid = known(&home, "shop/web")["pid"].clone();
+    home.msb(["adopt", "--moved"]).exits(1).complains(&["has not moved"]);
+    // Another name in the same folder.
+    home.write("Sandboxfile", &one.replace("shop", "store"));
+    home.msb(["up"]).exits(77).complains(&["msb::owner::renamed", "msb adopt --moved"]);
+    let shape = document(&home, &["adopt", "--moved", "--json"]);
+    assert_eq!((&shape["address"], &shape["was"]), (&"project.store".into(), &"shop".into()));
+    assert_eq!(known(&home, "store/web")["pid"], pid);
+    let volumes = home.path().join("volumes");
+    assert!(volumes.join("store.data").is_dir() && !volumes.join("shop.data").exists());
+    home.msb(["diff"]).exits(0);
+    // The same name in another folder.
+    std::fs::create_dir(home.project().join("elsewhere")).unwrap();
+    home.write("elsewhere/Sandboxfile", &one.replace("shop", "store"));
+    let there = ["-f", "elsewhere/Sandboxfile"];
+    home.msb_with(&[&there[..], &["up"]].concat()).exits(77).complains(&["msb::owner::elsewhere"]);
+    let run = home.msb_with(&[&there[..], &["adopt", "--moved"]].concat()).exits(0);
+    assert!(run.stdout.starts_with("store: adopted from "), "{run}");
+    home.msb_with(&[&there[..], &["diff"]].concat()).exits(0);
+    assert_eq!(known(&home, "store/web")["pid"], pid);
+    home.msb(["up"]).exits(77).complains(&["msb::owner::elsewhere"]);
+    home.msb_with(&[&there[..], &["restart", "store/web"]].concat()).exits(0);
+    home.msb_with(&[&there[..], &["down"]].concat()).exits(0);
+}

@@ -22,3 +22,4 @@ mod road;
 mod schemas;
 mod states;
 mod tidy;
+mod watch;

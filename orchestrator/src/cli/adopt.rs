@@ -18,7 +18,7 @@ use super::select::{self, Choice};
 use super::targets::{self, Target};
 use super::{following, reading, shapes};
 use crate::context::Clock as _;
-use crate::engine::{Adoption, SandboxView, Troubles};
+use crate::engine::{Adoption, Moved, SandboxView, Troubles};
 use crate::plan::Wish;
 use crate::sources::Files;
 use crate::store::atomic;
@@ -47,7 +47,7 @@ pub(crate) struct Args {
 /// Writes the node into the file, then changes the owner; nothing of it runs otherwise.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     if args.moved {
-        return Err(Failure::not_yet("adopt --moved").into());
+        return moved(args, call);
     }
     let text = args.address.as_deref().unwrap_or_default();
     let view = sandbox(call, text)?;
@@ -66,6 +66,27 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let asked = (&written.wish, &adoption);
     call.block_on(call.engine.adopt(asked, (&options, &following::silent()), write))??;
     tell(call, &view, &adoption, &written);
+    Ok(0)
+}
+
+/// Ties the project that moved to this file; its machines and what volumes hold stay.
+fn moved(args: &Args, call: &Call) -> Ending {
+    let wish = select::wish(call, &Choice::default(), &args.files)?;
+    let options = following::options(call, "adopt");
+    let moved = call.block_on(call.engine.follow(&wish, (&options, &following::silent())))??;
+    let (name, file) = (&wish.project.name, wish.path.display());
+    let was = match &moved {
+        Moved::From(folder) => folder.display().to_string(),
+        Moved::Named(old) => old.to_string(),
+    };
+    if call.report.is_text() {
+        call.report.line(&format!("{name}: adopted from {was}, belongs to {file} now"));
+    } else {
+        call.report.document(&json!({
+            "address": format!("project.{name}"), "was": was, "file": wish.path, "line": null,
+            "text": null,
+        }));
+    }
     Ok(0)
 }
 
@@ -119,7 +140,7 @@ fn written(
     let before = before.ok_or_else(|| Failure::internal("no file was read"))?;
     let project = read.resolved.project.clone();
     if project.definitions.contains_key(&adoption.name.sandbox) {
-        let wish = select::wish_of(call, &Choice::default(), flags, read)?;
+        let wish = select::wish_quietly(call, flags, read)?;
         call.engine.may_adopt(&wish, adoption)?;
         return Ok(Written { wish, text: None, before });
     }
@@ -134,7 +155,7 @@ fn written(
             first.bytes = text.clone().into_bytes();
         }
         let read = select::pinned_from(call, flags, &[], files)?;
-        let wish = select::wish_of(call, &Choice::default(), flags, read)?;
+        let wish = select::wish_quietly(call, flags, read)?;
         match call.engine.may_adopt(&wish, adoption) {
             Ok(_) => return Ok(Written { wish, text: Some(text), before }),
             Err(troubles) => failed = failed.or(Some(troubles)),

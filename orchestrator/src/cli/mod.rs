@@ -58,6 +58,7 @@ mod up;
 mod validate;
 mod volume;
 mod wait;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

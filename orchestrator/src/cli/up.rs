@@ -15,6 +15,7 @@ use super::file_flags::FileFlags;
 use super::following::{self, Followed};
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
+use super::watch::{self, Auto, Rounds};
 use super::{outcome, values};
 use crate::context::Clock as _;
 use crate::engine::{AfterFailure, Options, Verb, Wait};
@@ -58,9 +59,22 @@ pub(crate) struct Args {
     /// Machines that boot at once [default: by processors and memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     parallel: Option<u16>,
+    #[command(flatten)]
+    round: Round,
     /// Changes nothing: sandboxes never belong to this command
     #[arg(short, long, hide = true)]
     detach: bool,
+}
+
+/// Whether it goes on.
+#[derive(Debug, Clone, clap::Args)]
+struct Round {
+    /// Go on as files and machines change, until Ctrl-C [default: off]
+    #[arg(long, conflicts_with_all = ["plan", "exit_code_from", "recreate"])]
+    watch: bool,
+    /// What --watch does without asking, beyond what never asks [default: none]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "watch")]
+    auto: Vec<Auto>,
 }
 
 /// What is agreed to that `-y` does not cover.
@@ -82,6 +96,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
             .hint("Look at it with `msb diff --untrusted`.")
             .into());
     }
+    if args.round.watch {
+        return go_round(args, call);
+    }
     let saved = args.plan.as_ref().map(|path| read_plan(call, path)).transpose()?;
     let mut wish = match &saved {
         Some(saved) => saved.wish.clone(),
@@ -95,6 +112,25 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     pin(call, &wish, &followed);
     let code = outcome::tell(call, "up", &followed)?;
     Ok(args.exit_code_from.as_ref().map_or(code, |name| job_code(&followed, name, code)))
+}
+
+fn go_round(args: &Args, call: &Call) -> Ending {
+    let read = |before: Option<&Wish>| {
+        let mut wish = match before {
+            None => select::wish(call, &args.choice, &args.files)?,
+            Some(before) => select::wish_again(call, &args.choice, &args.files, before)?,
+        };
+        wish.driver = select::driver(call);
+        wish.selection.allow_mass_delete = args.agreed.allow_mass_delete;
+        Ok(wish)
+    };
+    let rounds = Rounds {
+        read: &read,
+        options: &|wish| options(args, call, wish),
+        done: &|wish, followed| pin(call, wish, followed),
+        auto: &args.round.auto.iter().copied().collect(),
+    };
+    watch::run(call, &rounds)
 }
 
 /// Reads a saved plan that may be carried out.

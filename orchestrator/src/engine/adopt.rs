@@ -6,18 +6,18 @@ use schema::change::Class;
 use schema::failure::Report;
 use schema::name::{InstanceName, ProjectName};
 
-use super::apply::refused;
+use super::apply::{refused, run_row};
 use super::options::{Options, SharedUi};
 use super::session::{Session, named};
 use super::{Troubles, observe_with};
 use crate::context::{Clock as _, Context};
 use crate::execute;
-use crate::machines::{Folder, process};
+use crate::machines::Folder;
 use crate::observe::{self, Observed, Seen};
 use crate::plan::{Address, Change, Plan, Reach, Wish, plan};
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
 use crate::store::lease::{Lease, Sharing};
-use crate::store::operations::{self, RunRow};
+use crate::store::operations;
 use crate::store::remembered::Remembered;
 use crate::store::{Rows, Store, StoreError};
 
@@ -143,12 +143,7 @@ pub(super) async fn adopt(
     leaves_it(adoption, &changes)?;
     write()?;
     let now_ms = context.clock.unix_ms();
-    let run = RunRow {
-        id: 0,
-        pid: std::process::id(),
-        start_ticks: process::own_start_ticks().map_err(StoreError::from)?,
-        command: options.command.clone(),
-    };
+    let run = run_row(options)?;
     let id = own.id_or_new(context, options)?;
     let machine = own.store.write(|db| {
         put_project(db, (&id, wish), now_ms)?;

@@ -177,6 +177,14 @@ fn agreed(wish: &Wish, plan: &Plan, options: &Options, ui: &SharedUi) -> Result<
     }
 }
 
+/// Returns the row of a run of this process.
+pub(super) fn run_row(options: &Options) -> Result<RunRow, StoreError> {
+    // Without it another command would take this run for a dead one.
+    let start_ticks = process::own_start_ticks()?;
+    let (pid, command) = (std::process::id(), options.command.clone());
+    Ok(RunRow { id: 0, pid, start_ticks, command })
+}
+
 /// Everything that carrying out needs.
 struct Run<'a> {
     context: &'a Context,
@@ -369,10 +377,7 @@ impl Run<'_> {
     }
 
     fn run_row(&self) -> Result<RunRow, StoreError> {
-        // Without it another command would take this run for a dead one.
-        let start_ticks = process::own_start_ticks()?;
-        let (pid, command) = (std::process::id(), self.options.command.clone());
-        Ok(RunRow { id: 0, pid, start_ticks, command })
+        run_row(&self.options)
     }
 
     /// A run that found nothing to do.

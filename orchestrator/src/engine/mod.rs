@@ -12,6 +12,7 @@
 
 mod adopt;
 mod apply;
+mod moved;
 mod options;
 mod outcome;
 mod preflight;
@@ -40,6 +41,7 @@ use crate::store::witness::Folders;
 use crate::store::{Store, invariants};
 
 pub use adopt::Adoption;
+pub use moved::Moved;
 pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
 };
@@ -119,6 +121,19 @@ impl Engine {
     ) -> Result<(), Troubles> {
         self.prepared()?;
         adopt::adopt(&self.context, (wish, adoption), (options, ui), write).await
+    }
+
+    /// Ties the project of the wish's name, else of its folder, to its file; machines stay.
+    ///
+    /// # Errors
+    /// Nothing moved, or a lock is held; what was moved when it failed is gone on with next time.
+    pub async fn follow(
+        &self,
+        wish: &Wish,
+        (options, ui): (&Options, &SharedUi),
+    ) -> Result<Moved, Troubles> {
+        self.prepared()?;
+        moved::follow(&self.context, wish, (options, ui)).await
     }
 
     /// Returns every sandbox of a project, or of all, by project and name.
