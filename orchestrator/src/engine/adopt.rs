@@ -13,7 +13,7 @@ use super::{Troubles, observe_with};
 use crate::context::{Clock as _, Context};
 use crate::execute;
 use crate::machines::Folder;
-use crate::observe::{self, Observed, Seen};
+use crate::observe::{self, Depth, Observed, Seen};
 use crate::plan::{Address, Change, Plan, Reach, Wish, plan};
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
 use crate::store::lease::{Lease, Sharing};
@@ -91,7 +91,8 @@ fn find(
     store: Option<&mut Store>,
     adoption: &Adoption,
 ) -> Result<Seen, Troubles> {
-    let everything = observe::look(store, context.home(), Some(&ProjectName::adhoc()))?;
+    let adhoc = ProjectName::adhoc();
+    let everything = observe::look(store, context.home(), (Some(&adhoc), Depth::Standing))?;
     let found = everything.sandboxes.into_iter().find(|(owner, seen)| {
         owner.as_str() == ProjectName::ADHOC && seen.row.name == adoption.was
     });

@@ -34,7 +34,7 @@ use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, Drivers, Verdict};
 use crate::images::{Builder, ImagesHome};
 use crate::machines::{Folder, Machine};
-use crate::observe::{self, Observed, SeenVolume};
+use crate::observe::{self, Depth, Observed, SeenVolume};
 use crate::plan::{Change, Goal, Plan, Wish, plan, saved};
 use crate::store::inventory::ProjectRow;
 use crate::store::witness::Folders;
@@ -273,7 +273,7 @@ impl Engine {
     fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
         known(store.as_mut(), &self.context)?;
-        Ok(observe::look(store.as_mut(), &self.home(), project)?)
+        Ok(observe::look(store.as_mut(), &self.home(), (project, Depth::Records))?)
     }
 
     fn home(&self) -> PathBuf {
@@ -316,7 +316,8 @@ pub(crate) fn observe_with(
 ) -> Result<Observed, Troubles> {
     let mut store = store;
     known(store.as_deref_mut(), context)?;
-    let everything = observe::look(store.as_deref_mut(), context.home(), Some(&wish.project.name))?;
+    let which = (Some(&wish.project.name), Depth::Standing);
+    let everything = observe::look(store.as_deref_mut(), context.home(), which)?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;
     observed.locked = sources::locked(wish);

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::disks;
 use crate::execute::{Ended, FailureKind};
 use crate::machines::Folder;
-use crate::observe::Observed;
+use crate::observe::{Depth, Observed};
 use crate::plan::{Action, Address, Change, Op, Plan, Step, StepId};
 use crate::store::Store;
 use crate::volumes;
@@ -54,7 +54,8 @@ fn machines(context: &Context, observed: &Observed) -> BTreeMap<InstanceName, St
     let Ok(Some(mut store)) = Store::open_read_only(context.home()) else {
         return BTreeMap::new();
     };
-    let look = crate::observe::look(Some(&mut store), context.home(), Some(&project));
+    let look =
+        crate::observe::look(Some(&mut store), context.home(), (Some(&project), Depth::Standing));
     let seen = look.map(|found| found.sandboxes).unwrap_or_default().into_iter();
     seen.filter_map(|(_, seen)| Some((seen.row.name, seen.machine?.row.id))).collect()
 }

@@ -14,7 +14,7 @@ use super::host::{Meant, holder, remove_folder, take_over};
 use super::world::StepError;
 use crate::context::{Clock as _, Context};
 use crate::machines::process::LookError;
-use crate::machines::{Folder, Machine, process};
+use crate::machines::{Folder, Machine, Stamp, process};
 use crate::plan::Op;
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow};
 use crate::store::operations::{self, Closed, OpenOp, RunRow};
@@ -395,31 +395,41 @@ impl Settling<'_> {
             }
         }
         // Of one that has ended, and whose row says so, nothing new comes.
-        let told = |machine: &&MachineRow| machine.phase.is_resting() && machine.ended_at.is_some();
+        let is_told = |machine: &&MachineRow| {
+            let is_still = |stamp: &Stamp| self.folder(&machine.id).is_still(stamp);
+            machine.stamp.as_ref().is_some_and(is_still)
+        };
         let current = machines.iter().filter(|machine| machine.role == Role::Current);
-        for machine in current.filter(|machine| !told(machine)) {
+        let mut news = Vec::new();
+        for machine in current.filter(|machine| !is_told(machine)) {
             let look = self.folder(&machine.id).look(&self.boot_id)?;
             let mut row = machine.clone();
             take_over(&mut row, look.record.as_ref());
+            row.stamp = look.stamp.clone().filter(|_| row.ended_at.is_some());
             let standing = look.standing(row.phase, &self.boot_id);
             row.phase = standing.phase;
             row.reason = standing.reason.or(row.reason);
-            if row == *machine {
-                continue;
+            if row != *machine {
+                news.push(row);
             }
-            store.write(|db| {
-                inventory::put_machine(db, &row)?;
-                let Some(mut sandbox) = inventory::sandbox_by_id(db, &row.sandbox_id)? else {
-                    return Ok(());
-                };
-                if sandbox.kind == Kind::Job && row.phase == Phase::Completed {
-                    sandbox.completed_code = row.exit_code;
-                    sandbox.observed = sandbox.generation;
-                    return inventory::put_sandbox(db, &sandbox, now_ms);
-                }
-                Ok(())
-            })?;
         }
-        Ok(())
+        if news.is_empty() {
+            return Ok(());
+        }
+        Ok(store.write(|db| news.iter().try_for_each(|row| told(db, row, now_ms)))?)
     }
+}
+
+/// Writes what a machine came to; a job's end is its sandbox's.
+fn told(db: &Rows, row: &MachineRow, now_ms: u64) -> Result<(), StoreError> {
+    inventory::put_machine(db, row)?;
+    let Some(mut sandbox) = inventory::sandbox_by_id(db, &row.sandbox_id)? else {
+        return Ok(());
+    };
+    if sandbox.kind != Kind::Job || row.phase != Phase::Completed {
+        return Ok(());
+    }
+    sandbox.completed_code = row.exit_code;
+    sandbox.observed = sandbox.generation;
+    inventory::put_sandbox(db, &sandbox, now_ms)
 }

@@ -134,7 +134,7 @@ impl<'a> Compared<'a> {
             drift: Vec::new(),
             raised: None,
             image_moved: false,
-            driver: seen.driver().map(|(name, _)| name),
+            driver: seen.driver_name(),
             gate: match seen.phase() {
                 Phase::Booting | Phase::Starting if seen.is_alive() => Gate::Asked,
                 _ => Gate::Past,

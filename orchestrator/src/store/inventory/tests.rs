@@ -18,7 +18,7 @@ fn what_one_project_has_is_found_by_indexes_alone() {
     let of_one = |columns: &str, from| columns.to_owned() + &only(from, true);
     let queries = [
         of_one(SANDBOX, SANDBOXES),
-        of_one(MACHINE, MACHINES),
+        of_one(&MACHINE.replace("{stamp}", "m.stamp"), MACHINES),
         of_one(DIGEST, SENSITIVE),
         definitions::OF_PROJECT.to_owned(),
         operations::AUDITS.to_owned(),
