@@ -9,6 +9,7 @@ pub mod edit;
 pub mod engine;
 pub mod execute;
 pub mod follow;
+pub mod graph;
 pub mod images;
 pub mod machines;
 pub mod observe;

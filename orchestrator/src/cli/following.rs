@@ -16,7 +16,7 @@ use super::failure::{Failure, Failures};
 use super::outcome::ms;
 use crate::consent::{Answer, Need};
 use crate::context::{Clock as _, Stream, SystemClock};
-use crate::engine::{Cancel, Canceller, Options, Outcome, Ui};
+use crate::engine::{Cancel, Canceller, Options, Outcome, SharedUi, Ui};
 use crate::execute::Progress as Step;
 use crate::plan::json as plan_json;
 use crate::plan::show::{Detail, Layout, last_line, show};
@@ -128,6 +128,11 @@ fn interrupted(mut failures: Failures) -> Failures {
 pub(crate) fn quietly(call: &Call, wish: Wish, options: Options) -> Result<Followed, Failures> {
     let outcome = call.block_on(call.engine.apply(wish, options, Rc::new(Silent)))??;
     Ok(Followed { outcome, signal: None, last_event: 0 })
+}
+
+/// Returns one who says nothing, and agrees to nothing.
+pub(crate) fn silent() -> SharedUi {
+    Rc::new(Silent)
 }
 
 /// Says nothing, and agrees to nothing.

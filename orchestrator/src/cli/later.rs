@@ -2,15 +2,11 @@
 
 /// Commands that are not built yet.
 const COMMANDS: &[&str] = &[
-    "adopt",
     "completion",
-    "config",
     "copy",
     "cp",
     "df",
     "events",
-    "export",
-    "graph",
     "history",
     "lsp",
     "mcp",

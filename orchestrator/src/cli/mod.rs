@@ -10,12 +10,16 @@ mod file_flags;
 mod globals;
 mod help;
 mod later;
+mod part;
+mod project_text;
 mod reading;
 mod select;
 mod usage;
 mod values;
 
+mod adopt;
 mod agent_socket;
+mod config;
 mod convert;
 mod create;
 mod definition;
@@ -24,8 +28,10 @@ mod doctor;
 mod down;
 mod exec;
 mod explain;
+mod export;
 mod fmt;
 mod following;
+mod graph;
 mod image;
 mod init;
 mod inspect;
@@ -95,7 +101,11 @@ pub(crate) enum Command {
     Logs(logs::Args),
     Lock(lock::Args),
     Fmt(fmt::Args),
+    Config(config::Args),
     Validate(validate::Args),
+    Export(export::Args),
+    Adopt(adopt::Args),
+    Graph(graph::Args),
     Convert(convert::Args),
     Run(Box<run::Args>),
     Create(Box<create::Args>),
@@ -185,7 +195,11 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Logs(args) => logs::run(args, call),
         Command::Lock(args) => lock::run(args, call),
         Command::Fmt(args) => fmt::run(args, call),
+        Command::Config(args) => config::run(args, call),
         Command::Validate(args) => validate::run(args, call),
+        Command::Export(args) => export::run(args, call),
+        Command::Adopt(args) => adopt::run(args, call),
+        Command::Graph(args) => graph::run(args, call),
         Command::Convert(args) => convert::run(args, call),
         Command::Run(args) => run::run(args, call),
         Command::Create(args) => create::run(args, call),
@@ -224,7 +238,11 @@ impl Command {
             Self::Ps(args) => Some(&args.shorts),
             Self::Lock(args) => Some(&args.shorts),
             Self::Fmt(args) => Some(&args.shorts),
+            Self::Config(args) => Some(&args.shorts),
             Self::Validate(args) => Some(&args.shorts),
+            Self::Export(args) => Some(&args.shorts),
+            Self::Adopt(args) => Some(&args.shorts),
+            Self::Graph(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),
             _ => None,
         }

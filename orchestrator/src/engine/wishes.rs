@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schema::name::{InstanceName, ProjectName, VolumeName};
-use schema::project::{Origins, Project, Sandbox, Volume};
+use schema::project::{Origins, Project, Quota, Sandbox, Volume};
 use schema::units::Bytes;
 
 use super::{Engine, Troubles};
@@ -50,6 +50,7 @@ pub(super) fn of_state(
             let wish = Volume {
                 kind: Some(volume.row.kind),
                 size: volume.row.size_bytes.map(Bytes),
+                quota: volume.row.quota_bytes.map(|most| Quota::Bytes(Bytes(most))),
                 labels: volume.row.labels,
                 protect: volume.row.protect,
                 ..Volume::unsaid()
