@@ -9,6 +9,8 @@ CREATE INDEX event_at ON event (at);
 ALTER TABLE machine ADD COLUMN events_taken INTEGER NOT NULL DEFAULT 0;
 -- Which record the row was read from, once the machine has ended.
 ALTER TABLE machine ADD COLUMN stamp TEXT;
+-- What a definition's `ignore-drift` names, as a JSON array of fields.
+ALTER TABLE sandbox ADD COLUMN ignored TEXT NOT NULL DEFAULT '[]';
 -- Files as they were resolved, by what they were resolved from.
 CREATE TABLE model_cache (key TEXT PRIMARY KEY, body BLOB NOT NULL, used_at TEXT NOT NULL);
 CREATE INDEX model_used ON model_cache (used_at);
