@@ -6,6 +6,7 @@ mod cli_sessions;
 mod cli_words;
 mod crash;
 mod diff_page;
+mod drift;
 mod examples;
 mod export;
 mod file_tools;

@@ -304,6 +304,7 @@ impl Run<'_> {
             };
             inventory::put_project(db, &row, now_ms)?;
             self.put_wishes(db, &id, now_ms)?;
+            self.put_ignored(db, &id)?;
             operations::begin_run(db, &id, &self.run_row()?, &hash(&self.planned), now_ms)
         })?;
         session.known_by_id(self.context, &self.wish.project.name, &self.options)?;
@@ -355,6 +356,25 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Writes which fields of each chosen sandbox may drift; no step carries that out.
+    fn put_ignored(&self, db: &crate::store::Rows, project_id: &str) -> Result<(), StoreError> {
+        if self.wish.goal != Goal::Up {
+            return Ok(());
+        }
+        let known = inventory::ignored(db, project_id)?;
+        for row in inventory::sandboxes(db, Some(project_id))? {
+            let definition = self.wish.project.definitions.get(&row.name.sandbox);
+            let Some(definition) = definition.filter(|_| self.wish.selection_names(&row.name))
+            else {
+                continue;
+            };
+            if known.get(&row.id).cloned().unwrap_or_default() != definition.ignore_drift {
+                inventory::put_ignored(db, &row.id, &definition.ignore_drift)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives those that are renamed their new names, by way of names that nobody has.
     fn put_names(&self, db: &crate::store::Rows, now_ms: u64) -> Result<(), StoreError> {
         let moved: Vec<(&InstanceName, &SandboxRow)> = self
@@ -384,6 +404,7 @@ impl Run<'_> {
     fn empty_run(&self, store: &mut Store, project_id: &str) -> Result<i64, Troubles> {
         let now_ms = self.context.clock.unix_ms();
         Ok(store.write(|db| {
+            self.put_ignored(db, project_id)?;
             let digest = hash(&self.planned);
             let run = operations::begin_run(db, project_id, &self.run_row()?, &digest, now_ms)?;
             operations::end_run(db, run, 0, now_ms)?;

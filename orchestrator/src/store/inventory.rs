@@ -365,6 +365,38 @@ pub fn put_sandbox(db: &Connection, row: &SandboxRow, now_ms: u64) -> Found<()> 
     .map_err(query("write a sandbox"))
 }
 
+/// Returns the fields of a project's sandboxes that may drift, by sandbox; those of none are left
+/// out, and a state of schema 1 knows of none.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn ignored(db: &Connection, project_id: &str) -> Found<BTreeMap<String, BTreeSet<String>>> {
+    let what = "list fields that may drift";
+    let is_there = "SELECT 1 FROM pragma_table_info('sandbox') WHERE name = 'ignored'";
+    if rows(db, what, (is_there, &[]), |_| Ok(Ok(())))?.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = "SELECT id, ignored FROM sandbox WHERE project_id = ?1 AND ignored <> '[]'";
+    let found = rows(db, what, (sql, &[&project_id]), |row| {
+        let (id, fields): (String, String) = (row.get(0)?, row.get(1)?);
+        Ok(json("fields that may drift", &fields).map(|fields| (id, fields)))
+    })?;
+    Ok(found.into_iter().collect())
+}
+
+/// Writes which fields of a sandbox may drift.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn put_ignored(db: &Connection, id: &str, ignored: &BTreeSet<String>) -> Found<()> {
+    let what = "fields that may drift";
+    let fields = serde_json::to_string(ignored)
+        .map_err(|error| StoreError::Value { what, value: error.to_string() })?;
+    db.execute("UPDATE sandbox SET ignored = ?2 WHERE id = ?1", params![id, fields])
+        .map(|_| ())
+        .map_err(query("write fields that may drift"))
+}
+
 /// Takes a sandbox's name away for a moment, so that another can have it.
 ///
 /// # Errors
