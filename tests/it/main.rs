@@ -9,6 +9,7 @@ mod diff_page;
 mod examples;
 mod file_tools;
 mod floors;
+mod following_logs;
 mod hostile;
 mod install;
 mod kills;

@@ -41,7 +41,6 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
 const FLAGS: &[(&str, &[&str])] = &[
     ("up", &["--attach", "-a", "--rollback"]),
     ("validate", &["--preflight"]),
-    ("logs", &["--after", "--grep", "--until"]),
     ("run", DEFINITION),
     ("create", DEFINITION),
     ("create", &["--no-start"]),
