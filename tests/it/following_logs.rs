@@ -12,7 +12,7 @@ project "shop"
 job "one" { image "builtin:base"; command "sh" "-c" "for n in 1 2 3 4; do echo apple $n; done" }
 job "two" {
     image "builtin:base"
-    command "sh" "-c" "echo pear >&2; echo '\u{1b}[31mplum\u{1b}[0m'"
+    command "sh" "-c" "echo pear >&2; sleep 0.2; echo '\u{1b}[31mplum\u{1b}[0m'"
     depends-on "one" until="completed"
 }
 "#;

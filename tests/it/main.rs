@@ -16,6 +16,7 @@ mod kills;
 mod not_yet;
 mod pages;
 mod problems;
+mod progress;
 mod reading;
 mod road;
 mod schemas;

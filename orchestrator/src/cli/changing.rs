@@ -46,8 +46,11 @@ pub(crate) fn run(call: &Call, targets: &Targets, change: Change, dry: Dry) -> E
 /// Does it to these and says what became of each.
 pub(crate) fn run_on(call: &Call, found: &[SandboxView], change: Change) -> Ending {
     let (rows, failures, code) = quietly(call, found, change)?;
-    tell(call, &rows);
+    if call.report.is_text() {
+        tell(call, &rows);
+    }
     failures.iter().for_each(|failure| call.report.failure(failure));
+    outcome::end(call, change.command, code, &serde_json::json!(rows));
     Ok(code)
 }
 

@@ -7,12 +7,12 @@ use super::call::Call;
 use super::command::base64;
 use super::logs::Shape;
 use crate::follow::{Cursor, Entry, Source};
+use crate::report::Report;
 use crate::report::clean::clean;
 use crate::report::human::cut;
 use crate::report::json::rfc3339;
 use crate::report::style::Colour;
 use crate::report::time::local_ms;
-use crate::report::{Annotations, Report};
 
 /// Names are padded to the longest, and cut here.
 const NAME_MAX: usize = 24;
@@ -91,11 +91,7 @@ impl<'a> Lines<'a> {
             line.extend_from_slice(&entry.bytes);
         } else {
             let text = String::from_utf8_lossy(&entry.bytes);
-            let text = clean(&text);
-            match self.report.form.annotations {
-                Annotations::Github => line.extend_from_slice(no_command(&text).as_bytes()),
-                Annotations::Off => line.extend_from_slice(text.as_bytes()),
-            }
+            line.extend_from_slice(self.report.guest(&text).as_bytes());
         }
         if entry.partial {
             self.open = Some(key);
@@ -173,15 +169,6 @@ fn gap(count: u64) -> String {
     format!("… {text} {} dropped", if count == 1 { "line" } else { "lines" })
 }
 
-/// Returns a line that no runner takes for a command of its own.
-fn no_command(line: &str) -> String {
-    let line = line.replace("##[", "#\u{200b}#[");
-    match line.strip_prefix("::") {
-        Some(rest) => format!(":\u{200b}:{rest}"),
-        None => line,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,12 +188,5 @@ mod tests {
         assert_eq!(gap(1_204), "… 1,204 lines dropped");
         assert_eq!(gap(1_000_000), "… 1,000,000 lines dropped");
         assert_eq!(gap(120), "… 120 lines dropped");
-    }
-
-    #[test]
-    fn a_guest_s_line_is_no_command_of_a_runner() {
-        assert_eq!(no_command("::error::x"), ":\u{200b}:error::x");
-        assert_eq!(no_command("a ##[group]b"), "a #\u{200b}#[group]b");
-        assert_eq!(no_command("plain"), "plain");
     }
 }

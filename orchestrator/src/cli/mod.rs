@@ -55,6 +55,7 @@ mod validate;
 mod volume;
 mod wait;
 mod watch;
+mod watcher;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -171,7 +172,13 @@ fn run(arguments: &[OsString]) -> ExitCode {
         }
     });
     match prepared {
-        Ok(call) => ending::finish(&call.report, dispatch(&command, &call)),
+        Ok(call) => {
+            let told = command.told_as_events();
+            if told.is_some() {
+                call.report.tell_as_events();
+            }
+            ending::finish(&call, told, dispatch(&command, &call))
+        }
         Err(failure) => ending::unprepared(&failure, arguments),
     }
 }
@@ -228,6 +235,19 @@ impl Command {
             Self::Fmt(args) => Some(&args.shorts),
             Self::Validate(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),
+            _ => None,
+        }
+    }
+
+    /// Returns the name of a command that tells programs what it does while it does it.
+    const fn told_as_events(&self) -> Option<&'static str> {
+        match self {
+            Self::Up(_) => Some("up"),
+            Self::Down(_) => Some("down"),
+            Self::Start(_) => Some("start"),
+            Self::Stop(_) => Some("stop"),
+            Self::Restart(_) => Some("restart"),
+            Self::Load(_) => Some("load"),
             _ => None,
         }
     }

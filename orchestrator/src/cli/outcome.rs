@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use schema::change::Class;
+use schema::name::ProjectName;
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -15,11 +16,9 @@ use super::shapes;
 use crate::context::Clock as _;
 use crate::engine::{Blocker, Outcome, ResultRow, Verb};
 use crate::follow::{Logs, Source};
-use crate::plan::json as plan_json;
-use crate::report::Output;
+use crate::plan::{Summary, json as plan_json};
 use crate::report::human::{self, Table};
 use crate::report::json::{self, rfc3339};
-use crate::report::progress::event;
 
 /// Prints how a run of `command` ended and returns its code.
 ///
@@ -32,14 +31,6 @@ pub(crate) fn tell(call: &Call, command: &str, followed: &Followed) -> Ending {
         call.report.out(&text(command, outcome, call.report.width()));
         if command == "down" {
             call.report.out(&kept(outcome));
-        }
-    } else {
-        let document = document(call, command, followed, code);
-        let now = (followed.last_event + 1, call.context.clock.unix_ms());
-        let message = format!("{command} ended with {code}");
-        event(&call.report, now, ("result", &message), &json!({ "result": document }));
-        if call.report.form.output == Output::Json {
-            call.report.document(&document);
         }
     }
     let failures: Vec<Failure> = outcome.results.iter().filter_map(failure).collect();
@@ -55,7 +46,33 @@ pub(crate) fn tell(call: &Call, command: &str, followed: &Followed) -> Ending {
     if command == "up" {
         last_words(call, outcome);
     }
+    let document = document(call, command, followed, code);
+    end(call, command, code, &document);
     Ok(code)
+}
+
+/// Prints the result that programs read: the last event where there are events, else a document.
+pub(crate) fn end(call: &Call, command: &str, code: u8, document: &Value) {
+    let now_ms = call.context.clock.unix_ms();
+    let (message, report) = (format!("{command} ended with {code}"), &call.report);
+    report.hello(now_ms, command, None);
+    let facts = json!({ "exit_code": code, "result": document });
+    report.event(now_ms, ("result", &message), &facts);
+    if !report.is_text() && !report.is_told_as_events() {
+        report.document(document);
+    }
+}
+
+/// Returns the document of a project's command that came to nothing.
+pub(crate) fn nothing(command: &str, project: Option<&ProjectName>, code: u8) -> Value {
+    json!({
+        "format_version": json::FORMAT_VERSION,
+        "command": command, "ok": code == 0, "exit_code": code, "interrupted": code == 130,
+        "project": {"id": null, "name": project, "path": null}, "run": null,
+        "plan_hash": null, "recovered": 0, "summary": Summary::default(),
+        "results": [], "kept": [], "trashed": [], "blockers": [], "warnings": [],
+        "duration_ms": 0,
+    })
 }
 
 /// How many last lines of a sandbox are shown.
@@ -79,7 +96,7 @@ fn last_words(call: &Call, outcome: &Outcome) {
         call.report.note(&format!("last lines of {name}:"));
         for entry in &entries[first..] {
             let text = String::from_utf8_lossy(&entry.bytes);
-            call.report.note(&format!("  {name} | {}", crate::report::clean::clean(&text)));
+            call.report.note(&format!("  {name} | {}", call.report.guest(&text)));
         }
     }
 }
