@@ -104,6 +104,10 @@ fn in_project(
     options.grace = change.grace.map(|time| Millis(ms(time)));
     let followed = following::apply(call, wish, options)?;
     let code = outcome::code(&followed);
+    if followed.outcome.interrupted {
+        let command = change.command;
+        call.report.trouble(&format!("interrupted: run msb {command} again to go on\n"));
+    }
     let now = rfc3339(call.context.clock.unix_ms());
     let results = &followed.outcome.results;
     let mut rows: Vec<json::Outcome> =

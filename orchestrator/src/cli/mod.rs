@@ -15,6 +15,7 @@ mod select;
 mod usage;
 mod values;
 
+mod aftermath;
 mod agent_socket;
 mod convert;
 mod create;

@@ -1,7 +1,5 @@
 //! How a changing command ended, as a table or as one document.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use schema::change::Class;
@@ -12,10 +10,9 @@ use super::call::Call;
 use super::ending::Ending;
 use super::failure::{Failure, Failures};
 use super::following::Followed;
-use super::shapes;
+use super::{aftermath, shapes};
 use crate::context::Clock as _;
-use crate::engine::{Blocker, Outcome, ResultRow, Verb};
-use crate::follow::{Logs, Source};
+use crate::engine::{Outcome, ResultRow, Verb};
 use crate::plan::{Summary, json as plan_json};
 use crate::report::human::{self, Table};
 use crate::report::json::{self, rfc3339};
@@ -33,19 +30,7 @@ pub(crate) fn tell(call: &Call, command: &str, followed: &Followed) -> Ending {
             call.report.out(&kept(outcome));
         }
     }
-    let failures: Vec<Failure> = outcome.results.iter().filter_map(failure).collect();
-    for blocker in &outcome.blockers {
-        call.report.note(&blocked(blocker));
-    }
-    if outcome.interrupted {
-        call.report.note(&format!("interrupted: run msb {command} again to go on"));
-    }
-    for failure in &failures {
-        call.report.failure(failure);
-    }
-    if command == "up" {
-        last_words(call, outcome);
-    }
+    aftermath::tell(call, command, outcome);
     let document = document(call, command, followed, code);
     end(call, command, code, &document);
     Ok(code)
@@ -73,32 +58,6 @@ pub(crate) fn nothing(command: &str, project: Option<&ProjectName>, code: u8) ->
         "results": [], "kept": [], "trashed": [], "blockers": [], "warnings": [],
         "duration_ms": 0,
     })
-}
-
-/// How many last lines of a sandbox are shown.
-const LAST_LINES: usize = 20;
-
-/// Shows what sandboxes that failed, or are late, wrote last.
-fn last_words(call: &Call, outcome: &Outcome) {
-    let bad = |row: &&ResultRow| matches!(row.verb, Verb::Failed | Verb::NotReady);
-    for row in outcome.results.iter().filter(bad) {
-        let Some(name) = row.address.sandbox() else { continue };
-        let views = call.engine.instances(&outcome.plan.head.name, name).unwrap_or_default();
-        let Some(view) = views.into_iter().find(|view| view.name == *name) else { continue };
-        let Some(folder) = view.folder() else { continue };
-        let sources: BTreeSet<Source> = [Source::Stdout, Source::Stderr, Source::Output].into();
-        let mut entries = Logs::open(folder.path(), &sources, 0).read();
-        entries.retain(|entry| sources.contains(&entry.source));
-        let first = entries.len().saturating_sub(LAST_LINES);
-        if entries.is_empty() {
-            continue;
-        }
-        call.report.note(&format!("last lines of {name}:"));
-        for entry in &entries[first..] {
-            let text = String::from_utf8_lossy(&entry.bytes);
-            call.report.note(&format!("  {name} | {}", call.report.guest(&text)));
-        }
-    }
 }
 
 /// Returns the exit code; a signal brings its own.
@@ -199,20 +158,6 @@ fn kept(outcome: &Outcome) -> String {
     format!("Kept: {volumes} ({}): {}.\n", human::size(bytes), names.join(", "))
 }
 
-fn blocked(blocker: &Blocker) -> String {
-    let name = blocker.address.name();
-    let phase = shapes::phase(blocker.phase, blocker.reason.as_deref(), None);
-    let mut text = format!("{name}: {phase}");
-    if let Some(probe) = &blocker.probe {
-        let _ = write!(text, ", last probe: {}", crate::report::clean::clean(probe));
-    }
-    if !blocker.waiting.is_empty() {
-        let waiting: Vec<String> = blocker.waiting.iter().map(|one| one.name()).collect();
-        let _ = write!(text, "; waiting for it: {}", waiting.join(", "));
-    }
-    text + &format!("\n  see more with `msb logs {name}`")
-}
-
 fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value {
     let outcome = &followed.outcome;
     let head = &outcome.plan.head;
@@ -233,9 +178,9 @@ fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value 
         .map(|blocker| {
             json!({
                 "address": blocker.address.to_string(),
-                "phase": blocker.phase.as_str().to_ascii_lowercase(),
+                "phase": blocker.phase.map(|phase| phase.as_str().to_ascii_lowercase()),
                 "reason": blocker.reason,
-                "since": null,
+                "since": blocker.since_ms.map(rfc3339),
                 "probe": blocker.probe,
                 "waiting": blocker.waiting.iter().map(ToString::to_string).collect::<Vec<_>>(),
             })

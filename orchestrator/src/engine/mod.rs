@@ -11,6 +11,7 @@
 //! | `doctor`, `setup` | [`Engine::prove`], [`Engine::prepare_base`] |
 
 mod apply;
+mod blockers;
 mod options;
 mod outcome;
 mod preflight;

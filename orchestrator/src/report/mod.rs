@@ -210,6 +210,13 @@ impl Report {
         }
     }
 
+    /// Writes what belongs to failures, for people.
+    pub fn trouble(&self, text: &str) {
+        if self.are_errors_text() {
+            self.err(text);
+        }
+    }
+
     /// Tells whether failures and warnings are for people.
     fn are_errors_text(&self) -> bool {
         self.is_text() && self.form.progress != Progress::Json
