@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod aftermath;
+mod attach;
 mod cli_sessions;
 mod cli_words;
 mod crash;

@@ -111,8 +111,11 @@ impl Ui for Silent {
     fn warn(&self, _: &str) {}
 }
 
-/// Passes on that the user asked to stop.
-struct Listener {
+/// How long an event loop may take to tell of signals that came before it.
+const STALE: Duration = Duration::from_millis(20);
+
+/// Hears that the user asks to stop.
+pub(super) struct Listener {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -120,7 +123,7 @@ struct Listener {
 
 impl Listener {
     /// Begins to listen; no signal that comes from now on is lost.
-    fn begin() -> std::io::Result<Self> {
+    pub(super) fn begin() -> std::io::Result<Self> {
         let listener = Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -131,16 +134,27 @@ impl Listener {
         Ok(listener)
     }
 
+    /// Passes over what came before somebody listened: an event loop tells it to whoever is first.
+    pub(super) async fn pass_over(&mut self) {
+        drop(tokio::time::timeout(STALE, self.next()).await);
+    }
+
+    /// Waits for the next signal.
+    pub(super) async fn next(&mut self) -> i32 {
+        let came = tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.hangup.recv() => SignalKind::hangup(),
+        };
+        ears::heard();
+        came.as_raw_value()
+    }
+
     async fn hear(mut self, canceller: &Canceller, which: &Cell<Option<i32>>, watcher: &Watcher) {
         let mut count = 0;
         loop {
-            let came = tokio::select! {
-                _ = self.interrupt.recv() => SignalKind::interrupt(),
-                _ = self.terminate.recv() => SignalKind::terminate(),
-                _ = self.hangup.recv() => SignalKind::hangup(),
-            };
-            ears::heard();
-            which.set(which.get().or(Some(came.as_raw_value())));
+            let came = self.next().await;
+            which.set(which.get().or(Some(came)));
             canceller.ask();
             count += 1;
             watcher.interrupted(count);
@@ -149,7 +163,7 @@ impl Listener {
 }
 
 /// Paints what has changed, and says now and then that it is still at it.
-async fn beat(watcher: &Watcher) {
+pub(super) async fn beat(watcher: &Watcher) {
     sleep(FIRST_WORD).await;
     watcher.first_word();
     let rhythm = if watcher.is_painted() { REPAINT_EVERY } else { Duration::from_secs(1) };

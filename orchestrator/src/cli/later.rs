@@ -39,7 +39,7 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
 
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[
-    ("up", &["--attach", "-a", "--rollback"]),
+    ("up", &["--rollback"]),
     ("validate", &["--preflight"]),
     ("run", DEFINITION),
     ("create", DEFINITION),

@@ -49,7 +49,7 @@ pub(crate) struct Args {
 }
 
 /// How lines are shown.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "four flags of the command line")]
 pub(super) struct Shape {
     /// Show the time of each line [default: off]

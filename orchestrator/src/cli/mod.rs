@@ -17,6 +17,7 @@ mod values;
 
 mod aftermath;
 mod agent_socket;
+mod attach;
 mod convert;
 mod create;
 mod definition;

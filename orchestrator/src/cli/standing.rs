@@ -30,8 +30,7 @@ impl Standing {
     /// A name does not exist now, or the state cannot be read.
     pub(crate) fn of(call: &Call, targets: &Targets) -> Result<Self, Failure> {
         if targets.is_empty() {
-            let rule = Rule { project: Some(call.project()?), labels: Vec::new() };
-            return Ok(Self { named: Vec::new(), rule: Some(rule) });
+            return Ok(Self::of_project(&call.project()?));
         }
         let mut named = Vec::new();
         for target in &targets.names {
@@ -47,6 +46,18 @@ impl Standing {
             None
         };
         Ok(Self { named, rule })
+    }
+
+    /// Returns the choice of a whole project.
+    pub(super) fn of_project(project: &ProjectName) -> Self {
+        let rule = Rule { project: Some(project.clone()), labels: Vec::new() };
+        Self { named: Vec::new(), rule: Some(rule) }
+    }
+
+    /// Returns the choice of sandboxes of one project, by name.
+    pub(super) fn of_names(project: &ProjectName, names: BTreeSet<InstanceName>) -> Self {
+        let named = names.into_iter().map(|name| (project.clone(), name)).collect();
+        Self { named, rule: None }
     }
 
     /// Returns what it means now, by project and name.
