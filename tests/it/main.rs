@@ -2,6 +2,8 @@
 //! processes; and the checks that look at how the checkout is written.
 #![cfg(test)]
 
+mod aftermath;
+mod attach;
 mod cli_sessions;
 mod cli_words;
 mod crash;
@@ -11,6 +13,7 @@ mod examples;
 mod export;
 mod file_tools;
 mod floors;
+mod following_logs;
 mod hostile;
 mod install;
 mod kills;
@@ -18,6 +21,7 @@ mod model;
 mod not_yet;
 mod pages;
 mod problems;
+mod progress;
 mod reading;
 mod road;
 mod schemas;

@@ -35,9 +35,8 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
 
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[
-    ("up", &["--attach", "-a", "--rollback"]),
+    ("up", &["--rollback"]),
     ("validate", &["--preflight"]),
-    ("logs", &["--after", "--grep", "--until"]),
     ("run", DEFINITION),
     ("create", DEFINITION),
     ("create", &["--no-start"]),

@@ -18,7 +18,9 @@ mod usage;
 mod values;
 
 mod adopt;
+mod aftermath;
 mod agent_socket;
+mod attach;
 mod config;
 mod convert;
 mod create;
@@ -39,6 +41,7 @@ mod kill;
 mod list;
 mod load;
 mod lock;
+mod log_following;
 mod log_lines;
 mod logs;
 mod mounts;
@@ -51,6 +54,7 @@ mod run;
 mod schema;
 mod setup;
 mod shapes;
+mod standing;
 mod start;
 mod stop;
 mod targets;
@@ -59,6 +63,7 @@ mod validate;
 mod volume;
 mod wait;
 mod watch;
+mod watcher;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -179,7 +184,13 @@ fn run(arguments: &[OsString]) -> ExitCode {
         }
     });
     match prepared {
-        Ok(call) => ending::finish(&call.report, dispatch(&command, &call)),
+        Ok(call) => {
+            let told = command.told_as_events();
+            if told.is_some() {
+                call.report.tell_as_events();
+            }
+            ending::finish(&call, told, dispatch(&command, &call))
+        }
         Err(failure) => ending::unprepared(&failure, arguments),
     }
 }
@@ -244,6 +255,19 @@ impl Command {
             Self::Adopt(args) => Some(&args.shorts),
             Self::Graph(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),
+            _ => None,
+        }
+    }
+
+    /// Returns the name of a command that tells programs what it does while it does it.
+    const fn told_as_events(&self) -> Option<&'static str> {
+        match self {
+            Self::Up(_) => Some("up"),
+            Self::Down(_) => Some("down"),
+            Self::Start(_) => Some("start"),
+            Self::Stop(_) => Some("stop"),
+            Self::Restart(_) => Some("restart"),
+            Self::Load(_) => Some("load"),
             _ => None,
         }
     }

@@ -16,7 +16,7 @@ use super::following::{self, Followed};
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
 use super::watch::{self, Auto, Rounds};
-use super::{outcome, values};
+use super::{attach, outcome, values};
 use crate::context::Clock as _;
 use crate::engine::{AfterFailure, Options, Verb, Wait};
 use crate::plan::saved::{self, Saved};
@@ -61,14 +61,17 @@ pub(crate) struct Args {
     parallel: Option<u16>,
     #[command(flatten)]
     round: Round,
-    /// Changes nothing: sandboxes never belong to this command
-    #[arg(short, long, hide = true)]
+    /// Changes nothing: sandboxes belong to this command with --attach alone
+    #[arg(short, long, hide = true, conflicts_with = "attach")]
     detach: bool,
 }
 
 /// Whether it goes on.
 #[derive(Debug, Clone, clap::Args)]
 struct Round {
+    /// Then follow the logs; Ctrl-C stops what was started, again kills it [default: off]
+    #[arg(short, long, conflicts_with_all = ["plan", "watch"])]
+    attach: bool,
     /// Go on as files and machines change, until Ctrl-C [default: off]
     #[arg(long, conflicts_with_all = ["plan", "exit_code_from", "recreate"])]
     watch: bool,
@@ -107,11 +110,21 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     wish.driver = select::driver(call);
     wish.selection.allow_mass_delete = args.agreed.allow_mass_delete;
     check_job(&wish, args.exit_code_from.as_ref())?;
+    if args.round.attach {
+        attach::check(call)?;
+    }
+    let began_ms = call.context.clock.unix_ms();
     let options = Options { saved: saved.map(Rc::new), ..options(args, call, &wish) };
     let followed = following::apply(call, wish.clone(), options)?;
     pin(call, &wish, &followed);
-    let code = outcome::tell(call, "up", &followed)?;
-    Ok(args.exit_code_from.as_ref().map_or(code, |name| job_code(&followed, name, code)))
+    let mut code = outcome::tell(call, "up", &followed)?;
+    if args.round.attach && code == 0 {
+        code = attach::run(call, &wish, &followed, began_ms)?;
+    }
+    match &args.exit_code_from {
+        Some(name) if code < attach::SIGNALLED => Ok(job_code(&followed, name, code)),
+        Some(_) | None => Ok(code),
+    }
 }
 
 fn go_round(args: &Args, call: &Call) -> Ending {
@@ -130,7 +143,11 @@ fn go_round(args: &Args, call: &Call) -> Ending {
         done: &|wish, followed| pin(call, wish, followed),
         auto: &args.round.auto.iter().copied().collect(),
     };
-    watch::run(call, &rounds)
+    let code = watch::run(call, &rounds)?;
+    if call.report.is_told_as_events() {
+        outcome::end(call, "up", code, &outcome::nothing("up", None, code));
+    }
+    Ok(code)
 }
 
 /// Reads a saved plan that may be carried out.

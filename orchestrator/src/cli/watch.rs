@@ -290,7 +290,8 @@ impl Watch<'_> {
             let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
             report.line(&format!("round {round}: {counts}{failed} in {spent}"));
         } else {
-            report.document(&json!({
+            let message = format!("round {round} in {spent}");
+            let facts = json!({
                 "type": "round",
                 "round": round,
                 "ok": failed == 0,
@@ -298,7 +299,13 @@ impl Watch<'_> {
                 "failed": failed,
                 "held": self.told.held,
                 "duration_ms": outcome::ms(took),
-            }));
+            });
+            if report.is_told_as_events() {
+                let now_ms = self.call.context.clock.unix_ms();
+                report.event(now_ms, ("round", &message), &facts);
+            } else {
+                report.document(&facts);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use schema::project::{DriverChoice, Project};
 use super::options::{AttachedEnd, Options, SharedUi, Wait};
 use super::outcome::Outcome;
 use super::session::Session;
-use super::{SandboxView, Trouble, Troubles, observe_with, preflight, results};
+use super::{SandboxView, Trouble, Troubles, blockers, observe_with, preflight, results};
 use crate::consent::{self, Answer};
 use crate::context::{Clock as _, Context};
 use crate::drivers::{self, Driver, Drivers};
@@ -237,7 +237,7 @@ impl Run<'_> {
             })
         })?;
         outcome.creators = creators;
-        results::probes(self.context, &mut outcome).await;
+        blockers::find(self.context, &mut outcome).await;
         Ok(outcome)
     }
 

@@ -12,6 +12,7 @@
 
 mod adopt;
 mod apply;
+mod blockers;
 mod moved;
 mod options;
 mod outcome;
@@ -36,9 +37,9 @@ use crate::images::{Builder, ImagesHome};
 use crate::machines::{Folder, Machine};
 use crate::observe::{self, Depth, Observed, SeenVolume};
 use crate::plan::{Change, Goal, Plan, Wish, plan, saved};
-use crate::store::inventory::ProjectRow;
+use crate::store::inventory::{self, ProjectRow};
 use crate::store::witness::Folders;
-use crate::store::{Store, invariants};
+use crate::store::{Store, invariants, operations};
 
 pub use adopt::Adoption;
 pub use moved::Moved;
@@ -170,6 +171,20 @@ impl Engine {
     /// The state cannot be read.
     pub fn projects(&self) -> Result<Vec<ProjectRow>, Troubles> {
         Ok(self.look(Some(&ProjectName::adhoc()))?.projects)
+    }
+
+    /// Tells whether a command is at work on a project: what rests may start again.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn is_being_changed(&self, project: &ProjectName) -> Result<bool, Troubles> {
+        let Some(mut store) = Store::open_read_only(&self.home())? else { return Ok(false) };
+        let runs = store.read(|db| match inventory::project_id(db, project)? {
+            Some(id) => operations::open_runs(db, &id),
+            None => Ok(Vec::new()),
+        })?;
+        // Where the host does not say, the run is taken for one that goes on.
+        Ok(runs.iter().any(|run| crate::execute::is_live(run).unwrap_or(true)))
     }
 
     /// Returns every volume, by owner and name.

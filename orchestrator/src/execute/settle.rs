@@ -71,7 +71,11 @@ pub async fn settle(
     Ok(open.len())
 }
 
-fn is_live(run: &RunRow) -> Result<bool, LookError> {
+/// Tells whether the process of a run lives.
+///
+/// # Errors
+/// The host does not say.
+pub fn is_live(run: &RunRow) -> Result<bool, LookError> {
     Ok(process::start_ticks(run.pid)?.is_some_and(|ticks| ticks == run.start_ticks))
 }
 
