@@ -16,7 +16,7 @@ use super::failure::{Failure, Failures};
 use super::following::{self, Followed};
 use super::outcome;
 use crate::context::Clock as _;
-use crate::engine::{Options, ResultRow, SandboxView, Verb};
+use crate::engine::{Options, SandboxView, Verb};
 use crate::plan::show::last_line;
 use crate::plan::{Action, Address, Change, Hold, May, Plan, Summary, Wish};
 use crate::report::human;
@@ -110,7 +110,7 @@ struct Told {
 /// What a round came to.
 enum Came {
     /// Nothing was to do.
-    Quiet(Plan),
+    Quiet(Box<Plan>),
     /// Something was done.
     Did(Box<Followed>),
 }
@@ -138,7 +138,7 @@ impl Watch<'_> {
             let often = if sees_all { LOOK_EVERY } else { LOOK_UNTOLD };
             let most = self.backoff.next(now).map_or(often, |due| due.min(often));
             self.look_at_files();
-            let woken = self.hints.wait(&mut self.signals, most);
+            let woken = self.hints.wait(&mut self.signals, most, &self.call.context.clock);
             match woken.map_err(|e| Failure::of("msb::host::event-loop", "state", &e))? {
                 Woken::Signal(_) => return Ok(u8::from(!clean)),
                 Woken::Hint | Woken::Time => self.read_again(),
@@ -174,7 +174,7 @@ impl Watch<'_> {
         // What only starts up is left to itself: its end is a hint.
         let does = plan.changes.iter().any(|change| is_left(&change));
         if !does && plan.refused.is_empty() {
-            return Ok(Came::Quiet(plan));
+            return Ok(Came::Quiet(Box::new(plan)));
         }
         self.wish.selection.hold = Some(hold);
         let mut options = (self.rounds.options)(&self.wish);
@@ -265,14 +265,14 @@ impl Watch<'_> {
                 tell_once(self.call, failures, &mut self.told.rounds);
                 return false;
             }
-            Ok(Came::Quiet(plan)) => (plan, &[][..]),
+            Ok(Came::Quiet(plan)) => (&**plan, &[][..]),
             Ok(Came::Did(followed)) => (&followed.outcome.plan, &followed.outcome.results[..]),
         };
         self.told.rounds.clear();
         self.tell_held(&plan.held);
         let failures: Vec<Failure> = rows.iter().filter_map(outcome::failure).collect();
         failures.iter().for_each(|failure| self.call.report.failure(failure));
-        let failed = rows.iter().filter(is_bad).count();
+        let failed = rows.iter().filter(|row| is_bad(row.verb)).count();
         let did = matches!(came, Ok(Came::Did(_)));
         if did || self.round == 1 {
             self.tell_round(&plan.summary(), failed, took);
@@ -344,8 +344,8 @@ fn tell_once(call: &Call, failures: &Failures, told: &mut Vec<String>) {
     }
 }
 
-fn is_bad(row: &&ResultRow) -> bool {
-    matches!(row.verb, Verb::Failed | Verb::NotReady | Verb::Skipped)
+const fn is_bad(verb: Verb) -> bool {
+    matches!(verb, Verb::Failed | Verb::NotReady | Verb::Skipped)
 }
 
 fn digest<'a>(wish: &'a Wish, name: &InstanceName) -> &'a str {

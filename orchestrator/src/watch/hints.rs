@@ -10,12 +10,13 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
+use crate::context::Clock;
 use crate::machines::Folder;
 use crate::sessions::signals::Signals;
 
@@ -92,14 +93,19 @@ impl Hints {
     ///
     /// # Errors
     /// The host cannot wait.
-    pub fn wait(&mut self, signals: &mut Signals, most: Duration) -> io::Result<Woken> {
-        let end = Instant::now() + most;
-        let mut hinted: Option<Instant> = None;
+    pub fn wait(
+        &mut self,
+        signals: &mut Signals,
+        most: Duration,
+        clock: &impl Clock,
+    ) -> io::Result<Woken> {
+        let end = clock.elapsed() + most;
+        let mut hinted: Option<Duration> = None;
         loop {
             if let Some(signal) = signals.take().first() {
                 return Ok(Woken::Signal(*signal));
             }
-            let now = Instant::now();
+            let now = clock.elapsed();
             if self.has_hints()? {
                 hinted = Some(now);
             }
@@ -183,7 +189,9 @@ pub fn of_machine(folder: &Folder) -> [PathBuf; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::SystemClock;
     use crate::sessions::signals::RESIZED;
+    use crate::store::atomic;
 
     #[test]
     fn a_file_that_is_replaced_is_a_hint_and_its_neighbour_is_none() {
@@ -192,11 +200,12 @@ mod tests {
         let mut signals = Signals::catch(&[RESIZED]).unwrap();
         let mut hints = Hints::begin();
         assert!(hints.watch([file.clone()]));
-        std::fs::write(folder.path().join("notes.txt"), "").unwrap();
+        let clock = SystemClock::start();
+        atomic::write(&folder.path().join("notes.txt"), b"").unwrap();
         let most = Duration::from_millis(30);
-        assert_eq!(hints.wait(&mut signals, most).unwrap(), Woken::Time);
-        std::fs::write(folder.path().join("new"), "").unwrap();
-        std::fs::rename(folder.path().join("new"), &file).unwrap();
-        assert_eq!(hints.wait(&mut signals, Duration::from_secs(60)).unwrap(), Woken::Hint);
+        assert_eq!(hints.wait(&mut signals, most, &clock).unwrap(), Woken::Time);
+        atomic::write(&file, b"").unwrap();
+        let most = Duration::from_secs(60);
+        assert_eq!(hints.wait(&mut signals, most, &clock).unwrap(), Woken::Hint);
     }
 }
