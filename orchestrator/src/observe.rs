@@ -13,7 +13,7 @@ use schema::project::{Body, External, ImageRef, Kind, Place};
 use schema::record::{Effective, Record};
 
 use crate::machines::process::LookError;
-use crate::machines::{Folder, Stamp, Standing, process};
+use crate::machines::{Folder, Looks, Stamp, Standing, process};
 use crate::plan::Wish;
 use crate::store::inventory::{
     self, MachineRow, ProjectRow, Role, SandboxRow, VolumeRow, VolumeUse,
@@ -179,6 +179,7 @@ pub fn look(
     store: Option<&mut Store>,
     home: &Path,
     (project, depth): (Option<&ProjectName>, Depth),
+    mut looks: Looks,
 ) -> Result<Everything, StoreError> {
     let Some(store) = store else {
         return Ok(Everything::default());
@@ -196,7 +197,7 @@ pub fn look(
         };
         let only = only.as_deref();
         let mut found = Everything {
-            sandboxes: sandboxes(db, home, &projects, only, (&boot_id, depth))?,
+            sandboxes: sandboxes(db, home, &projects, only, (&boot_id, depth, &mut looks))?,
             volumes: volumes(db, &projects)?,
             inhabited: inventory::inhabited(db)?,
             ..Everything::default()
@@ -219,7 +220,7 @@ fn sandboxes(
     home: &Path,
     projects: &[ProjectRow],
     only: Option<&str>,
-    how: (&str, Depth),
+    (boot_id, depth, looks): (&str, Depth, &mut Looks),
 ) -> Result<Vec<(ProjectName, Seen)>, StoreError> {
     let definitions = inventory::definitions(db, only)?;
     let mut digests: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -246,7 +247,11 @@ fn sandboxes(
         let seen = Seen {
             applied: definition(&row.applied),
             desired: definition(&row.desired),
-            machine: current.into_iter().next().map(|row| machine(home, row, how)).transpose()?,
+            machine: current
+                .into_iter()
+                .next()
+                .map(|row| machine(home, row, (boot_id, depth, looks)))
+                .transpose()?,
             others,
             sensitive: digests.remove(&row.id).unwrap_or_default(),
             row,
@@ -259,7 +264,7 @@ fn sandboxes(
 fn machine(
     home: &Path,
     row: MachineRow,
-    (boot_id, depth): (&str, Depth),
+    (boot_id, depth, looks): (&str, Depth, &mut Looks),
 ) -> Result<SeenMachine, LookError> {
     let folder = Folder::of(home, &row.id);
     let is_still = |stamp: &Stamp| depth == Depth::Standing && folder.is_still(stamp);
@@ -267,7 +272,10 @@ fn machine(
         let (phase, reason) = (row.phase, row.reason.clone());
         return Ok(SeenMachine { row, alive: false, phase, reason, detail: None, record: None });
     }
-    let look = folder.look(boot_id)?;
+    let look = match looks.remove(&row.id) {
+        Some(look) => look,
+        None => folder.look(boot_id)?,
+    };
     let Standing { phase, reason, detail } = look.standing(row.phase, boot_id);
     let reason = reason.or_else(|| row.reason.clone());
     Ok(SeenMachine { row, alive: look.alive, phase, reason, detail, record: look.record })

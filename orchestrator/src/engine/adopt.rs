@@ -12,7 +12,7 @@ use super::session::{Session, named};
 use super::{Troubles, observe_with};
 use crate::context::{Clock as _, Context};
 use crate::execute;
-use crate::machines::Folder;
+use crate::machines::{Folder, Looks};
 use crate::observe::{self, Depth, Observed, Seen};
 use crate::plan::{Address, Change, Plan, Reach, Wish, plan};
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
@@ -52,7 +52,7 @@ pub(super) fn preview(
     (wish, adoption): (&Wish, &Adoption),
 ) -> Result<Vec<Change>, Troubles> {
     let mut store = store;
-    let mut observed = observe_with(context, store.as_deref_mut(), wish)?;
+    let mut observed = observe_with(context, store.as_deref_mut(), (wish, Looks::new()))?;
     let seen = find(context, store, adoption)?;
     if observed.sandboxes.contains_key(&adoption.name) {
         let text = format!("project {} has a {} already", wish.project.name, adoption.name);
@@ -92,7 +92,8 @@ fn find(
     adoption: &Adoption,
 ) -> Result<Seen, Troubles> {
     let adhoc = ProjectName::adhoc();
-    let everything = observe::look(store, context.home(), (Some(&adhoc), Depth::Standing))?;
+    let everything =
+        observe::look(store, context.home(), (Some(&adhoc), Depth::Standing), Looks::new())?;
     let found = everything.sandboxes.into_iter().find(|(owner, seen)| {
         owner.as_str() == ProjectName::ADHOC && seen.row.name == adoption.was
     });

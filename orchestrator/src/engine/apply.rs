@@ -44,11 +44,12 @@ pub(super) async fn apply(
         .prepared_home()
         .map_err(|error| Troubles::of(Report::of("msb::home::foreign", "state", &error)))?;
     let mut session = Session::open(context, &wish.project.name, &options, &ui).await?;
-    let recovered = session.settle(context, &wish.project.name).await?;
+    let settled = session.settle(context, &wish.project.name).await?;
+    let recovered = settled.operations;
     if recovered > 0 {
         ui.recovered(recovered);
     }
-    let observed = observe_with(context, Some(&mut session.store), &wish)?;
+    let observed = observe_with(context, Some(&mut session.store), (&wish, settled.looks))?;
     let planned = match &options.saved {
         None => plan(&wish, &observed),
         Some(saved) => still_fits(saved, &observed)?,

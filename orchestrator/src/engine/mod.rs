@@ -34,7 +34,7 @@ use serde_json::Value;
 use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, Drivers, Verdict};
 use crate::images::{Builder, ImagesHome};
-use crate::machines::{Folder, Machine};
+use crate::machines::{Folder, Looks, Machine};
 use crate::observe::{self, Depth, Observed, SeenVolume};
 use crate::plan::{Change, Goal, Plan, Wish, plan, saved};
 use crate::store::inventory::{self, ProjectRow};
@@ -282,13 +282,13 @@ impl Engine {
 
     fn observe(&self, wish: &Wish) -> Result<Observed, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
-        observe_with(&self.context, store.as_mut(), wish)
+        observe_with(&self.context, store.as_mut(), (wish, Looks::new()))
     }
 
     fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
         known(store.as_mut(), &self.context)?;
-        Ok(observe::look(store.as_mut(), &self.home(), (project, Depth::Records))?)
+        Ok(observe::look(store.as_mut(), &self.home(), (project, Depth::Records), Looks::new())?)
     }
 
     fn home(&self) -> PathBuf {
@@ -327,12 +327,12 @@ fn known(store: Option<&mut Store>, context: &Context) -> Result<(), Troubles> {
 pub(crate) fn observe_with(
     context: &Context,
     store: Option<&mut Store>,
-    wish: &Wish,
+    (wish, looks): (&Wish, Looks),
 ) -> Result<Observed, Troubles> {
     let mut store = store;
     known(store.as_deref_mut(), context)?;
     let which = (Some(&wish.project.name), Depth::Standing);
-    let everything = observe::look(store.as_deref_mut(), context.home(), which)?;
+    let everything = observe::look(store.as_deref_mut(), context.home(), which, looks)?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;
     observed.locked = sources::locked(wish);

@@ -57,8 +57,12 @@ fn machines(context: &Context, observed: &Observed) -> BTreeMap<InstanceName, St
     let Ok(Some(mut store)) = Store::open_read_only(context.home()) else {
         return BTreeMap::new();
     };
-    let look =
-        crate::observe::look(Some(&mut store), context.home(), (Some(&project), Depth::Standing));
+    let look = crate::observe::look(
+        Some(&mut store),
+        context.home(),
+        (Some(&project), Depth::Standing),
+        crate::machines::Looks::new(),
+    );
     let seen = look.map(|found| found.sandboxes).unwrap_or_default().into_iter();
     seen.filter_map(|(_, seen)| Some((seen.row.name, seen.machine?.row.id))).collect()
 }

@@ -13,7 +13,7 @@ use schema::name::ProjectName;
 use super::Troubles;
 use super::options::{Options, SharedUi};
 use crate::context::{Clock as _, Context};
-use crate::execute;
+use crate::execute::{self, Settled};
 use crate::store::inventory::{self, ProjectRow};
 use crate::store::lease::{Holder, Lease, Sharing};
 use crate::store::{Rows, Store, StoreError, atomic, locks};
@@ -116,8 +116,10 @@ impl Session {
         &mut self,
         context: &Context,
         name: &ProjectName,
-    ) -> Result<usize, Troubles> {
-        let Some(id) = self.project_id.clone().filter(|_| self.alone) else { return Ok(0) };
+    ) -> Result<Settled, Troubles> {
+        let Some(id) = self.project_id.clone().filter(|_| self.alone) else {
+            return Ok(Settled::default());
+        };
         let settled = execute::settle(context, &mut self.store, &id).await;
         if name.as_str() == ProjectName::ADHOC {
             self.leases.iter().try_for_each(Lease::share)?;

@@ -25,7 +25,7 @@ use schedule::Schedule;
 
 pub(crate) use host::holder;
 pub use host::{Beginning, Host, HostError, build_base};
-pub use settle::{is_live, settle};
+pub use settle::{Settled, is_live, settle};
 pub use world::{Done, Effect, FailureKind, StepError, World};
 
 /// How many steps of each kind run at once.

@@ -14,7 +14,7 @@ use super::host::{Meant, holder, remove_folder, take_over};
 use super::world::StepError;
 use crate::context::{Clock as _, Context};
 use crate::machines::process::LookError;
-use crate::machines::{Folder, Machine, Stamp, process};
+use crate::machines::{Folder, Looks, Machine, Stamp, process};
 use crate::plan::Op;
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow};
 use crate::store::operations::{self, Closed, OpenOp, RunRow};
@@ -30,7 +30,16 @@ const RECORD_EVERY: Duration = Duration::from_millis(20);
 /// The exit code that is written for a run that could not write its own: that of `kill -9`.
 const KILLED: u8 = 137;
 
-/// Closes what dead runs of a project left open; returns how many operations that were.
+/// What settling came to.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// How many operations were left open.
+    pub operations: usize,
+    /// What was seen of machines meanwhile.
+    pub looks: Looks,
+}
+
+/// Closes what dead runs of a project left open.
 ///
 /// # Errors
 /// The state cannot be written, or a machine that was to stop does not.
@@ -38,7 +47,7 @@ pub async fn settle(
     context: &Context,
     store: &mut Store,
     project_id: &str,
-) -> Result<usize, StepError> {
+) -> Result<Settled, StepError> {
     let boot_id = process::boot_id()?;
     let (open, runs) = store.read(|db| {
         Ok((operations::open_ops(db, project_id)?, operations::open_runs(db, project_id)?))
@@ -57,7 +66,7 @@ pub async fn settle(
     settling.halfway(store, &named).await?;
     let mut machines = settling.untold(store)?;
     settling.sweep(store, &mut machines, &named)?;
-    settling.take_over_records(store, &machines)?;
+    let looks = settling.take_over_records(store, &machines)?;
     if !dead.is_empty() {
         let now_ms = context.clock.unix_ms();
         store.write(|db| {
@@ -68,7 +77,7 @@ pub async fn settle(
         }
         locks::sweep(store, context.home(), &holder("settling", now_ms))?;
     }
-    Ok(open.len())
+    Ok(Settled { operations: open.len(), looks })
 }
 
 /// Tells whether the process of a run lives.
@@ -416,7 +425,7 @@ impl Settling<'_> {
         &self,
         store: &mut Store,
         machines: &[MachineRow],
-    ) -> Result<(), StepError> {
+    ) -> Result<Looks, StepError> {
         let now_ms = self.context.clock.unix_ms();
         for folder in machines.iter().map(|machine| self.folder(&machine.id)) {
             if folder.is_untidy() && !folder.is_leased().unwrap_or(true) {
@@ -424,7 +433,7 @@ impl Settling<'_> {
             }
         }
         let current = machines.iter().filter(|machine| machine.role == Role::Current);
-        let mut news = Vec::new();
+        let (mut news, mut looks) = (Vec::new(), Looks::new());
         for machine in current {
             let look = self.folder(&machine.id).look(&self.boot_id)?;
             let mut row = machine.clone();
@@ -433,14 +442,15 @@ impl Settling<'_> {
             let standing = look.standing(row.phase, &self.boot_id);
             row.phase = standing.phase;
             row.reason = standing.reason.or(row.reason);
+            looks.insert(machine.id.clone(), look);
             if row != *machine {
                 news.push(row);
             }
         }
-        if news.is_empty() {
-            return Ok(());
+        if !news.is_empty() {
+            store.write(|db| news.iter().try_for_each(|row| told(db, row, now_ms)))?;
         }
-        Ok(store.write(|db| news.iter().try_for_each(|row| told(db, row, now_ms)))?)
+        Ok(looks)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The folder of one machine, and whether the machine lives.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -30,6 +31,9 @@ pub struct Look {
     /// Which version of it that is, where it is the last of a machine that has ended.
     pub stamp: Option<Stamp>,
 }
+
+/// What was seen of machines a moment ago, by id, so that nobody looks twice.
+pub type Looks = BTreeMap<String, Look>;
 
 /// Which file a record was read from: records are replaced, never written to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,16 +7,16 @@ from harness import fleet
 from harness.report import Bar, Line
 from harness.sample import alternate
 
-SIZE, SIZE_SMALL = 1000, 100
+SIZE, SIZE_SMALL = 1000, 50
 CPU_MOST_S = 0.060
 PROC_BEYOND = 20
-SAMPLES = 10
+SAMPLES, SAMPLES_SMOKE = 10, 3
 # A machine of this driver is a runtime and an agent.
 KIB_EACH = 20 * 1024
 
 
 def measure(workshop, count):
-    size = min(SIZE, available_kib() // KIB_EACH)
+    size = min(SIZE if count > SAMPLES_SMOKE else 2 * SIZE_SMALL, available_kib() // KIB_EACH)
     statements = {}
     for machines in (SIZE_SMALL, size):
         home = workshop.home(driver="process")
