@@ -14,6 +14,7 @@ mod apply;
 mod options;
 mod outcome;
 mod preflight;
+pub(crate) mod regained;
 mod results;
 mod session;
 mod sources;

@@ -92,7 +92,9 @@ impl Settling<'_> {
             Some(Op::EnsureVolume) => self.volume(store, &meant)?,
             Some(Op::Boot) => self.boot(store, op, &meant).await?,
             Some(Op::Stop) => self.stop(&meant).await?,
-            Some(Op::Prepare | Op::Retire) => self.remove_machine(store, &meant, op)?,
+            Some(begun @ (Op::Prepare | Op::Retire)) => {
+                self.remove_machine(store, &meant, begun)?
+            }
             Some(Op::Discard) => self.discard(store, &meant)?,
             Some(Op::TrashVolume) => self.trash(store, &meant)?,
             Some(Op::Move) => self.renamed(store, &meant)?,
@@ -295,21 +297,16 @@ impl Settling<'_> {
         &self,
         store: &mut Store,
         meant: &Meant,
-        op: &OpenOp,
+        op: Op,
     ) -> Result<&'static str, StepError> {
         let Some(id) = &meant.machine else { return Ok("nothing") };
-        let retires = op.kind == Op::Retire.as_str();
         let machines = store.read(|db| self.machines(db))?;
         let Some(named) = machines.iter().find(|machine| machine.id == *id) else {
             self.remove(id)?;
             return Ok("removed");
         };
-        // To retire is written with the machine that stays; what goes are the others.
-        let going: Vec<&MachineRow> = machines
-            .iter()
-            .filter(|m| m.sandbox_id == named.sandbox_id)
-            .filter(|m| if retires { m.role != Role::Current } else { m.id == *id })
-            .collect();
+        let sandbox = store.read(|db| inventory::sandbox_by_id(db, &named.sandbox_id))?;
+        let going = going(op, named, &machines, sandbox.as_ref().map(|row| row.kind));
         for machine in &going {
             self.remove(&machine.id)?;
         }
@@ -397,6 +394,9 @@ impl Settling<'_> {
                 folder.tidy();
             }
         }
+        let sandboxes = store.read(|db| inventory::sandboxes(db, Some(self.project_id)))?;
+        let sandboxes: BTreeMap<&str, &SandboxRow> =
+            sandboxes.iter().map(|row| (row.id.as_str(), row)).collect();
         for machine in machines.iter().filter(|machine| machine.role == Role::Current) {
             let look = self.folder(&machine.id).look(&self.boot_id)?;
             let mut row = machine.clone();
@@ -404,22 +404,54 @@ impl Settling<'_> {
             let standing = look.standing(row.phase, &self.boot_id);
             row.phase = standing.phase;
             row.reason = standing.reason.or(row.reason);
-            if row == *machine {
+            let sandbox = sandboxes.get(row.sandbox_id.as_str());
+            let sandbox = sandbox.and_then(|sandbox| carried_out(sandbox, &row));
+            if row == *machine && sandbox.is_none() {
                 continue;
             }
             store.write(|db| {
                 inventory::put_machine(db, &row)?;
-                let Some(mut sandbox) = inventory::sandbox_by_id(db, &row.sandbox_id)? else {
-                    return Ok(());
-                };
-                if sandbox.kind == Kind::Job && row.phase == Phase::Completed {
-                    sandbox.completed_code = row.exit_code;
-                    sandbox.observed = sandbox.generation;
-                    return inventory::put_sandbox(db, &sandbox, now_ms);
-                }
-                Ok(())
+                let Some(sandbox) = sandbox else { return Ok(()) };
+                inventory::put_sandbox(db, &sandbox, now_ms)
             })?;
         }
         Ok(())
     }
+}
+
+/// Returns the machines that go with what was begun for `named`.
+///
+/// To retire is written with the machine that stays; what goes are the others, and of a job, whose
+/// last run is nothing to go back to, that one too.
+pub(super) fn going<'a>(
+    op: Op,
+    named: &MachineRow,
+    machines: &'a [MachineRow],
+    kind: Option<Kind>,
+) -> Vec<&'a MachineRow> {
+    let goes = |machine: &MachineRow| match (op, kind) {
+        (Op::Retire, Some(Kind::Job)) => true,
+        (Op::Retire, _) => machine.role != Role::Current,
+        _ => machine.id == named.id,
+    };
+    let mine = machines.iter().filter(|machine| machine.sandbox_id == named.sandbox_id);
+    mine.filter(|machine| goes(machine)).collect()
+}
+
+/// Returns the row of a sandbox whose machine came by itself where the wish wanted it; `None`
+/// where the row tells so already, or it did not.
+pub(super) fn carried_out(sandbox: &SandboxRow, machine: &MachineRow) -> Option<SandboxRow> {
+    let is_applied = sandbox.applied.is_some() && sandbox.applied == sandbox.desired;
+    let generation = if is_applied { sandbox.generation } else { sandbox.observed };
+    let now = match (sandbox.kind, machine.phase) {
+        (Kind::Job, Phase::Completed) => {
+            let completed_code = machine.exit_code;
+            SandboxRow { completed_code, observed: generation, ..sandbox.clone() }
+        }
+        (Kind::Service, Phase::Ready | Phase::Degraded) => {
+            SandboxRow { observed: generation, ..sandbox.clone() }
+        }
+        _ => return None,
+    };
+    (now != *sandbox).then_some(now)
 }
