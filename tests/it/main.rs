@@ -2,6 +2,7 @@
 //! processes; and the checks that look at how the checkout is written.
 #![cfg(test)]
 
+mod checkouts;
 mod cli_sessions;
 mod cli_words;
 mod crash;
