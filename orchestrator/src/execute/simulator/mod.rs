@@ -31,7 +31,7 @@ use super::{Ended, Hooks, LastGates, Limits, Slots, execute};
 use crate::consent::{self, Consents};
 use crate::engine::regained::regained;
 use crate::engine::{AfterFailure, Cancel};
-use crate::plan::{Goal, Inputs, Plan, Selection, StepId, Volumes, Wish, plan};
+use crate::plan::{Goal, Inputs, Plan, Selection, StepId, Volumes, Wish, hash, plan};
 use crate::store::inventory::{MachineRow, Role};
 use case::{Case, Event, Up};
 use chance::Chance;
@@ -268,6 +268,12 @@ impl Simulation {
         }
         let observed = state.observe(&wish);
         let planned = plan(&wish, &observed);
+        let mut shuffled = observed.clone();
+        shuffled.volumes.values_mut().for_each(|volume| volume.uses.reverse());
+        shuffled.sandboxes.values_mut().for_each(|seen| seen.others.reverse());
+        if hash(&plan(&wish, &shuffled)) != hash(&planned) {
+            self.broken.push("the order of what was found changes the plan".to_owned());
+        }
         let steps = planned.steps.iter();
         let steps = steps.map(|step| format!("{} {}", step.op.as_str(), step.address.name()));
         self.log.push(format!("  steps: {}", steps.collect::<Vec<_>>().join(", ")));
