@@ -4,6 +4,7 @@
 //! read to its end before its successor is begun, so no line is lost or told
 //! twice. One watch on the machine's folder says when to look.
 
+mod cursor;
 mod entry;
 mod tail;
 
@@ -13,7 +14,8 @@ use std::path::Path;
 
 use rustix::fs::inotify;
 
-pub use entry::{Entry, Source};
+pub use cursor::Cursor;
+pub use entry::{Entry, Place, Source};
 use tail::Tail;
 
 /// The logs of one machine.

@@ -9,6 +9,7 @@ pub mod edit;
 pub mod engine;
 pub mod execute;
 pub mod follow;
+pub mod graph;
 pub mod images;
 pub mod machines;
 pub mod observe;
@@ -19,6 +20,7 @@ pub mod sessions;
 pub mod sources;
 pub mod store;
 pub mod volumes;
+pub mod watch;
 pub mod worker;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use schema::project::{Body, External, ImageRef, Kind, Place};
 use schema::record::{Effective, Record};
 
 use crate::machines::process::LookError;
-use crate::machines::{Folder, Standing, process};
+use crate::machines::{Folder, Stamp, Standing, process};
 use crate::plan::Wish;
 use crate::store::inventory::{
     self, MachineRow, ProjectRow, Role, SandboxRow, VolumeRow, VolumeUse,
@@ -85,8 +85,17 @@ pub struct SeenMachine {
     pub reason: Option<String>,
     /// More about the reason.
     pub detail: Option<String>,
-    /// Its record.
+    /// Its record; not read where its row holds everything that a plan asks for.
     pub record: Option<Record>,
+}
+
+/// How closely machines are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// As far as where each is.
+    Standing,
+    /// With everything that its record tells.
+    Records,
 }
 
 /// A volume as it was found.
@@ -133,6 +142,13 @@ impl Seen {
         machine.record.as_ref().map(|record| (record.driver, record.isolation))
     }
 
+    /// Returns who runs its machine, or ran it last.
+    #[must_use]
+    pub fn driver_name(&self) -> Option<DriverName> {
+        let machine = self.machine.as_ref()?;
+        machine.record.as_ref().map(|record| record.driver).or(machine.row.driver)
+    }
+
     /// Tells whether the sandbox is a job that has run to a good end.
     #[must_use]
     pub fn is_completed(&self) -> bool {
@@ -162,7 +178,7 @@ pub struct Everything {
 pub fn look(
     store: Option<&mut Store>,
     home: &Path,
-    project: Option<&ProjectName>,
+    (project, depth): (Option<&ProjectName>, Depth),
 ) -> Result<Everything, StoreError> {
     let Some(store) = store else {
         return Ok(Everything::default());
@@ -180,7 +196,7 @@ pub fn look(
         };
         let only = only.as_deref();
         let mut found = Everything {
-            sandboxes: sandboxes(db, home, &projects, only, &boot_id)?,
+            sandboxes: sandboxes(db, home, &projects, only, (&boot_id, depth))?,
             volumes: volumes(db, &projects)?,
             inhabited: inventory::inhabited(db)?,
             ..Everything::default()
@@ -203,7 +219,7 @@ fn sandboxes(
     home: &Path,
     projects: &[ProjectRow],
     only: Option<&str>,
-    boot_id: &str,
+    how: (&str, Depth),
 ) -> Result<Vec<(ProjectName, Seen)>, StoreError> {
     let definitions = inventory::definitions(db, only)?;
     let mut digests: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -230,11 +246,7 @@ fn sandboxes(
         let seen = Seen {
             applied: definition(&row.applied),
             desired: definition(&row.desired),
-            machine: current
-                .into_iter()
-                .next()
-                .map(|row| machine(home, row, boot_id))
-                .transpose()?,
+            machine: current.into_iter().next().map(|row| machine(home, row, how)).transpose()?,
             others,
             sensitive: digests.remove(&row.id).unwrap_or_default(),
             row,
@@ -244,8 +256,18 @@ fn sandboxes(
     Ok(found)
 }
 
-fn machine(home: &Path, row: MachineRow, boot_id: &str) -> Result<SeenMachine, LookError> {
-    let look = Folder::of(home, &row.id).look(boot_id)?;
+fn machine(
+    home: &Path,
+    row: MachineRow,
+    (boot_id, depth): (&str, Depth),
+) -> Result<SeenMachine, LookError> {
+    let folder = Folder::of(home, &row.id);
+    let is_still = |stamp: &Stamp| depth == Depth::Standing && folder.is_still(stamp);
+    if row.stamp.as_ref().is_some_and(is_still) {
+        let (phase, reason) = (row.phase, row.reason.clone());
+        return Ok(SeenMachine { row, alive: false, phase, reason, detail: None, record: None });
+    }
+    let look = folder.look(boot_id)?;
     let Standing { phase, reason, detail } = look.standing(row.phase, boot_id);
     let reason = reason.or_else(|| row.reason.clone());
     Ok(SeenMachine { row, alive: look.alive, phase, reason, detail, record: look.record })

@@ -202,6 +202,20 @@ pub fn rename(
     fs::rename(&old, &path).and_then(|()| atomic::sync_folder(&path)).map_err(failed)
 }
 
+/// Says in a volume's folder where its project's file lies.
+///
+/// # Errors
+/// It cannot be written.
+pub fn tie(home: &Path, folder: &str, project_folder: &Path) -> Result<(), VolumeError> {
+    let Some(marker) = marker(home, folder) else { return Ok(()) };
+    let path = home.join("volumes").join(folder).join(MARKER);
+    let marker = Marker { project_folder: Some(project_folder.to_path_buf()), ..marker };
+    serde_json::to_vec(&marker)
+        .map_err(io::Error::other)
+        .and_then(|bytes| atomic::write(&path, &bytes))
+        .map_err(|source| VolumeError::Folder { path, source })
+}
+
 /// Removes what a making that was cut off has left.
 ///
 /// # Errors

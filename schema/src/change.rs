@@ -4,6 +4,8 @@
 //! cannot tell different stories. Each row is the best case: a driver that
 //! cannot do it live raises the class, nothing lowers it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::project::{Direction, FieldChange, Kind};
@@ -78,6 +80,23 @@ pub enum Cost {
         /// The class of less than before.
         shrink: Class,
     },
+}
+
+/// Prints what a change costs, and what that depends on: `live`, `restart, exec without a workload`.
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always(class) => f.write_str(class.as_str()),
+            Self::ByWorkload => f.write_str("restart, exec without a workload"),
+            Self::Across { word, across, within } => {
+                let (across, within) = (across.as_str(), within.as_str());
+                write!(f, "{within}, {across} from or to {word}")
+            }
+            Self::Sized { grow, shrink } => {
+                write!(f, "{} to grow, {} to shrink", grow.as_str(), shrink.as_str())
+            }
+        }
+    }
 }
 
 /// Whether an instance runs something of its own, or only waits for sessions.
@@ -207,7 +226,7 @@ fn settle(cost: Option<Cost>, change: &FieldChange, workload: Workload) -> Class
 }
 
 #[cfg(test)]
-mod every_field;
+pub(crate) mod every_field;
 
 #[cfg(test)]
 mod tests {

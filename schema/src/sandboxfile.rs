@@ -18,6 +18,7 @@ pub mod limits;
 pub mod merge;
 pub mod print;
 pub mod problem;
+pub mod provenance;
 pub mod resolve;
 pub mod shape;
 pub mod source;

@@ -20,9 +20,8 @@ fn fleet(api: &str, names: &[&str]) -> String {
             }
             _ => ("builtin:base", ""),
         };
-        text += &format!(
-            "sandbox \"{name}\" {{\n    image \"{image}\"\n{more}    command \"sleep\" \"1000\"\n}}\n\n"
-        );
+        let head = format!("sandbox \"{name}\" {{\n    image \"{image}\"\n");
+        text.extend([&head, more, "    command \"sleep\" \"1000\"\n}\n\n"]);
     }
     text
 }

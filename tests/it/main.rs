@@ -2,22 +2,30 @@
 //! processes; and the checks that look at how the checkout is written.
 #![cfg(test)]
 
+mod aftermath;
+mod attach;
 mod checkouts;
 mod cli_sessions;
 mod cli_words;
 mod crash;
 mod diff_page;
+mod drift;
 mod examples;
+mod export;
 mod file_tools;
 mod floors;
+mod following_logs;
 mod hostile;
 mod install;
 mod kills;
+mod model;
 mod not_yet;
 mod pages;
 mod problems;
+mod progress;
 mod reading;
 mod road;
 mod schemas;
 mod states;
 mod tidy;
+mod watch;

@@ -157,5 +157,5 @@ fn the_command_tree_says_every_flag_with_its_type_and_default() {
     assert!(names.contains(&"schema") && names.contains(&"init") && names.contains(&"convert"));
     let output =
         tree["global_flags"].as_array().unwrap().iter().find(|flag| flag["long"] == "--output");
-    assert_eq!(output.unwrap()["choices"], json!(["text", "json", "ndjson"]));
+    assert_eq!(output.unwrap()["choices"], json!(["text", "json", "ndjson", "markdown"]));
 }

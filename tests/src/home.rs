@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use orchestrator::store::{Store, invariants};
+
 use crate::processes::Alive;
 use crate::run::{Run, Started, bare};
 use crate::{processes, programs};
@@ -214,6 +216,13 @@ impl Home {
         rows[0].clone()
     }
 
+    /// Returns what of the state contradicts the rest of it; one that a test damaged is not read.
+    fn contradictions(&self) -> Vec<String> {
+        let store = Store::open_read_only(&self.path()).ok().flatten();
+        let looked = store.map(|mut store| store.read(invariants::broken));
+        looked.and_then(Result::ok).unwrap_or_default()
+    }
+
     /// Returns the processes that work for this home.
     pub fn alive(&self) -> Vec<Alive> {
         processes::of(&self.root)
@@ -254,6 +263,7 @@ impl Drop for Home {
             // What is left tells the story.
             return;
         }
+        let broken = self.contradictions();
         let proof = self.path().join(PROOF);
         if self.kernel.is_some() && proof.exists() {
             // A copy that appears whole; where it cannot, the next home proves for itself.
@@ -261,5 +271,6 @@ impl Drop for Home {
             drop(fs::copy(&proof, &beside).and_then(|_| fs::rename(&beside, shared_proof())));
         }
         drop(fs::remove_dir_all(&self.root));
+        assert!(broken.is_empty(), "the state contradicts itself:\n  {}", broken.join("\n  "));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use schema::sandboxfile::keys::{Key, Presence, Shape, Status, TOP, Type};
+use schema::sandboxfile::keys::{Key, Presence, Status, TOP};
 
 /// Returns `docs/reference/sandboxfile.md`.
 pub fn sandboxfile() -> String {
@@ -42,7 +42,7 @@ fn section(page: &mut String, title: &str, keys: &'static [Key]) {
                 .expect("text grows");
             continue;
         }
-        let below = inner(key.shape);
+        let below = key.inner();
         if !below.is_empty() {
             let title = if title == "a file" {
                 format!("`{}`", key.name)
@@ -69,64 +69,7 @@ fn row(key: &Key) -> String {
         Status::NotYet => format!("*Not yet.* {}", key.about),
     };
     let class = if key.class.is_empty() { "–" } else { key.class };
-    format!("| {name} | {} | {default} | {class} | {about} |", shape(key))
-}
-
-fn shape(key: &Key) -> String {
-    let null = if key.presence == Presence::Nullable { ", or null" } else { "" };
-    match key.shape {
-        Shape::Scalar(ty) => format!("{}{null}", words(ty)),
-        Shape::List(ty) => format!("list of {}{null}", words(ty)),
-        Shape::Line { principal, attributes: [] } => words(principal.ty),
-        Shape::Line { principal, .. } => {
-            format!("‹{}› {}, properties", principal.name, words(principal.ty))
-        }
-        Shape::Block { principal: Some(principal), .. } => {
-            format!("‹{}› {}, block", principal.name, words(principal.ty))
-        }
-        Shape::Block { principal: None, .. } => "block".to_owned(),
-        Shape::Map { key, .. } => format!("map by {}", words(key)),
-        Shape::Keyed { identity, .. } => format!("one entry for each {}", words(identity)),
-        Shape::Rows(_) => "rows of properties".to_owned(),
-        Shape::Tagged { tags, .. } => format!("rows of {}", tags.join(" or ")),
-    }
-}
-
-const fn inner(shape: Shape) -> &'static [Key] {
-    match shape {
-        Shape::Line { attributes: keys, .. }
-        | Shape::Block { keys, .. }
-        | Shape::Keyed { keys, .. }
-        | Shape::Rows(keys)
-        | Shape::Tagged { attributes: keys, .. } => keys,
-        Shape::Map { value: Shape::Line { attributes, .. }, .. } => attributes,
-        Shape::Scalar(_) | Shape::List(_) | Shape::Map { .. } => &[],
-    }
-}
-
-fn words(ty: Type) -> String {
-    match ty {
-        Type::Count(least, u64::MAX) => format!("count from {least}"),
-        Type::Count(least, most) => format!("count {least} to {most}"),
-        Type::Choice(choices) => choices.join(" / "),
-        Type::Text(_) => "text".to_owned(),
-        Type::Bool => "true / false".to_owned(),
-        Type::Size(..) => "size".to_owned(),
-        Type::SizeOrNone => "size or none".to_owned(),
-        Type::Duration(_) => "duration".to_owned(),
-        Type::Limit => "count or unlimited".to_owned(),
-        other => {
-            // `GuestPath` reads as "guest path".
-            let mut text = String::new();
-            for letter in format!("{other:?}").chars() {
-                if letter.is_uppercase() && !text.is_empty() {
-                    text.push(' ');
-                }
-                text.push(letter.to_ascii_lowercase());
-            }
-            text
-        }
-    }
+    format!("| {name} | {} | {default} | {class} | {about} |", key.takes())
 }
 
 /// Returns `docs/reference/cli.md`, made from what `msb schema cli` prints.

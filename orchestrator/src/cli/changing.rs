@@ -46,8 +46,11 @@ pub(crate) fn run(call: &Call, targets: &Targets, change: Change, dry: Dry) -> E
 /// Does it to these and says what became of each.
 pub(crate) fn run_on(call: &Call, found: &[SandboxView], change: Change) -> Ending {
     let (rows, failures, code) = quietly(call, found, change)?;
-    tell(call, &rows);
+    if call.report.is_text() {
+        tell(call, &rows);
+    }
     failures.iter().for_each(|failure| call.report.failure(failure));
+    outcome::end(call, change.command, code, &serde_json::json!(rows));
     Ok(code)
 }
 
@@ -101,6 +104,10 @@ fn in_project(
     options.grace = change.grace.map(|time| Millis(ms(time)));
     let followed = following::apply(call, wish, options)?;
     let code = outcome::code(&followed);
+    if followed.outcome.interrupted {
+        let command = change.command;
+        call.report.trouble(&format!("interrupted: run msb {command} again to go on\n"));
+    }
     let now = rfc3339(call.context.clock.unix_ms());
     let results = &followed.outcome.results;
     let mut rows: Vec<json::Outcome> =

@@ -105,12 +105,24 @@ fn check_places(args: &Args, call: &Call, file: &SourceFile) -> Result<(), Failu
             .hint(format!("Lay it out with `msb fmt {name}`, or choose the other format.")));
     }
     let Some(path) = &args.out else { return Ok(()) };
-    if Format::of(path) != Some(args.to.format()) {
-        let message = format!("{} would not be read as {}", path.display(), args.to.as_str());
+    check_out(call, path, (args.to, args.force))
+}
+
+/// Refuses a place that would be read otherwise, or that somebody has.
+///
+/// # Errors
+/// It is one.
+pub(super) fn check_out(
+    call: &Call,
+    path: &Path,
+    (to, force): (Syntax, bool),
+) -> Result<(), Failure> {
+    if Format::of(path) != Some(to.format()) {
+        let message = format!("{} would not be read as {}", path.display(), to.as_str());
         return Err(Failure::usage("usage::conflict", message)
             .hint("Give it the suffix of its format: .kdl or none, .yaml or .yml."));
     }
-    if call.context.absolute(path).exists() && !args.force {
+    if call.context.absolute(path).exists() && !force {
         let message = format!("{} exists", path.display());
         return Err(Failure::new("consent::needed", "consent", message)
             .hint("Replace it with `--force`, or write to another path."));
@@ -138,7 +150,11 @@ fn convert(to: Syntax, call: &Call, file: &SourceFile, text: &str) -> Result<Str
     }
 }
 
-fn write(call: &Call, path: &Path, text: &str) -> Result<(), Failure> {
+/// Writes a file, whole or not at all, and says where another would be read with it.
+///
+/// # Errors
+/// The host does not take it.
+pub(super) fn write(call: &Call, path: &Path, text: &str) -> Result<(), Failure> {
     let absolute = call.context.absolute(path);
     atomic::write_owned(&absolute, text.as_bytes())
         .map_err(|error| reading::cannot_write(path, &error))?;

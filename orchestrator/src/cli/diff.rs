@@ -7,9 +7,9 @@ use super::call::Call;
 use super::ending::Ending;
 use super::failure::{Failure, Failures};
 use super::file_flags::FileFlags;
-use super::following;
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
+use super::watcher;
 use crate::context::Clock as _;
 use crate::plan::show::{Detail, markdown, show};
 use crate::plan::{Goal, Plan, Reach, Wish, json};
@@ -95,7 +95,7 @@ pub(super) fn print(call: &Call, plan: &Plan, project: &Project, view: View) {
             call.report.out(&markdown(plan, project, detail));
         }
         Output::Text => {
-            let layout = following::layout(&call.report, detail, call.context.clock.unix_ms());
+            let layout = watcher::layout(&call.report, detail, call.context.clock.unix_ms());
             call.report.out(&show(plan, project, layout));
         }
         Output::Json => call.report.document(&json::document(plan)),

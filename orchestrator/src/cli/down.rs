@@ -98,15 +98,7 @@ fn nothing(call: &Call, project: &ProjectName) -> Ending {
     }
     if call.report.is_text() {
         call.report.line("Down: nothing to do");
-    } else {
-        call.report.document(&serde_json::json!({
-            "format_version": crate::report::json::FORMAT_VERSION,
-            "command": "down", "ok": true, "exit_code": 0, "interrupted": false,
-            "project": {"id": null, "name": project, "path": null}, "run": null,
-            "plan_hash": null, "recovered": 0, "summary": crate::plan::Summary::default(),
-            "results": [], "kept": [], "trashed": [], "blockers": [], "warnings": [],
-            "duration_ms": 0,
-        }));
     }
+    outcome::end(call, "down", 0, &outcome::nothing("down", Some(project), 0));
     Ok(0)
 }

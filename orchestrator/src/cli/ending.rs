@@ -6,9 +6,12 @@ use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe, UnwindSafe};
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use super::call::Call;
 use super::failure::{Failure, Failures};
-use super::usage;
-use crate::report::Report;
+use super::{outcome, usage};
+use crate::context::Clock as _;
 
 /// How a command ended: with a code, or with what went wrong.
 pub(crate) type Ending = Result<u8, Failures>;
@@ -17,7 +20,8 @@ pub(crate) type Ending = Result<u8, Failures>;
 const CLOSED: u8 = 141;
 
 /// Tells what went wrong and returns the exit code.
-pub(crate) fn finish(report: &Report, ending: Ending) -> ExitCode {
+pub(crate) fn finish(call: &Call, told: Option<&'static str>, ending: Ending) -> ExitCode {
+    let report = &call.report;
     match ending {
         Ok(0) if report.is_closed() => ExitCode::from(CLOSED),
         Ok(code) => ExitCode::from(code),
@@ -25,9 +29,32 @@ pub(crate) fn finish(report: &Report, ending: Ending) -> ExitCode {
             for failure in &failures.0 {
                 report.failure(failure);
             }
-            ExitCode::from(failures.exit_code())
+            let code = failures.exit_code();
+            if let Some(command) = told {
+                unfinished(call, command, &failures);
+            }
+            ExitCode::from(code)
         }
     }
+}
+
+/// Ends the events of a command that came to no result: its problems, and what there is of one.
+fn unfinished(call: &Call, command: &'static str, failures: &Failures) {
+    let now_ms = call.context.clock.unix_ms();
+    call.report.hello(now_ms, command, None);
+    for row in failures.0.iter().flat_map(|failure| &failure.problems) {
+        let facts = serde_json::to_value(row).unwrap_or_default();
+        let message = facts["message"].as_str().unwrap_or_default().to_owned();
+        call.report.event(now_ms, ("problem", &message), &facts);
+    }
+    let code = failures.exit_code();
+    let result = match command {
+        "up" | "down" => outcome::nothing(command, None, code),
+        _ => json!([]),
+    };
+    let errors: Vec<_> = failures.0.iter().map(|failure| failure.object()).collect();
+    let facts = json!({ "exit_code": code, "errors": errors, "result": result });
+    call.report.event(now_ms, ("result", &format!("{command} ended with {code}")), &facts);
 }
 
 /// Tells a failure that came before anything was resolved.

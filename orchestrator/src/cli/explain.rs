@@ -1,152 +1,59 @@
-//! Explain a code of a failure, or an exit code
+//! Explain a code, a key of the file, or a value of this project
+
+mod codes;
+mod key;
+mod value;
 
 use schema::exit::Kind;
-use schema::sandboxfile::explain;
-use schema::sandboxfile::problem::nearest;
-use serde_json::json;
 
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::Failure;
-use crate::report::human::Table;
+use super::file_flags::FileFlags;
 
-/// Explain a code of a failure, or an exit code
+/// Explain a code, a key of the file, or a value of this project
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The code, as `schema::unknown-key` or `77`
-    #[arg(value_name = "CODE", required_unless_present = "list")]
-    code: Option<String>,
+    /// As `schema::unknown-key`, `77`, `sandbox.memory` or `sandbox.web.memory`
+    #[arg(value_name = "CODE|KEY|ADDRESS.PATH", required_unless_present = "list")]
+    about: Option<String>,
     /// List every code
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    files: FileFlags,
 }
 
-/// Pages of codes that are not the language's: code, cause and remedy on a line each.
-const PAGES: &str = include_str!("explain/pages.txt");
-
-/// One code and what there is to say about it.
-#[derive(Debug, Clone, Copy)]
-struct Page {
-    code: &'static str,
-    cause: &'static str,
-    example: Option<&'static str>,
-    remedy: &'static str,
-}
-
-/// Returns every page: those of the language, then ours.
-fn pages() -> impl Iterator<Item = Page> {
-    let of_the_language = explain::pages().map(|page| Page {
-        code: page.code.as_str().strip_prefix("msb::").unwrap_or_default(),
-        cause: page.cause,
-        example: Some(page.example),
-        remedy: page.remedy,
-    });
-    let ours = PAGES.split("\n\n").filter_map(|page| {
-        let mut lines = page.lines();
-        let (code, cause, remedy) = (lines.next()?, lines.next()?, lines.next()?);
-        Some(Page { code, cause, example: None, remedy })
-    });
-    of_the_language.chain(ours)
-}
-
-impl Page {
-    fn exit_code(self) -> u8 {
-        Kind::of_code(self.code).code()
-    }
-}
-
-/// Prints the page of a code.
+/// Prints what there is to say: of a code, else of a key, else of a value.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     if args.list {
-        list(call, pages());
+        codes::list_all(call);
         return Ok(0);
     }
-    let text = args.code.as_deref().unwrap_or_default();
+    let text = args.about.as_deref().unwrap_or_default();
     if let Ok(number) = text.parse::<u8>() {
-        return by_exit_code(call, number);
+        return codes::by_exit_code(call, number);
     }
     let short = text.strip_prefix("msb::").unwrap_or(text);
-    if let Some(page) = pages().find(|page| page.code == short) {
-        if call.report.is_text() {
-            call.report.line(&format!("msb::{}  (exit {})", page.code, page.exit_code()));
-            call.report.line(&format!("\n{}", page.cause));
-            if let Some(example) = page.example {
-                let lines: String = example.lines().map(|line| format!("    {line}\n")).collect();
-                call.report.out(&format!("\nFor example:\n\n{lines}"));
-            }
-            call.report.line(&format!("\n{}", page.remedy));
-        } else {
-            call.report.document(&json!({
-                "code": format!("msb::{}", page.code), "exit_code": page.exit_code(),
-                "cause": page.cause, "example": page.example, "remedy": page.remedy,
-            }));
-        }
+    if codes::tell(call, short) || key::tell(call, text) {
         return Ok(0);
     }
-    if short.contains('.') && !short.contains("::") {
-        return Err(Failure::not_yet("explain ADDRESS.PATH").into());
+    if short.contains("::") {
+        return Err(unknown(format!("there is no code `{text}`"), codes::near(short)).into());
     }
-    let failure = Failure::new("usage::value", "usage", format!("there is no code `{text}`"))
-        .kind(Kind::Failed);
-    let near = nearest(short, pages().map(|page| page.code));
-    let family = pages().find(|page| page.code.ends_with(&format!("::{short}")));
-    Err(match near.or(family.map(|page| page.code)) {
+    if text.contains(['.', '[']) {
+        return value::tell(call, &args.files, text);
+    }
+    let near = codes::near(short).map(str::to_owned).or_else(|| key::near(text));
+    Err(unknown(format!("there is no code and no key `{text}`"), near.as_deref()).into())
+}
+
+fn unknown(message: String, near: Option<&str>) -> Failure {
+    let failure = Failure::new("usage::value", "usage", message).kind(Kind::Failed);
+    match near {
         Some(near) => failure.hint(format!("Read `msb explain {near}`.")),
-        None => failure.hint("List all codes with `msb explain --list`."),
-    }
-    .into())
-}
-
-fn by_exit_code(call: &Call, number: u8) -> Ending {
-    let of_number: Vec<Page> = pages().filter(|page| page.exit_code() == number).collect();
-    if of_number.is_empty() {
-        let message = format!("no code of a failure ends with {number}");
-        return Err(Failure::new("usage::value", "usage", message)
-            .kind(Kind::Failed)
-            .hint("Read `msb help exit-codes`.")
-            .into());
-    }
-    list(call, of_number.into_iter());
-    Ok(0)
-}
-
-fn list(call: &Call, pages: impl Iterator<Item = Page>) {
-    if !call.report.is_text() {
-        let rows = pages.map(|page| {
-            json!({
-                "code": format!("msb::{}", page.code), "exit_code": page.exit_code(),
-                "cause": page.cause, "example": page.example, "remedy": page.remedy,
-            })
-        });
-        call.report.document(&rows.collect::<Vec<_>>());
-        return;
-    }
-    let mut table = Table::new(&["CODE", "EXIT", "CAUSE"]);
-    for page in pages {
-        table.row(vec![page.code.into(), page.exit_code().to_string(), page.cause.into()]);
-    }
-    call.report.out(&table.text(call.report.width()));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_code_has_two_pages() {
-        let mut codes: Vec<&str> = pages().map(|page| page.code).collect();
-        let count = codes.len();
-        codes.sort_unstable();
-        codes.dedup();
-        assert_eq!(codes.len(), count);
-    }
-
-    #[test]
-    fn each_page_of_ours_is_two_sentences() {
-        let ours: Vec<Page> = pages().filter(|page| page.example.is_none()).collect();
-        assert!(ours.len() > 40);
-        for page in ours {
-            assert!(page.cause.ends_with('.') && page.remedy.ends_with('.'), "{}", page.code);
-        }
+        None => failure.hint(
+            "List all codes with `msb explain --list`, and values with `msb config --origins`.",
+        ),
     }
 }

@@ -1,8 +1,10 @@
 //! Explain a command or a topic
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use clap::{Command, CommandFactory};
+use schema::sandboxfile::merge::{LAW, Law};
 use schema::sandboxfile::problem::nearest;
 
 use super::Cli;
@@ -13,7 +15,7 @@ use super::failure::Failure;
 /// Explain a command or a topic
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The command, or one of the topics `exit-codes`, `environment`, `values`
+    /// The command, or one of the topics `exit-codes`, `environment`, `values`, `merge`
     #[arg(value_name = "COMMAND")]
     words: Vec<String>,
 }
@@ -22,7 +24,10 @@ pub(crate) struct Args {
 const GROUPS: &[(&str, &[&str])] = &[
     (
         "Project",
-        &["init", "up", "down", "diff", "plan", "ps", "logs", "lock", "fmt", "validate", "convert"],
+        &[
+            "init", "up", "down", "diff", "plan", "ps", "logs", "lock", "fmt", "config",
+            "validate", "export", "adopt", "graph", "convert",
+        ],
     ),
     (
         "Sandboxes",
@@ -37,19 +42,51 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Other", &["explain", "schema", "agent-socket", "help"]),
 ];
 
-const TOPICS: &[(&str, &str)] = &[
-    ("exit-codes", include_str!("help/exit-codes.txt")),
-    ("environment", include_str!("help/environment.txt")),
-    ("values", include_str!("help/values.txt")),
+/// The pages that are of no command.
+const TOPICS: &[(&str, Topic)] = &[
+    ("exit-codes", Topic::Text(include_str!("help/exit-codes.txt"))),
+    ("environment", Topic::Text(include_str!("help/environment.txt"))),
+    ("values", Topic::Text(include_str!("help/values.txt"))),
+    ("merge", Topic::Law),
 ];
+
+/// What a page says.
+enum Topic {
+    /// This.
+    Text(&'static str),
+    /// How layers are laid over one another, from the table that does it.
+    Law,
+}
+
+impl Topic {
+    fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Law => Cow::Owned(merge_law()),
+        }
+    }
+}
+
+/// Returns the merge law, with an example of each shape.
+fn merge_law() -> String {
+    let mut text = String::from(
+        "Files are layers: those given with -f from left to right, the local one on top. Templates and\n\
+         what the project says of all lie below a sandbox. The upper layer is laid over the lower:\n",
+    );
+    for Law { shape, effect, example: [lower, upper, whole] } in LAW {
+        let _ = write!(text, "\n{shape}: {effect}\n");
+        let _ = write!(text, "  lower   {lower}\n  upper   {upper}\n  is      {whole}\n");
+    }
+    text
+}
 
 /// Prints the page that was asked for.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let mut tree = Cli::command();
     if let [word] = args.words.as_slice()
-        && let Some((_, text)) = TOPICS.iter().find(|(topic, _)| topic == word)
+        && let Some((_, topic)) = TOPICS.iter().find(|(name, _)| name == word)
     {
-        call.report.out(text);
+        call.report.out(&topic.text());
         return Ok(0);
     }
     if args.words.is_empty() {

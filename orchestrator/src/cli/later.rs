@@ -2,15 +2,11 @@
 
 /// Commands that are not built yet.
 const COMMANDS: &[&str] = &[
-    "adopt",
     "completion",
-    "config",
     "copy",
     "cp",
     "df",
     "events",
-    "export",
-    "graph",
     "history",
     "lsp",
     "mcp",
@@ -39,9 +35,8 @@ const SUBCOMMANDS: &[(&str, &[&str])] = &[
 
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[
-    ("up", &["--attach", "-a", "--auto", "--rollback", "--watch"]),
+    ("up", &["--rollback"]),
     ("validate", &["--preflight"]),
-    ("logs", &["--after", "--grep", "--until"]),
     ("run", DEFINITION),
     ("create", DEFINITION),
     ("create", &["--no-start"]),
@@ -122,6 +117,6 @@ mod tests {
     fn what_is_planned_is_told_from_what_is_unknown() {
         assert!(command(&[], "ssh") && !command(&[], "shh"));
         assert!(command(&["image"], "prune") && !command(&["volume"], "prune"));
-        assert!(flag("run", "--port=80:80") && flag("up", "--watch") && !flag("up", "--port"));
+        assert!(flag("run", "--port=80:80") && flag("up", "--rollback") && !flag("up", "--port"));
     }
 }

@@ -43,7 +43,8 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let mut store = call.engine.store()?;
     let home = call.engine.images_home();
     let options = LoadOptions { tags: args.tag.clone(), now_ms: call.context.clock.unix_ms() };
-    let mut follower = Follower::begin(&call.report, call.context.clock, "load", 1);
+    let mut follower = Follower::begin(&call.report, call.context.clock, "load", None);
+    follower.over(1);
     let mut told = 0;
     let mut tell = |progress: Progress| match progress {
         Progress::Reading(bytes) if bytes >= told => {
@@ -109,7 +110,7 @@ fn tell_loaded(call: &Call, loaded: &[Loaded]) {
                 })
             })
             .collect();
-        call.report.document(&rows);
+        super::outcome::end(call, "load", 0, &json!(rows));
         return;
     }
     for image in loaded {

@@ -10,12 +10,18 @@ mod file_flags;
 mod globals;
 mod help;
 mod later;
+mod part;
+mod project_text;
 mod reading;
 mod select;
 mod usage;
 mod values;
 
+mod adopt;
+mod aftermath;
 mod agent_socket;
+mod attach;
+mod config;
 mod convert;
 mod create;
 mod definition;
@@ -24,8 +30,10 @@ mod doctor;
 mod down;
 mod exec;
 mod explain;
+mod export;
 mod fmt;
 mod following;
+mod graph;
 mod image;
 mod init;
 mod inspect;
@@ -33,6 +41,7 @@ mod kill;
 mod list;
 mod load;
 mod lock;
+mod log_following;
 mod log_lines;
 mod logs;
 mod mounts;
@@ -45,6 +54,7 @@ mod run;
 mod schema;
 mod setup;
 mod shapes;
+mod standing;
 mod start;
 mod stop;
 mod targets;
@@ -52,6 +62,8 @@ mod up;
 mod validate;
 mod volume;
 mod wait;
+mod watch;
+mod watcher;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -94,7 +106,11 @@ pub(crate) enum Command {
     Logs(logs::Args),
     Lock(lock::Args),
     Fmt(fmt::Args),
+    Config(config::Args),
     Validate(validate::Args),
+    Export(export::Args),
+    Adopt(adopt::Args),
+    Graph(graph::Args),
     Convert(convert::Args),
     Run(Box<run::Args>),
     Create(Box<create::Args>),
@@ -168,7 +184,13 @@ fn run(arguments: &[OsString]) -> ExitCode {
         }
     });
     match prepared {
-        Ok(call) => ending::finish(&call.report, dispatch(&command, &call)),
+        Ok(call) => {
+            let told = command.told_as_events();
+            if told.is_some() {
+                call.report.tell_as_events();
+            }
+            ending::finish(&call, told, dispatch(&command, &call))
+        }
         Err(failure) => ending::unprepared(&failure, arguments),
     }
 }
@@ -184,7 +206,11 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Logs(args) => logs::run(args, call),
         Command::Lock(args) => lock::run(args, call),
         Command::Fmt(args) => fmt::run(args, call),
+        Command::Config(args) => config::run(args, call),
         Command::Validate(args) => validate::run(args, call),
+        Command::Export(args) => export::run(args, call),
+        Command::Adopt(args) => adopt::run(args, call),
+        Command::Graph(args) => graph::run(args, call),
         Command::Convert(args) => convert::run(args, call),
         Command::Run(args) => run::run(args, call),
         Command::Create(args) => create::run(args, call),
@@ -223,8 +249,25 @@ impl Command {
             Self::Ps(args) => Some(&args.shorts),
             Self::Lock(args) => Some(&args.shorts),
             Self::Fmt(args) => Some(&args.shorts),
+            Self::Config(args) => Some(&args.shorts),
             Self::Validate(args) => Some(&args.shorts),
+            Self::Export(args) => Some(&args.shorts),
+            Self::Adopt(args) => Some(&args.shorts),
+            Self::Graph(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),
+            _ => None,
+        }
+    }
+
+    /// Returns the name of a command that tells programs what it does while it does it.
+    const fn told_as_events(&self) -> Option<&'static str> {
+        match self {
+            Self::Up(_) => Some("up"),
+            Self::Down(_) => Some("down"),
+            Self::Start(_) => Some("start"),
+            Self::Stop(_) => Some("stop"),
+            Self::Restart(_) => Some("restart"),
+            Self::Load(_) => Some("load"),
             _ => None,
         }
     }

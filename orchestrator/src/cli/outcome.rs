@@ -1,25 +1,21 @@
 //! How a changing command ended, as a table or as one document.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use schema::change::Class;
+use schema::name::ProjectName;
 use serde_json::{Value, json};
 
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::{Failure, Failures};
 use super::following::Followed;
-use super::shapes;
+use super::{aftermath, shapes};
 use crate::context::Clock as _;
-use crate::engine::{Blocker, Outcome, ResultRow, Verb};
-use crate::follow::{Logs, Source};
-use crate::plan::json as plan_json;
-use crate::report::Output;
+use crate::engine::{Outcome, ResultRow, Verb};
+use crate::plan::{Summary, json as plan_json};
 use crate::report::human::{self, Table};
 use crate::report::json::{self, rfc3339};
-use crate::report::progress::event;
 
 /// Prints how a run of `command` ended and returns its code.
 ///
@@ -33,55 +29,35 @@ pub(crate) fn tell(call: &Call, command: &str, followed: &Followed) -> Ending {
         if command == "down" {
             call.report.out(&kept(outcome));
         }
-    } else {
-        let document = document(call, command, followed, code);
-        let now = (followed.last_event + 1, call.context.clock.unix_ms());
-        let message = format!("{command} ended with {code}");
-        event(&call.report, now, ("result", &message), &json!({ "result": document }));
-        if call.report.form.output == Output::Json {
-            call.report.document(&document);
-        }
     }
-    let failures: Vec<Failure> = outcome.results.iter().filter_map(failure).collect();
-    for blocker in &outcome.blockers {
-        call.report.note(&blocked(blocker));
-    }
-    if outcome.interrupted {
-        call.report.note(&format!("interrupted: run msb {command} again to go on"));
-    }
-    for failure in &failures {
-        call.report.failure(failure);
-    }
-    if command == "up" {
-        last_words(call, outcome);
-    }
+    aftermath::tell(call, command, outcome);
+    let document = document(call, command, followed, code);
+    end(call, command, code, &document);
     Ok(code)
 }
 
-/// How many last lines of a sandbox are shown.
-const LAST_LINES: usize = 20;
-
-/// Shows what sandboxes that failed, or are late, wrote last.
-fn last_words(call: &Call, outcome: &Outcome) {
-    let bad = |row: &&ResultRow| matches!(row.verb, Verb::Failed | Verb::NotReady);
-    for row in outcome.results.iter().filter(bad) {
-        let Some(name) = row.address.sandbox() else { continue };
-        let views = call.engine.instances(&outcome.plan.head.name, name).unwrap_or_default();
-        let Some(view) = views.into_iter().find(|view| view.name == *name) else { continue };
-        let Some(folder) = view.folder() else { continue };
-        let sources: BTreeSet<Source> = [Source::Stdout, Source::Stderr, Source::Output].into();
-        let mut entries = Logs::open(folder.path(), &sources, 0).read();
-        entries.retain(|entry| sources.contains(&entry.source));
-        let first = entries.len().saturating_sub(LAST_LINES);
-        if entries.is_empty() {
-            continue;
-        }
-        call.report.note(&format!("last lines of {name}:"));
-        for entry in &entries[first..] {
-            let text = String::from_utf8_lossy(&entry.bytes);
-            call.report.note(&format!("  {name} | {}", crate::report::clean::clean(&text)));
-        }
+/// Prints the result that programs read: the last event where there are events, else a document.
+pub(crate) fn end(call: &Call, command: &str, code: u8, document: &Value) {
+    let now_ms = call.context.clock.unix_ms();
+    let (message, report) = (format!("{command} ended with {code}"), &call.report);
+    report.hello(now_ms, command, None);
+    let facts = json!({ "exit_code": code, "result": document });
+    report.event(now_ms, ("result", &message), &facts);
+    if !report.is_text() && !report.is_told_as_events() {
+        report.document(document);
     }
+}
+
+/// Returns the document of a project's command that came to nothing.
+pub(crate) fn nothing(command: &str, project: Option<&ProjectName>, code: u8) -> Value {
+    json!({
+        "format_version": json::FORMAT_VERSION,
+        "command": command, "ok": code == 0, "exit_code": code, "interrupted": code == 130,
+        "project": {"id": null, "name": project, "path": null}, "run": null,
+        "plan_hash": null, "recovered": 0, "summary": Summary::default(),
+        "results": [], "kept": [], "trashed": [], "blockers": [], "warnings": [],
+        "duration_ms": 0,
+    })
 }
 
 /// Returns the exit code; a signal brings its own.
@@ -182,20 +158,6 @@ fn kept(outcome: &Outcome) -> String {
     format!("Kept: {volumes} ({}): {}.\n", human::size(bytes), names.join(", "))
 }
 
-fn blocked(blocker: &Blocker) -> String {
-    let name = blocker.address.name();
-    let phase = shapes::phase(blocker.phase, blocker.reason.as_deref(), None);
-    let mut text = format!("{name}: {phase}");
-    if let Some(probe) = &blocker.probe {
-        let _ = write!(text, ", last probe: {}", crate::report::clean::clean(probe));
-    }
-    if !blocker.waiting.is_empty() {
-        let waiting: Vec<String> = blocker.waiting.iter().map(|one| one.name()).collect();
-        let _ = write!(text, "; waiting for it: {}", waiting.join(", "));
-    }
-    text + &format!("\n  see more with `msb logs {name}`")
-}
-
 fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value {
     let outcome = &followed.outcome;
     let head = &outcome.plan.head;
@@ -216,9 +178,9 @@ fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value 
         .map(|blocker| {
             json!({
                 "address": blocker.address.to_string(),
-                "phase": blocker.phase.as_str().to_ascii_lowercase(),
+                "phase": blocker.phase.map(|phase| phase.as_str().to_ascii_lowercase()),
                 "reason": blocker.reason,
-                "since": null,
+                "since": blocker.since_ms.map(rfc3339),
                 "probe": blocker.probe,
                 "waiting": blocker.waiting.iter().map(ToString::to_string).collect::<Vec<_>>(),
             })

@@ -93,14 +93,37 @@ pub(crate) fn project_name(call: &Call, files: &Files) -> Result<ProjectName, Fa
 
 /// Says what a reading found worth a word.
 pub(crate) fn say_warnings(call: &Call, resolved: &Resolved) {
-    let warned = resolved.warnings.iter().any(|problem| problem.severity != Severity::Note);
-    if !warned {
-        return;
+    Warnings::of(call, resolved).say(call);
+}
+
+/// What a reading found worth a word, ready to be said.
+enum Warnings {
+    Nothing,
+    Page(String),
+    Lines(Vec<String>),
+}
+
+impl Warnings {
+    fn of(call: &Call, resolved: &Resolved) -> Self {
+        let warned = resolved.warnings.iter().any(|problem| problem.severity != Severity::Note);
+        match (warned, call.report.is_text()) {
+            (false, _) => Self::Nothing,
+            (true, true) => {
+                let (form, sources) = (&call.report.form, &resolved.sources);
+                Self::Page(problems::text(&resolved.warnings, sources, form))
+            }
+            (true, false) => {
+                Self::Lines(resolved.warnings.iter().map(|w| w.message.clone()).collect())
+            }
+        }
     }
-    if call.report.is_text() {
-        call.report.err(&problems::text(&resolved.warnings, &resolved.sources, &call.report.form));
-    } else {
-        resolved.warnings.iter().for_each(|warning| call.report.warn(&warning.message));
+
+    fn say(&self, call: &Call) {
+        match self {
+            Self::Nothing => {}
+            Self::Page(page) => call.report.err(page),
+            Self::Lines(lines) => lines.iter().for_each(|line| call.report.warn(line)),
+        }
     }
 }
 
@@ -115,6 +138,8 @@ pub(crate) struct Pinned {
     pub(crate) input: Option<InputFile>,
     /// The first of the files.
     pub(crate) path: PathBuf,
+    /// How many of its files are not included ones.
+    pub(crate) given: usize,
     variable_files: Vec<InputFile>,
     shown: String,
 }
@@ -127,8 +152,28 @@ pub(crate) fn pinned(call: &Call, flags: &FileFlags) -> Result<Pinned, Failures>
     pinned_for(call, flags, &[])
 }
 
-fn pinned_for(call: &Call, flags: &FileFlags, named: &[InstanceName]) -> Result<Pinned, Failures> {
-    let files = call.files()?;
+/// Reads a project of which some are named, and the lock beside it.
+///
+/// # Errors
+/// A file is invalid, or an image has no pin where each must have one.
+pub(crate) fn pinned_for(
+    call: &Call,
+    flags: &FileFlags,
+    named: &[InstanceName],
+) -> Result<Pinned, Failures> {
+    pinned_from(call, flags, named, call.files()?)
+}
+
+/// Reads a project out of these files, and the lock beside them.
+///
+/// # Errors
+/// A file is invalid, or an image has no pin where each must have one.
+pub(crate) fn pinned_from(
+    call: &Call,
+    flags: &FileFlags,
+    named: &[InstanceName],
+    files: Files,
+) -> Result<Pinned, Failures> {
     let reading = flags.reading(call, &files, named.iter().cloned(), Tracing::Off)?;
     let resolved = read(call, &files, &reading)?;
     let (pins, input) = match files.lock {
@@ -153,8 +198,8 @@ fn pinned_for(call: &Call, flags: &FileFlags, named: &[InstanceName]) -> Result<
             return Err(Failures(missing));
         }
     }
-    let (path, variable_files) = (files.path, reading.variable_files);
-    Ok(Pinned { resolved, pins, input, path, variable_files, shown: files.shown })
+    let (path, variable_files, given) = (files.path, reading.variable_files, files.files.len());
+    Ok(Pinned { resolved, pins, input, path, given, variable_files, shown: files.shown })
 }
 
 /// Returns what the files and the choice ask for.
@@ -163,9 +208,50 @@ fn pinned_for(call: &Call, flags: &FileFlags, named: &[InstanceName]) -> Result<
 /// A file is invalid, or a name is not in it.
 pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wish, Failures> {
     let read = pinned_for(call, flags, &choice.names)?;
-    let Pinned { resolved, pins, input, path, variable_files, shown } = read;
-    call.report.note(&format!("{}: {shown}", resolved.project.name));
-    say_warnings(call, &resolved);
+    wish_of(call, choice, flags, (read, Telling::All))
+}
+
+/// As [`wish`], without a word where the files are as they were.
+///
+/// # Errors
+/// A file is invalid, or a name is not in it.
+pub(crate) fn wish_again(
+    call: &Call,
+    choice: &Choice,
+    flags: &FileFlags,
+    before: &Wish,
+) -> Result<Wish, Failures> {
+    let read = pinned_for(call, flags, &choice.names)?;
+    wish_of(call, choice, flags, (read, Telling::Unless(&before.inputs)))
+}
+
+/// Returns what files that were read ask for, whole, without a word.
+///
+/// # Errors
+/// There is none that could be.
+pub(crate) fn wish_quietly(call: &Call, flags: &FileFlags, read: Pinned) -> Result<Wish, Failures> {
+    wish_of(call, &Choice::default(), flags, (read, Telling::Nothing))
+}
+
+/// What is told of a reading.
+enum Telling<'t> {
+    /// Everything.
+    All,
+    /// Everything, unless it was made from these.
+    Unless(&'t Inputs),
+    /// Nothing.
+    Nothing,
+}
+
+fn wish_of(
+    call: &Call,
+    choice: &Choice,
+    flags: &FileFlags,
+    (read, telling): (Pinned, Telling<'_>),
+) -> Result<Wish, Failures> {
+    let Pinned { resolved, pins, input, path, given: _, variable_files, shown } = read;
+    let shown = format!("{}: {shown}", resolved.project.name);
+    let warnings = Warnings::of(call, &resolved);
     for name in choice.names.iter().chain(&choice.exclude) {
         check_known(name, &resolved.project, &path)?;
     }
@@ -178,6 +264,15 @@ pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wi
     let files = resolved.files.into_iter().chain(variable_files);
     let files = files.map(|file| beside(call, folder, file)).collect();
     let inputs = Inputs { files, lock: input, variables: variables.collect() };
+    let is_told = match telling {
+        Telling::All => false,
+        Telling::Unless(told) => *told == inputs,
+        Telling::Nothing => true,
+    };
+    if !is_told {
+        call.report.note(&shown);
+        warnings.say(call);
+    }
     let mut wish = Wish::new(resolved.project, resolved.origins, inputs, path);
     wish.selection = Selection {
         names: choice.names.iter().cloned().collect(),
@@ -189,7 +284,9 @@ pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wi
         ..Selection::default()
     };
     check_exclusions(&wish)?;
-    say_unknown_profiles(call, &wish);
+    if !is_told {
+        say_unknown_profiles(call, &wish);
+    }
     wish.trust = flags.trust();
     wish.pins = pins;
     wish.driver = driver(call);

@@ -15,7 +15,8 @@ use super::file_flags::FileFlags;
 use super::following::{self, Followed};
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
-use super::{outcome, values};
+use super::watch::{self, Auto, Rounds};
+use super::{attach, outcome, values};
 use crate::context::Clock as _;
 use crate::engine::{AfterFailure, Options, Verb, Wait};
 use crate::plan::saved::{self, Saved};
@@ -58,9 +59,25 @@ pub(crate) struct Args {
     /// Machines that boot at once [default: by processors and memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     parallel: Option<u16>,
-    /// Changes nothing: sandboxes never belong to this command
-    #[arg(short, long, hide = true)]
+    #[command(flatten)]
+    round: Round,
+    /// Changes nothing: sandboxes belong to this command with --attach alone
+    #[arg(short, long, hide = true, conflicts_with = "attach")]
     detach: bool,
+}
+
+/// Whether it goes on.
+#[derive(Debug, Clone, clap::Args)]
+struct Round {
+    /// Then follow the logs; Ctrl-C stops what was started, again kills it [default: off]
+    #[arg(short, long, conflicts_with_all = ["plan", "watch"])]
+    attach: bool,
+    /// Go on as files and machines change, until Ctrl-C [default: off]
+    #[arg(long, conflicts_with_all = ["plan", "exit_code_from", "recreate"])]
+    watch: bool,
+    /// What --watch does without asking, beyond what never asks [default: none]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "watch")]
+    auto: Vec<Auto>,
 }
 
 /// What is agreed to that `-y` does not cover.
@@ -82,6 +99,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
             .hint("Look at it with `msb diff --untrusted`.")
             .into());
     }
+    if args.round.watch {
+        return go_round(args, call);
+    }
     let saved = args.plan.as_ref().map(|path| read_plan(call, path)).transpose()?;
     let mut wish = match &saved {
         Some(saved) => saved.wish.clone(),
@@ -90,11 +110,44 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     wish.driver = select::driver(call);
     wish.selection.allow_mass_delete = args.agreed.allow_mass_delete;
     check_job(&wish, args.exit_code_from.as_ref())?;
+    if args.round.attach {
+        attach::check(call)?;
+    }
+    let began_ms = call.context.clock.unix_ms();
     let options = Options { saved: saved.map(Rc::new), ..options(args, call, &wish) };
     let followed = following::apply(call, wish.clone(), options)?;
     pin(call, &wish, &followed);
-    let code = outcome::tell(call, "up", &followed)?;
-    Ok(args.exit_code_from.as_ref().map_or(code, |name| job_code(&followed, name, code)))
+    let mut code = outcome::tell(call, "up", &followed)?;
+    if args.round.attach && code == 0 {
+        code = attach::run(call, &wish, &followed, began_ms)?;
+    }
+    match &args.exit_code_from {
+        Some(name) if code < attach::SIGNALLED => Ok(job_code(&followed, name, code)),
+        Some(_) | None => Ok(code),
+    }
+}
+
+fn go_round(args: &Args, call: &Call) -> Ending {
+    let read = |before: Option<&Wish>| {
+        let mut wish = match before {
+            None => select::wish(call, &args.choice, &args.files)?,
+            Some(before) => select::wish_again(call, &args.choice, &args.files, before)?,
+        };
+        wish.driver = select::driver(call);
+        wish.selection.allow_mass_delete = args.agreed.allow_mass_delete;
+        Ok(wish)
+    };
+    let rounds = Rounds {
+        read: &read,
+        options: &|wish| options(args, call, wish),
+        done: &|wish, followed| pin(call, wish, followed),
+        auto: &args.round.auto.iter().copied().collect(),
+    };
+    let code = watch::run(call, &rounds)?;
+    if call.report.is_told_as_events() {
+        outcome::end(call, "up", code, &outcome::nothing("up", None, code));
+    }
+    Ok(code)
 }
 
 /// Reads a saved plan that may be carried out.

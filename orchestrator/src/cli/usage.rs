@@ -248,7 +248,7 @@ mod tests {
         check("msb up --no-wiat", "flag", "`--no-wait`");
         check("msb stop -v web", "flag", "`--info`");
         check("msb run --port 80:80 img", "not-yet", "--port: not supported yet");
-        check("msb up --watch", "not-yet", "--watch: not supported yet");
+        check("msb up --rollback", "not-yet", "--rollback: not supported yet");
     }
 
     #[test]

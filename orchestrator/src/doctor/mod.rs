@@ -5,6 +5,7 @@
 
 mod driver;
 mod installation;
+mod invariants;
 mod resources;
 
 use std::time::Duration;
@@ -94,6 +95,7 @@ type Check = fn(&Context) -> Finding;
 const CHECKS: &[Check] = &[
     resources::home,
     resources::state,
+    invariants::invariants,
     resources::disk,
     resources::memory,
     driver::qemu,

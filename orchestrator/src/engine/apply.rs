@@ -12,8 +12,8 @@ use schema::project::{DriverChoice, Project};
 use super::options::{AttachedEnd, Options, SharedUi, Wait};
 use super::outcome::Outcome;
 use super::regained::regained;
-use super::session::{Session, new_lock, project_id};
-use super::{SandboxView, Trouble, Troubles, observe_with, preflight, results};
+use super::session::Session;
+use super::{SandboxView, Trouble, Troubles, blockers, observe_with, preflight, results};
 use crate::consent::{self, Answer};
 use crate::context::{Clock as _, Context};
 use crate::drivers::{self, Driver, Drivers};
@@ -24,9 +24,9 @@ use crate::observe::Observed;
 use crate::plan::saved::Saved;
 use crate::plan::{Action, Address, Goal, Op, Plan, StepId, Wish, hash, is_preflight, plan};
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
-use crate::store::lease::{Lease, Sharing};
+use crate::store::lease::Lease;
 use crate::store::operations::{self, RunRow};
-use crate::store::{Store, StoreError, atomic, locks};
+use crate::store::{Store, StoreError, atomic};
 
 /// The longest that steps may go on after the user asked to stop.
 const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
@@ -126,7 +126,7 @@ fn still_fits(saved: &Saved, observed: &Observed) -> Result<Plan, Troubles> {
 }
 
 /// Refuses the whole plan where any part of it is refused, with every reason at once.
-fn refused(plan: &Plan) -> Result<(), Troubles> {
+pub(super) fn refused(plan: &Plan) -> Result<(), Troubles> {
     if plan.refused.is_empty() {
         return Ok(());
     }
@@ -176,6 +176,14 @@ fn agreed(wish: &Wish, plan: &Plan, options: &Options, ui: &SharedUi) -> Result<
         }
         Answer::Ended => Err(Troubles::of(report("msb::interrupted", "interrupted".to_owned()))),
     }
+}
+
+/// Returns the row of a run of this process.
+pub(super) fn run_row(options: &Options) -> Result<RunRow, StoreError> {
+    // Without it another command would take this run for a dead one.
+    let start_ticks = process::own_start_ticks()?;
+    let (pid, command) = (std::process::id(), options.command.clone());
+    Ok(RunRow { id: 0, pid, start_ticks, command })
 }
 
 /// Everything that carrying out needs.
@@ -230,7 +238,7 @@ impl Run<'_> {
             })
         })?;
         outcome.creators = creators;
-        results::probes(self.context, &mut outcome).await;
+        blockers::find(self.context, &mut outcome).await;
         Ok(outcome)
     }
 
@@ -277,16 +285,7 @@ impl Run<'_> {
     /// Writes what is wished for, and that this run begins; all or nothing of it.
     fn begin(&self, session: &mut Session) -> Result<(String, i64), Troubles> {
         let now_ms = self.context.clock.unix_ms();
-        let id = match &session.project_id {
-            Some(id) => id.clone(),
-            None => project_id()
-                .map_err(|error| Troubles::of(Report::of("msb::host::random", "state", &error)))?,
-        };
-        if session.project_id.is_none() {
-            let path = self.context.home().join(format!("locks/{id}.lock"));
-            let me = execute::holder(&self.options.command, now_ms);
-            session.leases.push(Lease::try_take(&path, &me, Sharing::Shared)?);
-        }
+        let id = session.id_or_new(self.context, &self.options)?;
         let run = session.store.write(|db| {
             let generation = self.observed.project.as_ref().map_or(0, |row| row.generation) + 1;
             let old = self.observed.project.as_ref();
@@ -306,16 +305,10 @@ impl Run<'_> {
             };
             inventory::put_project(db, &row, now_ms)?;
             self.put_wishes(db, &id, now_ms)?;
+            self.put_ignored(db, &id)?;
             operations::begin_run(db, &id, &self.run_row()?, &hash(&self.planned), now_ms)
         })?;
-        if session.project_id.is_none() {
-            // From here on the id is known, and whoever waits for the name looks again.
-            let path = new_lock(self.context.home(), &self.wish.project.name);
-            drop(std::fs::remove_file(path));
-            // One that was killed before it came so far has left the lock of an id nobody knows.
-            let me = execute::holder(&self.options.command, now_ms);
-            locks::sweep(&mut session.store, self.context.home(), &me)?;
-        }
+        session.known_by_id(self.context, &self.wish.project.name, &self.options)?;
         Ok((id, run))
     }
 
@@ -376,6 +369,25 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Writes which fields of each chosen sandbox may drift; no step carries that out.
+    fn put_ignored(&self, db: &crate::store::Rows, project_id: &str) -> Result<(), StoreError> {
+        if self.wish.goal != Goal::Up {
+            return Ok(());
+        }
+        let known = inventory::ignored(db, project_id)?;
+        for row in inventory::sandboxes(db, Some(project_id))? {
+            let definition = self.wish.project.definitions.get(&row.name.sandbox);
+            let Some(definition) = definition.filter(|_| self.wish.selection_names(&row.name))
+            else {
+                continue;
+            };
+            if known.get(&row.id).cloned().unwrap_or_default() != definition.ignore_drift {
+                inventory::put_ignored(db, &row.id, &definition.ignore_drift)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives those that are renamed their new names, by way of names that nobody has.
     fn put_names(&self, db: &crate::store::Rows, now_ms: u64) -> Result<(), StoreError> {
         let moved: Vec<(&InstanceName, &SandboxRow)> = self
@@ -398,10 +410,7 @@ impl Run<'_> {
     }
 
     fn run_row(&self) -> Result<RunRow, StoreError> {
-        // Without it another command would take this run for a dead one.
-        let start_ticks = process::own_start_ticks()?;
-        let (pid, command) = (std::process::id(), self.options.command.clone());
-        Ok(RunRow { id: 0, pid, start_ticks, command })
+        run_row(&self.options)
     }
 
     /// A run that found nothing to do.
@@ -409,6 +418,7 @@ impl Run<'_> {
         let now_ms = self.context.clock.unix_ms();
         Ok(store.write(|db| {
             self.put_regained(db, now_ms)?;
+            self.put_ignored(db, project_id)?;
             let digest = hash(&self.planned);
             let run = operations::begin_run(db, project_id, &self.run_row()?, &digest, now_ms)?;
             operations::end_run(db, run, 0, now_ms)?;

@@ -4,13 +4,16 @@
 //! |---|---|
 //! | `diff`, `plan` | [`Engine::diff`] |
 //! | `up`, `down`, `start`, `stop`, `restart`, `rm`, `create`, `run` | [`Engine::apply`] with a [`Wish`] |
-//! | `kill` | [`Engine::kill`] |
+//! | `kill`, `adopt` | [`Engine::kill`], [`Engine::adopt`] |
 //! | `ps`, `list`, `inspect` | [`Engine::sandboxes`], [`Engine::projects`], [`Engine::volumes`] |
 //! | `exec`, `logs`, `wait` | [`Engine::instances`], then [`Machine`] |
 //! | `load`, `image` | [`Engine::store`], [`Engine::images_home`] |
 //! | `doctor`, `setup` | [`Engine::prove`], [`Engine::prepare_base`] |
 
+mod adopt;
 mod apply;
+mod blockers;
+mod moved;
 mod options;
 mod outcome;
 mod preflight;
@@ -24,6 +27,7 @@ mod wishes;
 
 use std::path::PathBuf;
 
+use schema::failure::Report;
 use schema::name::{InstanceName, ProjectName};
 use schema::sandboxfile::resolve::Trust;
 use serde_json::Value;
@@ -32,12 +36,14 @@ use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, Drivers, Verdict};
 use crate::images::{Builder, ImagesHome};
 use crate::machines::{Folder, Machine};
-use crate::observe::{self, Observed, SeenVolume};
-use crate::plan::{Goal, Plan, Wish, plan, saved};
-use crate::store::inventory::ProjectRow;
+use crate::observe::{self, Depth, Observed, SeenVolume};
+use crate::plan::{Change, Goal, Plan, Wish, plan, saved};
+use crate::store::inventory::{self, ProjectRow};
 use crate::store::witness::Folders;
-use crate::store::{Store, invariants};
+use crate::store::{Store, invariants, operations};
 
+pub use adopt::Adoption;
+pub use moved::Moved;
 pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
 };
@@ -93,6 +99,45 @@ impl Engine {
         apply::apply(&self.context, wish, options, ui).await
     }
 
+    /// Tells what a file would change about a sandbox of nobody's once it is its own: nothing but
+    /// what only state knows.
+    ///
+    /// # Errors
+    /// It would change more, or it may not be taken over.
+    pub fn may_adopt(&self, wish: &Wish, adoption: &Adoption) -> Result<Vec<Change>, Troubles> {
+        let mut store = Store::open_read_only(&self.home())?;
+        let changes = adopt::preview(&self.context, store.as_mut(), (wish, adoption))?;
+        adopt::leaves_it(adoption, &changes)?;
+        Ok(changes)
+    }
+
+    /// Gives a sandbox of nobody's to a project; `write` is called under its locks, just before.
+    ///
+    /// # Errors
+    /// Nothing was changed: a lock is held, it may not be taken over, or `write` failed.
+    pub async fn adopt(
+        &self,
+        (wish, adoption): (&Wish, &Adoption),
+        (options, ui): (&Options, &SharedUi),
+        write: impl FnOnce() -> Result<(), Troubles>,
+    ) -> Result<(), Troubles> {
+        self.prepared()?;
+        adopt::adopt(&self.context, (wish, adoption), (options, ui), write).await
+    }
+
+    /// Ties the project of the wish's name, else of its folder, to its file; machines stay.
+    ///
+    /// # Errors
+    /// Nothing moved, or a lock is held; what was moved when it failed is gone on with next time.
+    pub async fn follow(
+        &self,
+        wish: &Wish,
+        (options, ui): (&Options, &SharedUi),
+    ) -> Result<Moved, Troubles> {
+        self.prepared()?;
+        moved::follow(&self.context, wish, (options, ui)).await
+    }
+
     /// Returns every sandbox of a project, or of all, by project and name.
     ///
     /// # Errors
@@ -127,6 +172,20 @@ impl Engine {
     /// The state cannot be read.
     pub fn projects(&self) -> Result<Vec<ProjectRow>, Troubles> {
         Ok(self.look(Some(&ProjectName::adhoc()))?.projects)
+    }
+
+    /// Tells whether a command is at work on a project: what rests may start again.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn is_being_changed(&self, project: &ProjectName) -> Result<bool, Troubles> {
+        let Some(mut store) = Store::open_read_only(&self.home())? else { return Ok(false) };
+        let runs = store.read(|db| match inventory::project_id(db, project)? {
+            Some(id) => operations::open_runs(db, &id),
+            None => Ok(Vec::new()),
+        })?;
+        // Where the host does not say, the run is taken for one that goes on.
+        Ok(runs.iter().any(|run| crate::execute::is_live(run).unwrap_or(true)))
     }
 
     /// Returns every volume, by owner and name.
@@ -230,7 +289,7 @@ impl Engine {
     fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
         known(store.as_mut(), &self.context)?;
-        Ok(observe::look(store.as_mut(), &self.home(), project)?)
+        Ok(observe::look(store.as_mut(), &self.home(), (project, Depth::Records))?)
     }
 
     fn home(&self) -> PathBuf {
@@ -238,9 +297,10 @@ impl Engine {
     }
 
     fn prepared(&self) -> Result<(), Troubles> {
-        self.context.prepared_home().map(|_| ()).map_err(|error| {
-            Troubles::of(schema::failure::Report::of("msb::home::foreign", "state", &error))
-        })
+        self.context
+            .prepared_home()
+            .map(|_| ())
+            .map_err(|error| Troubles::of(Report::of("msb::home::foreign", "state", &error)))
     }
 }
 
@@ -272,7 +332,8 @@ pub(crate) fn observe_with(
 ) -> Result<Observed, Troubles> {
     let mut store = store;
     known(store.as_deref_mut(), context)?;
-    let everything = observe::look(store.as_deref_mut(), context.home(), Some(&wish.project.name))?;
+    let which = (Some(&wish.project.name), Depth::Standing);
+    let everything = observe::look(store.as_deref_mut(), context.home(), which)?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;
     observed.locked = sources::locked(wish);

@@ -111,19 +111,25 @@ impl Verb {
     }
 }
 
-/// Something that is not ready.
+/// Something that failed or is not ready, with nothing behind it that explains that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocker {
     /// What.
     pub address: Address,
+    /// Whether it failed or is not ready.
+    pub how: Verb,
     /// Where it is.
-    pub phase: Phase,
+    pub phase: Option<Phase>,
     /// Why.
     pub reason: Option<String>,
+    /// Since when, milliseconds since 1970.
+    pub since_ms: Option<u64>,
     /// The last answer of its probe.
     pub probe: Option<String>,
-    /// Who waits for it.
+    /// Who waits for it, the nearest first.
     pub waiting: Vec<Address>,
+    /// The longest chain of those, each waiting for the next; it ends here.
+    pub chain: Vec<Address>,
 }
 
 /// A volume that stays.

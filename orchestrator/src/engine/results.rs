@@ -8,14 +8,14 @@ use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName};
 use schema::project::Kind;
 
-use super::outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
+use super::outcome::{Kept, ResultRow, Verb};
 use super::trouble::Trouble;
 use crate::context::Context;
 use crate::disks;
 use crate::execute::{Ended, FailureKind};
 use crate::machines::Folder;
-use crate::observe::Observed;
-use crate::plan::{Action, Address, Change, Op, Plan, Step, StepId};
+use crate::observe::{Depth, Observed};
+use crate::plan::{Action, Change, Op, Plan, Step, StepId};
 use crate::store::Store;
 use crate::volumes;
 
@@ -36,6 +36,9 @@ pub(super) fn rows(
         }
     }
     rows.sort_by(|a, b| a.address.cmp(&b.address));
+    if rows.iter().all(|row| row.trouble.is_none()) {
+        return rows;
+    }
     let current = machines(context, observed);
     for row in &mut rows {
         let id = row.address.sandbox().and_then(|name| current.get(name));
@@ -54,7 +57,8 @@ fn machines(context: &Context, observed: &Observed) -> BTreeMap<InstanceName, St
     let Ok(Some(mut store)) = Store::open_read_only(context.home()) else {
         return BTreeMap::new();
     };
-    let look = crate::observe::look(Some(&mut store), context.home(), Some(&project));
+    let look =
+        crate::observe::look(Some(&mut store), context.home(), (Some(&project), Depth::Standing));
     let seen = look.map(|found| found.sandboxes).unwrap_or_default().into_iter();
     seen.filter_map(|(_, seen)| Some((seen.row.name, seen.machine?.row.id))).collect()
 }
@@ -185,29 +189,4 @@ pub(super) fn kept(context: &Context, observed: &Observed, project: &ProjectName
         bytes: disks::occupied(&volumes::disk(context.home(), &volume.row.folder)),
     })
     .collect()
-}
-
-/// Says of what is not ready how it is, and who waits for it.
-pub(super) async fn probes(context: &Context, outcome: &mut Outcome) {
-    let waits = |row: &&ResultRow| row.verb == Verb::NotReady;
-    let names: Vec<Address> =
-        outcome.results.iter().filter(waits).map(|r| r.address.clone()).collect();
-    if names.is_empty() {
-        return;
-    }
-    let engine = super::Engine::new(context.clone());
-    let views = engine.sandboxes(Some(&outcome.plan.head.name)).unwrap_or_default();
-    for address in names {
-        let Some(view) = views.iter().find(|view| Some(&view.name) == address.sandbox()) else {
-            continue;
-        };
-        let waiting = outcome.plan.changes.iter().filter(|c| c.depends_on.contains(&address));
-        let probe = match view.machine() {
-            Some(machine) => machine.last_probe().await,
-            None => None,
-        };
-        let waiting = waiting.map(|change| change.address.clone()).collect();
-        let (phase, reason) = (view.phase, view.reason.clone());
-        outcome.blockers.push(Blocker { address, phase, reason, probe, waiting });
-    }
 }

@@ -16,7 +16,7 @@ use crate::context::{Clock as _, Context};
 use crate::execute;
 use crate::store::inventory::{self, ProjectRow};
 use crate::store::lease::{Holder, Lease, Sharing};
-use crate::store::{Store, StoreError, atomic, locks};
+use crate::store::{Rows, Store, StoreError, atomic, locks};
 
 /// How long commands of the imperative project wait for the one that settles.
 const SETTLING_MAX: Duration = Duration::from_secs(15);
@@ -76,6 +76,39 @@ impl Session {
         }
     }
 
+    /// Returns the project's id; one that it has none yet is locked by its new one from here on.
+    pub(super) fn id_or_new(
+        &mut self,
+        context: &Context,
+        options: &Options,
+    ) -> Result<String, Troubles> {
+        if let Some(id) = &self.project_id {
+            return Ok(id.clone());
+        }
+        let id = project_id()
+            .map_err(|error| Troubles::of(Report::of("msb::host::random", "state", &error)))?;
+        let path = context.home().join(format!("locks/{id}.lock"));
+        let me = execute::holder(&options.command, context.clock.unix_ms());
+        self.leases.push(Lease::try_take(&path, &me, Sharing::Shared)?);
+        Ok(id)
+    }
+
+    /// Lets whoever waits for a project by its name look again: the id is known from here on.
+    pub(super) fn known_by_id(
+        &mut self,
+        context: &Context,
+        name: &ProjectName,
+        options: &Options,
+    ) -> Result<(), Troubles> {
+        if self.project_id.is_some() {
+            return Ok(());
+        }
+        drop(std::fs::remove_file(new_lock(context.home(), name)));
+        // One that was killed before it came so far has left the lock of an id nobody knows.
+        let me = execute::holder(&options.command, context.clock.unix_ms());
+        Ok(locks::sweep(&mut self.store, context.home(), &me)?)
+    }
+
     /// Closes what dead runs left open, and lets others into the imperative project.
     ///
     /// While others are at work there, what was left waits for the next command.
@@ -133,8 +166,12 @@ fn remove_new_lock(home: &Path, name: &ProjectName, me: &Holder) {
 }
 
 fn project(store: &mut Store, name: &ProjectName) -> Result<Option<ProjectRow>, StoreError> {
-    let rows = store.read(inventory::projects)?;
-    Ok(rows.into_iter().find(|row| row.name == *name))
+    store.read(|db| named(db, name))
+}
+
+/// Returns the project of that name.
+pub(super) fn named(db: &Rows, name: &ProjectName) -> Result<Option<ProjectRow>, StoreError> {
+    Ok(inventory::projects(db)?.into_iter().find(|row| row.name == *name))
 }
 
 /// Returns 16 random bytes as lower-case base 32.

@@ -39,10 +39,9 @@ pub(super) fn images(
 ) -> Result<BTreeMap<ImageRef, Option<String>>, Troubles> {
     let mut store = store;
     let mut found = BTreeMap::new();
-    for sandbox in wish.project.sandboxes.values() {
-        let image = sandbox.root.image().filter(|image| !found.contains_key(&image.reference));
-        let Some(image) = image else { continue };
-        let reference = &image.reference;
+    let named = wish.project.sandboxes.values().filter_map(|sandbox| sandbox.root.image());
+    let named: BTreeMap<&ImageRef, &Image> = named.map(|image| (&image.reference, image)).collect();
+    for (reference, image) in named {
         let entry = match store.as_deref_mut() {
             None => None,
             Some(store) => wish.pins.find(store.catalog(), image).map_err(|error| {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use schema::name::{InstanceName, ProjectName, VolumeName};
-use schema::project::{Origins, Project, Sandbox, Volume};
+use schema::project::{Definition, Origins, Project, Quota, Sandbox, Volume};
 use schema::units::Bytes;
 
 use super::{Engine, Troubles};
 use crate::plan::{Goal, Inputs, Selection, Wish};
+use crate::store::inventory;
 
 /// A sandbox that a command defines.
 #[derive(Clone, Debug)]
@@ -32,6 +33,12 @@ pub(super) fn of_state(
         let message = format!("there is no project {project}");
         return Err(Troubles::plain("msb::project::not-found", "state", message));
     }
+    let mut ignored = match (goal, row, engine.store_read_only()?) {
+        (Goal::Undrifted, Some(row), Some(mut store)) => {
+            store.read(|db| inventory::ignored(db, &row.id))?
+        }
+        _ => BTreeMap::new(),
+    };
     let mut wanted = Project::empty(project.clone(), folder.clone());
     for (owner, seen) in found.sandboxes {
         if owner != *project {
@@ -41,6 +48,10 @@ pub(super) fn of_state(
             Goal::Undrifted => seen.applied,
             _ => seen.desired.or(seen.applied),
         };
+        if let Some(ignore_drift) = ignored.remove(&seen.row.id) {
+            let definition = Definition { ignore_drift, ..Definition::default() };
+            wanted.definitions.insert(seen.row.name.sandbox.clone(), definition);
+        }
         if let Some(definition) = definition {
             wanted.sandboxes.insert(seen.row.name, definition);
         }
@@ -50,6 +61,7 @@ pub(super) fn of_state(
             let wish = Volume {
                 kind: Some(volume.row.kind),
                 size: volume.row.size_bytes.map(Bytes),
+                quota: volume.row.quota_bytes.map(|most| Quota::Bytes(Bytes(most))),
                 labels: volume.row.labels,
                 protect: volume.row.protect,
                 ..Volume::unsaid()

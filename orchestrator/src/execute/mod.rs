@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use schema::lifecycle::Phase;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::engine::{AfterFailure, Cancel};
@@ -28,7 +27,7 @@ use schedule::Schedule;
 
 pub(crate) use host::holder;
 pub use host::{Beginning, Host, HostError, build_base};
-pub use settle::settle;
+pub use settle::{is_live, settle};
 pub use world::{Done, Effect, FailureKind, StepError, World};
 
 /// How many steps of each kind run at once.
@@ -82,8 +81,6 @@ pub enum Progress<'a> {
     Failed(&'a Step, &'a StepError, Duration),
     /// It is left out because of another.
     Skipped(&'a Step, &'a Address),
-    /// Its sandbox moved on.
-    Phase(&'a Step, Phase),
 }
 
 /// How a step ended.

@@ -121,6 +121,7 @@ fn seen(name: &InstanceName, place: &Place) -> Seen {
             effective: schema::record::Effective::default(),
             started_at: None,
             ended_at: None,
+            stamp: None,
         },
         alive: machine.phase.has_machine(),
         phase: machine.phase,

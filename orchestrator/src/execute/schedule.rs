@@ -10,14 +10,20 @@ use crate::plan::{self, Address, OnFailure, Op, Plan, StepId};
 #[derive(Debug)]
 pub(super) struct Schedule {
     nodes: BTreeMap<StepId, Node>,
-    free: BTreeSet<(Reverse<usize>, Address, StepId)>,
+    /// What may start, longest chain first, by operation: each has slots of its own.
+    free: BTreeMap<Op, BTreeSet<Key>>,
     running: BTreeMap<StepId, Op>,
+    busy: BTreeMap<Op, usize>,
     ended: BTreeMap<StepId, Ended>,
+    /// How many steps that do something have not ended.
+    acts_left: usize,
     slots: Slots,
     stopped: bool,
     /// How steps end that never begin.
     rest: Ended,
 }
+
+type Key = (Reverse<usize>, Address, StepId);
 
 #[derive(Debug)]
 struct Node {
@@ -26,6 +32,12 @@ struct Node {
     depth: usize,
     waits_for: usize,
     then: Vec<(StepId, OnFailure)>,
+}
+
+impl Node {
+    fn key(&self, id: StepId) -> Key {
+        (Reverse(self.depth), self.address.clone(), id)
+    }
 }
 
 impl Schedule {
@@ -56,9 +68,11 @@ impl Schedule {
         }
         let mut schedule = Self {
             nodes,
-            free: BTreeSet::new(),
+            free: BTreeMap::new(),
             running: BTreeMap::new(),
+            busy: BTreeMap::new(),
             ended: BTreeMap::new(),
+            acts_left: 0,
             slots,
             stopped: false,
             rest: Ended::Interrupted,
@@ -66,6 +80,7 @@ impl Schedule {
         if last_gates == LastGates::Leave {
             schedule.leave_last_gates();
         }
+        schedule.acts_left = schedule.nodes.values().filter(|node| !node.op.is_wait()).count();
         schedule.free_what_waits_for_nothing();
         schedule
     }
@@ -87,9 +102,9 @@ impl Schedule {
     }
 
     fn free_what_waits_for_nothing(&mut self) {
-        let free = self.nodes.iter().filter(|(_, node)| node.waits_for == 0);
-        self.free =
-            free.map(|(id, node)| (Reverse(node.depth), node.address.clone(), *id)).collect();
+        for (id, node) in self.nodes.iter().filter(|(_, node)| node.waits_for == 0) {
+            self.free.entry(node.op).or_default().insert(node.key(*id));
+        }
     }
 
     /// Takes the next step that may start now, longest chain first.
@@ -97,32 +112,36 @@ impl Schedule {
         if self.stopped {
             return None;
         }
-        let taken = |op: Op| {
-            let limit = self.slots.of_op(op);
-            self.running.values().filter(|other| **other == op).count() >= limit
-        };
-        let key = self
-            .free
-            .iter()
-            .find(|(_, _, id)| self.nodes.get(id).is_some_and(|node| !taken(node.op)))?
-            .clone();
-        self.free.remove(&key);
-        let op = self.nodes.get(&key.2)?.op;
-        self.running.insert(key.2, op);
-        Some(key.2)
+        let has_slot = |op: Op| self.busy.get(&op).is_none_or(|busy| *busy < self.slots.of_op(op));
+        let open = self.free.iter().filter(|(op, _)| has_slot(**op));
+        let (_, op) = open.filter_map(|(op, keys)| Some((keys.first()?, *op))).min()?;
+        let (_, _, id) = self.free.get_mut(&op)?.pop_first()?;
+        self.running.insert(id, op);
+        *self.busy.entry(op).or_default() += 1;
+        Some(id)
+    }
+
+    /// Notes how a step ended; the last word about one counts.
+    fn end(&mut self, id: StepId, how: Ended) {
+        if let Some(busy) = self.running.remove(&id).and_then(|op| self.busy.get_mut(&op)) {
+            *busy -= 1;
+        }
+        let acts = self.nodes.get(&id).is_some_and(|node| !node.op.is_wait());
+        if self.ended.insert(id, how).is_none() && acts {
+            self.acts_left -= 1;
+        }
     }
 
     /// Takes the end of a step; returns what is skipped because of it, with the cause.
     pub(super) fn finish(&mut self, id: StepId, done: Done) -> Vec<(StepId, Address)> {
-        self.running.remove(&id);
         match done {
             Ok(effect) => {
-                self.ended.insert(id, Ended::Done(effect));
+                self.end(id, Ended::Done(effect));
                 self.release(id);
                 Vec::new()
             }
             Err(error) => {
-                self.ended.insert(id, Ended::Failed(error));
+                self.end(id, Ended::Failed(error));
                 self.skip_after(id)
             }
         }
@@ -130,11 +149,10 @@ impl Schedule {
 
     /// Leaves a running step; what waits for it stays undone.
     pub(super) fn leave(&mut self, id: StepId, how: Ended) {
-        self.running.remove(&id);
         if how == Ended::TimedOut {
             self.rest = Ended::TimedOut;
         }
-        self.ended.insert(id, how);
+        self.end(id, how);
     }
 
     /// Starts nothing further.
@@ -144,10 +162,10 @@ impl Schedule {
 
     /// Tells whether nothing is left but waiting.
     pub(super) fn only_gates_are_left(&self) -> bool {
-        let unfinished = self.nodes.iter().filter(|(id, _)| !self.ended.contains_key(*id));
-        unfinished
-            .into_iter()
-            .all(|(id, node)| node.op.is_wait() || (self.stopped && !self.running.contains_key(id)))
+        match self.stopped {
+            true => self.running.values().all(|op| op.is_wait()),
+            false => self.acts_left == 0,
+        }
     }
 
     /// Returns how each step ended; what never began shares the fate of what was left.
@@ -175,7 +193,8 @@ impl Schedule {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.waits_for = node.waits_for.saturating_sub(1);
             if node.waits_for == 0 {
-                self.free.insert((Reverse(node.depth), node.address.clone(), id));
+                let key = node.key(id);
+                self.free.entry(node.op).or_default().insert(key);
             }
         }
     }
@@ -193,7 +212,7 @@ impl Schedule {
                     OnFailure::GoOn => self.one_less(next),
                     OnFailure::Skip if self.ended.contains_key(&next) => {}
                     OnFailure::Skip => {
-                        self.ended.insert(next, Ended::Skipped(cause.clone()));
+                        self.end(next, Ended::Skipped(cause.clone()));
                         skipped.push((next, cause.clone()));
                         open.push(next);
                     }

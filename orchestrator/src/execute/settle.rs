@@ -14,7 +14,7 @@ use super::host::{Meant, holder, remove_folder, take_over};
 use super::world::StepError;
 use crate::context::{Clock as _, Context};
 use crate::machines::process::LookError;
-use crate::machines::{Folder, Machine, process};
+use crate::machines::{Folder, Machine, Stamp, process};
 use crate::plan::Op;
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow};
 use crate::store::operations::{self, Closed, OpenOp, RunRow};
@@ -55,8 +55,9 @@ pub async fn settle(
     }
     let named = settling.named_by(store, &live)?;
     settling.halfway(store, &named).await?;
-    settling.sweep(store, &named)?;
-    settling.take_over_records(store)?;
+    let mut machines = settling.untold(store)?;
+    settling.sweep(store, &mut machines, &named)?;
+    settling.take_over_records(store, &machines)?;
     if !dead.is_empty() {
         let now_ms = context.clock.unix_ms();
         store.write(|db| {
@@ -70,7 +71,11 @@ pub async fn settle(
     Ok(open.len())
 }
 
-fn is_live(run: &RunRow) -> Result<bool, LookError> {
+/// Tells whether the process of a run lives.
+///
+/// # Errors
+/// The host does not say.
+pub fn is_live(run: &RunRow) -> Result<bool, LookError> {
     Ok(process::start_ticks(run.pid)?.is_some_and(|ticks| ticks == run.start_ticks))
 }
 
@@ -176,7 +181,7 @@ impl Settling<'_> {
     ) -> Result<&'static str, StepError> {
         let Some(id) = &meant.machine else { return Ok("nothing") };
         let alive = self.comes_up(id, op.nonce.as_deref()).await?;
-        let machines = store.read(|db| self.machines(db))?;
+        let machines = store.read(|db| inventory::machine_and_siblings(db, id))?;
         let Some(new) = machines.iter().find(|machine| machine.id == *id) else {
             return Ok("nothing");
         };
@@ -201,7 +206,7 @@ impl Settling<'_> {
 
     /// Of two machines of one instance the new one stays if it is ready, else the old one counts.
     async fn halfway(&self, store: &mut Store, named: &BTreeSet<String>) -> Result<(), StepError> {
-        let machines = store.read(|db| self.machines(db))?;
+        let machines = store.read(|db| inventory::machines_beside(db, self.project_id))?;
         for old in machines.iter().filter(|machine| machine.role == Role::Previous) {
             let Some(new) = by_role(&machines, &old.sandbox_id, Role::Current) else { continue };
             if named.contains(&new.id) || named.contains(&old.id) {
@@ -300,7 +305,7 @@ impl Settling<'_> {
         op: Op,
     ) -> Result<&'static str, StepError> {
         let Some(id) = &meant.machine else { return Ok("nothing") };
-        let machines = store.read(|db| self.machines(db))?;
+        let machines = store.read(|db| inventory::machine_and_siblings(db, id))?;
         let Some(named) = machines.iter().find(|machine| machine.id == *id) else {
             self.remove(id)?;
             return Ok("removed");
@@ -320,28 +325,46 @@ impl Settling<'_> {
             return Ok("it still lives");
         }
         self.remove(id)?;
-        let machines = store.read(|db| self.machines(db))?;
-        let Some(named) = machines.iter().find(|machine| machine.id == *id) else {
-            return Ok("done");
-        };
-        let rest = machines.iter().filter(|m| m.sandbox_id == named.sandbox_id);
-        let rest: Vec<&MachineRow> = rest.collect();
-        for machine in &rest {
+        let machines = store.read(|db| inventory::machine_and_siblings(db, id))?;
+        let Some(first) = machines.first() else { return Ok("done") };
+        for machine in &machines {
             self.remove(&machine.id)?;
         }
         store.write(|db| {
-            rest.iter().try_for_each(|machine| inventory::remove_machine(db, &machine.id))?;
-            inventory::remove_sandbox(db, &named.sandbox_id)
+            machines.iter().try_for_each(|machine| inventory::remove_machine(db, &machine.id))?;
+            inventory::remove_sandbox(db, &first.sandbox_id)
         })?;
         Ok("done")
     }
 
+    /// Returns the machines of which there may be news: all but those that have ended and whose
+    /// rows say so.
+    fn untold(&self, store: &mut Store) -> Result<Vec<MachineRow>, StepError> {
+        let mut machines = store.read(|db| self.machines(db))?;
+        machines.retain(|machine| {
+            let is_still = |stamp: &Stamp| self.folder(&machine.id).is_still(stamp);
+            !machine.stamp.as_ref().is_some_and(is_still)
+        });
+        Ok(machines)
+    }
+
     /// Removes what no open operation names any more: prepared machines and hidden folders.
-    fn sweep(&self, store: &mut Store, named: &BTreeSet<String>) -> Result<(), StepError> {
-        let machines = store.read(|db| self.machines(db))?;
+    fn sweep(
+        &self,
+        store: &mut Store,
+        machines: &mut Vec<MachineRow>,
+        named: &BTreeSet<String>,
+    ) -> Result<(), StepError> {
+        self.sweep_hidden();
+        if machines.is_empty() {
+            return Ok(());
+        }
         let rows = store.read(|db| inventory::sandboxes(db, Some(self.project_id)))?;
-        for machine in &machines {
-            let row = rows.iter().find(|row| row.id == machine.sandbox_id);
+        let rows: BTreeMap<&str, &SandboxRow> =
+            rows.iter().map(|row| (row.id.as_str(), row)).collect();
+        let mut gone = BTreeSet::new();
+        for machine in machines.iter() {
+            let row = rows.get(machine.sandbox_id.as_str()).copied();
             let unused = row.is_none_or(|row| row.applied.is_none()) || self.is_cleared(machine);
             let going = match machine.role {
                 Role::Next => true,
@@ -357,6 +380,7 @@ impl Settling<'_> {
             // Its record says so, and goes with the folder.
             let ended = self.is_cleared(machine);
             self.remove(&machine.id)?;
+            gone.insert(machine.id.clone());
             store.write(|db| {
                 inventory::remove_machine(db, &machine.id)?;
                 match row.filter(|_| ended && machine.role == Role::Current) {
@@ -365,7 +389,7 @@ impl Settling<'_> {
                 }
             })?;
         }
-        self.sweep_hidden();
+        machines.retain(|machine| !gone.contains(&machine.id));
         Ok(())
     }
 
@@ -386,8 +410,11 @@ impl Settling<'_> {
     }
 
     /// Takes what ended machines wrote of themselves into their rows.
-    fn take_over_records(&self, store: &mut Store) -> Result<(), StepError> {
-        let machines = store.read(|db| self.machines(db))?;
+    fn take_over_records(
+        &self,
+        store: &mut Store,
+        machines: &[MachineRow],
+    ) -> Result<(), StepError> {
         let now_ms = self.context.clock.unix_ms();
         for folder in machines.iter().map(|machine| self.folder(&machine.id)) {
             if folder.is_untidy() && !folder.is_leased().unwrap_or(true) {
@@ -397,25 +424,32 @@ impl Settling<'_> {
         let sandboxes = store.read(|db| inventory::sandboxes(db, Some(self.project_id)))?;
         let sandboxes: BTreeMap<&str, &SandboxRow> =
             sandboxes.iter().map(|row| (row.id.as_str(), row)).collect();
-        for machine in machines.iter().filter(|machine| machine.role == Role::Current) {
+        let current = machines.iter().filter(|machine| machine.role == Role::Current);
+        let mut news = Vec::new();
+        for machine in current {
             let look = self.folder(&machine.id).look(&self.boot_id)?;
             let mut row = machine.clone();
             take_over(&mut row, look.record.as_ref());
+            row.stamp = look.stamp.clone().filter(|_| row.ended_at.is_some());
             let standing = look.standing(row.phase, &self.boot_id);
             row.phase = standing.phase;
             row.reason = standing.reason.or(row.reason);
             let sandbox = sandboxes.get(row.sandbox_id.as_str());
             let sandbox = sandbox.and_then(|sandbox| carried_out(sandbox, &row));
-            if row == *machine && sandbox.is_none() {
-                continue;
+            if row != *machine || sandbox.is_some() {
+                news.push((row, sandbox));
             }
-            store.write(|db| {
-                inventory::put_machine(db, &row)?;
-                let Some(sandbox) = sandbox else { return Ok(()) };
-                inventory::put_sandbox(db, &sandbox, now_ms)
-            })?;
         }
-        Ok(())
+        if news.is_empty() {
+            return Ok(());
+        }
+        Ok(store.write(|db| {
+            news.iter().try_for_each(|(row, sandbox)| {
+                inventory::put_machine(db, row)?;
+                let Some(sandbox) = sandbox else { return Ok(()) };
+                inventory::put_sandbox(db, sandbox, now_ms)
+            })
+        })?)
     }
 }
 

@@ -61,6 +61,19 @@ pub struct Entry {
     pub bytes: Vec<u8>,
     /// More of the same line follows.
     pub partial: bool,
+    /// How many lines are missing here; such an entry is a mark and no line.
+    pub dropped: Option<u64>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Where a line stands in the file that holds it; a file keeps its number when it is renamed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file's number.
+    pub inode: u64,
+    /// Where the line begins.
+    pub offset: u64,
 }
 
 /// A line of `exec.log`, as the runtime writes it.
@@ -77,18 +90,25 @@ struct Exec<'a> {
 }
 
 /// Returns the entry of a line of `exec.log`; `None` for one that was cut off by a crash.
-pub(super) fn of_exec(line: &[u8]) -> Option<Entry> {
+pub(super) fn of_exec(line: &[u8], place: Place) -> Option<Entry> {
     let exec: Exec<'_> = serde_json::from_slice(line).ok()?;
     let bytes = match exec.e {
         Some("b64") => from_base64(&exec.d)?,
         Some(_) | None => exec.d.into_bytes(),
     };
     let (at_ms, source) = (parse(exec.t)?, Source::parse(exec.s)?);
-    Some(Entry { at_ms, source, session: exec.id, bytes, partial: exec.p })
+    let dropped = dropped(source, &bytes);
+    Some(Entry { at_ms, source, session: exec.id, bytes, partial: exec.p, dropped, place })
+}
+
+/// Returns the count of the runtime's mark `dropped 12 lines`.
+fn dropped(source: Source, bytes: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(bytes).ok().filter(|_| source == Source::System)?;
+    text.strip_prefix("dropped ")?.strip_suffix(" lines")?.parse().ok()
 }
 
 /// Returns the entry of a line of `runtime.log`: level, target, message and fields.
-pub(super) fn of_runtime(line: &[u8]) -> Option<Entry> {
+pub(super) fn of_runtime(line: &[u8], place: Place) -> Option<Entry> {
     let value: serde_json::Value = serde_json::from_slice(line).ok()?;
     let object = value.as_object()?;
     let text = |key: &str| object.get(key).and_then(|value| value.as_str()).unwrap_or_default();
@@ -101,7 +121,8 @@ pub(super) fn of_runtime(line: &[u8]) -> Option<Entry> {
         }
     }
     let (source, session) = (Source::Runtime, "runtime".to_owned());
-    Some(Entry { at_ms, source, session, bytes: shown.into_bytes(), partial: false })
+    let bytes = shown.into_bytes();
+    Some(Entry { at_ms, source, session, bytes, partial: false, dropped: None, place })
 }
 
 fn from_base64(text: &str) -> Option<Vec<u8>> {
@@ -136,20 +157,33 @@ mod tests {
     #[test]
     fn a_line_of_the_workload_is_read_as_it_was_written() {
         let line = br#"{"t":"2026-11-22T09:02:11.482Z","s":"stderr","id":"main","d":"hi"}"#;
-        let entry = of_exec(line).unwrap();
+        let entry = of_exec(line, Place::default()).unwrap();
         assert_eq!((entry.source, entry.bytes.as_slice()), (Source::Stderr, &b"hi"[..]));
         assert_eq!(entry.at_ms, 1_795_338_131_482);
         let line = br#"{"t":"2026-11-22T09:02:11.482Z","s":"stdout","id":"7","d":"/wD+AQ==","e":"b64","p":true}"#;
-        let entry = of_exec(line).unwrap();
+        let entry = of_exec(line, Place::default()).unwrap();
         assert_eq!(entry.bytes, [0xff, 0, 0xfe, 1]);
         assert!(entry.partial && entry.session == "7");
-        assert_eq!(of_exec(b"{\"t\":\"2026"), None);
+        assert_eq!(of_exec(b"{\"t\":\"2026", Place::default()), None);
+    }
+
+    #[test]
+    fn a_mark_of_dropped_lines_counts_them_and_a_guest_cannot_write_one() {
+        let of = |source: &str, text: &str| {
+            let line = format!(
+                r#"{{"t":"2026-11-22T09:02:11.482Z","s":"{source}","id":"main","d":"{text}"}}"#
+            );
+            of_exec(line.as_bytes(), Place::default()).unwrap().dropped
+        };
+        assert_eq!(of("system", "dropped 1204 lines"), Some(1204));
+        assert_eq!(of("system", "session 7 ended"), None);
+        assert_eq!(of("stdout", "dropped 1204 lines"), None);
     }
 
     #[test]
     fn a_line_of_the_runtime_shows_its_fields() {
         let line = br#"{"ts":"2026-11-22T09:02:11.482Z","level":"WARN","target":"vmm","msg":"slow","ms":7}"#;
-        let entry = of_runtime(line).unwrap();
+        let entry = of_runtime(line, Place::default()).unwrap();
         assert_eq!(String::from_utf8(entry.bytes).unwrap(), "WARN vmm: slow ms=7");
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::entry::{self, Entry, Source};
+use super::entry::{self, Entry, Place, Source};
 
 /// The most that is read at once; what is more comes with the next look.
 const READ_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -54,67 +54,90 @@ pub(super) struct Tail {
     path: PathBuf,
     kind: Kind,
     started_ms: u64,
-    /// The file that is read, and its number; `None` before the first look.
-    open: Option<(File, u64)>,
-    /// Bytes of a line that has no end yet.
-    rest: Vec<u8>,
+    /// The file that is read; `None` before the first look.
+    open: Option<Open>,
+    /// Bytes of a line that has no end yet, and where it begins.
+    rest: (Place, Vec<u8>),
+}
+
+/// A file, and how far it was read.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    inode: u64,
+    offset: u64,
+}
+
+impl Open {
+    fn of(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let inode = file.metadata().ok()?.ino();
+        Some(Self { file, inode, offset: 0 })
+    }
 }
 
 impl Tail {
     pub(super) fn new(folder: &Path, kind: Kind, started_ms: u64) -> Self {
         let path = folder.join(kind.name());
-        Self { path, kind, started_ms, open: None, rest: Vec::new() }
+        Self { path, kind, started_ms, open: None, rest: (Place::default(), Vec::new()) }
     }
 
     /// Returns the lines that were written since the last time.
     pub(super) fn read(&mut self) -> Vec<Entry> {
-        let mut bytes = std::mem::take(&mut self.rest);
+        let mut entries = Vec::new();
         match self.open.take() {
-            None => self.read_all(&mut bytes),
-            Some((mut file, number)) => {
-                self.read_more(&mut file, &mut bytes);
-                if inode(&self.path).is_some_and(|now| now != number) {
-                    // It was renamed away; those that came between it and today's are read in order.
-                    self.read_since(number, &mut bytes);
+            None => self.read_younger(self.kind.older() + 1, &mut entries),
+            Some(mut open) => {
+                self.read_more(&mut open, &mut entries);
+                if inode(&self.path).is_some_and(|now| now != open.inode) {
+                    // What was written before it was renamed away, and after the first look.
+                    self.read_more(&mut open, &mut entries);
+                    self.read_younger(self.age_of(open.inode), &mut entries);
                 } else {
-                    self.open = Some((file, number));
+                    self.open = Some(open);
                 }
             }
         }
-        self.split(&bytes)
+        entries
     }
 
-    fn read_all(&mut self, bytes: &mut Vec<u8>) {
-        for age in (1..=self.kind.older()).rev() {
-            if let Ok(mut file) = File::open(self.aged(age)) {
-                self.read_more(&mut file, bytes);
+    /// Returns which of the older files it is by now; one that is gone was the oldest.
+    fn age_of(&self, number: u64) -> u8 {
+        let mut ages = 1..=self.kind.older();
+        let of_number = ages.find(|age| inode(&self.aged(*age)) == Some(number));
+        of_number.unwrap_or(self.kind.older() + 1)
+    }
+
+    /// Reads every file that is younger than the one of this age, oldest first.
+    fn read_younger(&mut self, age: u8, entries: &mut Vec<Entry>) {
+        for age in (1..age).rev() {
+            if let Some(mut open) = Open::of(&self.aged(age)) {
+                self.read_more(&mut open, entries);
             }
         }
-        self.read_current(bytes);
-    }
-
-    /// Reads every file that is younger than the one of this number.
-    fn read_since(&mut self, number: u64, bytes: &mut Vec<u8>) {
-        let ages = 1..=self.kind.older();
-        let of_number = ages.clone().find(|age| inode(&self.aged(*age)) == Some(number));
-        for age in (1..of_number.unwrap_or(self.kind.older() + 1)).rev() {
-            if let Ok(mut file) = File::open(self.aged(age)) {
-                self.read_more(&mut file, bytes);
-            }
+        self.open = Open::of(&self.path);
+        if let Some(mut open) = self.open.take() {
+            self.read_more(&mut open, entries);
+            self.open = Some(open);
         }
-        self.read_current(bytes);
     }
 
-    fn read_current(&mut self, bytes: &mut Vec<u8>) {
-        let Ok(mut file) = File::open(&self.path) else { return };
-        let Ok(metadata) = file.metadata() else { return };
-        self.read_more(&mut file, bytes);
-        self.open = Some((file, metadata.ino()));
-    }
-
-    fn read_more(&self, file: &mut File, bytes: &mut Vec<u8>) {
+    fn read_more(&mut self, open: &mut Open, entries: &mut Vec<Entry>) {
+        let mut bytes = Vec::new();
         // What cannot be read now is tried again at the next look.
-        drop(file.by_ref().take(READ_BYTES_MAX).read_to_end(bytes));
+        drop(open.file.by_ref().take(READ_BYTES_MAX).read_to_end(&mut bytes));
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let place = Place { inode: open.inode, offset: open.offset };
+            open.offset += piece.len() as u64;
+            if self.rest.1.is_empty() {
+                self.rest.0 = place;
+            }
+            self.rest.1.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                let (place, line) = (self.rest.0, std::mem::take(&mut self.rest.1));
+                entries.extend(self.entry(line.strip_suffix(b"\n").unwrap_or(&line), place));
+            }
+        }
     }
 
     fn aged(&self, age: u8) -> PathBuf {
@@ -123,24 +146,19 @@ impl Tail {
         path.into()
     }
 
-    fn split(&mut self, bytes: &[u8]) -> Vec<Entry> {
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let (lines, rest) = bytes.split_at(whole);
-        self.rest = rest.to_vec();
-        let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.filter_map(|line| self.entry(line)).collect()
-    }
-
-    fn entry(&self, line: &[u8]) -> Option<Entry> {
+    fn entry(&self, line: &[u8], place: Place) -> Option<Entry> {
         match self.kind {
-            Kind::Exec => entry::of_exec(line),
-            Kind::Runtime => entry::of_runtime(line),
+            Kind::Exec => entry::of_exec(line, place),
+            Kind::Runtime => entry::of_runtime(line, place),
+            Kind::Console if line.is_empty() => None,
             Kind::Console => Some(Entry {
                 at_ms: self.started_ms,
                 source: Source::Console,
                 session: "console".to_owned(),
                 bytes: line.strip_suffix(b"\r").unwrap_or(line).to_vec(),
                 partial: false,
+                dropped: None,
+                place,
             }),
         }
     }
@@ -187,6 +205,25 @@ mod tests {
         append(&log, "five\n");
         assert_eq!(texts(&tail.read()), ["four", "five"]);
         assert_eq!(texts(&tail.read()), [""; 0]);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_line_keeps_its_place_when_its_file_is_renamed() {
+        let folder = folder("place");
+        let (log, old) = (folder.join("console.log"), folder.join("console.log.1"));
+        append(&log, "one\ntwo\nthr");
+        let places = |tail: &mut Tail| -> Vec<Place> {
+            tail.read().into_iter().map(|entry| entry.place).collect()
+        };
+        let mut tail = Tail::new(&folder, Kind::Console, 7);
+        let before = places(&mut tail);
+        std::fs::rename(&log, &old).unwrap();
+        append(&log, "ee\nfour\n");
+        let after = places(&mut Tail::new(&folder, Kind::Console, 7));
+        assert_eq!(before, after[..2]);
+        assert_eq!(after, [before, places(&mut tail)].concat());
+        assert_eq!(after.iter().map(|place| place.offset).collect::<Vec<_>>(), [0, 4, 8, 3]);
         std::fs::remove_dir_all(folder).unwrap();
     }
 

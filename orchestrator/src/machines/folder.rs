@@ -1,7 +1,8 @@
 //! The folder of one machine, and whether the machine lives.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,18 @@ pub struct Look {
     pub alive: bool,
     /// Its record, where there is one that can be read.
     pub record: Option<Record>,
+    /// Which version of it that is, where it is the last of a machine that has ended.
+    pub stamp: Option<Stamp>,
+}
+
+/// Which file a record was read from: records are replaced, never written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(pub String);
+
+impl Stamp {
+    fn of(meta: &fs::Metadata) -> Self {
+        Self(format!("{:x}.{:x}.{:x}", meta.ino(), meta.mtime(), meta.mtime_nsec()))
+    }
 }
 
 /// Tells whether a file is one that a command of ours was writing; see `store::atomic`.
@@ -80,12 +93,31 @@ impl Folder {
     /// # Errors
     /// It is there and cannot be read.
     pub fn record(&self) -> Result<Option<Record>, LookError> {
+        Ok(self.stamped()?.map(|(record, _)| record))
+    }
+
+    fn stamped(&self) -> Result<Option<(Record, Stamp)>, LookError> {
         let path = self.file(FILE);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        let read = || {
+            let mut file = fs::File::open(&path)?;
+            let meta = file.metadata()?;
+            let mut bytes = vec![0; usize::try_from(meta.len()).unwrap_or(0)];
+            file.read_exact(&mut bytes)?;
+            Ok::<_, io::Error>((bytes, Stamp::of(&meta)))
+        };
+        match read() {
+            Ok((bytes, stamp)) => {
+                Ok(serde_json::from_slice(&bytes).ok().map(|record| (record, stamp)))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(LookError { path, source }),
         }
+    }
+
+    /// Tells whether the record is still the one that was read before.
+    #[must_use]
+    pub fn is_still(&self, stamp: &Stamp) -> bool {
+        fs::symlink_metadata(self.file(FILE)).is_ok_and(|meta| Stamp::of(&meta) == *stamp)
     }
 
     /// Tells whether some process holds the lease.
@@ -100,9 +132,12 @@ impl Folder {
     /// Tells whether the runtime has cleared the folder of an ephemeral machine that ended.
     #[must_use]
     pub fn is_cleared(&self) -> bool {
+        // Nearly every folder has one, so the record is seldom read.
+        if self.file("launch").exists() {
+            return false;
+        }
         let record = self.record().ok().flatten();
-        let ended = record.is_some_and(|record| record.phase.is_resting());
-        ended && !self.file("launch").exists()
+        record.is_some_and(|record| record.phase.is_resting())
     }
 
     /// Waits until nobody holds the lease, and tells whether that is so.
@@ -157,14 +192,17 @@ impl Folder {
     /// # Errors
     /// One of them cannot be looked at; the machine then counts as nothing, least of all as dead.
     pub fn look(&self, boot_id: &str) -> Result<Look, LookError> {
-        let record = self.record()?;
+        let (record, stamp) = self.stamped()?.unzip();
         let fits = match &record {
             Some(record) => process::is_running(&record.runtime, boot_id)?,
             None => false,
         };
         // Looking takes the lease for a moment, so a runtime that is only starting is left alone.
         let alive = fits && self.is_leased()?;
-        Ok(Look { alive, record })
+        let ended = record
+            .as_ref()
+            .is_some_and(|record| record.phase.is_resting() && record.ended_at_ms.is_some());
+        Ok(Look { alive, record, stamp: stamp.filter(|_| ended && !alive) })
     }
 }
 

@@ -13,7 +13,7 @@ use schema::control::{AGENT_SOCKET, Call, Milestone, Reply, Update};
 use schema::record::Record;
 
 pub use control::{Control, ControlError};
-pub use folder::{Folder, Look, Standing};
+pub use folder::{Folder, Look, Stamp, Standing};
 pub use launch::{ImageFacts, Launch, LaunchError, Making, VolumeDisk, assemble, kind};
 pub use spawn::{Creator, SpawnError, Started, spawn};
 

@@ -142,7 +142,7 @@ impl<'a> Compared<'a> {
             drift: Vec::new(),
             raised: None,
             image_moved: false,
-            driver: seen.driver().map(|(name, _)| name),
+            driver: seen.driver_name(),
             gate: match seen.phase() {
                 Phase::Booting | Phase::Starting if seen.is_alive() => Gate::Asked,
                 _ => Gate::Past,
@@ -477,6 +477,7 @@ fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option
         Class::Restart if path.starts_with("env.") || path == "env-file" => {
             (class, Some("a running workload does not see a new environment"))
         }
+        Class::Recreate => (class, Some("its root disk is made anew")),
         _ => (class, None),
     }
 }

@@ -13,6 +13,7 @@
 mod along;
 mod change;
 mod hints;
+mod hold;
 pub mod json;
 mod order;
 mod refuse;
@@ -42,6 +43,7 @@ use order::{Before, Part};
 use scene::{Pair, Scene};
 use volume::{VolumeChange, VolumeVerdict};
 
+pub use hold::{Hold, May};
 pub use json::{document, hash};
 pub use order::depths;
 pub use refuse::{is_preflight, subject};
@@ -60,8 +62,10 @@ pub use wish::{Goal, Inputs, MayWiden, Reach, Selection, Sleepers, Variable, Vol
 pub fn plan(wish: &Wish, observed: &Observed) -> Plan {
     let scene = Scene::of(wish, observed);
     let mut verdicts = verdicts(wish, observed, &scene);
+    let mut held = hold::sandboxes(wish, &scene, &mut verdicts);
     let mut refused = Vec::new();
-    let volumes = volumes(wish, observed, &scene);
+    let mut volumes = volumes(wish, observed, &scene);
+    held.extend(hold::volumes(wish, observed, &mut volumes));
     let stopping = volumes.iter().filter_map(|(name, verdict)| match verdict {
         VolumeVerdict::Change(change) if change.stops_users() => Some((*name, stops_for(change))),
         _ => None,
@@ -99,7 +103,8 @@ pub fn plan(wish: &Wish, observed: &Observed) -> Plan {
     warnings.extend(without_network(wish, &changes));
     let drift = verdicts.into_values().flat_map(|verdict| verdict.drift).collect();
     let head = head(wish, observed, &scene);
-    Plan { head, changes, drift, widening, refused, warnings, hints, unchanged, steps }
+    unchanged.retain(|address| held.iter().all(|change| change.address != *address));
+    Plan { head, changes, held, drift, widening, refused, warnings, hints, unchanged, steps }
 }
 
 fn head(wish: &Wish, observed: &Observed, scene: &Scene<'_>) -> Head {

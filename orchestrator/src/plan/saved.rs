@@ -292,6 +292,7 @@ pub fn read(bytes: &[u8]) -> Result<Saved, SavedError> {
             }),
         },
         changes,
+        held: Vec::new(),
         drift,
         widening,
         refused: Vec::new(),

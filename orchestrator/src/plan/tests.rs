@@ -103,6 +103,7 @@ fn seen(name: &InstanceName, sandbox: Body, phase: Phase) -> Seen {
         effective: schema::record::Effective::default(),
         started_at: None,
         ended_at: None,
+        stamp: None,
     };
     let alive = phase.has_machine();
     let machine =

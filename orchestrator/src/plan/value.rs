@@ -16,6 +16,8 @@ pub struct Plan {
     pub head: Head,
     /// What changes, sorted by address.
     pub changes: Vec<Change>,
+    /// What would change and is left as it is this time; only a loop holds anything.
+    pub held: Vec<Change>,
     /// What somebody changed on the host since the last apply.
     pub drift: Vec<Drift>,
     /// What opens access further than it is.

@@ -8,6 +8,7 @@ use schema::name::{InstanceName, SandboxName};
 use schema::project::{InputFile, Origins, Project};
 use schema::sandboxfile::resolve::Trust;
 
+use super::hold::Hold;
 use crate::pins::Pins;
 
 /// A project as its files read, with what one command wants of it.
@@ -100,6 +101,8 @@ pub struct Selection {
     pub widening: MayWiden,
     /// Whether volumes go too, where sandboxes do.
     pub volumes: Volumes,
+    /// What is left as it is, whatever the file says; `None` where everything may be done.
+    pub hold: Option<Hold>,
 }
 
 /// Whether anything may open access further than it is.

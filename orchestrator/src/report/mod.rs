@@ -5,21 +5,24 @@
 
 pub mod clean;
 mod excerpt;
+pub mod github;
 pub mod human;
 pub mod json;
 pub mod log;
 pub mod problems;
 pub mod progress;
 pub mod prompt;
+mod screen;
 pub mod style;
 pub mod time;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::failure::Failure;
 use crate::context::{Stream, Terminal};
@@ -81,14 +84,19 @@ pub struct Report {
     /// How it was asked for.
     pub form: Form,
     closed: AtomicBool,
-    bars: Mutex<Option<progress::Screen>>,
+    /// Whether lines of the result are events.
+    as_events: AtomicBool,
+    /// The number of the last event.
+    events: AtomicU64,
+    bars: Mutex<Option<screen::Screen>>,
 }
 
 impl Report {
     /// Returns a report in that form.
     #[must_use]
     pub const fn new(form: Form) -> Self {
-        Self { form, closed: AtomicBool::new(false), bars: Mutex::new(None) }
+        let (closed, as_events) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { form, closed, as_events, events: AtomicU64::new(0), bars: Mutex::new(None) }
     }
 
     /// Tells whether the reader of stdout has gone away.
@@ -165,9 +173,12 @@ impl Report {
 
     /// Writes a warning.
     pub fn warn(&self, message: &str) {
-        if self.is_text() {
+        if self.are_errors_text() {
             let label = self.form.err.paint(Colour::Yellow, "warning");
-            self.err(&format!("{label}: {}\n", clean::clean(message)));
+            self.err(&format!("{label}: {}\n", self.guest(message)));
+            if self.form.annotations == Annotations::Github {
+                self.err(&github::annotation("warning", "msb", message));
+            }
         } else {
             let mut warning = Failure::new("warning", "state", message).object();
             warning["code"] = Value::Null;
@@ -178,7 +189,7 @@ impl Report {
 
     /// Writes a failure: a block for people, a line for programs.
     pub fn failure(&self, failure: &Failure) {
-        if !self.is_text() {
+        if !self.are_errors_text() {
             self.err(&format!("{}\n", json!({ "error": failure.object() })));
             return;
         }
@@ -188,17 +199,81 @@ impl Report {
             return;
         }
         let label = self.form.err.paint(Colour::Red, "error");
-        self.err(&format!("{label}{}", text.strip_prefix("error").unwrap_or(&text)));
+        let text = text.strip_prefix("error").unwrap_or(&text);
         if self.form.annotations == Annotations::Github {
-            let message = problems::escape_command(&failure.report.message);
-            self.err(&format!("::error title={}::{message}\n", failure.report.code));
+            let lines: String = text.lines().map(|line| github::no_command(line) + "\n").collect();
+            self.err(&format!("{label}{lines}"));
+            let (code, message) = (&failure.report.code, &failure.report.message);
+            self.err(&github::annotation("error", code, message));
+        } else {
+            self.err(&format!("{label}{text}"));
         }
     }
 
-    /// Takes over stderr for lines that are repainted, until they are given back.
-    pub(crate) fn set_screen(&self, screen: Option<progress::Screen>) {
-        if let Ok(mut bars) = self.bars.lock() {
-            *bars = screen;
+    /// Writes what belongs to failures, for people.
+    pub fn trouble(&self, text: &str) {
+        if self.are_errors_text() {
+            self.err(text);
         }
+    }
+
+    /// Tells whether failures and warnings are for people.
+    fn are_errors_text(&self) -> bool {
+        self.is_text() && self.form.progress != Progress::Json
+    }
+
+    /// Returns one line that a guest may have written, safe for terminals and runners.
+    #[must_use]
+    pub fn guest<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        match self.form.annotations {
+            Annotations::Github => github::no_command(&clean::clean(line)).into(),
+            Annotations::Off => clean::clean(line),
+        }
+    }
+
+    /// Makes the lines of the result events, where lines were asked for.
+    pub fn tell_as_events(&self) {
+        self.as_events.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether the result of this command is its last event.
+    #[must_use]
+    pub fn is_told_as_events(&self) -> bool {
+        self.form.output == Output::Ndjson && self.as_events.load(Ordering::Relaxed)
+    }
+
+    /// Writes what every row of events begins with; once.
+    pub fn hello(&self, unix_ms: u64, command: &str, project: Option<&str>) {
+        if self.events.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let message = project.map_or_else(|| command.to_owned(), |of| format!("{command} {of}"));
+        let more = json!({
+            "format_version": json::FORMAT_VERSION,
+            "msb_version": env!("CARGO_PKG_VERSION"),
+            "command": command,
+            "project": project,
+            "run": null,
+        });
+        self.event(unix_ms, ("hello", &message), &more);
+    }
+
+    /// Writes one event: to stdout where the result is lines, to stderr where progress is.
+    pub fn event(&self, unix_ms: u64, (kind, message): (&str, &str), more: &Value) {
+        let to_stdout = self.is_told_as_events();
+        if !to_stdout && self.form.progress != Progress::Json {
+            return;
+        }
+        let mut line = Map::new();
+        let seq = self.events.fetch_add(1, Ordering::Relaxed) + 1;
+        line.insert("seq".into(), json!(seq));
+        line.insert("ts".into(), json!(json::rfc3339(unix_ms)));
+        line.insert("type".into(), json!(kind));
+        line.insert("message".into(), json!(message));
+        if let Value::Object(more) = more {
+            line.extend(more.clone());
+        }
+        let line = format!("{}\n", Value::Object(line));
+        if to_stdout { self.raw(line.as_bytes()) } else { self.err(&line) }
     }
 }

@@ -7,6 +7,7 @@ use schema::sandboxfile::problem::{Label, Problem, Severity};
 use schema::sandboxfile::source::Sources;
 
 use super::excerpt::Excerpts;
+use super::github::{escaped, escaped_property};
 use super::{Annotations, Form};
 use crate::context::Stream;
 
@@ -101,20 +102,9 @@ fn annotation(problem: &Problem, sources: &Sources) -> String {
         Severity::Warning => "warning",
         Severity::Note => "notice",
     };
-    let file = escape_property(&place.file);
-    let message = escape_command(&problem.message);
-    let (line, column, code) = (place.line, place.column, problem.code);
-    format!("::{word} file={file},line={line},col={column},title={code}::{message}\n")
-}
-
-/// Returns text as a workflow command takes it.
-#[must_use]
-pub fn escape_command(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-fn escape_property(text: &str) -> String {
-    escape_command(text).replace(':', "%3A").replace(',', "%2C")
+    let (file, title) = (escaped_property(&place.file), escaped_property(problem.code.as_str()));
+    let (line, column, message) = (place.line, place.column, escaped(&problem.message));
+    format!("::{word} file={file},line={line},col={column},title={title}::{message}\n")
 }
 
 #[cfg(test)]
@@ -223,7 +213,7 @@ msb::rule::port-clash
         let (problems, sources) = some();
         let text = text(&problems, &sources, &form(Annotations::Github));
         assert!(text.ends_with(
-            "::error file=Sandboxfile,line=2,col=3,title=msb::schema::unknown-key::`memmory` is \
+            "::error file=Sandboxfile,line=2,col=3,title=msb%3A%3Aschema%3A%3Aunknown-key::`memmory` is \
              no key here\n"
         ));
     }

@@ -1,88 +1,33 @@
 //! What is being done, while it is being done: repainted lines, plain lines, or JSON lines.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::json::rfc3339;
-use super::{Output, Progress, Report, human, time};
+use super::screen::Screen;
+use super::{Annotations, Progress, Report, github, human, time};
 use crate::context::Clock;
-
-/// At most this many repaints a second.
-const REPAINTS_PER_SECOND: u8 = 10;
 
 /// What changes in between is painted together.
 pub const REPAINT_EVERY: Duration = Duration::from_millis(100);
 
-/// Lines that are repainted: one for each active operation, and the summary.
-pub struct Screen {
-    lines: MultiProgress,
-    active: BTreeMap<String, ProgressBar>,
-    summary: ProgressBar,
-    rows: usize,
-}
+/// How long stderr may be silent before a plain follower says that it is still at it.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
-impl fmt::Debug for Screen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Screen").field("active", &self.active.len()).finish_non_exhaustive()
-    }
-}
-
-impl Screen {
-    fn new(rows: u16) -> Self {
-        let target = ProgressDrawTarget::stderr_with_hz(REPAINTS_PER_SECOND);
-        let lines = MultiProgress::with_draw_target(target);
-        let summary = lines.add(line());
-        Self { lines, active: BTreeMap::new(), summary, rows: usize::from(rows.max(6)) - 3 }
-    }
-
-    pub(super) fn suspend(&self, write: impl FnOnce()) {
-        self.lines.suspend(write);
-    }
-
-    /// Shows these operations and this summary, and nothing else.
-    fn show(&mut self, active: &BTreeMap<String, String>, summary: &str) {
-        self.active.retain(|subject, bar| {
-            let stays = active.contains_key(subject);
-            if !stays {
-                bar.finish_and_clear();
-            }
-            stays
-        });
-        for (subject, text) in active {
-            if !self.active.contains_key(subject) && self.active.len() < self.rows {
-                let bar = self.lines.insert_before(&self.summary, line());
-                self.active.insert(subject.clone(), bar);
-            }
-            if let Some(bar) = self.active.get(subject) {
-                bar.set_message(format!("{subject}  {text}"));
-            }
-        }
-        let more = active.len() - self.active.len();
-        let more = if more > 0 { format!("and {more} more  ") } else { String::new() };
-        self.summary.set_message(format!("{more}{summary}"));
-    }
-}
-
-fn line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_msg}");
-    ProgressBar::new_spinner()
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-}
+/// How long a command may take before it says that it has begun.
+pub const FIRST_WORD: Duration = Duration::from_millis(80);
 
 /// What happens to one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// Work on it goes on: `started, waiting until ready`.
+    /// Work on it goes on: `booting`.
     Doing(&'a str),
+    /// It is waited for: `waiting for its health check`, until then by the clock.
+    Waiting(&'a str, Option<Duration>),
     /// A part of the work on it is done, and more follows.
     Moved(&'a str),
-    /// It is somewhere else in its life.
-    Phase(&'a str),
     /// Work on it ended well.
     Done(&'a str),
     /// Work on it ended badly; the block about it follows at the end.
@@ -92,11 +37,11 @@ pub enum Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// Returns the type of its line, and what a line for people says.
     const fn parts(&self) -> (&'static str, &'a str) {
         match self {
-            Self::Doing(text) => ("step-start", text),
+            Self::Doing(text) | Self::Waiting(text, _) => ("step-start", text),
             Self::Moved(text) | Self::Done(text) => ("step-done", text),
-            Self::Phase(text) => ("phase", text),
             Self::Failed(text) => ("step-failed", text),
             Self::Skipped(text) => ("step-skipped", text),
         }
@@ -109,168 +54,217 @@ pub struct Follower<C: Clock> {
     report: Rc<Report>,
     clock: C,
     title: String,
-    seq: u64,
-    counts: Counts,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    all: usize,
+    /// Over how many subjects; `None` until that is known.
+    all: Option<usize>,
     done: BTreeSet<String>,
     failed: BTreeSet<String>,
-    active: BTreeMap<String, String>,
+    active: BTreeMap<String, Active>,
     painted: Option<Duration>,
     is_stale: bool,
 }
 
-impl<C: Clock> Follower<C> {
-    /// Begins to follow `title`, as `up shop`, over `all` subjects.
-    pub fn begin(report: &Rc<Report>, clock: C, title: &str, all: usize) -> Self {
-        if report.form.progress == Progress::Tty {
-            report.set_screen(Some(Screen::new(report.form.terminal.rows)));
+/// What is being done to one subject.
+#[derive(Debug)]
+struct Active {
+    text: String,
+    since: Duration,
+    until: Option<Duration>,
+}
+
+impl Active {
+    /// Returns the line of a terminal: `waiting for its health check: 12s left`.
+    fn line(&self, now: Duration) -> String {
+        match self.until {
+            None => self.text.clone(),
+            Some(until) => {
+                let left = Duration::from_secs(until.saturating_sub(now).as_secs());
+                format!("{}: {} left", self.text, seconds(left))
+            }
         }
-        let counts = Counts { all, ..Counts::default() };
-        let report = Rc::clone(report);
-        let mut follower = Self { report, clock, title: title.to_owned(), seq: 0, counts };
-        let hello = json!({
-            "format_version": super::json::FORMAT_VERSION,
-            "msb_version": env!("CARGO_PKG_VERSION"),
-            "command": title.split(' ').next(),
-            "project": title.split(' ').nth(1),
-            "run": null,
-        });
-        follower.event("hello", title, &hello);
+    }
+}
+
+/// Returns whole seconds as `3s`, and more as everywhere.
+fn seconds(time: Duration) -> String {
+    if time.as_secs() < 10 { format!("{}s", time.as_secs()) } else { human::duration(time) }
+}
+
+impl<C: Clock> Follower<C> {
+    /// Begins to follow `command`, as `up`, on a project.
+    pub fn begin(report: &Rc<Report>, clock: C, command: &str, project: Option<&str>) -> Self {
+        let title = project.map_or_else(|| command.to_owned(), |of| format!("{command} {of}"));
+        report.hello(clock.unix_ms(), command, project);
+        if is_grouped(report) {
+            report.err(&github::group(&title));
+        }
+        let mut follower = Self {
+            report: Rc::clone(report),
+            clock,
+            title,
+            all: None,
+            done: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            active: BTreeMap::new(),
+            painted: None,
+            is_stale: true,
+        };
+        follower.open_screen();
+        follower.refresh();
         follower
+    }
+
+    /// Says over how many subjects the work goes.
+    pub fn over(&mut self, all: usize) {
+        self.all = Some(all);
+        self.is_stale = true;
+    }
+
+    /// Says that it has begun, where nothing else was said.
+    pub fn first_word(&self) {
+        if self.report.form.progress == Progress::Plain {
+            let now = time::time_of_day(self.clock.unix_ms());
+            self.report.err(&format!("{now} {}: looking at the host\n", self.title));
+        }
     }
 
     /// Says what happens to a subject.
     pub fn tell(&mut self, subject: &str, event: &Event<'_>, more: &Value) {
         let (kind, text) = event.parts();
-        self.counts.active.remove(subject);
-        self.counts.done.remove(subject);
+        self.active.remove(subject);
+        self.done.remove(subject);
         let name = subject.to_owned();
         match event {
-            Event::Doing(text) | Event::Moved(text) | Event::Phase(text) => {
-                let text = super::clean::clean(text).into_owned();
-                self.counts.active.insert(name, text);
-            }
-            Event::Done(_) | Event::Skipped(_) => drop(self.counts.done.insert(name)),
-            Event::Failed(_) => drop(self.counts.failed.insert(name)),
+            Event::Doing(text) | Event::Moved(text) => self.is_at(name, text, None),
+            Event::Waiting(text, until) => self.is_at(name, text, *until),
+            Event::Done(_) | Event::Skipped(_) => drop(self.done.insert(name)),
+            Event::Failed(_) => drop(self.failed.insert(name)),
         }
         match self.report.form.progress {
             Progress::Tty => self.repaint(subject, event),
             Progress::Plain => {
                 let now = time::time_of_day(self.clock.unix_ms());
-                self.report.err(&format!("{now} {subject}: {}\n", super::clean::clean(text)));
+                self.report.err(&format!("{now} {subject}: {}\n", self.report.guest(text)));
             }
             Progress::Json | Progress::Quiet => {}
         }
-        self.event(kind, &format!("{subject}: {text}"), more);
+        self.say(kind, &format!("{subject}: {text}"), more);
     }
 
-    /// Says something that is no step.
-    pub fn say(&mut self, kind: &str, message: &str, more: &Value) {
-        self.event(kind, message, more);
+    fn is_at(&mut self, name: String, text: &str, until: Option<Duration>) {
+        let (text, since) = (super::clean::clean(text).into_owned(), self.clock.elapsed());
+        self.active.insert(name, Active { text, since, until });
     }
 
-    /// Says that nothing has happened for a while, and what is waited for.
-    pub fn heartbeat(&mut self) {
-        let active: Vec<String> =
-            self.counts.active.iter().map(|(name, text)| format!("{name} {text}")).collect();
-        let (first, more) = match active.as_slice() {
-            [] => return,
-            [first, rest @ ..] => (first.clone(), rest.len()),
-        };
+    /// Says something that is no step, to programs.
+    pub fn say(&self, kind: &str, message: &str, more: &Value) {
+        self.report.event(self.clock.unix_ms(), (kind, message), more);
+    }
+
+    /// Says that nothing has happened for a while, and what is waited for longest.
+    pub fn heartbeat(&self) {
+        let now = self.clock.elapsed();
+        let mut active: Vec<(&String, &Active)> = self.active.iter().collect();
+        active.sort_by_key(|(_, active)| active.since);
+        let Some((name, longest)) = active.first() else { return };
+        let spent = seconds(now.saturating_sub(longest.since));
+        let more = active.len() - 1;
         let rest = if more > 0 { format!(", {more} more") } else { String::new() };
+        let message = format!("still at it: {name} {} ({spent}){rest}", longest.text);
         match self.report.form.progress {
             Progress::Plain => {
                 let now = time::time_of_day(self.clock.unix_ms());
-                self.report.err(&format!("{now} still at it: {first}{rest}\n"));
+                self.report.err(&format!("{now} {message}\n"));
             }
             Progress::Tty | Progress::Json | Progress::Quiet => {}
         }
-        self.event("heartbeat", &format!("{first}{rest}"), &json!({ "active": active }));
+        let names: Vec<&String> = active.iter().map(|(name, _)| *name).collect();
+        self.say("heartbeat", &message, &json!({ "active": names }));
     }
 
     fn repaint(&mut self, subject: &str, event: &Event<'_>) {
+        self.open_screen();
         if let Event::Failed(text) = event {
             let style = self.report.form.err;
             let word = style.paint(super::style::Colour::Red, "failed");
             self.report.err(&format!("{subject}  {word}  {}\n", super::clean::clean(text)));
         }
-        self.counts.is_stale = true;
+        self.is_stale = true;
         self.refresh();
     }
 
     /// Paints what has changed since, unless it was just painted.
     pub fn refresh(&mut self) {
         let now = self.clock.elapsed();
-        let painted = self.counts.painted.is_some_and(|at| now.saturating_sub(at) < REPAINT_EVERY);
-        if painted || !self.counts.is_stale {
+        let painted = self.painted.is_some_and(|at| now.saturating_sub(at) < REPAINT_EVERY);
+        // Times that are shown go on by themselves.
+        let is_second = self.painted.is_some_and(|at| at.as_secs() != now.as_secs());
+        if painted || !(self.is_stale || is_second) {
             return;
         }
         let Ok(mut bars) = self.report.bars.lock() else { return };
         let Some(screen) = bars.as_mut() else { return };
-        let Counts { all, done, failed, active, .. } = &self.counts;
+        let active = self.active.iter().map(|(name, active)| (name.clone(), active.line(now)));
+        screen.show(&active.collect(), &self.summary(now));
+        self.painted = Some(now);
+        self.is_stale = false;
+    }
+
+    fn summary(&self, now: Duration) -> String {
         let (title, spent) = (&self.title, human::duration(now));
-        let (done, failed, count) = (done.len(), failed.len(), active.len());
-        let summary =
-            format!("{title}  {done}/{all} done  {count} active  {failed} failed  {spent}");
-        screen.show(active, &summary);
-        self.counts.painted = Some(now);
-        self.counts.is_stale = false;
+        let (done, failed, active) = (self.done.len(), self.failed.len(), self.active.len());
+        match self.all {
+            None => format!("{title}  looking at the host  {spent}"),
+            Some(all) => {
+                format!("{title}  {done}/{all} done  {active} active  {failed} failed  {spent}")
+            }
+        }
     }
 
-    fn event(&mut self, kind: &str, message: &str, more: &Value) {
-        self.seq += 1;
-        event(&self.report, (self.seq, self.clock.unix_ms()), (kind, message), more);
+    fn open_screen(&self) {
+        if self.report.form.progress != Progress::Tty {
+            return;
+        }
+        if let Ok(mut bars) = self.report.bars.lock() {
+            bars.get_or_insert_with(|| Screen::new(self.report.form.terminal.rows));
+        }
     }
 
-    /// Returns the number of the last event.
-    #[must_use]
-    pub const fn last_event(&self) -> u64 {
-        self.seq
-    }
-}
-
-/// Writes one event: to stdout where the result is lines, to stderr where progress is.
-pub fn event(
-    report: &Report,
-    (seq, unix_ms): (u64, u64),
-    (kind, message): (&str, &str),
-    more: &Value,
-) {
-    let to_stdout = report.form.output == Output::Ndjson;
-    if !to_stdout && report.form.progress != Progress::Json {
-        return;
-    }
-    let mut line = Map::new();
-    line.insert("seq".into(), json!(seq));
-    line.insert("ts".into(), json!(rfc3339(unix_ms)));
-    line.insert("type".into(), json!(kind));
-    line.insert("message".into(), json!(message));
-    if let Value::Object(more) = more {
-        line.extend(more.clone());
-    }
-    let line = Value::Object(line);
-    if to_stdout {
-        report.line(&line.to_string());
-    } else {
-        report.err(&format!("{line}\n"));
-    }
-}
-
-impl<C: Clock> Drop for Follower<C> {
-    fn drop(&mut self) {
+    /// Gives the terminal back until there is something to tell.
+    pub fn hide(&self) {
         let Ok(mut bars) = self.report.bars.lock() else { return };
         if let Some(screen) = bars.take() {
-            for bar in screen.active.values() {
-                bar.finish_and_clear();
-            }
-            screen.summary.finish_and_clear();
+            screen.clear();
         }
     }
 }
 
-/// How long stderr may be silent before a plain follower says that it is still at it.
-pub const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Tells whether plain lines are folded for the pages of a continuous integration.
+fn is_grouped(report: &Report) -> bool {
+    let form = &report.form;
+    form.progress == Progress::Plain && form.annotations == Annotations::Github
+}
+
+impl<C: Clock> Drop for Follower<C> {
+    fn drop(&mut self) {
+        self.hide();
+        if is_grouped(&self.report) {
+            self.report.err(github::END_OF_GROUP);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_with_an_end_says_what_is_left_of_it() {
+        let since = Duration::from_secs(5);
+        let text = "waiting for its health check".to_owned();
+        let active = Active { text, since, until: Some(Duration::from_secs(65)) };
+        let at = |seconds| active.line(Duration::from_secs(seconds));
+        assert_eq!(at(53), "waiting for its health check: 12s left");
+        assert_eq!(at(62), "waiting for its health check: 3s left");
+        assert_eq!(at(70), "waiting for its health check: 0s left");
+    }
+}

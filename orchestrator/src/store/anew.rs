@@ -170,10 +170,12 @@ mod tests {
     use crate::store::invariants;
 
     const ROWS: &str = "INSERT INTO project (id, name, folder, created_at, updated_at) \
-         VALUES ('p', 'shop', '/srv/shop', '', ''); \
+         VALUES ('p', 'shop', '/srv/shop', '2026-01-01T00:00:00.000+00:00', \
+         '2026-01-01T00:00:00.000+00:00'); \
          INSERT INTO definition VALUES ('d', 1, '{}'); \
          INSERT INTO sandbox (id, project_id, name, kind, desired, applied, created_at, updated_at) \
-         VALUES ('s', 'p', 'web', 'service', 'd', 'd', '', ''); \
+         VALUES ('s', 'p', 'web', 'service', 'd', 'd', \
+         '2026-01-01T00:00:00.000+00:00', '2026-01-01T00:00:00.000+00:00'); \
          INSERT INTO machine (id, sandbox_id, role, nonce, phase) \
          VALUES ('0011223344556677', 's', 'current', 'n', 'ready');";
 

@@ -12,7 +12,8 @@ use schema::record::Effective;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{StoreError, time};
+use super::{StoreError, migrate, time};
+use crate::machines::Stamp;
 
 pub use super::definitions::{definitions, put_definition};
 pub use super::volumes::{
@@ -108,6 +109,8 @@ pub struct MachineRow {
     pub started_at: Option<String>,
     /// When it ended.
     pub ended_at: Option<String>,
+    /// Which record that was read from; while it is still that one, there is nothing new in it.
+    pub stamp: Option<Stamp>,
 }
 
 pub(super) type Found<T> = Result<T, StoreError>;
@@ -323,7 +326,7 @@ pub fn sandbox_by_name(
 /// # Errors
 /// The table cannot be read.
 pub fn machines_of(db: &Connection, sandbox_id: &str) -> Found<Vec<MachineRow>> {
-    let sql = format!("{MACHINE} WHERE m.sandbox_id = ?1 ORDER BY m.id");
+    let sql = machine_columns(db)? + " WHERE m.sandbox_id = ?1 ORDER BY m.id";
     rows(db, "list machines", (&sql, &[&sandbox_id]), machine)
 }
 
@@ -362,6 +365,38 @@ pub fn put_sandbox(db: &Connection, row: &SandboxRow, now_ms: u64) -> Found<()> 
     .map_err(query("write a sandbox"))
 }
 
+/// Returns the fields of a project's sandboxes that may drift, by sandbox; those of none are left
+/// out, and a state of schema 1 knows of none.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn ignored(db: &Connection, project_id: &str) -> Found<BTreeMap<String, BTreeSet<String>>> {
+    let what = "list fields that may drift";
+    let is_there = "SELECT 1 FROM pragma_table_info('sandbox') WHERE name = 'ignored'";
+    if rows(db, what, (is_there, &[]), |_| Ok(Ok(())))?.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = "SELECT id, ignored FROM sandbox WHERE project_id = ?1 AND ignored <> '[]'";
+    let found = rows(db, what, (sql, &[&project_id]), |row| {
+        let (id, fields): (String, String) = (row.get(0)?, row.get(1)?);
+        Ok(json("fields that may drift", &fields).map(|fields| (id, fields)))
+    })?;
+    Ok(found.into_iter().collect())
+}
+
+/// Writes which fields of a sandbox may drift.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn put_ignored(db: &Connection, id: &str, ignored: &BTreeSet<String>) -> Found<()> {
+    let what = "fields that may drift";
+    let fields = serde_json::to_string(ignored)
+        .map_err(|error| StoreError::Value { what, value: error.to_string() })?;
+    db.execute("UPDATE sandbox SET ignored = ?2 WHERE id = ?1", params![id, fields])
+        .map(|_| ())
+        .map_err(query("write fields that may drift"))
+}
+
 /// Takes a sandbox's name away for a moment, so that another can have it.
 ///
 /// # Errors
@@ -393,7 +428,15 @@ pub fn remove_sandbox(db: &Connection, id: &str) -> Found<()> {
 
 const MACHINE: &str = "SELECT m.id, m.sandbox_id, m.role, m.nonce, m.driver, m.pid, m.phase, \
                        m.reason, m.exit_code, m.image_digest, m.effective, m.started_at, \
-                       m.ended_at FROM machine m";
+                       m.ended_at, {stamp} FROM machine m";
+
+/// The version of the schema that brought the stamps.
+const STAMPS_SINCE: u32 = 2;
+
+fn machine_columns(db: &Connection) -> Found<String> {
+    let stamp = if migrate::has(db, STAMPS_SINCE)? { "m.stamp" } else { "NULL" };
+    Ok(MACHINE.replace("{stamp}", stamp))
+}
 
 fn machine(row: &Row<'_>) -> rusqlite::Result<Found<MachineRow>> {
     let (role, driver): (String, Option<String>) = (row.get(2)?, row.get(4)?);
@@ -401,6 +444,7 @@ fn machine(row: &Row<'_>) -> rusqlite::Result<Found<MachineRow>> {
     let (id, sandbox_id, nonce) = (row.get(0)?, row.get(1)?, row.get(3)?);
     let (pid, reason, exit_code) = (row.get(5)?, row.get(7)?, row.get(8)?);
     let (image_digest, started_at, ended_at) = (row.get(9)?, row.get(11)?, row.get(12)?);
+    let stamp: Option<String> = row.get(13)?;
     let read = || {
         Ok(MachineRow {
             id,
@@ -416,6 +460,7 @@ fn machine(row: &Row<'_>) -> rusqlite::Result<Found<MachineRow>> {
             effective: json("live values", &effective)?,
             started_at,
             ended_at,
+            stamp: stamp.map(Stamp),
         })
     };
     Ok(read())
@@ -426,7 +471,32 @@ fn machine(row: &Row<'_>) -> rusqlite::Result<Found<MachineRow>> {
 /// # Errors
 /// The table cannot be read.
 pub fn machines(db: &Connection, project_id: Option<&str>) -> Found<Vec<MachineRow>> {
-    rows_of(db, "list machines", (MACHINE, MACHINES), project_id, machine)
+    let columns = machine_columns(db)?;
+    rows_of(db, "list machines", (&columns, MACHINES), project_id, machine)
+}
+
+/// Returns a machine and the others of its sandbox; none where no row knows it.
+///
+/// # Errors
+/// A row cannot be read.
+pub fn machine_and_siblings(db: &Connection, id: &str) -> Found<Vec<MachineRow>> {
+    let columns = machine_columns(db)?;
+    let sql = format!(
+        "{columns} WHERE m.sandbox_id = (SELECT sandbox_id FROM machine WHERE id = ?1) ORDER BY m.id"
+    );
+    rows(db, "list the machines of a sandbox", (&sql, &[&id]), machine)
+}
+
+/// Returns the machines of those sandboxes that have more than one.
+///
+/// # Errors
+/// A row cannot be read.
+pub fn machines_beside(db: &Connection, project_id: &str) -> Found<Vec<MachineRow>> {
+    let sql = machine_columns(db)?
+        + " WHERE m.sandbox_id IN (SELECT o.sandbox_id FROM machine o \
+           JOIN sandbox s ON s.id = o.sandbox_id WHERE o.role = 'previous' AND s.project_id = ?1) \
+           ORDER BY m.id";
+    rows(db, "list machines", (&sql, &[&project_id]), machine)
 }
 
 /// Writes a machine's row whole.
@@ -438,13 +508,14 @@ pub fn put_machine(db: &Connection, row: &MachineRow) -> Found<()> {
         .map_err(|_| StoreError::Value { what: "live values", value: row.id.clone() })?;
     db.execute(
         "INSERT INTO machine (id, sandbox_id, role, nonce, driver, pid, phase, reason, exit_code, \
-         image_digest, effective, started_at, ended_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+         image_digest, effective, started_at, ended_at, stamp) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
          ON CONFLICT(id) DO UPDATE SET role = excluded.role, nonce = excluded.nonce, \
          driver = excluded.driver, pid = excluded.pid, phase = excluded.phase, \
          reason = excluded.reason, exit_code = excluded.exit_code, \
          image_digest = excluded.image_digest, effective = excluded.effective, \
-         started_at = excluded.started_at, ended_at = excluded.ended_at",
+         started_at = excluded.started_at, ended_at = excluded.ended_at, \
+         stamp = excluded.stamp",
         params![
             row.id,
             row.sandbox_id,
@@ -458,7 +529,8 @@ pub fn put_machine(db: &Connection, row: &MachineRow) -> Found<()> {
             row.image_digest,
             effective,
             row.started_at,
-            row.ended_at
+            row.ended_at,
+            row.stamp.as_ref().map(|stamp| &stamp.0)
         ],
     )
     .map(|_| ())

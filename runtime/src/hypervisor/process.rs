@@ -130,7 +130,9 @@ fn appear(root: &Path, place: &Place) -> io::Result<()> {
         // A machine that starts again finds its links as it left them.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match read_link(&target) {
             Ok(there) if there == source => Ok(()),
-            Ok(_) | Err(_) => Err(e),
+            // What it led to has another name by now.
+            Ok(_) => std::fs::remove_file(&target).and_then(|()| symlink(&source, &target)),
+            Err(_) => Err(e),
         },
         done => done,
     }

@@ -188,6 +188,16 @@ fn with(path: &str) -> Sandbox {
     everything().into_iter().find(has).unwrap()
 }
 
+/// Returns every field, with a sandbox before and after a change of it alone.
+pub(crate) fn edited() -> impl Iterator<Item = (&'static str, Sandbox, Sandbox)> {
+    EDITS.iter().map(|(path, _, edit)| {
+        let before = with(path);
+        let mut after = before.clone();
+        edit(&mut after);
+        (*path, before, after)
+    })
+}
+
 #[test]
 fn sf_p6_every_field_is_compared_and_costs_what_its_row_says() {
     for (path, class, edit) in EDITS {

@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::Kind;
 use crate::name::SandboxName;
 
 /// See the module. None of it is anything that a machine could notice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
+    /// What its instances are, also where there is none.
+    #[serde(default)]
+    pub kind: Kind,
     /// How many instances it has; `None` is one without an index.
     pub replicas: Option<u32>,
     /// It takes part where one of these is active, where it has none, or where it is named.
@@ -19,12 +23,14 @@ pub struct Definition {
     pub update: UpdateOrder,
     /// Paths of fields whose drift is neither shown nor undone.
     pub ignore_drift: BTreeSet<String>,
-    /// The keys whose values differ from instance to instance, as they would be written again.
+    /// The keys whose values differ from instance to instance, as they would be written again: paths
+    /// of the host from the root, what has no order of its own in that of the table of keys, then of
+    /// names. Where there is no instance, all keys of the body.
     pub marks: BTreeMap<String, Vec<Written>>,
 }
 
 /// A key as it would be written again, whatever it means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Written {
     /// The key.
     pub key: String,
@@ -41,6 +47,16 @@ pub enum UpdateOrder {
     /// The old one stops before the new one starts.
     #[default]
     StopFirst,
+}
+
+impl UpdateOrder {
+    /// Returns the order as the file writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StopFirst => "stop-first",
+        }
+    }
 }
 
 impl Definition {

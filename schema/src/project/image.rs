@@ -26,6 +26,17 @@ pub enum Pull {
     Never,
 }
 
+impl Pull {
+    /// Returns the choice as the file writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// A platform that images are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Platform {

@@ -161,10 +161,11 @@ impl Sandbox {
 }
 
 /// Whether a sandbox is wanted running, or wanted completed once per definition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Wanted running.
+    #[default]
     Service,
     /// Wanted completed.
     Job,

@@ -61,6 +61,25 @@ pub fn expand<'v>(
     expanded
 }
 
+/// Returns a text that is `text` once it is filled in.
+///
+/// A mark of what is filled in later counts as an interpolation: it will be written as one.
+#[must_use]
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('$') {
+        return Cow::Borrowed(text);
+    }
+    let mut written = String::with_capacity(text.len() + 2);
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        written.push(character);
+        if character == '$' && matches!(rest.peek(), Some('$' | '{' | '\0')) {
+            written.push('$');
+        }
+    }
+    Cow::Owned(written)
+}
+
 /// What every part of a text is filled in with.
 struct Filler<'l, L> {
     lookup: &'l L,
@@ -194,6 +213,22 @@ mod tests {
         ] {
             assert_eq!(filled(text).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn an_escaped_text_is_itself_again() {
+        let letters = ['$', '{', '}', 'A', ':'];
+        let mut texts = vec![String::new()];
+        for _ in 0..6 {
+            let longer =
+                texts.iter().flat_map(|text| letters.map(|letter| format!("{text}{letter}")));
+            texts = longer.collect();
+            for text in &texts {
+                let written = escaped(text);
+                assert_eq!(filled(&written).as_deref(), Ok(text.as_str()), "{written}");
+            }
+        }
+        assert_eq!(escaped("plain $HOME $"), "plain $HOME $");
     }
 
     #[test]

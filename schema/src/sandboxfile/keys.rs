@@ -8,6 +8,7 @@ mod mount;
 mod network;
 mod sandbox;
 mod top;
+mod words;
 
 pub use sandbox::SANDBOX;
 pub use top::{PROJECT, TOP, VOLUME};

@@ -63,9 +63,10 @@ impl Layering {
         if let Some(removal) = Removal::of(&upper) {
             removal.apply(&mut merged, &mut self.removed);
         }
+        let below = merged.principal.as_ref().map(|below| below.span);
         drop_rivals(&mut merged, &upper, place);
         if let Some(principal) = upper.principal {
-            self.beat(merged.principal.as_ref().map(|below| below.span), "");
+            self.beat(below, "");
             merged.principal = Some(principal);
         }
         merged.dropped.extend(upper.dropped);

@@ -11,8 +11,11 @@
 //! far as the format has such looks; what it says is kept always.
 
 mod kdl;
+pub mod project;
 mod string;
 mod yaml;
+
+use std::fmt::Write as _;
 
 use super::document::{Group, Item};
 use super::keys::Key;
@@ -56,12 +59,43 @@ pub fn json(document: &Group<'_>, order: Order) -> serde_json::Value {
 /// # Errors
 /// What does not fit the shape of its key, or has no spelling in the format.
 pub fn tree(tree: Tree<'_>, format: Format, order: Order) -> Result<String, Vec<Problem>> {
+    text(&shaped(tree)?, format, order).map_err(|problem| vec![problem])
+}
+
+/// Returns a tree in the form that KDL has as one JSON value.
+///
+/// # Errors
+/// What does not fit the shape of its key.
+pub fn json_tree(tree: Tree<'_>, order: Order) -> Result<serde_json::Value, Vec<Problem>> {
+    Ok(json(&shaped(tree)?, order))
+}
+
+/// Returns a JSON value as a text that may stand in a file: what is refused there is escaped.
+#[must_use]
+pub fn json_text(value: &serde_json::Value) -> String {
+    let text = format!("{value:#}\n");
+    if text.chars().all(|c| c == '\n' || string::is_plain(c)) {
+        return text;
+    }
+    // Such characters stand inside quotes alone, and each has four digits.
+    let mut safe = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if character == '\n' || string::is_plain(character) {
+            safe.push(character);
+        } else {
+            let _ = write!(safe, "\\u{:04x}", u32::from(character));
+        }
+    }
+    safe
+}
+
+fn shaped(tree: Tree<'_>) -> Result<Group<'_>, Vec<Problem>> {
     let mut problems = Problems::new(Limits::default().problems);
     let document = shape_with(tree, false, NotYet::Taken, &mut problems);
     if problems.has_errors() {
         return Err(problems.into_sorted().0);
     }
-    text(&document, format, order).map_err(|problem| vec![problem])
+    Ok(document)
 }
 
 /// Returns the place of a key among its siblings.

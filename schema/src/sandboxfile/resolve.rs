@@ -31,6 +31,7 @@ mod templates;
 mod unit;
 mod variables;
 mod volumes;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -40,6 +40,8 @@ class Run:
     vmm_s: float
     first_byte_cpu_s: float
     first_byte_vmm_s: float
+    # What the command used itself, with those of its children that it waited for.
+    own_cpu_s: float
     # The most memory that the command itself held.
     peak_mib: float
     vmm_arguments: list = field(default_factory=list)
@@ -55,6 +57,7 @@ class Meter:
         self.ended_ns = 0
         self.statuses = {}
         self.peaks_kib = {}
+        self.own_s = {}
 
     def total_ns(self):
         """Returns what has been used so far, by the ended and the living."""
@@ -76,6 +79,7 @@ class Meter:
                 return True
             self.statuses[pid] = os.waitstatus_to_exitcode(status)
             self.peaks_kib[pid] = usage.ru_maxrss
+            self.own_s[pid] = usage.ru_utime + usage.ru_stime
             self.ended_ns += round((usage.ru_utime + usage.ru_stime) * 1e9)
 
     def run(
@@ -88,6 +92,7 @@ class Meter:
         look=None,
         session=False,
         terminal=False,
+        deadline_s=CASE_DEADLINE_S,
     ):
         """Runs a command to its end; `until_gone` waits for all it left behind too.
 
@@ -98,6 +103,7 @@ class Meter:
         before, before_vmm = self.total_ns(), self.vmm_ns()
         self.statuses.clear()
         self.peaks_kib.clear()
+        self.own_s.clear()
         started = time.monotonic()
         master, slave = os.openpty() if terminal else (None, subprocess.PIPE)
         child = subprocess.Popen(
@@ -122,9 +128,9 @@ class Meter:
                 next_look = now + LOOK_S
             if ended is None and child.pid in self.statuses:
                 ended = now
-            if now > CASE_DEADLINE_S:
+            if now > deadline_s:
                 os.kill(child.pid, signal.SIGKILL)
-                raise TimeoutError(f"{command} did not end within {CASE_DEADLINE_S} s")
+                raise TimeoutError(f"{command} did not end within {deadline_s} s")
         gone = time.monotonic() - started
         watch.drain()
         child.returncode = self.statuses[child.pid]
@@ -142,6 +148,7 @@ class Meter:
             vmm_s=vmm / 1e9,
             first_byte_cpu_s=(watch.first_byte_ns - before) / 1e9,
             first_byte_vmm_s=watch.first_byte_vmm_ns / 1e9,
+            own_cpu_s=self.own_s[child.pid],
             peak_mib=self.peaks_kib[child.pid] / 1024,
             vmm_arguments=watch.vmm_arguments,
             vmm_files=watch.vmm_files,

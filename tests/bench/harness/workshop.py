@@ -59,10 +59,10 @@ class Workshop:
             raise RuntimeError(f"{path} was not built")
         return path
 
-    def home(self):
-        """Returns a new empty home that knows the guest kernel."""
+    def home(self, driver=None):
+        """Returns a new empty home that knows the guest kernel; `driver` runs its machines."""
         self.homes += 1
-        return Home(self, os.path.join(self.scratch, f"home{self.homes}"))
+        return Home(self, os.path.join(self.scratch, f"home{self.homes}"), driver)
 
     def close(self):
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -100,8 +100,8 @@ class Workshop:
 class Home:
     """A home of msb and a project folder, both thrown away at the end."""
 
-    def __init__(self, workshop, path):
-        self.workshop, self.path = workshop, path
+    def __init__(self, workshop, path, driver=None):
+        self.workshop, self.path, self.driver = workshop, path, driver
         self.state = os.path.join(path, "msb")
         self.project = os.path.join(path, "project")
         os.makedirs(self.project)
@@ -111,7 +111,8 @@ class Home:
         os.symlink(kernel, os.path.join(self.state, "kernels", os.path.basename(kernel)))
 
     def env(self):
-        return {"PATH": os.environ["PATH"], "HOME": self.path, "MSB_HOME": self.state, "CI": "1"}
+        env = {"PATH": os.environ["PATH"], "HOME": self.path, "MSB_HOME": self.state, "CI": "1"}
+        return env | ({"MSB_DRIVER": self.driver} if self.driver else {})
 
     def msb(self, *arguments, expect=0, **options):
         """Runs msb in the project folder; a wrong exit code ends the bench with its words."""

@@ -62,7 +62,9 @@ fn state(home: &Home, folders: &[Folder]) -> Vec<String> {
         None => Ok((Vec::new(), BTreeSet::new())),
         Some(mut store) => store.read(|db| {
             let machines = invariants::machines(db)?.into_iter().collect();
-            Ok((invariants::broken(db)?, machines))
+            let mut wrong = invariants::broken(db)?;
+            wrong.extend(invariants::unfinished(db)?);
+            Ok((wrong, machines))
         }),
     });
     let (mut left, known): (Vec<String>, BTreeSet<String>) = match looked {

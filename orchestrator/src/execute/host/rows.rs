@@ -482,6 +482,7 @@ fn new_machine(id: &str, sandbox_id: &str, role: Role) -> MachineRow {
         effective: Effective::default(),
         started_at: None,
         ended_at: None,
+        stamp: None,
     }
 }
 
@@ -495,4 +496,5 @@ pub(in crate::execute) fn take_over(row: &mut MachineRow, record: Option<&schema
     row.effective = record.effective;
     row.exit_code = record.exit.map(schema::record::Exit::shell_code);
     row.ended_at = record.ended_at_ms.map(time::rfc3339);
+    row.stamp = None;
 }

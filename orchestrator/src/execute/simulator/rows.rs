@@ -94,6 +94,7 @@ fn new_machine(id: &str, sandbox_id: &str, role: Role) -> MachineRow {
         effective: Effective::default(),
         started_at: None,
         ended_at: None,
+        stamp: None,
     }
 }
 

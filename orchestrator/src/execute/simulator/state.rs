@@ -111,7 +111,7 @@ impl State {
 
     pub(super) fn look(&self, machine: &str) -> Look {
         let folder = self.folders.get(machine).cloned().unwrap_or_default();
-        Look { alive: folder.alive, record: folder.record }
+        Look { alive: folder.alive, record: folder.record, stamp: None }
     }
 
     pub(super) fn standing(&self, machine: &MachineRow) -> Standing {

@@ -18,7 +18,7 @@ fn what_one_project_has_is_found_by_indexes_alone() {
     let of_one = |columns: &str, from| columns.to_owned() + &only(from, true);
     let queries = [
         of_one(SANDBOX, SANDBOXES),
-        of_one(MACHINE, MACHINES),
+        of_one(&MACHINE.replace("{stamp}", "m.stamp"), MACHINES),
         of_one(DIGEST, SENSITIVE),
         definitions::OF_PROJECT.to_owned(),
         operations::AUDITS.to_owned(),
@@ -49,4 +49,24 @@ fn the_beginning_of_an_address_is_taken_as_it_is_written() {
     store.write(|db| put(db)).unwrap();
     let found = store.read(|db| operations::audits(db, "shop/")).unwrap();
     assert_eq!(found.keys().collect::<Vec<_>>(), ["shop/sandbox.db[7]", "shop/sandbox.web"]);
+}
+
+#[test]
+fn what_may_drift_is_kept_and_stays_as_a_sandbox_is_written_again() {
+    let home = Scratch::new();
+    let mut store = Store::open(home.path(), 0).unwrap();
+    let rows = "INSERT INTO project (id, name, folder, created_at, updated_at) \
+                VALUES ('p', 'shop', '/', '', ''); \
+                INSERT INTO sandbox (id, project_id, name, kind, created_at, updated_at) \
+                VALUES ('s', 'p', 'web', 'service', '', '')";
+    store.write(|db| db.execute_batch(rows).map_err(query("test"))).unwrap();
+    assert!(store.read(|db| ignored(db, "p")).unwrap().is_empty());
+    let fields: BTreeSet<String> = ["memory.size".to_owned()].into();
+    store.write(|db| put_ignored(db, "s", &fields)).unwrap();
+    let row = store.read(|db| sandbox_by_id(db, "s")).unwrap().unwrap();
+    store.write(|db| put_sandbox(db, &row, 1)).unwrap();
+    assert_eq!(store.read(|db| ignored(db, "p")).unwrap(), [("s".to_owned(), fields)].into());
+    let old = "ALTER TABLE sandbox DROP COLUMN ignored";
+    store.write(|db| db.execute_batch(old).map_err(query("test"))).unwrap();
+    assert!(store.read(|db| ignored(db, "p")).unwrap().is_empty(), "as schema 1 is read");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use super::Fields;
+use super::{Fields, Gather};
 use crate::project::network::{Authority, Dns, Limits, Network, Preset, Tls};
 use crate::project::{
     Connect, OnViolation, Placeholder, PublishedPort, Secret, SecretPlace, SecretSource,
@@ -122,6 +122,19 @@ pub(super) fn secret(
     fields.told(&at("on-violation"), on_violation, &after.on_violation, word);
     list(fields, &at("passthrough-hosts"), passthrough_hosts, &after.passthrough_hosts);
     fields.value(&at("require-tls"), require_tls, &after.require_tls);
+}
+
+impl Secret {
+    /// Returns every field with its value, sorted by path; of the value itself the reference.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(String, String)> {
+        const STEM: &str = "secret";
+        let mut fields = Fields::new(Gather::All);
+        secret(&mut fields, STEM.to_owned(), Some(self), Some(self));
+        let found = fields.sorted().into_iter();
+        let short = |path: &str| path.get(STEM.len() + 1..).unwrap_or_default().to_owned();
+        found.filter_map(|field| Some((short(&field.path), field.after?))).collect()
+    }
 }
 
 /// A list; nothing where it is empty.

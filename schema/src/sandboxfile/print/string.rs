@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 pub(super) const COLUMNS: usize = 80;
 
 /// Returns whether a character may stand for itself inside quotes in both formats.
-fn is_plain(character: char) -> bool {
+pub(super) fn is_plain(character: char) -> bool {
     let hidden = character.is_control()
         || matches!(
             character,

@@ -1,6 +1,6 @@
 //! What is written reads back as the same document, in both formats, whatever it holds.
 
-mod made;
+pub(super) mod made;
 
 use made::{Chance, document_tree};
 

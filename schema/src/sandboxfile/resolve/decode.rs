@@ -302,29 +302,27 @@ impl<'s, 'p> Decoder<'s, 'p> {
         self.take(value::checked(scalar, Code::VALUE_REGEX, rule, help))
     }
 
+    /// Returns the folder of the file that a place is in.
+    pub(super) fn folder_of(&self, at: Span) -> &'s Path {
+        let read = self.read.get(usize::from(at.file));
+        read.map_or(&self.inputs.folder, |read| &read.folder)
+    }
+
     /// Makes a host path absolute: by the folder of its file, or by the home of the user.
     pub(super) fn host_path(&mut self, scalar: &Scalar<'_>) -> Option<PathBuf> {
         let read = value::text(scalar, HOST_PATH_BYTES_MAX).map(str::to_owned);
         let text = self.take(read)?;
-        let folder = self.read.get(usize::from(scalar.span.file)).map(|read| &read.folder);
-        let folder = folder.unwrap_or(&self.inputs.folder);
-        let path = match text.strip_prefix('~') {
-            None => folder.join(&text),
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                self.inputs.home.join(rest.trim_start_matches('/'))
-            }
-            Some(_) => {
-                let help = "write the path from the root, or ~/ for your own home";
-                let message = "the home of another user is not looked up";
-                self.error(Code::VALUE_PATH, message, scalar.span, help);
-                return None;
-            }
+        let folder = self.folder_of(scalar.span);
+        let Some(path) = rooted(&text, folder, &self.inputs.home) else {
+            let help = "write the path from the root, or ~/ for your own home";
+            let message = "the home of another user is not looked up";
+            self.error(Code::VALUE_PATH, message, scalar.span, help);
+            return None;
         };
         if text.is_empty() {
             self.error(Code::VALUE_PATH, "the path is empty", scalar.span, "write a path");
             return None;
         }
-        let path = without_dots(&path);
         if self.inputs.trust == Trust::Untrusted && !path.starts_with(folder) {
             let message = "the path lies outside the folder of its file";
             let help = "paths of files from strangers lie below the file; leave --untrusted out \
@@ -339,6 +337,19 @@ impl<'s, 'p> Decoder<'s, 'p> {
 pub(super) const REGEX_BYTES_MAX: usize = 512;
 pub(super) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
 const HOST_PATH_BYTES_MAX: usize = 4095;
+
+/// Returns a path from the root, by the folder of its file or the home of the user; `None` for the
+/// home of somebody else.
+pub(super) fn rooted(text: &str, folder: &Path, home: &Path) -> Option<PathBuf> {
+    let path = match text.strip_prefix('~') {
+        None => folder.join(text),
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            home.join(rest.trim_start_matches('/'))
+        }
+        Some(_) => return None,
+    };
+    Some(without_dots(&path))
+}
 
 /// Takes `.` and `..` out of the text of a path.
 fn without_dots(path: &Path) -> PathBuf {

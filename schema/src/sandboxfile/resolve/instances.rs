@@ -5,12 +5,10 @@
 //! last, instance by instance; a definition without one is decoded once.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::decode::{Decoder, bounds};
 use crate::name::{InstanceName, SandboxName};
-use crate::project::Written;
-use crate::sandboxfile::document::{Content, Group, Item, Member};
+use crate::sandboxfile::document::{Content, Group};
 use crate::sandboxfile::keys::Shape;
 use crate::sandboxfile::problem::{Code, Problem};
 use crate::sandboxfile::tree::Scalar;
@@ -105,12 +103,6 @@ impl Decoder<'_, '_> {
     }
 }
 
-/// Returns the keys of a definition that hold a mark, as they would be written again.
-pub(super) fn marks(group: &Group<'_>) -> BTreeMap<String, Vec<Written>> {
-    let marked = group.items.iter().filter(|item| has_mark(&item.content));
-    marked.map(|item| (item.key.name.to_owned(), written(item))).collect()
-}
-
 fn is_marked(scalar: &Scalar<'_>) -> bool {
     scalar.text.contains('\0')
 }
@@ -120,7 +112,7 @@ fn group_has_mark(group: &Group<'_>) -> bool {
         || group.items.iter().any(|item| has_mark(&item.content))
 }
 
-fn has_mark(content: &Content<'_>) -> bool {
+pub(super) fn has_mark(content: &Content<'_>) -> bool {
     match content {
         Content::Null(_) => false,
         Content::Scalar(value) => is_marked(value),
@@ -169,7 +161,7 @@ fn fill_scalar(scalar: &mut Scalar<'_>, values: &Values, room: &mut usize) -> Op
 }
 
 /// Returns a text with every mark replaced by what `value` says of its number.
-fn replaced<'v>(text: &str, value: impl Fn(usize) -> Cow<'v, str>) -> String {
+pub(super) fn replaced<'v>(text: &str, value: impl Fn(usize) -> Cow<'v, str>) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut parts = text.split('\0');
     filled.push_str(parts.next().unwrap_or(""));
@@ -183,68 +175,14 @@ fn replaced<'v>(text: &str, value: impl Fn(usize) -> Cow<'v, str>) -> String {
     filled
 }
 
-fn written(item: &Item<'_>) -> Vec<Written> {
-    let key = item.key.name;
-    match &item.content {
-        Content::Keyed(members) => members.iter().map(|member| keyed(key, member)).collect(),
-        Content::Rows(rows) => {
-            let row = |row| Written { key: key.to_owned(), words: Vec::new(), fields: fields(row) };
-            rows.iter().map(row).collect()
-        }
-        content => vec![node(key, content)],
-    }
-}
-
-fn keyed(key: &str, member: &Member<'_>) -> Written {
-    let inner = node(key, &member.content);
-    let words = std::iter::once(member.name.to_string()).chain(inner.words).collect();
-    Written { key: inner.key, words, fields: inner.fields }
-}
-
-fn node(key: &str, content: &Content<'_>) -> Written {
-    let mut node = Written { key: key.to_owned(), words: Vec::new(), fields: Vec::new() };
-    match content {
-        Content::Null(_) => {}
-        Content::Scalar(scalar) => node.words.push(again(scalar)),
-        Content::List(items) => node.words = items.iter().map(again).collect(),
-        Content::Group(group) => {
-            node.words.extend(group.principal.as_ref().map(again));
-            node.fields = fields(group);
-        }
-        Content::Map(members) => {
-            let each = members.iter();
-            node.fields = each.map(|member| self::node(&member.name, &member.content)).collect();
-        }
-        Content::Tagged(members) => {
-            let each = members.iter();
-            node.fields = each.map(|member| self::node(&member.name, &member.content)).collect();
-        }
-        Content::Keyed(_) | Content::Rows(_) => {}
-    }
-    node
-}
-
-fn fields(group: &Group<'_>) -> Vec<Written> {
-    group.items.iter().flat_map(written).collect()
-}
-
-/// Returns a value as it would be written again: marks by their names, dollars escaped.
-fn again(scalar: &Scalar<'_>) -> String {
-    let plain = scalar.text.replace("$$", "$$$$").replace("${", "$${");
-    replaced(&plain, |mark| format!("${{{}}}", MARKS[mark].0).into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_replaced_and_written_again() {
+    fn a_mark_is_replaced() {
         let text = "a\0i-\0c.\0n$";
         let filled = replaced(text, |mark| ["0", "2", "web[0]"][mark].into());
         assert_eq!(filled, "a0-2.web[0]$");
-        let span = crate::sandboxfile::tree::Span { file: 0, start: 0, end: 0 };
-        let scalar = Scalar::new(text.into(), crate::sandboxfile::tree::ScalarKind::Quoted, span);
-        assert_eq!(again(&scalar), "a${replica.index}-${replica.count}.${sandbox.instance}$");
     }
 }

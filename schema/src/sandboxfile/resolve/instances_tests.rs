@@ -70,6 +70,41 @@ fn sf_r5_what_differs_is_filled_in_for_each_instance() {
 }
 
 #[test]
+fn sf_r5_a_pattern_may_differ_from_instance_to_instance() {
+    let project = project(
+        "sandbox \"web\" { image \"x:1\"; replicas 2\n\
+         depends-on \"db\" until=\"log\" pattern=\"up ${replica.index}\" }\n\
+         sandbox \"db\" { image \"x:1\" }",
+    );
+    let until = |name: &str| body(&project, name).depends_on.values().next().unwrap().until.clone();
+    assert_eq!(until("web[0]"), Until::Log("up 0".into()));
+    assert_eq!(until("web[1]"), Until::Log("up 1".into()));
+}
+
+#[test]
+fn sf_r1_marks_are_the_same_however_they_were_written() {
+    let kdl = "sandbox \"web\" { image \"x:1\"; replicas 2\n\
+               mount \"/b\" { dir \"./x/../b-${replica.index}\" follow-symlink=#true ensure=\"ensure\" }\n\
+               mount \"/a\" { tmpfs \"1MiB\" }; env { B 2; A \"$${X}$$${replica.index}\" } }";
+    let yaml = "sandboxes: {web: {image: 'x:1', replicas: 2, env: {A: '$${X}$$${replica.index}', B: 2}, \
+                mounts: {/a: {tmpfs: 1MiB}, /b: {dir: {ensure: ensure, follow-symlink: true, \
+                path: '/home/ana/acme/b-${replica.index}'}}}}}";
+    let file = |path: &str, text: &str, format| SourceFile {
+        path: path.into(),
+        bytes: text.as_bytes().to_vec(),
+        format,
+    };
+    let inputs = || ResolveInputs { folder: "/home/ana/acme".into(), ..ResolveInputs::default() };
+    let read =
+        |file| resolve(&[file], &inputs()).unwrap_or_else(|f| panic!("{}", f.plain())).project;
+    let kdl = read(file("f", kdl, Format::Kdl));
+    assert_eq!(kdl, read(file("f.yaml", yaml, Format::Yaml)));
+    let dir = &kdl.definitions["web"].marks["mount"][1].fields[0];
+    assert_eq!(dir.words, ["/home/ana/acme/b-${replica.index}"]);
+    assert_eq!(kdl.definitions["web"].marks["env"][0].fields[0].words, ["$${X}$$${replica.index}"]);
+}
+
+#[test]
 fn a_single_sandbox_is_its_own_and_only_instance() {
     let project = project(
         "sandbox \"web\" { image \"x:1\"; env { A \"${replica.index}${sandbox.instance}\" } }",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::decode::Decoder;
+use super::decode::{Decoder, Noting};
 use super::project::{Sandboxes, identity};
 use crate::name::{InstanceName, SandboxName};
 use crate::project::{Dependency, Kind, OnChange, Until};
@@ -47,23 +47,27 @@ impl Decoder<'_, '_> {
             self.begin(format!("sandbox.{name}"));
             let active = self.is_active(name, &read.definition.profiles);
             let mut out = Vec::new();
-            let mut needs = BTreeMap::new();
-            for member in read.group.members("depends-on") {
-                let Some((to, target)) = self.target(member, &names, &numbers, &targets) else {
-                    continue;
-                };
-                out.push(Edge { to, at: member.at });
-                let Some(group) = member.group() else { continue };
-                let facts = &targets[to];
-                let Some(dependency) = self.dependency(member, group, facts) else { continue };
-                if active && !dependency.optional && !self.is_active(&names[to], &facts.profiles) {
-                    self.inactive(member, name, facts);
+            for (group, sandbox) in read.bodies.iter().zip(&mut read.sandboxes) {
+                let mut needs = BTreeMap::new();
+                out.clear();
+                for member in group.members("depends-on") {
+                    let Some((to, target)) = self.target(member, &names, &numbers, &targets) else {
+                        continue;
+                    };
+                    out.push(Edge { to, at: member.at });
+                    let Some(group) = member.group() else { continue };
+                    let facts = &targets[to];
+                    let Some(dependency) = self.dependency(member, group, facts) else { continue };
+                    let left_out = !self.is_active(&names[to], &facts.profiles);
+                    if active && !dependency.optional && left_out {
+                        self.inactive(member, name, facts);
+                    }
+                    needs.insert(target, dependency);
                 }
-                needs.insert(target, dependency);
+                sandbox.depends_on = needs;
+                self.noting(Noting::Off);
             }
-            for sandbox in &mut read.sandboxes {
-                sandbox.depends_on.clone_from(&needs);
-            }
+            self.noting(Noting::On);
             edges.push(out);
         }
         self.cycles(&names, &edges);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decode::{Decoder, Noting};
-use super::instances::{Bodies, marks};
+use super::instances::Bodies;
 use super::unit::Unit;
 use super::variables::Feed;
 use crate::name::{InstanceName, NameError, ProjectName, SandboxName, to_name};
@@ -215,9 +215,10 @@ impl<'s> Decoder<'s, '_> {
         self.note("", member.at);
         let replicas = self.replicas(group);
         let mut definition = Definition {
+            kind,
             replicas,
             profiles: self.profiles(group),
-            marks: marks(group),
+            marks: self.marks(group, replicas),
             ..Definition::default()
         };
         if replicas.is_none() {

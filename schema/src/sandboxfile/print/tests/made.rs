@@ -4,15 +4,15 @@ use crate::sandboxfile::keys::{Body, Key, Presence, Principal, Shape, TOP};
 use crate::sandboxfile::tree::{Entry, Scalar, ScalarKind, Span, Tree};
 
 /// A generator of numbers, the same for the same seed.
-pub(super) struct Chance(u64);
+pub(in crate::sandboxfile::print) struct Chance(u64);
 
 impl Chance {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(in crate::sandboxfile::print) const fn new(seed: u64) -> Self {
         Self(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))
     }
 
     /// Returns a number below `end`.
-    fn below(&mut self, end: usize) -> usize {
+    pub(in crate::sandboxfile::print) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,17 +20,17 @@ impl Chance {
         usize::try_from((mixed ^ (mixed >> 31)) % end as u64).unwrap()
     }
 
-    fn one_in(&mut self, count: usize) -> bool {
+    pub(in crate::sandboxfile::print) fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
-    fn pick<'t, T>(&mut self, all: &'t [T]) -> &'t T {
+    pub(in crate::sandboxfile::print) fn pick<'t, T>(&mut self, all: &'t [T]) -> &'t T {
         &all[self.below(all.len())]
     }
 }
 
 /// Text that reads as something else without care.
-pub(super) const WORDS: &[&str] = &[
+pub(in crate::sandboxfile::print) const WORDS: &[&str] = &[
     "",
     " ",
     "a",
