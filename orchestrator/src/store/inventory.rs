@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use schema::launch::DriverName;
-use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName, SandboxName};
 use schema::project::{InputFile, Kind, Labels};
-use schema::record::Effective;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{StoreError, migrate, time};
-use crate::machines::Stamp;
+use super::{StoreError, time};
 
 pub use super::definitions::{definitions, put_definition};
+pub use super::machines::{
+    MachineRow, Role, machine_and_siblings, machines, machines_beside, machines_of, put_machine,
+    remove_machine,
+};
 pub use super::volumes::{
     VolumeRow, VolumeUse, put_volume, rename_volume, trash_volume, volume_uses, volumes,
 };
@@ -66,53 +66,6 @@ pub struct SandboxRow {
     pub created_at: String,
 }
 
-/// Which of an instance's machines one is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// The one that counts.
-    Current,
-    /// Prepared to take over.
-    Next,
-    /// Taken over from, kept until the new one is ready.
-    Previous,
-    /// Did not get ready; kept for its logs.
-    Failed,
-}
-
-/// A machine that state knows of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MachineRow {
-    /// 16 hexadecimal digits.
-    pub id: String,
-    /// Whose it is.
-    pub sandbox_id: String,
-    /// Which of the instance's machines it is.
-    pub role: Role,
-    /// The nonce of its last launch.
-    pub nonce: String,
-    /// Who runs it, once it was launched.
-    pub driver: Option<DriverName>,
-    /// The runtime's process id.
-    pub pid: Option<u32>,
-    /// Where it was when last looked at.
-    pub phase: Phase,
-    /// Why.
-    pub reason: Option<String>,
-    /// How its workload ended.
-    pub exit_code: Option<u8>,
-    /// The image that its root was made from.
-    pub image_digest: Option<String>,
-    /// Live values, as last told.
-    pub effective: Effective,
-    /// When it was last launched.
-    pub started_at: Option<String>,
-    /// When it ended.
-    pub ended_at: Option<String>,
-    /// Which record that was read from; while it is still that one, there is nothing new in it.
-    pub stamp: Option<Stamp>,
-}
-
 pub(super) type Found<T> = Result<T, StoreError>;
 
 pub(super) fn query(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
@@ -154,7 +107,7 @@ pub(super) fn rows<T>(
 /// Returns the rows of one project, or of all.
 ///
 /// A condition that holds for every row where no project is given is one that no index helps.
-fn rows_of<T>(
+pub(super) fn rows_of<T>(
     db: &Connection,
     what: &'static str,
     (columns, from): (&str, (&str, &str)),
@@ -251,8 +204,6 @@ const SANDBOX: &str = "SELECT id, project_id, name, kind, desired, applied, gene
 
 /// Rows of one project or of all, each with the column that names the project.
 const SANDBOXES: (&str, &str) = (" {only} ORDER BY project_id, name", "project_id");
-const MACHINES: (&str, &str) =
-    (" JOIN sandbox s ON s.id = m.sandbox_id {only} ORDER BY m.id", "s.project_id");
 const SENSITIVE: (&str, &str) = (" JOIN sandbox s ON s.id = v.sandbox_id {only}", "s.project_id");
 
 fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
@@ -319,15 +270,6 @@ pub fn sandbox_by_name(
     let sql = format!("{SANDBOX} WHERE project_id = ?1 AND name = ?2 AND instance = ?3");
     let (name, slot) = (name.sandbox.as_str(), name.slot());
     Ok(rows(db, "read a sandbox", (&sql, &[&project_id, &name, &slot]), sandbox)?.pop())
-}
-
-/// Returns the machines of one sandbox.
-///
-/// # Errors
-/// The table cannot be read.
-pub fn machines_of(db: &Connection, sandbox_id: &str) -> Found<Vec<MachineRow>> {
-    let sql = machine_columns(db)? + " WHERE m.sandbox_id = ?1 ORDER BY m.id";
-    rows(db, "list machines", (&sql, &[&sandbox_id]), machine)
 }
 
 /// Writes a sandbox's row whole.
@@ -424,127 +366,6 @@ pub fn remove_sandbox(db: &Connection, id: &str) -> Found<()> {
     db.execute("DELETE FROM sandbox WHERE id = ?1", [id])
         .map(|_| ())
         .map_err(query("remove a sandbox"))
-}
-
-const MACHINE: &str = "SELECT m.id, m.sandbox_id, m.role, m.nonce, m.driver, m.pid, m.phase, \
-                       m.reason, m.exit_code, m.image_digest, m.effective, m.started_at, \
-                       m.ended_at, {stamp} FROM machine m";
-
-/// The version of the schema that brought the stamps.
-const STAMPS_SINCE: u32 = 2;
-
-fn machine_columns(db: &Connection) -> Found<String> {
-    let stamp = if migrate::has(db, STAMPS_SINCE)? { "m.stamp" } else { "NULL" };
-    Ok(MACHINE.replace("{stamp}", stamp))
-}
-
-fn machine(row: &Row<'_>) -> rusqlite::Result<Found<MachineRow>> {
-    let (role, driver): (String, Option<String>) = (row.get(2)?, row.get(4)?);
-    let (phase, effective): (String, String) = (row.get(6)?, row.get(10)?);
-    let (id, sandbox_id, nonce) = (row.get(0)?, row.get(1)?, row.get(3)?);
-    let (pid, reason, exit_code) = (row.get(5)?, row.get(7)?, row.get(8)?);
-    let (image_digest, started_at, ended_at) = (row.get(9)?, row.get(11)?, row.get(12)?);
-    let stamp: Option<String> = row.get(13)?;
-    let read = || {
-        Ok(MachineRow {
-            id,
-            sandbox_id,
-            role: word("a machine's role", &role)?,
-            nonce,
-            driver: driver.map(|name| word("a driver", &name)).transpose()?,
-            pid,
-            phase: word("a phase", &phase)?,
-            reason,
-            exit_code,
-            image_digest,
-            effective: json("live values", &effective)?,
-            started_at,
-            ended_at,
-            stamp: stamp.map(Stamp),
-        })
-    };
-    Ok(read())
-}
-
-/// Returns the machines of one project's sandboxes, or of all.
-///
-/// # Errors
-/// The table cannot be read.
-pub fn machines(db: &Connection, project_id: Option<&str>) -> Found<Vec<MachineRow>> {
-    let columns = machine_columns(db)?;
-    rows_of(db, "list machines", (&columns, MACHINES), project_id, machine)
-}
-
-/// Returns a machine and the others of its sandbox; none where no row knows it.
-///
-/// # Errors
-/// A row cannot be read.
-pub fn machine_and_siblings(db: &Connection, id: &str) -> Found<Vec<MachineRow>> {
-    let columns = machine_columns(db)?;
-    let sql = format!(
-        "{columns} WHERE m.sandbox_id = (SELECT sandbox_id FROM machine WHERE id = ?1) ORDER BY m.id"
-    );
-    rows(db, "list the machines of a sandbox", (&sql, &[&id]), machine)
-}
-
-/// Returns the machines of those sandboxes that have more than one.
-///
-/// # Errors
-/// A row cannot be read.
-pub fn machines_beside(db: &Connection, project_id: &str) -> Found<Vec<MachineRow>> {
-    let sql = machine_columns(db)?
-        + " WHERE m.sandbox_id IN (SELECT o.sandbox_id FROM machine o \
-           JOIN sandbox s ON s.id = o.sandbox_id WHERE o.role = 'previous' AND s.project_id = ?1) \
-           ORDER BY m.id";
-    rows(db, "list machines", (&sql, &[&project_id]), machine)
-}
-
-/// Writes a machine's row whole.
-///
-/// # Errors
-/// The instance already has another current machine.
-pub fn put_machine(db: &Connection, row: &MachineRow) -> Found<()> {
-    let effective = serde_json::to_string(&row.effective)
-        .map_err(|_| StoreError::Value { what: "live values", value: row.id.clone() })?;
-    db.execute(
-        "INSERT INTO machine (id, sandbox_id, role, nonce, driver, pid, phase, reason, exit_code, \
-         image_digest, effective, started_at, ended_at, stamp) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
-         ON CONFLICT(id) DO UPDATE SET role = excluded.role, nonce = excluded.nonce, \
-         driver = excluded.driver, pid = excluded.pid, phase = excluded.phase, \
-         reason = excluded.reason, exit_code = excluded.exit_code, \
-         image_digest = excluded.image_digest, effective = excluded.effective, \
-         started_at = excluded.started_at, ended_at = excluded.ended_at, \
-         stamp = excluded.stamp",
-        params![
-            row.id,
-            row.sandbox_id,
-            as_word(row.role),
-            row.nonce,
-            row.driver.map(DriverName::as_str),
-            row.pid,
-            as_word(row.phase),
-            row.reason,
-            row.exit_code,
-            row.image_digest,
-            effective,
-            row.started_at,
-            row.ended_at,
-            row.stamp.as_ref().map(|stamp| &stamp.0)
-        ],
-    )
-    .map(|_| ())
-    .map_err(query("write a machine"))
-}
-
-/// Removes a machine's row.
-///
-/// # Errors
-/// The row cannot be removed.
-pub fn remove_machine(db: &Connection, id: &str) -> Found<()> {
-    db.execute("DELETE FROM machine WHERE id = ?1", [id])
-        .map(|_| ())
-        .map_err(query("remove a machine"))
 }
 
 /// Replaces what a sandbox uses of volumes, its labels, and the digests of its sensitive values.

@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod lease;
 pub mod lift;
 pub mod locks;
+mod machines;
 pub mod migrate;
 pub mod models;
 pub mod operations;

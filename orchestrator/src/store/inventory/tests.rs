@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::scratch::Scratch;
-use crate::store::{Store, definitions, operations};
+use crate::store::{Store, definitions, machines as of_machines, operations};
 
 /// Returns how SQLite goes about a query.
 fn way(db: &Connection, sql: &str) -> Vec<String> {
@@ -18,7 +18,7 @@ fn what_one_project_has_is_found_by_indexes_alone() {
     let of_one = |columns: &str, from| columns.to_owned() + &only(from, true);
     let queries = [
         of_one(SANDBOX, SANDBOXES),
-        of_one(&MACHINE.replace("{stamp}", "m.stamp"), MACHINES),
+        of_one(&of_machines::MACHINE.replace("{stamp}", "m.stamp"), of_machines::MACHINES),
         of_one(DIGEST, SENSITIVE),
         definitions::OF_PROJECT.to_owned(),
         operations::AUDITS.to_owned(),
