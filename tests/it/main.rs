@@ -4,6 +4,7 @@
 
 mod aftermath;
 mod attach;
+mod checkouts;
 mod cli_sessions;
 mod cli_words;
 mod crash;

@@ -94,6 +94,32 @@ impl Call {
         }
     }
 
+    /// Returns the current project for a command that acts on it: what the file of this folder
+    /// names has to be what was brought up from this folder. A name that was given is meant.
+    ///
+    /// # Errors
+    /// As [`Call::known_project`]; the project of that name belongs to another folder.
+    pub(crate) fn own_project(&self) -> Result<Option<ProjectName>, Failure> {
+        let known = self.known_project()?;
+        let Some(name) = known.as_ref().filter(|_| self.settings.project.is_none()) else {
+            return Ok(known);
+        };
+        let folder = match self.files() {
+            Ok(files) if self.context.existing_home()?.is_some() => files.folder,
+            _ => return Ok(known),
+        };
+        let projects = self.engine.projects().map_err(super::failure::first)?;
+        let Some(owner) = projects.iter().find(|row| row.name == *name && row.folder != folder)
+        else {
+            return Ok(known);
+        };
+        let there = owner.folder.display();
+        Err(Failure::new("owner::elsewhere", "plan", format!("project {name} belongs to {there}"))
+            .hint(format!(
+                "Say `-p {name}` to act on that one, or give this one a name of its own."
+            )))
+    }
+
     /// Returns the project that was brought up from this folder, or from one above it.
     ///
     /// # Errors

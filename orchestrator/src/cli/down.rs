@@ -81,7 +81,7 @@ pub(super) fn wish(call: &Call, names: &[InstanceName]) -> Result<Wish, Failures
 
 /// Returns the project that is meant; never `adhoc` by default.
 fn project(call: &Call) -> Result<ProjectName, Failure> {
-    match call.known_project()? {
+    match call.own_project()? {
         Some(project) => Ok(project),
         None => Err(Failure::usage("usage::value", "no project is meant")
             .hint("Name one with `-p NAME`, or change to its folder.")),

@@ -128,7 +128,11 @@ pub(crate) fn everything(call: &Call, all_projects: bool) -> Result<Vec<SandboxV
     if call.context.existing_home()?.is_none() {
         return Ok(Vec::new());
     }
-    let project = if all_projects { None } else { Some(call.project()?) };
+    let project = if all_projects {
+        None
+    } else {
+        Some(call.own_project()?.unwrap_or_else(ProjectName::adhoc))
+    };
     call.engine.sandboxes(project.as_ref()).map_err(first)
 }
 
@@ -167,7 +171,7 @@ fn look_all(call: &Call, target: &Target) -> Result<Vec<SandboxView>, Failure> {
     let projects = match &target.project {
         Some(project) => vec![project.clone()],
         None => {
-            let current = call.project()?;
+            let current = call.own_project()?.unwrap_or_else(ProjectName::adhoc);
             let adhoc = ProjectName::adhoc();
             if current == adhoc { vec![adhoc] } else { vec![current, adhoc] }
         }

@@ -11,6 +11,7 @@ use schema::project::{DriverChoice, Project};
 
 use super::options::{AttachedEnd, Options, SharedUi, Wait};
 use super::outcome::Outcome;
+use super::regained::regained;
 use super::session::Session;
 use super::{SandboxView, Trouble, Troubles, blockers, observe_with, preflight, results};
 use crate::consent::{self, Answer};
@@ -320,6 +321,7 @@ impl Run<'_> {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         self.put_names(db, now_ms)?;
+        self.put_regained(db, now_ms)?;
         for change in &self.planned.changes {
             let Some(name) = change.address.sandbox() else { continue };
             let was = change.was.as_ref().and_then(Address::sandbox).unwrap_or(name);
@@ -353,6 +355,17 @@ impl Run<'_> {
                 }
             };
             inventory::put_sandbox(db, &row, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is wished for again, and holds still.
+    fn put_regained(&self, db: &crate::store::Rows, now_ms: u64) -> Result<(), StoreError> {
+        for row in regained(&self.wish, &self.planned, &self.observed) {
+            let now = inventory::sandbox_by_id(db, &row.id)?;
+            if now.is_some_and(|now| now.generation + 1 == row.generation) {
+                inventory::put_sandbox(db, &row, now_ms)?;
+            }
         }
         Ok(())
     }
@@ -405,6 +418,7 @@ impl Run<'_> {
     fn empty_run(&self, store: &mut Store, project_id: &str) -> Result<i64, Troubles> {
         let now_ms = self.context.clock.unix_ms();
         Ok(store.write(|db| {
+            self.put_regained(db, now_ms)?;
             self.put_ignored(db, project_id)?;
             let digest = hash(&self.planned);
             let run = operations::begin_run(db, project_id, &self.run_row()?, &digest, now_ms)?;

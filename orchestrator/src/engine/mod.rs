@@ -17,6 +17,7 @@ mod moved;
 mod options;
 mod outcome;
 mod preflight;
+pub(crate) mod regained;
 mod results;
 mod session;
 mod sources;

@@ -10,6 +10,8 @@ mod host;
 mod model;
 mod schedule;
 mod settle;
+#[cfg(test)]
+mod simulator;
 mod world;
 
 use std::collections::BTreeMap;

@@ -106,7 +106,9 @@ impl Settling<'_> {
             Some(Op::EnsureVolume) => self.volume(store, &meant)?,
             Some(Op::Boot) => self.boot(store, op, &meant).await?,
             Some(Op::Stop) => self.stop(&meant).await?,
-            Some(Op::Prepare | Op::Retire) => self.remove_machine(store, &meant, op)?,
+            Some(begun @ (Op::Prepare | Op::Retire)) => {
+                self.remove_machine(store, &meant, begun)?
+            }
             Some(Op::Discard) => self.discard(store, &meant)?,
             Some(Op::TrashVolume) => self.trash(store, &meant)?,
             Some(Op::Move) => self.renamed(store, &meant)?,
@@ -309,20 +311,16 @@ impl Settling<'_> {
         &self,
         store: &mut Store,
         meant: &Meant,
-        op: &OpenOp,
+        op: Op,
     ) -> Result<&'static str, StepError> {
         let Some(id) = &meant.machine else { return Ok("nothing") };
-        let retires = op.kind == Op::Retire.as_str();
         let machines = store.read(|db| inventory::machine_and_siblings(db, id))?;
-        if machines.is_empty() {
+        let Some(named) = machines.iter().find(|machine| machine.id == *id) else {
             self.remove(id)?;
             return Ok("removed");
-        }
-        // To retire is written with the machine that stays; what goes are the others.
-        let going: Vec<&MachineRow> = machines
-            .iter()
-            .filter(|m| if retires { m.role != Role::Current } else { m.id == *id })
-            .collect();
+        };
+        let sandbox = store.read(|db| inventory::sandbox_by_id(db, &named.sandbox_id))?;
+        let going = going(op, named, &machines, sandbox.as_ref().map(|row| row.kind));
         for machine in &going {
             self.remove(&machine.id)?;
         }
@@ -426,12 +424,18 @@ impl Settling<'_> {
         store: &mut Store,
         machines: &[MachineRow],
     ) -> Result<Looks, StepError> {
+        if machines.is_empty() {
+            return Ok(Looks::new());
+        }
         let now_ms = self.context.clock.unix_ms();
         for folder in machines.iter().map(|machine| self.folder(&machine.id)) {
             if folder.is_untidy() && !folder.is_leased().unwrap_or(true) {
                 folder.tidy();
             }
         }
+        let sandboxes = store.read(|db| inventory::sandboxes(db, Some(self.project_id)))?;
+        let sandboxes: BTreeMap<&str, &SandboxRow> =
+            sandboxes.iter().map(|row| (row.id.as_str(), row)).collect();
         let current = machines.iter().filter(|machine| machine.role == Role::Current);
         let (mut news, mut looks) = (Vec::new(), Looks::new());
         for machine in current {
@@ -443,27 +447,58 @@ impl Settling<'_> {
             row.phase = standing.phase;
             row.reason = standing.reason.or(row.reason);
             looks.insert(machine.id.clone(), look);
-            if row != *machine {
-                news.push(row);
+            let sandbox = sandboxes.get(row.sandbox_id.as_str());
+            let sandbox = sandbox.and_then(|sandbox| carried_out(sandbox, &row));
+            if row != *machine || sandbox.is_some() {
+                news.push((row, sandbox));
             }
         }
         if !news.is_empty() {
-            store.write(|db| news.iter().try_for_each(|row| told(db, row, now_ms)))?;
+            store.write(|db| {
+                news.iter().try_for_each(|(row, sandbox)| {
+                    inventory::put_machine(db, row)?;
+                    let Some(sandbox) = sandbox else { return Ok(()) };
+                    inventory::put_sandbox(db, sandbox, now_ms)
+                })
+            })?;
         }
         Ok(looks)
     }
 }
 
-/// Writes what a machine came to; a job's end is its sandbox's.
-fn told(db: &Rows, row: &MachineRow, now_ms: u64) -> Result<(), StoreError> {
-    inventory::put_machine(db, row)?;
-    let Some(mut sandbox) = inventory::sandbox_by_id(db, &row.sandbox_id)? else {
-        return Ok(());
+/// Returns the machines that go with what was begun for `named`.
+///
+/// To retire is written with the machine that stays; what goes are the others, and of a job, whose
+/// last run is nothing to go back to, that one too.
+pub(super) fn going<'a>(
+    op: Op,
+    named: &MachineRow,
+    machines: &'a [MachineRow],
+    kind: Option<Kind>,
+) -> Vec<&'a MachineRow> {
+    let goes = |machine: &MachineRow| match (op, kind) {
+        (Op::Retire, Some(Kind::Job)) => true,
+        (Op::Retire, _) => machine.role != Role::Current,
+        _ => machine.id == named.id,
     };
-    if sandbox.kind != Kind::Job || row.phase != Phase::Completed {
-        return Ok(());
-    }
-    sandbox.completed_code = row.exit_code;
-    sandbox.observed = sandbox.generation;
-    inventory::put_sandbox(db, &sandbox, now_ms)
+    let mine = machines.iter().filter(|machine| machine.sandbox_id == named.sandbox_id);
+    mine.filter(|machine| goes(machine)).collect()
+}
+
+/// Returns the row of a sandbox whose machine came by itself where the wish wanted it; `None`
+/// where the row tells so already, or it did not.
+pub(super) fn carried_out(sandbox: &SandboxRow, machine: &MachineRow) -> Option<SandboxRow> {
+    let is_applied = sandbox.applied.is_some() && sandbox.applied == sandbox.desired;
+    let generation = if is_applied { sandbox.generation } else { sandbox.observed };
+    let now = match (sandbox.kind, machine.phase) {
+        (Kind::Job, Phase::Completed) => {
+            let completed_code = machine.exit_code;
+            SandboxRow { completed_code, observed: generation, ..sandbox.clone() }
+        }
+        (Kind::Service, Phase::Ready | Phase::Degraded) => {
+            SandboxRow { observed: generation, ..sandbox.clone() }
+        }
+        _ => return None,
+    };
+    (now != *sandbox).then_some(now)
 }

@@ -42,26 +42,34 @@ pub(super) fn judge(
     seen: Option<&Seen>,
 ) -> Verdict {
     let asked = wish.selection.recreate && wish.selection_names(name);
-    let Some(seen) = seen.filter(|seen| seen.applied.is_some()) else {
+    let Some(made) = seen.filter(|seen| is_made(want, seen)) else {
         let fields = new_fields(wish, observed, name, want);
-        let reason = match grown(observed, name) {
-            true => because("replicas", "more replicas"),
-            false => because("new", "new"),
+        let reason = match (seen.is_some_and(|seen| seen.applied.is_some()), grown(observed, name))
+        {
+            (true, _) => because("not-running", "its machine is gone"),
+            (false, true) => because("replicas", "more replicas"),
+            (false, false) => because("new", "new"),
         };
         return Verdict { fields, ..Verdict::of(Action::Create, Class::Recreate, reason) };
     };
-    let compared = Compared::of(wish, observed, (name, want), seen);
+    let compared = Compared::of(wish, observed, (name, want), made);
     let mut verdict = match want.kind {
-        Kind::Service => compared.service(seen, asked, wish.selection.sleepers),
-        Kind::Job => compared.job(seen, asked),
+        Kind::Service => compared.service(made, asked, wish.selection.sleepers),
+        Kind::Job => compared.job(made, asked),
     };
-    let restart = wish.goal == Goal::Restarted && seen.is_alive();
+    let restart = wish.goal == Goal::Restarted && made.is_alive();
     if restart && verdict.action < Some(Action::Restart) {
         verdict.action = Some(Action::Restart);
         verdict.class = Class::Restart;
         verdict.reason = because("asked", "asked for");
     }
     verdict
+}
+
+/// Tells whether there is anything to compare with: a machine, or what a job came to.
+const fn is_made(want: &Sandbox, seen: &Seen) -> bool {
+    let is_done = matches!(want.kind, Kind::Job) && seen.row.completed_code.is_some();
+    seen.applied.is_some() && (seen.machine.is_some() || is_done)
 }
 
 /// Judges a sandbox that the file does not have any more.

@@ -240,13 +240,18 @@ impl<'a> Graph<'a> {
         let boot = self.node(name, Op::Boot);
         for volume in volumes(want) {
             let nodes = self.volumes.get(volume).copied().unwrap_or(Nodes::NONE);
-            let stop = self.node(name, Op::Stop);
-            for op in [Op::GrowVolume, Op::TrashVolume] {
-                self.before(stop, nodes.get(op), OnFailure::Skip);
+            // A job that runs is not interrupted; what it has open waits for its end.
+            let gate = self.node(name, Op::Gate).filter(|_| boot.is_none());
+            for free in [gate, self.node(name, Op::Stop)] {
+                for op in [Op::GrowVolume, Op::TrashVolume] {
+                    self.before(free, nodes.get(op), OnFailure::Skip);
+                }
             }
             for op in [Op::EnsureVolume, Op::GrowVolume, Op::Move] {
                 self.before(nodes.get(op), boot, OnFailure::Skip);
             }
+            // Who uses a volume is written by its name.
+            self.before(nodes.get(Op::Move), self.node(name, Op::Update), OnFailure::Skip);
             // A disk is free only after whoever leaves it has stopped.
             for stop in leaving.get(volume).into_iter().flatten() {
                 self.before(Some(*stop), boot, OnFailure::Skip);
@@ -305,8 +310,11 @@ impl<'a> Graph<'a> {
         }
         let Some(seen) = observed.sandboxes.get(name) else { return };
         for volume in seen.applied.iter().flat_map(volumes) {
-            let trash = self.volumes.get(volume).and_then(|nodes| nodes.get(Op::TrashVolume));
-            self.before(discard, trash, OnFailure::Skip);
+            let nodes = self.volumes.get(volume).copied().unwrap_or(Nodes::NONE);
+            for op in [Op::GrowVolume, Op::TrashVolume] {
+                self.before(stop, nodes.get(op), OnFailure::Skip);
+            }
+            self.before(discard, nodes.get(Op::TrashVolume), OnFailure::Skip);
         }
         let courtesy = |on_failure| Link { on_failure, courtesy: true };
         for needed in super::scene::needs(seen) {

@@ -288,8 +288,10 @@ impl Host {
         let holds = |path, now, wanted| self.wish.holds(&at, path, (now, wanted));
         row.protect = holds("lifecycle.protect", row.protect, want.lifecycle.protect);
         row.keep = holds("lifecycle.keep", row.keep, want.lifecycle.keep);
-        if carried == Carried::Out {
-            row.observed = row.generation;
+        match carried {
+            // What another run came to says nothing of this one.
+            Carried::Begun => row.completed_code = None,
+            Carried::Out => row.observed = row.generation,
         }
         let volumes = self.volumes_of(db, &row.id)?;
         let mut uses = Vec::new();
