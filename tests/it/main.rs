@@ -7,6 +7,7 @@ mod attach;
 mod checkouts;
 mod cli_sessions;
 mod cli_words;
+mod configuration;
 mod crash;
 mod diff_page;
 mod drift;
