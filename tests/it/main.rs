@@ -11,6 +11,7 @@ mod configuration;
 mod crash;
 mod diff_page;
 mod drift;
+mod events;
 mod examples;
 mod export;
 mod file_tools;
