@@ -27,4 +27,5 @@ mod road;
 mod schemas;
 mod states;
 mod tidy;
+mod volumes;
 mod watch;

@@ -11,18 +11,19 @@ use schema::name::InstanceName;
 use schema::project::{Kind, Probe, Project, Sandbox};
 use serde_json::{Value, json};
 
+use super::asking;
 use super::call::Call;
 use super::failure::Failure;
 use super::outcome::ms;
 use crate::consent::{Answer, Need};
-use crate::context::{Clock as _, Stream, SystemClock};
+use crate::context::{Clock as _, SystemClock};
 use crate::engine::{Options, Ui};
 use crate::execute::Progress as Step;
 use crate::plan::json as plan_json;
 use crate::plan::show::{Detail, Layout, last_line, show};
 use crate::plan::{Address, Op, Plan, Step as PlanStep, Wish};
 use crate::report::progress::{Event, Follower, HEARTBEAT};
-use crate::report::{Output, Progress, Report, human, prompt};
+use crate::report::{Progress, Report, human, prompt};
 use crate::store::lease::Holder;
 
 /// How much is said before and while it is done.
@@ -76,10 +77,7 @@ impl Watcher {
         Self {
             loudness,
             is_first_boot: call.engine.remembered_driver().is_none(),
-            may_ask: report.form.output == Output::Text
-                && call.context.terminal.is_tty(Stream::In)
-                && call.context.terminal.is_tty(Stream::Err)
-                && !call.context.is_ci(),
+            may_ask: asking::may_ask(call),
             follower: RefCell::new(follower),
             is_silent: Cell::new(true),
             last: Cell::new(clock.elapsed()),
