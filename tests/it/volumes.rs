@@ -152,3 +152,46 @@ fn a_volume_whose_command_is_killed_is_whole_here_or_in_the_trash() {
         clean(&home);
     }
 }
+
+#[test]
+fn sf_a13_down_takes_volumes_along_only_with_consent_and_what_is_protected_stays() {
+    let home = Home::process();
+    home.write("Sandboxfile", SHOP);
+    home.msb(["up"]).exits(0);
+    home.msb(["down", "db", "--volumes"]).exits(64);
+    let refused = home.msb(["down", "--volumes", "-y"]).exits(77);
+    refused.complains(&["consent", "--yes-delete-data"]);
+    assert_eq!(home.sandbox("db")["phase"], "ready");
+    home.msb(["down", "--volumes", "--dry-run"]).exits(0).says(&["volume.data"]);
+    let down = home.msb(["down", "--volumes", "--yes-delete-data", "--json"]).exits(0).json();
+    assert_eq!(down["trashed"][0]["address"], "volume.data");
+    assert!(down["trashed"][0]["restore_until"].is_string(), "{down}");
+    assert_eq!(down["kept"][0]["address"], "volume.kept");
+    assert_eq!(down["kept"].as_array().unwrap().len(), 1);
+    assert_eq!(names(&home, &[]), ["kept"]);
+    clean(&home);
+    home.msb(["volume", "restore", "shop/data"]).exits(0);
+    home.msb(["up"]).exits(0);
+    let down = home.msb(["down", "--volumes", "--yes-delete-data"]).exits(0);
+    down.says(&["Down: 1 destroyed, 1 trashed", "Trashed: 1 volume", "Kept: 1 volume"]);
+    home.msb(["down", "--volumes", "--yes-delete-data"]).exits(0).says(&["nothing to do"]);
+}
+
+#[test]
+fn every_project_goes_with_all_projects_once_it_is_agreed() {
+    let home = Home::process();
+    home.write("Sandboxfile", SHOP);
+    home.msb(["up"]).exits(0);
+    home.msb(["create", "builtin:base", "--name", "tool"]).exits(0);
+    home.msb(["down", "--all-projects"]).exits(77).complains(&["-y"]);
+    home.msb(["down", "--all-projects", "-p", "shop", "-y"]).exits(64);
+    home.msb(["down", "--all-projects", "db", "-y"]).exits(64);
+    home.msb(["down", "--all-projects", "--volumes", "-y"]).exits(77).complains(&["delete-data"]);
+    assert_eq!(home.msb(["list", "-q"]).exits(0).stdout.lines().count(), 2);
+    let all = home.msb(["down", "--all-projects", "-y", "--json"]).exits(0).json();
+    let of = |at: usize| all[at]["project"]["name"].as_str().unwrap().to_owned();
+    assert_eq!((of(0), of(1)), ("adhoc".to_owned(), "shop".to_owned()));
+    assert_eq!(home.msb(["list", "-q"]).exits(0).stdout.lines().count(), 0);
+    home.msb(["down", "--all-projects"]).exits(0).says(&["nothing to do"]);
+    clean(&home);
+}

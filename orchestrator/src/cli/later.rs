@@ -41,7 +41,6 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("run", &["--replace-grace"]),
     ("create", &["--replace-grace"]),
     ("kill", &["--no-wait"]),
-    ("down", &["--all-projects", "--volumes", "--yes-delete-data"]),
     ("exec", &["--rlimit"]),
     ("list", &["--projects"]),
     ("volume create", &["--dry-run"]),

@@ -1,14 +1,12 @@
 //! Show everything about volumes
 
-use std::time::UNIX_EPOCH;
-
 use serde_json::{Value, json};
 
 use super::{Storage, Target, path, shape};
 use crate::cli::call::Call;
 use crate::cli::ending::Ending;
 use crate::cli::failure::Failures;
-use crate::cli::outcome::ms;
+use crate::disks;
 use crate::engine::VolumeView;
 use crate::report::human;
 use crate::report::json::rfc3339;
@@ -52,8 +50,7 @@ fn past(call: &Call, view: &VolumeView) -> Result<Vec<VolumePast>, Failures> {
 
 /// Returns when something was last written to a volume, as far as its file tells.
 pub(super) fn last_write_ms(call: &Call, view: &VolumeView) -> Option<u64> {
-    let written = std::fs::metadata(path(call, view)).ok()?.modified().ok()?;
-    written.duration_since(UNIX_EPOCH).ok().map(ms)
+    disks::written_ms(&path(call, view))
 }
 
 fn document(call: &Call, view: &VolumeView, past: &[VolumePast]) -> Value {
