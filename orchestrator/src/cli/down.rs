@@ -29,19 +29,26 @@ pub(crate) struct Args {
     /// How long they may take to end; 0 kills at once [default: each its own]
     #[arg(short, long, value_name = "DUR", value_parser = values::duration_or_zero)]
     timeout: Option<Duration>,
-    /// Take along what depends on the chosen [default: off]
-    #[arg(long)]
-    with_dependents: bool,
+    #[command(flatten)]
+    scope: Scope,
     #[command(flatten)]
     volumes: VolumeFlags,
-    /// Take every project away, `adhoc` included [default: the current one]
-    #[arg(long, conflicts_with = "names")]
-    all_projects: bool,
     #[command(flatten)]
     dry: Dry,
     /// Agree to what would be asked
     #[arg(short = 'y', id = "after-yes")]
     pub(crate) yes_short: bool,
+}
+
+/// What goes along.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Scope {
+    /// Take along what depends on the chosen [default: off]
+    #[arg(long)]
+    with_dependents: bool,
+    /// Take every project away, `adhoc` included [default: the current one]
+    #[arg(long, conflicts_with = "names")]
+    all_projects: bool,
 }
 
 /// What becomes of volumes.
@@ -57,7 +64,7 @@ struct VolumeFlags {
 
 /// Removes what state knows of the project; no file is read but for its name.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    if args.all_projects {
+    if args.scope.all_projects {
         return all_projects(args, call);
     }
     let project = project(call)?;
@@ -73,7 +80,8 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 }
 
 fn chosen(args: &Args, mut wish: Wish) -> Wish {
-    wish.selection.reach = if args.with_dependents { Reach::Dependents } else { Reach::Alone };
+    wish.selection.reach =
+        if args.scope.with_dependents { Reach::Dependents } else { Reach::Alone };
     wish.selection.volumes = if args.volumes.volumes { Volumes::Trash } else { Volumes::Stay };
     wish
 }
