@@ -193,6 +193,14 @@ fn copy_range(source: &File, target: &File, start: u64, end: u64) -> io::Result<
     Ok(())
 }
 
+/// Returns when a disk was last written to, milliseconds since 1970, as far as its file tells.
+#[must_use]
+pub fn written_ms(path: &Path) -> Option<u64> {
+    let written = fs::metadata(path).ok()?.modified().ok()?;
+    let since = written.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
 /// Returns what a file occupies on the host.
 #[must_use]
 pub fn occupied(path: &Path) -> u64 {

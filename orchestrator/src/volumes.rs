@@ -12,6 +12,10 @@ use thiserror::Error;
 use crate::disks::{self, DiskError, Purpose};
 use crate::store::atomic;
 
+mod trash;
+
+pub use trash::{is_trashed, purge, purged, remove_purged, trash, trash_name};
+
 /// The name of the marker in a volume's folder.
 pub(crate) const MARKER: &str = "volume";
 
@@ -144,36 +148,6 @@ pub fn grow(home: &Path, folder: &str, bytes: u64) -> Result<(), VolumeError> {
         .map_err(io::Error::other)
         .and_then(|marker| atomic::write(&path.with_file_name(MARKER), &marker))
         .map_err(|source| VolumeError::Folder { path, source })
-}
-
-/// The folder, below `volumes/`, of what was removed and can be restored for a while.
-const TRASH: &str = ".trash";
-
-/// Returns the folder of a volume in the trash, below `volumes/`.
-#[must_use]
-pub fn trash_name(id: &str) -> String {
-    format!("{TRASH}/{id}")
-}
-
-/// Tells whether a volume lies in the trash.
-#[must_use]
-pub fn is_trashed(home: &Path, id: &str) -> bool {
-    home.join("volumes").join(trash_name(id)).is_dir()
-}
-
-/// Puts a volume into the trash; one that is there already stays.
-///
-/// # Errors
-/// Its folder cannot be renamed.
-pub fn trash(home: &Path, folder: &str, id: &str) -> Result<(), VolumeError> {
-    let (from, to) = (home.join("volumes").join(folder), home.join("volumes").join(trash_name(id)));
-    let failed = |source| VolumeError::Folder { path: to.clone(), source };
-    if is_trashed(home, id) {
-        return Ok(());
-    }
-    let trash = home.join("volumes").join(TRASH);
-    DirBuilder::new().recursive(true).mode(0o700).create(&trash).map_err(failed)?;
-    fs::rename(&from, &to).and_then(|()| atomic::sync_folder(&to)).map_err(failed)
 }
 
 /// Gives a volume another name, and the folder that goes with it.

@@ -227,7 +227,11 @@ async fn write(mut writer: OwnedWriteHalf, mut waiting: mpsc::Receiver<(Answer, 
         let Ok(text) = serde_json::to_vec(&answer) else { continue };
         let Ok(length) = u32::try_from(text.len()) else { continue };
         let bytes = [&length.to_be_bytes()[..], &text].concat();
-        if writer.write_all(&bytes).await.is_err() {
+        if let Err(error) = writer.write_all(&bytes).await {
+            // Who no longer listens needs no answer; everybody else is told why there was none.
+            if error.kind() != std::io::ErrorKind::BrokenPipe {
+                tracing::warn!(%error, "an answer was not sent");
+            }
             return;
         }
         drop(due);

@@ -30,4 +30,5 @@ mod road;
 mod schemas;
 mod states;
 mod tidy;
+mod volumes;
 mod watch;

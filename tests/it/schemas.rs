@@ -104,6 +104,10 @@ fn the_documents_of_commands_fit_their_schemas() {
     check("list", &["list"], 0);
     check("inspect", &["inspect", "db"], 0);
     check("volume ls", &["volume", "ls"], 0);
+    check("volume inspect", &["volume", "inspect", "data"], 0);
+    check("volume create", &["volume", "create", "v", "--kind", "disk", "--size", "16MiB"], 0);
+    check("volume rm", &["volume", "rm", "v"], 0);
+    check("volume restore", &["volume", "restore", "v"], 0);
     check("image ls", &["image", "ls"], 0);
     check("agent-socket", &["agent-socket", "db"], 0);
     check("wait", &["wait", "db", "--for", "ready"], 0);

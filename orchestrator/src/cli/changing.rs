@@ -79,13 +79,7 @@ pub(crate) fn quietly(
             }
         }
     }
-    codes.retain(|code| *code != 0);
-    let code = match codes.split_first() {
-        None => 0,
-        Some((first, rest)) if rest.iter().all(|code| code == first) => *first,
-        Some(_) => 1,
-    };
-    Ok((rows, failures, code))
+    Ok((rows, failures, outcome::common(&codes)))
 }
 
 /// What became of the targets: a row each, what failed, and the code.

@@ -27,10 +27,8 @@ const COMMANDS: &[&str] = &[
 ];
 
 /// Subcommands that are not built yet.
-const SUBCOMMANDS: &[(&str, &[&str])] = &[
-    ("image", &["inspect", "prune", "pull", "save", "verify"]),
-    ("volume", &["create", "inspect", "restore", "rm"]),
-];
+const SUBCOMMANDS: &[(&str, &[&str])] =
+    &[("image", &["inspect", "prune", "pull", "save", "verify"])];
 
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[
@@ -42,10 +40,11 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("run", &["--replace-grace"]),
     ("create", &["--replace-grace"]),
     ("kill", &["--no-wait"]),
-    ("down", &["--all-projects", "--volumes", "--yes-delete-data"]),
     ("exec", &["--rlimit"]),
     ("list", &["--projects"]),
-    ("volume ls", &["--label", "--trash"]),
+    ("volume create", &["--dry-run"]),
+    ("volume restore", &["--dry-run"]),
+    ("volume rm", &["--dry-run"]),
     ("doctor", &["--bundle"]),
     ("setup", &["--no-templates"]),
 ];
@@ -115,7 +114,7 @@ mod tests {
     #[test]
     fn what_is_planned_is_told_from_what_is_unknown() {
         assert!(command(&[], "ssh") && !command(&[], "shh"));
-        assert!(command(&["image"], "prune") && !command(&["volume"], "prune"));
+        assert!(command(&["image"], "prune") && !command(&["volume"], "rm"));
         assert!(flag("run", "--port=80:80") && flag("up", "--rollback") && !flag("up", "--port"));
     }
 }

@@ -20,6 +20,7 @@ mod values;
 mod adopt;
 mod aftermath;
 mod agent_socket;
+mod asking;
 mod attach;
 mod config;
 mod convert;

@@ -1,5 +1,6 @@
 //! How a changing command ended, as a table or as one document.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use schema::change::Class;
@@ -12,28 +13,44 @@ use super::failure::{Failure, Failures};
 use super::following::Followed;
 use super::{aftermath, shapes};
 use crate::context::Clock as _;
-use crate::engine::{Outcome, ResultRow, Verb};
+use crate::engine::{Kept, Outcome, ResultRow, TRASH_KEPT_MS, Verb};
 use crate::plan::{Summary, json as plan_json};
 use crate::report::human::{self, Table};
 use crate::report::json::{self, rfc3339};
+use crate::report::time;
 
 /// Prints how a run of `command` ended and returns its code.
 ///
 /// # Errors
 /// What failed, each with its own block.
 pub(crate) fn tell(call: &Call, command: &str, followed: &Followed) -> Ending {
+    let (code, document) = said(call, command, followed);
+    end(call, command, code, &document);
+    Ok(code)
+}
+
+/// Prints for people how a run of `command` ended; returns its code, and what programs read.
+pub(crate) fn said(call: &Call, command: &str, followed: &Followed) -> (u8, Value) {
     let outcome = &followed.outcome;
     let code = code(followed);
     if call.report.is_text() {
         call.report.out(&text(command, outcome, call.report.width()));
         if command == "down" {
-            call.report.out(&kept(outcome));
+            call.report.out(&volumes(call, outcome));
         }
     }
     aftermath::tell(call, command, outcome);
-    let document = document(call, command, followed, code);
-    end(call, command, code, &document);
-    Ok(code)
+    (code, document(call, command, followed, code))
+}
+
+/// Returns the one code of several: 0 where all ended well, their common one, else 1.
+pub(crate) fn common(codes: &[u8]) -> u8 {
+    let mut bad = codes.iter().filter(|code| **code != 0);
+    match bad.next() {
+        None => 0,
+        Some(first) if bad.all(|code| code == first) => *first,
+        Some(_) => 1,
+    }
 }
 
 /// Prints the result that programs read: the last event where there are events, else a document.
@@ -135,9 +152,11 @@ fn detail(row: &ResultRow) -> String {
 
 fn counts(rows: &[&ResultRow], unchanged: usize, word: &str) -> String {
     let of = |verbs: &[Verb]| rows.iter().filter(|row| verbs.contains(&row.verb)).count();
+    let trashed = of(&[Verb::Trashed]);
     let bad = [Verb::Failed, Verb::Skipped, Verb::Interrupted, Verb::NotReady];
     let named = [
-        (rows.len() - of(&bad), word),
+        (rows.len() - of(&bad) - trashed, word),
+        (trashed, "trashed"),
         (of(&[Verb::Failed]), "failed"),
         (of(&[Verb::NotReady]), "not ready"),
         (of(&[Verb::Skipped]), "skipped"),
@@ -148,14 +167,33 @@ fn counts(rows: &[&ResultRow], unchanged: usize, word: &str) -> String {
     named.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
-fn kept(outcome: &Outcome) -> String {
-    if outcome.kept.is_empty() || outcome.results.is_empty() {
+/// Says which volumes can be taken back, and which stay.
+fn volumes(call: &Call, outcome: &Outcome) -> String {
+    if outcome.results.is_empty() {
         return String::new();
     }
-    let bytes = outcome.kept.iter().map(|kept| kept.bytes).sum();
-    let names: Vec<&str> = outcome.kept.iter().map(|kept| kept.name.as_str()).collect();
-    let volumes = human::count(names.len(), "volume");
-    format!("Kept: {volumes} ({}): {}.\n", human::size(bytes), names.join(", "))
+    let listed = |volumes: &[Kept]| {
+        let bytes = volumes.iter().map(|volume| volume.bytes).sum();
+        let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+        let count = human::count(names.len(), "volume");
+        format!("{count} ({}): {}.", human::size(bytes), names.join(", "))
+    };
+    let mut text = String::new();
+    if !outcome.trashed.is_empty() {
+        let until = time::local(restorable_until_ms(call, outcome));
+        let listed = listed(&outcome.trashed);
+        let _ = writeln!(text, "Trashed: {listed} Restore until {until} with msb volume restore.");
+    }
+    if !outcome.kept.is_empty() {
+        let _ = writeln!(text, "Kept: {}", listed(&outcome.kept));
+    }
+    text
+}
+
+/// Returns until when what was trashed can be restored for certain.
+fn restorable_until_ms(call: &Call, outcome: &Outcome) -> u64 {
+    let began = call.context.clock.unix_ms().saturating_sub(ms(outcome.took));
+    began.saturating_add(TRASH_KEPT_MS)
 }
 
 fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value {
@@ -191,6 +229,15 @@ fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value 
         .iter()
         .map(|kept| json!({"address": format!("volume.{}", kept.name), "size_bytes": kept.bytes}))
         .collect();
+    let until = rfc3339(restorable_until_ms(call, outcome));
+    let trashed: Vec<Value> = outcome
+        .trashed
+        .iter()
+        .map(|volume| {
+            let address = format!("volume.{}", volume.name);
+            json!({"address": address, "size_bytes": volume.bytes, "restore_until": until})
+        })
+        .collect();
     json!({
         "format_version": json::FORMAT_VERSION,
         "command": command,
@@ -204,7 +251,7 @@ fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value 
         "summary": outcome.plan.summary(),
         "results": results,
         "kept": kept,
-        "trashed": [],
+        "trashed": trashed,
         "blockers": blockers,
         "warnings": outcome.plan.warnings,
         "duration_ms": ms(outcome.took),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use schema::name::ProjectName;
 
+use super::asking;
 use super::call::Call;
 use super::changing::{self, Change};
 use super::dry::{self, Dry};
@@ -13,7 +14,7 @@ use super::targets::Targets;
 use super::values;
 use crate::engine::Wait;
 use crate::plan::Goal;
-use crate::report::prompt;
+use crate::report::human;
 
 /// Remove sandboxes that `run` and `create` made; volumes stay
 #[derive(Debug, clap::Args)]
@@ -62,17 +63,8 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 
 /// Asks before everything that a rule chose is removed.
 fn agree(call: &Call, count: usize) -> Result<(), Failure> {
-    let may_ask = call.report.is_text()
-        && call.context.terminal.is_tty(crate::context::Stream::In)
-        && call.context.terminal.is_tty(crate::context::Stream::Err)
-        && !call.context.is_ci();
-    let question = format!("Remove {}? [y/N] ", crate::report::human::count(count, "thing"));
-    if may_ask {
-        let typed = prompt::ask(&call.report, &question).unwrap_or_default();
-        if matches!(typed.to_ascii_lowercase().as_str(), "y" | "yes") {
-            return Ok(());
-        }
-    }
-    Err(Failure::new("consent::needed", "consent", "removing by label or `--all` needs consent")
-        .hint("Give `-y`."))
+    let question = format!("Remove {}?", human::count(count, "thing"));
+    let message = "removing by label or `--all` needs consent";
+    let refused = Failure::new("consent::needed", "consent", message).hint("Give `-y`.");
+    asking::agree(call, &question, refused)
 }

@@ -2,28 +2,32 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
-use schema::name::InstanceName;
+use schema::name::{InstanceName, ProjectName};
 use schema::project::{Kind, Probe, Project, Sandbox};
 use serde_json::{Value, json};
 
+use super::asking;
 use super::call::Call;
 use super::failure::Failure;
 use super::outcome::ms;
 use crate::consent::{Answer, Need};
-use crate::context::{Clock as _, Stream, SystemClock};
+use crate::context::{Clock as _, SystemClock};
 use crate::engine::{Options, Ui};
 use crate::execute::Progress as Step;
 use crate::plan::json as plan_json;
 use crate::plan::show::{Detail, Layout, last_line, show};
 use crate::plan::{Address, Op, Plan, Step as PlanStep, Wish};
 use crate::report::progress::{Event, Follower, HEARTBEAT};
-use crate::report::{Output, Progress, Report, human, prompt};
+use crate::report::{Progress, Report, human, prompt, time};
 use crate::store::lease::Holder;
+use crate::{disks, volumes};
 
 /// How much is said before and while it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,7 @@ pub(super) enum Loudness {
 pub(super) struct Watcher {
     report: Rc<Report>,
     clock: SystemClock,
+    home: PathBuf,
     loudness: Loudness,
     /// No driver was proved before, so what it promises is said.
     is_first_boot: bool,
@@ -76,10 +81,7 @@ impl Watcher {
         Self {
             loudness,
             is_first_boot: call.engine.remembered_driver().is_none(),
-            may_ask: report.form.output == Output::Text
-                && call.context.terminal.is_tty(Stream::In)
-                && call.context.terminal.is_tty(Stream::Err)
-                && !call.context.is_ci(),
+            may_ask: asking::may_ask(call),
             follower: RefCell::new(follower),
             is_silent: Cell::new(true),
             last: Cell::new(clock.elapsed()),
@@ -87,6 +89,7 @@ impl Watcher {
             phases: RefCell::default(),
             report,
             clock,
+            home: call.context.home().to_path_buf(),
         }
     }
 
@@ -197,6 +200,19 @@ impl Watcher {
         drop(self.follower.borrow_mut().take());
     }
 
+    /// Returns a line for each volume: how much it holds, and when it was last written to.
+    fn lost(&self, project: &ProjectName, addresses: &[Address]) -> String {
+        let mut text = String::new();
+        for address in addresses {
+            let Address::Volume(name) = address else { continue };
+            let disk = volumes::disk(&self.home, &volumes::folder_name(project, name));
+            let size = human::size(disks::occupied(&disk));
+            let written = disks::written_ms(&disk).map(time::local).unwrap_or_default();
+            let _ = writeln!(text, "  {name}  {size}, last written {written}");
+        }
+        text
+    }
+
     fn ask(&self, question: &str, wanted: Option<&str>) -> Answer {
         let Some(typed) = prompt::ask(&self.report, question) else { return Answer::Ended };
         let agreed = match wanted {
@@ -270,9 +286,9 @@ impl Ui for Watcher {
                 }
                 Need::DataLoss(addresses) => {
                     let name = plan.head.name.as_str();
-                    let list = listed(addresses);
+                    let list = self.lost(&plan.head.name, addresses);
                     let question =
-                        format!("The data of {list} would be lost. Type `{name}` to go on: ");
+                        format!("The data of these would be lost:\n{list}Type `{name}` to go on: ");
                     self.ask(&question, Some(name))
                 }
             };

@@ -10,7 +10,7 @@ use schema::name::{InstanceName, ProjectName};
 use schema::project::{DriverChoice, Project};
 
 use super::options::{AttachedEnd, Options, SharedUi, Wait};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Verb};
 use super::regained::regained;
 use super::session::Session;
 use super::{SandboxView, Trouble, Troubles, blockers, observe_with, preflight, results};
@@ -453,19 +453,25 @@ impl Run<'_> {
         ended: &BTreeMap<StepId, Ended>,
         times: &BTreeMap<StepId, Duration>,
     ) -> Outcome {
-        let kept = match self.wish.goal {
+        let results = results::rows(self.context, &self.planned, &self.observed, (ended, times));
+        let own = match self.wish.goal {
             Goal::Down => results::kept(self.context, &self.observed, &self.wish.project.name),
             Goal::Up | Goal::Undrifted | Goal::Stopped | Goal::Restarted => Vec::new(),
         };
+        let (trashed, kept) = own.into_iter().partition(|volume| {
+            let address = Address::Volume(volume.name.clone());
+            results.iter().any(|row| row.address == address && row.verb == Verb::Trashed)
+        });
         Outcome {
             command: self.options.command.clone(),
             plan: self.planned.clone(),
             run,
             recovered: 0,
-            results: results::rows(self.context, &self.planned, &self.observed, (ended, times)),
+            results,
             blockers: Vec::new(),
             interrupted: self.options.cancel.count() > 0,
             kept,
+            trashed,
             creators: BTreeMap::new(),
             took: Duration::ZERO,
         }

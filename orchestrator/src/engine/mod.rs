@@ -7,6 +7,7 @@
 //! | `kill`, `adopt` | [`Engine::kill`], [`Engine::adopt`] |
 //! | `ps`, `list`, `inspect` | [`Engine::sandboxes`], [`Engine::projects`], [`Engine::volumes`] |
 //! | `exec`, `logs`, `wait` | [`Engine::instances`], then [`Machine`] |
+//! | `volume` | [`Engine::storage`], [`Engine::create_volume`] and its like |
 //! | `load`, `image` | [`Engine::store`], [`Engine::images_home`] |
 //! | `doctor`, `setup` | [`Engine::prove`], [`Engine::prepare_base`] |
 
@@ -21,6 +22,7 @@ pub(crate) mod regained;
 mod results;
 mod session;
 mod sources;
+mod storage;
 mod trouble;
 mod view;
 mod wishes;
@@ -28,7 +30,7 @@ mod wishes;
 use std::path::PathBuf;
 
 use schema::failure::Report;
-use schema::name::{InstanceName, ProjectName};
+use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::sandboxfile::resolve::Trust;
 use serde_json::Value;
 
@@ -49,6 +51,7 @@ pub use options::{
 };
 pub use outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
 pub(crate) use sources::{read_env_files, read_source, sensitive_digests};
+pub use storage::{Fate, NewVolume, TRASH_KEPT_MS, VolumeView};
 pub use trouble::{Trouble, Troubles};
 pub use view::SandboxView;
 pub use wishes::Adhoc;
@@ -194,6 +197,53 @@ impl Engine {
     /// The state cannot be read.
     pub fn volumes(&self) -> Result<Vec<SeenVolume>, Troubles> {
         Ok(self.look(Some(&ProjectName::adhoc()))?.volumes)
+    }
+
+    /// Returns every volume with its users, by owner and name, and what lies in the trash.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn storage(&self) -> Result<(Vec<VolumeView>, Vec<VolumeView>), Troubles> {
+        let mut store = Store::open_read_only(&self.home())?;
+        known(store.as_mut(), &self.context)?;
+        storage::views(&self.context, store.as_mut())
+    }
+
+    /// Makes a volume of nobody's.
+    ///
+    /// # Errors
+    /// Nothing is made: the name is taken, or a lock is held.
+    pub async fn create_volume(
+        &self,
+        new: &NewVolume,
+        (options, ui): (&Options, &SharedUi),
+    ) -> Result<(), Troubles> {
+        self.prepared()?;
+        storage::create(&self.context, new, (options, ui)).await
+    }
+
+    /// Puts a volume into the trash, or removes it for good.
+    ///
+    /// # Errors
+    /// It is in use or protected, or a lock is held.
+    pub async fn remove_volume(
+        &self,
+        (view, fate): (&VolumeView, Fate),
+        (options, ui): (&Options, &SharedUi),
+    ) -> Result<(), Troubles> {
+        storage::remove(&self.context, (view, fate), (options, ui)).await
+    }
+
+    /// Takes a volume back from the trash, perhaps under another name.
+    ///
+    /// # Errors
+    /// The name is taken, or a lock is held.
+    pub async fn restore_volume(
+        &self,
+        (view, name): (&VolumeView, &VolumeName),
+        (options, ui): (&Options, &SharedUi),
+    ) -> Result<(), Troubles> {
+        storage::restore(&self.context, (view, name), (options, ui)).await
     }
 
     /// Ends a machine at once, without a flush; takes no lock.

@@ -31,6 +31,8 @@ pub struct Outcome {
     pub interrupted: bool,
     /// Volumes that stay, for `down`.
     pub kept: Vec<Kept>,
+    /// Volumes that went to the trash.
+    pub trashed: Vec<Kept>,
     /// The pipes that keep attached machines; dropping one ends its machine.
     pub creators: BTreeMap<InstanceName, Creator>,
     /// How long it took.
@@ -132,7 +134,7 @@ pub struct Blocker {
     pub chain: Vec<Address>,
 }
 
-/// A volume that stays.
+/// A volume that stays, or can be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// Its name.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use schema::failure::Report;
 use schema::name::ProjectName;
 
-use super::Troubles;
 use super::options::{Options, SharedUi};
+use super::{Troubles, storage};
 use crate::context::{Clock as _, Context};
 use crate::execute::{self, Settled};
 use crate::store::inventory::{self, ProjectRow};
@@ -19,7 +19,7 @@ use crate::store::lease::{Holder, Lease, Sharing};
 use crate::store::{Rows, Store, StoreError, atomic, locks};
 
 /// How long commands of the imperative project wait for the one that settles.
-const SETTLING_MAX: Duration = Duration::from_secs(15);
+pub(super) const SETTLING_MAX: Duration = Duration::from_secs(15);
 
 /// A project of this command, until it is dropped.
 pub(super) struct Session {
@@ -117,6 +117,7 @@ impl Session {
         context: &Context,
         name: &ProjectName,
     ) -> Result<Settled, Troubles> {
+        storage::empty_trash(context, &mut self.store);
         let Some(id) = self.project_id.clone().filter(|_| self.alone) else {
             return Ok(Settled::default());
         };

@@ -16,6 +16,8 @@ use crate::store::lift;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub struct SandboxView {
+    /// The id of its row.
+    pub id: String,
     /// Its project.
     pub project: ProjectName,
     /// Its name.
@@ -65,6 +67,7 @@ impl SandboxView {
         let record = machine.as_ref().and_then(|machine| machine.record.clone());
         let exit = record.as_ref().and_then(|record| record.exit);
         Self {
+            id: seen.row.id.clone(),
             project,
             name: seen.row.name.clone(),
             kind: seen.row.kind,

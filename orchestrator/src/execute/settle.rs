@@ -104,7 +104,7 @@ impl Settling<'_> {
     async fn judge(&self, store: &mut Store, op: &OpenOp) -> Result<(), StepError> {
         let meant: Meant = serde_json::from_str(&op.intent).unwrap_or_default();
         let found = match Op::parse(&op.kind) {
-            Some(Op::EnsureVolume) => self.volume(store, &meant)?,
+            Some(Op::EnsureVolume) => self.volume(store, (&meant, &op.run.command))?,
             Some(Op::Boot) => self.boot(store, op, &meant).await?,
             Some(Op::Stop) => self.stop(&meant).await?,
             Some(begun @ (Op::Prepare | Op::Retire)) => {
@@ -138,7 +138,11 @@ impl Settling<'_> {
     }
 
     /// A volume is there when its marker is: it has its name only when it is whole.
-    fn volume(&self, store: &mut Store, meant: &Meant) -> Result<&'static str, StepError> {
+    fn volume(
+        &self,
+        store: &mut Store,
+        (meant, command): (&Meant, &str),
+    ) -> Result<&'static str, StepError> {
         let (Some(folder), Some(id)) = (&meant.folder, &meant.volume) else { return Ok("nothing") };
         let home = self.context.home();
         let whole = volumes::marker(home, folder).filter(|marker| marker.id == *id);
@@ -156,10 +160,11 @@ impl Settling<'_> {
             size_bytes: Some(marker.size_bytes),
             quota_bytes: marker.quota_bytes,
             protect: false,
-            labels: BTreeMap::new(),
+            labels: meant.labels.clone(),
             created_at: time::rfc3339(self.context.clock.unix_ms()),
+            trashed_at: None,
         };
-        store.write(|db| inventory::put_volume(db, &row, "msb up"))?;
+        store.write(|db| inventory::put_volume(db, &row, command))?;
         Ok("done")
     }
 

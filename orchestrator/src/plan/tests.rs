@@ -364,6 +364,7 @@ fn a_volume_grows_while_its_user_rests() {
         protect: false,
         labels: BTreeMap::new(),
         created_at: String::new(),
+        trashed_at: None,
     };
     let owner = Some(wish.project.name.clone());
     found.volumes.insert(name.clone(), SeenVolume { row, owner, uses: Vec::new() });

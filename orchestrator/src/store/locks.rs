@@ -17,8 +17,11 @@ pub const NEW: &str = "new-";
 /// What a lock's file ends with.
 const ENDING: &str = ".lock";
 
-/// The lock of migrations, which has no owner.
-const MIGRATE: &str = "migrate";
+/// The lock of whoever moves volumes into the trash, out of it, or empties it.
+pub const VOLUMES: &str = "volumes";
+
+/// The locks that have no owner, of migrations and of volumes.
+pub const OF_NOBODY: [&str; 2] = ["migrate", VOLUMES];
 
 /// Removes the files of locks that nobody owns and nobody holds.
 ///
@@ -32,7 +35,7 @@ pub fn sweep(store: &mut Store, home: &Path, me: &Holder) -> Result<(), StoreErr
     let owners: BTreeSet<String> = store.read(invariants::lock_owners)?.into_iter().collect();
     for name in names {
         let Some(owner) = name.strip_suffix(ENDING) else { continue };
-        if owner == MIGRATE || owners.contains(owner) {
+        if OF_NOBODY.contains(&owner) || owners.contains(owner) {
             continue;
         }
         let path = home.join("locks").join(&name);

@@ -22,7 +22,7 @@ pub mod operations;
 pub mod remembered;
 mod retention;
 pub mod time;
-mod volumes;
+pub mod volumes;
 pub mod witness;
 
 use std::fs;

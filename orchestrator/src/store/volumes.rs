@@ -31,17 +31,19 @@ pub struct VolumeRow {
     pub labels: Labels,
     /// When it was made.
     pub created_at: String,
+    /// When it was put into the trash, where it lies there.
+    pub trashed_at: Option<String>,
 }
 
 const VOLUME: &str = "SELECT id, project_id, name, folder, kind, size_bytes, protect, labels, \
-                      created_at, quota_bytes FROM volume WHERE trashed_at IS NULL";
+                      created_at, quota_bytes, trashed_at FROM volume";
 
 fn volume(row: &Row<'_>) -> rusqlite::Result<Found<VolumeRow>> {
     let (name, kind, labels): (String, String, String) = (row.get(2)?, row.get(4)?, row.get(7)?);
     let (id, project_id, folder) = (row.get(0)?, row.get(1)?, row.get(3)?);
     let size: Option<i64> = row.get(5)?;
     let (protect, created_at) = (row.get(6)?, row.get(8)?);
-    let quota: Option<i64> = row.get(9)?;
+    let (quota, trashed_at): (Option<i64>, _) = (row.get(9)?, row.get(10)?);
     let read = || {
         Ok(VolumeRow {
             id,
@@ -54,6 +56,7 @@ fn volume(row: &Row<'_>) -> rusqlite::Result<Found<VolumeRow>> {
             protect,
             labels: json("a volume's labels", &labels)?,
             created_at,
+            trashed_at,
         })
     };
     Ok(read())
@@ -64,7 +67,28 @@ fn volume(row: &Row<'_>) -> rusqlite::Result<Found<VolumeRow>> {
 /// # Errors
 /// The table cannot be read.
 pub fn volumes(db: &Connection) -> Found<Vec<VolumeRow>> {
-    rows(db, "list volumes", (&format!("{VOLUME} ORDER BY project_id, name"), &[]), volume)
+    let sql = format!("{VOLUME} WHERE trashed_at IS NULL ORDER BY project_id, name");
+    rows(db, "list volumes", (&sql, &[]), volume)
+}
+
+/// Returns every volume in the trash, by owner and name, the last that came first.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn trashed(db: &Connection) -> Found<Vec<VolumeRow>> {
+    let order = "ORDER BY project_id, name, trashed_at DESC, id";
+    let sql = format!("{VOLUME} WHERE trashed_at IS NOT NULL {order}");
+    rows(db, "list the trash", (&sql, &[]), volume)
+}
+
+/// Removes the row of a volume in the trash.
+///
+/// # Errors
+/// The row cannot be removed.
+pub fn remove_volume(db: &Connection, id: &str) -> Found<()> {
+    db.execute("DELETE FROM volume WHERE id = ?1 AND trashed_at IS NOT NULL", [id])
+        .map(|_| ())
+        .map_err(query("remove a volume"))
 }
 
 /// Writes a volume's row whole.
@@ -115,13 +139,14 @@ pub fn trash_volume(db: &Connection, id: &str, (from, to): (&str, &str), now_ms:
     .map_err(failed)
 }
 
-/// Gives a volume another name and folder.
+/// Gives a volume another name and folder, where it is not in the trash.
 ///
 /// # Errors
 /// The owner has another volume of that name.
 pub fn rename_volume(db: &Connection, id: &str, name: &VolumeName, folder: &str) -> Found<()> {
     db.execute(
-        "UPDATE volume SET name = ?2, folder = ?3 WHERE id = ?1",
+        "UPDATE volume SET name = ?2, folder = ?3, trashed_at = NULL, trash_folder = NULL \
+         WHERE id = ?1",
         params![id, name.as_str(), folder],
     )
     .map(|_| ())
@@ -154,5 +179,32 @@ pub fn volume_uses(db: &Connection) -> Found<Vec<VolumeUse>> {
             destination: row.get(2)?,
             mode: row.get(3)?,
         }))
+    })
+}
+
+/// One thing that was done to a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumePast {
+    /// When it was begun.
+    pub at: String,
+    /// The command that did it: `msb up`.
+    pub command: String,
+    /// What was done: `trash-volume`.
+    pub op: String,
+    /// How it ended: `done`.
+    pub state: String,
+}
+
+/// Returns what was done to a volume, oldest first, as far back as operations are kept.
+///
+/// # Errors
+/// The tables cannot be read.
+pub fn volume_past(db: &Connection, id: &str) -> Found<Vec<VolumePast>> {
+    let sql = "SELECT op.started_at, run.command, op.kind, op.state FROM op \
+               JOIN run ON run.id = op.run_id \
+               WHERE json_extract(op.intent, '$.volume') = ?1 ORDER BY op.id";
+    rows(db, "read the past of a volume", (sql, &[&id]), |row| {
+        let (at, command, op, state) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(Ok(VolumePast { at, command, op, state }))
     })
 }

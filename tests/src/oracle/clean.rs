@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
-use orchestrator::store::{Store, invariants};
+use orchestrator::store::{Store, invariants, locks};
 
 use super::kept::{Into, walk};
 use super::parents;
@@ -114,6 +114,9 @@ fn files(home: &Home, folders: &[Folder]) -> Vec<String> {
 fn is_users(parts: &[std::borrow::Cow<'_, str>]) -> bool {
     match parts {
         [first, _, third, ..] if first == "machines" => third == "root",
+        [first, trash, _, fourth, ..] if first == "volumes" && trash == ".trash" => {
+            fourth == "process"
+        }
         [first, _, third, ..] if first == "volumes" => third == "process",
         _ => false,
     }
@@ -142,7 +145,7 @@ fn sandbox_locks(home: &Home, root: &Path) -> Vec<String> {
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     names
         .filter_map(|name| Some(name.strip_suffix(".lock")?.to_owned()))
-        .filter(|owner| owner != "migrate" && !known.contains(owner))
+        .filter(|owner| !locks::OF_NOBODY.contains(&owner.as_str()) && !known.contains(owner))
         .map(|owner| format!("locks/{owner}.lock, whose owner is gone"))
         .collect()
 }

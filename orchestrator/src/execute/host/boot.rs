@@ -225,9 +225,8 @@ impl Host {
         // Where it cannot be looked at, the failure that we have is all there is to tell.
         let Ok((look, boot_id)) = looked else { return error.clone() };
         // A job that came to a good end in the meantime did not fail: we failed to hear of it.
-        let failed = |record: &&Record| {
-            record.phase.is_resting() && record.phase != Phase::Completed
-        };
+        let failed =
+            |record: &&Record| record.phase.is_resting() && record.phase != Phase::Completed;
         if let Some(record) = look.record.as_ref().filter(failed) {
             return failure((name, machine.folder()), record);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName, VolumeName};
-use schema::project::{Access, GuestPath, Kind, MountSource, VolumeKind};
+use schema::project::{Access, GuestPath, Kind, Labels, MountSource, VolumeKind};
 use schema::record::Effective;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,9 @@ pub(in crate::execute) struct Meant {
     pub(in crate::execute) name: Option<String>,
     /// The volume's size.
     pub(in crate::execute) bytes: Option<u64>,
+    /// The volume's labels.
+    #[serde(default)]
+    pub(in crate::execute) labels: Labels,
     /// The definition that the step carries out.
     pub(in crate::execute) definition: Option<String>,
 }
@@ -354,6 +357,7 @@ impl Host {
                 protect: want.protect,
                 labels: want.labels.clone(),
                 created_at: time::rfc3339(self.now_ms()),
+                trashed_at: None,
             },
             (None, None) => return Ok(()),
         };

@@ -300,6 +300,7 @@ pub(super) fn new_volume(id: &str, name: &VolumeName, size_bytes: Option<u64>) -
         protect: false,
         labels: std::collections::BTreeMap::new(),
         created_at: String::new(),
+        trashed_at: None,
     }
 }
 
