@@ -8,6 +8,7 @@ mod checkouts;
 mod cli_sessions;
 mod cli_words;
 mod crash;
+mod diagnostics;
 mod diff_page;
 mod drift;
 mod examples;
