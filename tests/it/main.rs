@@ -4,6 +4,7 @@
 
 mod aftermath;
 mod attach;
+mod canary;
 mod checkouts;
 mod cli_sessions;
 mod cli_words;
