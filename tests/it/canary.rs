@@ -90,6 +90,10 @@ const LOOKS: &[&[&str]] = &[
     &["agent-socket", "db"],
     &["doctor"],
     &["doctor", "--json"],
+    &["lock", "--json"],
+    &["exec", "db", "--json", "--", "true"],
+    &["adopt", "sandbox.db"],
+    &["rm", "db"],
     &["schema"],
 ];
 
@@ -180,7 +184,7 @@ fn sf_p12_what_the_host_keeps_secret_shows_up_in_no_output_file_or_command_line(
     watch.run(&["diff", "--full", "--json"]).exits(2);
     watch.run(&["plan", "-o", "first.plan"]).exits(0);
     watch.everywhere("planned");
-    watch.run(&["up", "--debug"]).exits(0);
+    watch.run(&["up", "--plan", "first.plan", "--debug"]).exits(0);
     // The guest has them: what is looked for was there to be found.
     let guest = watch.home.msb(["exec", "db", "--", "sh", "-c", LENGTHS]);
     let lengths = [FROM_ENV, FROM_FILE, ENV_FILE].map(|value| value.len().to_string()).join(" ");
@@ -203,6 +207,8 @@ fn sf_p12_what_the_host_keeps_secret_shows_up_in_no_output_file_or_command_line(
     watch.run(&["restart", "db", "--trace"]).exits(0);
     watch.run(&["up", "--recreate", "--yes", "--trace", "--progress", "json"]).exits(0);
     watch.everywhere("made anew");
+    watch.run(&["kill", "db", "--trace"]).exits(0);
+    watch.run(&["up", "--trace"]);
     watch.run(&["stop", "--all"]);
     watch.run(&["start", "db"]);
     watch.run(&["down", "--trace"]).exits(0);
