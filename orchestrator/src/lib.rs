@@ -1,5 +1,6 @@
 //! Makes a host match a Sandboxfile.
 pub mod cli;
+pub mod configuration;
 pub mod consent;
 pub mod context;
 pub mod disks;

@@ -64,11 +64,16 @@ impl Folder {
         let temporary = format!("{name}.new");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         let mut file = self.open(&temporary, flags)?;
-        file.write_all(content)?;
-        if how == Durability::Synced {
-            file.sync_all()?;
+        let written = file.write_all(content).and_then(|()| match how {
+            Durability::Synced => file.sync_all(),
+            Durability::Lazy => Ok(()),
+        });
+        let renamed = written.and_then(|()| self.rename(&temporary, name));
+        if renamed.is_err() {
+            // Half a file is nobody's; where even that fails, the next one takes its place.
+            drop(self.remove(&temporary));
         }
-        renameat(&self.fd, temporary.as_str(), &self.fd, name)?;
+        renamed?;
         if how == Durability::Synced {
             File::from(openat(&self.fd, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
                 .sync_all()?;

@@ -4,10 +4,12 @@ use std::rc::Rc;
 
 use schema::name::ProjectName;
 use schema::sandboxfile::limits::Limits;
+use schema::sandboxfile::source::{Format, SourceFile};
 
 use super::ending;
 use super::failure::Failure;
 use super::globals::{Driver, Globals, Settings};
+use crate::configuration::{self, Configuration};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::report::Report;
@@ -22,22 +24,25 @@ pub(crate) struct Call {
     pub(crate) report: Rc<Report>,
     /// The global flags.
     pub(crate) settings: Settings,
+    /// What the installation wants where no flag and no variable speaks.
+    pub(crate) configuration: Configuration,
     /// The host's sandboxes.
     pub(crate) engine: Engine,
 }
 
 impl Call {
-    /// Reads the context and resolves the flags; reads no file and takes no lock.
+    /// Reads the context and the configuration and resolves the flags; takes no lock.
     ///
     /// # Errors
-    /// A flag or a variable is malformed, or the process cannot tell where it is.
+    /// A flag, a variable or the configuration is malformed, or the process cannot tell where it is.
     pub(crate) fn prepare(globals: &Globals) -> Result<Self, Failure> {
         let mut context = Context::read()?;
         if let Some(home) = &globals.home {
             context = context.with_home(home);
         }
-        let report = Rc::new(Report::new(globals.form(&context)?));
-        let settings = globals.settings(&context)?;
+        let configuration = configuration(globals, &context)?;
+        let report = Rc::new(Report::new(globals.form(&context, &configuration)?));
+        let settings = globals.settings(&context, &configuration)?;
         for name in context.environment.unknown() {
             let known = crate::context::KNOWN_VARIABLES.iter().copied();
             let nearest = schema::sandboxfile::problem::nearest(name, known);
@@ -47,13 +52,10 @@ impl Call {
         if settings.driver == Driver::Krun {
             return Err(Failure::not_yet("--driver krun"));
         }
-        if context.home().join("config.kdl").exists() {
-            return Err(Failure::not_yet("config.kdl")
-                .hint("Move it away; flags and variables say the same."));
-        }
-        crate::report::log::start(settings.level.unwrap_or("warn"));
+        let level = settings.level.or(configuration.log_level).unwrap_or("warn");
+        crate::report::log::start(level);
         let engine = Engine::new(context.clone());
-        Ok(Self { context, report, settings, engine })
+        Ok(Self { context, report, settings, configuration, engine })
     }
 
     /// Reads the Sandboxfiles of this command and says which ones they are.
@@ -66,7 +68,7 @@ impl Call {
 
     /// Returns what a reading may cost.
     pub(crate) fn limits(&self) -> Limits {
-        Limits::default()
+        self.configuration.limits
     }
 
     /// Returns the current project: named, else the file's, else what state knows of this folder, else `adhoc`.
@@ -151,4 +153,19 @@ impl Call {
         let runtime = runtime.map_err(|error| refused(error.to_string()))?;
         Ok(runtime.block_on(work))
     }
+}
+
+/// Reads the configuration of the home, which need not have one.
+fn configuration(globals: &Globals, context: &Context) -> Result<Configuration, Failure> {
+    let path = context.home().join(configuration::FILE_NAME);
+    if path.symlink_metadata().is_err() {
+        return Ok(Configuration::default());
+    }
+    // What somebody else may have written is not followed.
+    context.existing_home()?;
+    let bytes = sources::plain(context, &path, &Limits::default())?;
+    Configuration::read(&SourceFile { path, bytes, format: Format::Kdl }).or_else(|failed| {
+        let form = globals.form(context, &Configuration::default())?;
+        Err(Failure::of_reading(&failed, &form))
+    })
 }

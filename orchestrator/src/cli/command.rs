@@ -93,7 +93,8 @@ pub(crate) fn job(
         let failure = Failure::usage("usage::value", "no command was given");
         return Err(failure.hint("Name one, or give `-t` for the shell."));
     };
-    let keys = streams.detach_keys.as_deref().unwrap_or(keys::DEFAULT);
+    let configured = call.configuration.detach_keys.as_deref();
+    let keys = streams.detach_keys.as_deref().or(configured).unwrap_or(keys::DEFAULT);
     let detach = keys::parse(keys).ok_or_else(|| {
         Failure::usage("usage::value", format!("--detach-keys: `{keys}` names no keys"))
             .hint("Write them as `ctrl-p,ctrl-q`, or `none`.")

@@ -70,7 +70,7 @@ impl Syntax {
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     reading::refuse_files(call, "Name the file instead: `msb convert FILE`.")?;
     let named = std::slice::from_ref(&args.path);
-    let files = sources::read(&call.context, named, &Limits::default())?;
+    let files = sources::read(&call.context, named, &call.limits())?;
     let file = files.files.into_iter().next();
     let file = file.ok_or_else(|| Failure::internal("a file that was named was not read"))?;
     check_places(args, call, &file)?;
@@ -140,8 +140,7 @@ fn convert(to: Syntax, call: &Call, file: &SourceFile, text: &str) -> Result<Str
         .map_err(|problem| reading::of_problems(call, file, text, vec![problem]))?;
     let head = if to == Syntax::Yaml { YAML_HEAD } else { "" };
     let converted = format!("{head}{converted}");
-    let limits = Limits { file_bytes: converted.len().max(1 << 20), ..Limits::default() };
-    let again = Group::read(&converted, to.format(), &limits);
+    let again = Group::read(&converted, to.format(), &Limits::again(&converted));
     if again.is_ok_and(|again| again.says_the_same(&document)) {
         Ok(converted)
     } else {

@@ -17,6 +17,7 @@ use super::call::Call;
 use super::failure::Failure;
 use super::outcome::ms;
 use super::{mounts, values};
+use crate::configuration::Defaults;
 
 /// See the module.
 #[derive(Debug, Clone, Args)]
@@ -211,7 +212,7 @@ impl Definition {
         call: &Call,
     ) -> Result<(Sandbox, BTreeMap<VolumeName, Volume>), Failure> {
         let is_new = base.is_none();
-        let mut sandbox = base.unwrap_or_else(|| Sandbox::new(Kind::Service, image.clone()));
+        let mut sandbox = base.unwrap_or_else(|| made(image.clone(), &call.configuration.defaults));
         let pull = sandbox.root.image().map_or_else(Pull::default, |image| image.pull);
         let pull = match self.pull {
             None => pull,
@@ -238,6 +239,23 @@ impl Definition {
         let volumes = self.mounts.apply(&mut sandbox)?;
         Ok((sandbox, volumes))
     }
+}
+
+/// Returns a new sandbox as the installation wants them.
+fn made(image: ImageRef, defaults: &Defaults) -> Sandbox {
+    let mut sandbox = Sandbox::new(Kind::Service, image);
+    if let Some(count) = defaults.cpus {
+        (sandbox.cpus.count, sandbox.cpus.max) = (count, count);
+    }
+    if let Some(size) = defaults.memory {
+        (sandbox.memory.size, sandbox.memory.max) = (size, size);
+    }
+    sandbox.upper = defaults.upper.unwrap_or(sandbox.upper);
+    sandbox.security = defaults.security.unwrap_or(sandbox.security);
+    if let Some(shell) = &defaults.shell {
+        sandbox.shell = shell.clone();
+    }
+    sandbox
 }
 
 impl LevelFlag {

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use schema::sandboxfile::limits::Limits;
 use schema::sandboxfile::source::{Format, SourceFile};
 use serde_json::{Value, json};
 
@@ -61,7 +60,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 
 /// Reads the files that are named, else those that are found.
 fn files(args: &Args, call: &Call, failures: &mut Vec<Failure>) -> Vec<SourceFile> {
-    let read = |named: &[PathBuf]| sources::read(&call.context, named, &Limits::default());
+    let read = |named: &[PathBuf]| sources::read(&call.context, named, &call.limits());
     let groups = if args.paths.is_empty() {
         vec![read(&call.settings.files)]
     } else {

@@ -185,7 +185,13 @@ pub(crate) fn options(call: &Call, command: &str) -> Options {
         command: format!("msb {command}"),
         lock_timeout: call.settings.lock_timeout,
         consents: crate::consent::Consents { yes: call.settings.yes, delete_data: false },
-        log_level: call.settings.level.unwrap_or("info").to_owned(),
+        log_level: call
+            .settings
+            .level
+            .or(call.configuration.log_level)
+            .unwrap_or("info")
+            .to_owned(),
+        parallel: call.configuration.boots,
         require_jail: call.settings.require_jail,
         ..Options::default()
     }

@@ -1,4 +1,4 @@
-//! The flags that every command takes, and what they come to: flag, else variable, else built in.
+//! The flags that every command takes, and what they come to: flag, else variable, else configuration, else built in.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use schema::name::ProjectName;
 
 use super::failure::Failure;
 use super::values;
+use crate::configuration::Configuration;
 use crate::context::{Context, Stream};
 use crate::report::style::{Style, When};
 use crate::report::{Annotations, Form, Output, Progress};
@@ -36,7 +37,7 @@ pub(crate) struct Globals {
     /// Form of the result on stdout [default: text]
     #[arg(long, global = true, value_name = "FORM", conflicts_with = "json")]
     pub(crate) output: Option<OutputForm>,
-    /// Short for `--output json`, and for `ndjson` in `logs`
+    /// Short for `--output json`, and for `ndjson` in `logs` and `events`
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Form of progress on stderr [default: auto]
@@ -194,7 +195,7 @@ pub(crate) struct Settings {
     pub(crate) markdown: bool,
     /// How long a held lock is waited for.
     pub(crate) lock_timeout: Duration,
-    /// The level of msb's own log, where one was given.
+    /// The level of msb's own log, where a flag or a variable gives one.
     pub(crate) level: Option<&'static str>,
 }
 
@@ -252,22 +253,29 @@ impl Globals {
     ///
     /// # Errors
     /// A variable is malformed.
-    pub(crate) fn form(&self, context: &Context) -> Result<Form, Failure> {
+    pub(crate) fn form(
+        &self,
+        context: &Context,
+        configuration: &Configuration,
+    ) -> Result<Form, Failure> {
         let output = match self.output_form(context)? {
             OutputForm::Text | OutputForm::Markdown => Output::Text,
             OutputForm::Json => Output::Json,
             OutputForm::Ndjson => Output::Ndjson,
         };
-        let when = match self.color {
+        let (environment, terminal) = (&context.environment, &context.terminal);
+        let is_said = environment.get("NO_COLOR").is_some()
+            || environment.get("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+        let configured = configuration.color.filter(|_| !is_said).and_then(word);
+        let when = match self.color.or(configured) {
             Some(Color::Always) => When::Always,
             Some(Color::Never) => When::Never,
             Some(Color::Auto) | None => When::Auto,
         };
-        let (environment, terminal) = (&context.environment, &context.terminal);
         let github = environment.get("GITHUB_ACTIONS") == Some("true");
         Ok(Form {
             output,
-            progress: self.progress(context, output)?,
+            progress: self.progress(context, configuration, output)?,
             out: Style::of(when, environment, terminal, Stream::Out),
             err: Style::of(when, environment, terminal, Stream::Err),
             annotations: if github { Annotations::Github } else { Annotations::Off },
@@ -283,13 +291,20 @@ impl Globals {
         })
     }
 
-    fn progress(&self, context: &Context, output: Output) -> Result<Progress, Failure> {
+    fn progress(
+        &self,
+        context: &Context,
+        configuration: &Configuration,
+        output: Output,
+    ) -> Result<Progress, Failure> {
         if self.quiet {
             return Ok(Progress::Quiet);
         }
         let asked = match self.progress {
             Some(form) => form,
-            None => variable(context, "MSB_PROGRESS")?.unwrap_or(ProgressForm::Auto),
+            None => variable(context, "MSB_PROGRESS")?
+                .or_else(|| configuration.progress.and_then(word))
+                .unwrap_or(ProgressForm::Auto),
         };
         let is_tty = context.terminal.is_tty(Stream::Err);
         Ok(match asked {
@@ -310,11 +325,15 @@ impl Globals {
         })
     }
 
-    /// Returns what the flags and variables come to.
+    /// Returns what flags, variables and configuration come to.
     ///
     /// # Errors
     /// A variable is malformed.
-    pub(crate) fn settings(&self, context: &Context) -> Result<Settings, Failure> {
+    pub(crate) fn settings(
+        &self,
+        context: &Context,
+        configuration: &Configuration,
+    ) -> Result<Settings, Failure> {
         let environment = &context.environment;
         let project = match (&self.project, environment.get("MSB_PROJECT")) {
             (Some(name), _) => Some(name.clone()),
@@ -325,15 +344,21 @@ impl Globals {
         };
         let driver = match self.driver {
             Some(driver) => driver,
-            None => variable(context, "MSB_DRIVER")?.unwrap_or(Driver::Auto),
+            None => variable(context, "MSB_DRIVER")?
+                .or_else(|| configuration.driver.and_then(word))
+                .unwrap_or(Driver::Auto),
         };
         let lock_timeout = match (self.lock_timeout, environment.get("MSB_LOCK_TIMEOUT")) {
             (Some(time), _) => time,
             (None, Some(text)) => {
                 values::duration_or_zero(text).map_err(|e| malformed("MSB_LOCK_TIMEOUT", &e))?
             }
-            (None, None) if context.terminal.is_tty(Stream::Err) => Duration::ZERO,
-            (None, None) => Duration::from_secs(300),
+            (None, None) => {
+                configuration.lock_timeout.unwrap_or(match context.terminal.is_tty(Stream::Err) {
+                    true => Duration::ZERO,
+                    false => Duration::from_secs(300),
+                })
+            }
         };
         let level = match (self.level.given(), environment.get("MSB_LOG")) {
             (Some(level), _) => Some(level),
@@ -343,7 +368,11 @@ impl Globals {
             }
             (None, None) => None,
         };
-        let jail = self.consent.require_jail || environment.get("MSB_REQUIRE_JAIL") == Some("1");
+        let jail = self.consent.require_jail
+            || environment.get("MSB_REQUIRE_JAIL").map_or_else(
+                || configuration.require_jail.unwrap_or(false),
+                |variable| variable == "1",
+            );
         Ok(Settings {
             files: self.file.clone(),
             project,
@@ -378,6 +407,11 @@ fn variable<T: ValueEnum>(context: &Context, name: &str) -> Result<Option<T>, Fa
             .collect();
         malformed(name, &format!("`{text}` is none of {}", words.join(", ")))
     })
+}
+
+/// Returns what a word of the configuration means, which knows only words of ours.
+fn word<T: ValueEnum>(word: &str) -> Option<T> {
+    T::from_str(word, false).ok()
 }
 
 fn malformed(name: &str, why: &dyn std::fmt::Display) -> Failure {

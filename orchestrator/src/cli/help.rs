@@ -25,7 +25,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Project",
         &[
-            "init", "up", "down", "diff", "plan", "ps", "logs", "lock", "fmt", "config",
+            "init", "up", "down", "diff", "plan", "ps", "logs", "events", "lock", "fmt", "config",
             "validate", "export", "adopt", "graph", "convert",
         ],
     ),

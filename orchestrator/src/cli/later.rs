@@ -6,7 +6,6 @@ const COMMANDS: &[&str] = &[
     "copy",
     "cp",
     "df",
-    "events",
     "history",
     "lsp",
     "mcp",

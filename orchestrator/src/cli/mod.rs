@@ -28,6 +28,7 @@ mod definition;
 mod diff;
 mod doctor;
 mod down;
+mod events;
 mod exec;
 mod explain;
 mod export;
@@ -104,6 +105,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "status")]
     Ps(ps::Args),
     Logs(logs::Args),
+    Events(events::Args),
     Lock(lock::Args),
     Fmt(fmt::Args),
     Config(config::Args),
@@ -204,6 +206,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Plan(args) => plan::run(args, call),
         Command::Ps(args) => ps::run(args, call),
         Command::Logs(args) => logs::run(args, call),
+        Command::Events(args) => events::run(args, call),
         Command::Lock(args) => lock::run(args, call),
         Command::Fmt(args) => fmt::run(args, call),
         Command::Config(args) => config::run(args, call),

@@ -4,7 +4,6 @@ use std::io;
 use std::path::Path;
 
 use schema::sandboxfile::document::Group;
-use schema::sandboxfile::limits::Limits;
 use schema::sandboxfile::problem::{Problem, Problems};
 use schema::sandboxfile::resolve::Failed;
 use schema::sandboxfile::source::{Format, SourceFile, Sources, check_text};
@@ -31,7 +30,7 @@ pub(super) fn refuse_files(call: &Call, instead: &str) -> Result<(), Failure> {
 /// # Errors
 /// The bytes are no text that is read.
 pub(super) fn text(call: &Call, file: &SourceFile) -> Result<String, Failure> {
-    check_text(&file.bytes, file.format, 0, &Limits::default()).map_err(|failed| {
+    check_text(&file.bytes, file.format, 0, &call.limits()).map_err(|failed| {
         let (text, problem) = *failed;
         of_problems(call, file, &text, vec![problem])
     })
@@ -42,7 +41,7 @@ pub(super) fn text(call: &Call, file: &SourceFile) -> Result<String, Failure> {
 /// # Errors
 /// Everything that is wrong with its grammar.
 pub(super) fn check_grammar(call: &Call, file: &SourceFile, text: &str) -> Result<(), Failure> {
-    let limits = Limits::default();
+    let limits = call.limits();
     let mut problems = Problems::new(limits.problems);
     let tree = match file.format {
         Format::Kdl => build::kdl(text, 0, &limits, &mut problems),
@@ -63,7 +62,7 @@ pub(super) fn document<'t>(
     file: &SourceFile,
     text: &'t str,
 ) -> Result<Group<'t>, Failure> {
-    Group::read(text, file.format, &Limits::default())
+    Group::read(text, file.format, &call.limits())
         .map_err(|problems| of_problems(call, file, text, problems))
 }
 
@@ -101,7 +100,7 @@ pub(super) fn of_problems(
     let mut sources = Sources::default();
     sources.add(file.path.display().to_string(), text.to_owned());
     let mut failed = Failed { problems, more: 0, sources: sources.into() };
-    let most = Limits::default().problems;
+    let most = call.limits().problems;
     edit::errors::add_all(&mut failed, std::slice::from_ref(file), most);
     Failure::of_reading(&failed, &call.report.form)
 }

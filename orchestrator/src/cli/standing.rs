@@ -104,6 +104,28 @@ impl Standing {
         Ok(false)
     }
 
+    /// Tells whether something that happened belongs to what is meant; `views` is that now.
+    pub(super) fn means_what_happened(
+        &self,
+        project: Option<&str>,
+        address: Option<&str>,
+        views: &[SandboxView],
+    ) -> bool {
+        let name = address.and_then(|address| address.strip_prefix("sandbox."));
+        let name = name.and_then(|name| InstanceName::parse(name).ok());
+        let is_named = |(of, meant): &(ProjectName, InstanceName)| {
+            Some(of.as_str()) == project && name.as_ref().is_some_and(|name| meant.means(name))
+        };
+        let is_viewed = |view: &SandboxView| {
+            Some(view.project.as_str()) == project && Some(&view.name) == name.as_ref()
+        };
+        self.named.iter().any(is_named)
+            || self.rule.as_ref().is_some_and(|rule| match rule.labels.is_empty() {
+                true => rule.project.as_ref().is_none_or(|of| Some(of.as_str()) == project),
+                false => views.iter().any(is_viewed),
+            })
+    }
+
     /// Returns the projects it looks into; `None` is all.
     fn projects(&self) -> Option<BTreeSet<&ProjectName>> {
         let mut projects: BTreeSet<&ProjectName> = self.named.iter().map(|(of, _)| of).collect();

@@ -216,7 +216,7 @@ fn options(args: &Args, call: &Call, wish: &Wish) -> Options {
     if args.fail_fast {
         options.after_failure = AfterFailure::Stop;
     }
-    options.parallel = args.parallel.map(usize::from);
+    options.parallel = args.parallel.map(usize::from).or(options.parallel);
     options
 }
 

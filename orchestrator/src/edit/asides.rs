@@ -44,7 +44,7 @@ fn of_kdl(text: &str) -> Asides {
 
 /// A comment of YAML begins with `#` at the start of a line or behind a blank, outside keys and values.
 fn of_yaml(text: &str) -> usize {
-    let limits = Limits::default();
+    let limits = Limits::again(text);
     let mut problems = Problems::new(1);
     let Some(tree) = yaml::yaml(text, 0, &limits, &mut problems) else { return 0 };
     let mut said = Vec::new();

@@ -11,7 +11,7 @@ use schema::sandboxfile::tree::{Entry, Scalar, Span, Tree};
 /// # Errors
 /// Everything that is no KDL of ours.
 pub(super) fn read(text: &str) -> Result<Tree<'_>, Vec<Problem>> {
-    let limits = Limits::default();
+    let limits = Limits::again(text);
     let mut problems = Problems::new(limits.problems);
     let tree = build::kdl(text, 0, &limits, &mut problems);
     match tree.filter(|_| !problems.has_errors()) {

@@ -16,6 +16,7 @@ use crate::context::{Clock as _, Context};
 use crate::machines::process::LookError;
 use crate::machines::{Folder, Looks, Machine, Stamp, process};
 use crate::plan::Op;
+use crate::store::events::{self, Moment};
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow};
 use crate::store::operations::{self, Closed, OpenOp, RunRow};
 use crate::store::{Rows, Store, StoreError, locks, time};
@@ -123,6 +124,11 @@ impl Settling<'_> {
         Ok(())
     }
 
+    /// What is found happened in the course of nothing that is known.
+    fn moment(&self) -> Moment {
+        Moment { run: None, now_ms: self.context.clock.unix_ms() }
+    }
+
     fn folder(&self, id: &str) -> Folder {
         Folder::of(self.context.home(), id)
     }
@@ -202,12 +208,12 @@ impl Settling<'_> {
             self.folder(id).tidy();
             (new.phase, new.reason) = (Phase::Failed, Some("boot".to_owned()));
             take_over(&mut new, self.folder(id).record()?.as_ref());
-            store.write(|db| inventory::put_machine(db, &new))?;
+            store.write(|db| events::put_machine(db, &new, self.moment()))?;
             return Ok("failed");
         }
         take_over(&mut new, self.folder(id).record()?.as_ref());
         store.write(|db| {
-            inventory::put_machine(db, &new)?;
+            events::put_machine(db, &new, self.moment())?;
             self.now_applied(db, &new.sandbox_id, meant.definition.as_ref())
         })?;
         Ok("done")
@@ -341,7 +347,7 @@ impl Settling<'_> {
         }
         store.write(|db| {
             machines.iter().try_for_each(|machine| inventory::remove_machine(db, &machine.id))?;
-            inventory::remove_sandbox(db, &first.sandbox_id)
+            events::remove_sandbox(db, &first.sandbox_id, self.moment())
         })?;
         Ok("done")
     }
@@ -393,7 +399,7 @@ impl Settling<'_> {
             store.write(|db| {
                 inventory::remove_machine(db, &machine.id)?;
                 match row.filter(|_| ended && machine.role == Role::Current) {
-                    Some(row) => inventory::remove_sandbox(db, &row.id),
+                    Some(row) => events::remove_sandbox(db, &row.id, self.moment()),
                     None => Ok(()),
                 }
             })?;
@@ -456,7 +462,7 @@ impl Settling<'_> {
         if !news.is_empty() {
             store.write(|db| {
                 news.iter().try_for_each(|(row, sandbox)| {
-                    inventory::put_machine(db, row)?;
+                    events::put_machine(db, row, self.moment())?;
                     let Some(sandbox) = sandbox else { return Ok(()) };
                     inventory::put_sandbox(db, sandbox, now_ms)
                 })

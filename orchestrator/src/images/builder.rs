@@ -108,10 +108,16 @@ impl Builder {
             Ok(Some(Answer::Refused(why))) => Err(BuildError::Refused(why)),
             Ok(Some(Answer::Failed(why))) => Err(BuildError::Failed(why)),
             Ok(None) => Err(BuildError::Ended(describe(status, &last_words))),
-            Err(error) if status.success() => Err(error),
+            Err(error) if status.success() || !hung_up(&error) => Err(error),
             Err(_) => Err(BuildError::Ended(describe(status, &last_words))),
         }
     }
+}
+
+/// Tells whether the builder was gone before it was told its work, or before it answered.
+fn hung_up(error: &BuildError) -> bool {
+    let BuildError::Talk(error) = error else { return false };
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn ask(

@@ -8,6 +8,7 @@ pub mod anew;
 pub mod atomic;
 mod definitions;
 mod error;
+pub mod events;
 pub mod images;
 pub mod invariants;
 pub mod inventory;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{StoreError, retention, time};
+use super::{StoreError, events, retention, time};
 
 /// A command that changes a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,9 @@ pub fn begin_run(
         ],
     )
     .map_err(query("begin a run"))?;
-    Ok(db.last_insert_rowid())
+    let id = db.last_insert_rowid();
+    events::run(db, id, None, now_ms)?;
+    Ok(id)
 }
 
 /// Writes how a run ended, and drops what is too old to matter.
@@ -87,6 +89,7 @@ pub fn end_run(db: &Connection, id: i64, exit_code: u8, now_ms: u64) -> Result<(
         params![id, time::rfc3339(now_ms), exit_code],
     )
     .map_err(query("end a run"))?;
+    events::run(db, id, Some(exit_code), now_ms)?;
     retention::trim(db, id, now_ms)
 }
 
@@ -151,8 +154,8 @@ pub fn close_op(db: &Connection, id: i64, how: &Closed, now_ms: u64) -> Result<(
         "UPDATE op SET state = ?2, error = ?3, ended_at = ?4 WHERE id = ?1",
         params![id, state, error, time::rfc3339(now_ms)],
     )
-    .map(|_| ())
-    .map_err(query("close an operation"))
+    .map_err(query("close an operation"))?;
+    events::step(db, id, now_ms)
 }
 
 pub(super) const OPEN_OPS: &str = "SELECT op.id, op.kind, op.address, op.nonce, op.intent, run.id, run.pid, run.start_ticks, \

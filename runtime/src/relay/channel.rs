@@ -145,6 +145,9 @@ impl Hub {
     }
 }
 
+/// Why a channel is over that nothing broke.
+pub(crate) const CLOSED: &str = "the agent closed its channel";
+
 /// Moves bytes between the agent and the hub until the channel is lost.
 pub(crate) async fn run(hub: Rc<Hub>, stream: UnixStream, heard: mpsc::Sender<Heard>) {
     let (reader, writer) = stream.into_split();
@@ -164,7 +167,7 @@ async fn read(hub: &Hub, mut reader: OwnedReadHalf, heard: &mpsc::Sender<Heard>)
     let (mut decoder, mut bytes, mut effects) = (Decoder::default(), vec![0; READ_BYTES], vec![]);
     loop {
         match reader.read(&mut bytes).await {
-            Ok(0) => return "the agent closed its channel".into(),
+            Ok(0) => return CLOSED.into(),
             Ok(count) => decoder.push(&bytes[..count]),
             Err(error) => return format!("the agent's channel cannot be read: {error}"),
         }

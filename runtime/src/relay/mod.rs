@@ -17,4 +17,4 @@ mod switch;
 mod tests;
 mod window;
 
-pub(crate) use channel::{Heard, Hub};
+pub(crate) use channel::{CLOSED, Heard, Hub};

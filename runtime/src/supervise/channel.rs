@@ -11,7 +11,7 @@ use crate::boot::boot_record;
 use crate::clock::Clock as _;
 use crate::hypervisor::Notice;
 use crate::life;
-use crate::relay::Heard;
+use crate::relay::{CLOSED, Heard};
 
 impl Supervisor {
     /// Takes what came through the agent's channel.
@@ -34,7 +34,12 @@ impl Supervisor {
                 }
             }
             Heard::Lost(why) => {
-                tracing::info!(%why, "the agent's channel is over");
+                // What the agent closes it may close; what breaks is a complaint.
+                if why == CLOSED {
+                    tracing::info!(%why, "the agent's channel is over");
+                } else {
+                    tracing::warn!(%why, "the agent's channel is lost");
+                }
                 while !self.updates.is_empty() {
                     self.update_refused("the agent's channel is gone");
                 }

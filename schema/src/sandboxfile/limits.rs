@@ -29,6 +29,14 @@ impl Limits {
     /// Nodes that YAML aliases make in all.
     pub const ALIAS_NODES: usize = 10_000;
 
+    /// Returns what it may cost to read `text` again, which was taken once under whatever limits.
+    #[must_use]
+    pub fn again(text: &str) -> Self {
+        let limits = Self::default();
+        // A node takes a byte at least.
+        Self { file_bytes: limits.file_bytes.max(text.len().saturating_mul(8)), ..limits }
+    }
+
     /// Returns how many nodes the tree of one file may have.
     #[must_use]
     pub const fn nodes(&self) -> usize {

@@ -210,8 +210,12 @@ impl Host {
         }
         // Its id is never used again, so nobody can come to wait for this lock.
         let lock = format!("locks/{}.lock", self.sandbox_row(name)?.id);
-        drop(fs::remove_file(self.context.home().join(lock)));
-        Ok(Effect::default())
+        match fs::remove_file(self.context.home().join(lock)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StepError::from("msb::state::unusable", "remove", &error))
+            }
+            _ => Ok(Effect::default()),
+        }
     }
 
     fn remove_folder(&self, id: &str) -> Result<(), StepError> {

@@ -17,7 +17,9 @@ use crate::disks;
 use crate::drivers::Drivers;
 use crate::engine::AttachedEnd;
 use crate::execute::world::{Done, Effect, FailureKind, StepError};
-use crate::machines::{self, Machine, Making, Reached, VolumeDisk, process};
+use crate::follow::{Logs, Source};
+use crate::machines::{self, Folder, Machine, Making, Reached, VolumeDisk, process};
+use crate::report::clean::clean;
 use crate::store::inventory::{self, MachineRow, Role};
 use crate::volumes;
 
@@ -90,7 +92,7 @@ impl Host {
         }
         match started.machine.wait(Milestone::Running).await {
             Ok(Reached::Yes(record)) => Ok(effect(&record)),
-            Ok(Reached::No(record)) => Err(failure(name, &record)),
+            Ok(Reached::No(record)) => Err(failure((name, &self.folder(&id)), &record)),
             Err(error) => Err(self.lost(name, &started.machine, &asked(&error, "boot"))),
         }
     }
@@ -187,7 +189,7 @@ impl Host {
                 Ok(effect(&record))
             }
             Reached::No(record) => {
-                let mut error = failure(name, &record);
+                let mut error = failure((name, machine.folder()), &record);
                 if record.phase == Phase::Stalled {
                     error.report.notes.extend(machine.last_probe().await);
                 }
@@ -222,17 +224,20 @@ impl Host {
         });
         // Where it cannot be looked at, the failure that we have is all there is to tell.
         let Ok((look, boot_id)) = looked else { return error.clone() };
-        match &look.record {
-            Some(record) if record.phase.is_resting() => failure(name, record),
-            _ => {
-                let mut lost = error.clone();
-                let standing = look.standing(Phase::Booting, &boot_id);
-                lost.phase = Some(standing.phase);
-                lost.reason = standing.reason;
-                lost.report.notes.extend(standing.detail);
-                lost
-            }
+        // A job that came to a good end in the meantime did not fail: we failed to hear of it.
+        let failed = |record: &&Record| {
+            record.phase.is_resting() && record.phase != Phase::Completed
+        };
+        if let Some(record) = look.record.as_ref().filter(failed) {
+            return failure((name, machine.folder()), record);
         }
+        let mut lost = error.clone();
+        let standing = look.standing(Phase::Booting, &boot_id);
+        lost.phase = Some(standing.phase);
+        lost.reason = standing.reason;
+        lost.report.causes.extend(complaints(machine.folder()));
+        lost.report.notes.extend(standing.detail);
+        lost
     }
 
     /// The new machine did not get ready: it is kept for its logs, the old one runs again.
@@ -273,7 +278,7 @@ fn effect(record: &Record) -> Effect {
 }
 
 /// Returns the failure that a record tells.
-fn failure(name: &InstanceName, record: &Record) -> StepError {
+fn failure((name, folder): (&InstanceName, &Folder), record: &Record) -> StepError {
     let reason = record.reason.as_deref().unwrap_or("no reason was given");
     let booted = record.agent_ready_at_ms.is_some();
     let (code, stage) = match (record.phase, reason) {
@@ -291,11 +296,17 @@ fn failure(name: &InstanceName, record: &Record) -> StepError {
             format!("it is {}({reason}{detail})", phase.as_str())
         }
     };
+    let mut causes: Vec<String> =
+        record.detail.iter().filter(|_| record.message.is_some()).cloned().collect();
+    if !booted || record.reason.as_deref() == Some("machine-died") {
+        // Why a machine died is often told by the log alone.
+        causes.extend(complaints(folder));
+    }
     let report = Report {
         code: code.to_owned(),
         stage: stage.to_owned(),
         message,
-        causes: record.detail.iter().filter(|_| record.message.is_some()).cloned().collect(),
+        causes,
         hints: vec![format!("Read its last words with `msb logs {name}`.")],
         console: record.console_tail.clone(),
         ..Report::default()
@@ -309,6 +320,18 @@ fn failure(name: &InstanceName, record: &Record) -> StepError {
     let reason = record.reason.clone();
     StepError { report, kind, phase: Some(record.phase), reason, exit_code }
 }
+
+/// Returns what a runtime complained of last.
+fn complaints(folder: &Folder) -> Vec<String> {
+    let mut entries = Logs::open(folder.path(), &[Source::Runtime].into(), 0).read();
+    entries.retain(|entry| entry.bytes.starts_with(b"error ") || entry.bytes.starts_with(b"warn "));
+    let first = entries.len().saturating_sub(COMPLAINTS_MAX);
+    let texts = entries.iter().skip(first);
+    texts.map(|entry| clean(&String::from_utf8_lossy(&entry.bytes)).into_owned()).collect()
+}
+
+/// How many complaints of a runtime are told.
+const COMPLAINTS_MAX: usize = 3;
 
 /// Returns how a workload ended, from a reason such as `exit 3` or `signal 9`.
 fn ended(reason: &str) -> String {

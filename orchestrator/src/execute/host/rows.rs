@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Host, Ticket, has_row, random, sandbox_of};
 use crate::execute::world::{Done, Effect, StepError};
 use crate::plan::{Address, Op, Step};
+use crate::store::events::{self, Moment};
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow, VolumeUse};
 use crate::store::operations::{self, Closed, Intent};
 use crate::store::remembered::Remembered;
@@ -131,7 +132,7 @@ impl Host {
                     ended_at: None,
                     ..next.clone()
                 };
-                inventory::put_machine(db, &next)
+                events::put_machine(db, &next, self.moment())
             }
             _ => Ok(()),
         }
@@ -217,7 +218,7 @@ impl Host {
             }
             (Op::Boot | Op::Gate | Op::Stop, done) => {
                 if let Some(machine) = one {
-                    inventory::put_machine(db, &self.told(machine, done))?;
+                    events::put_machine(db, &self.told(machine, done), self.moment())?;
                 }
                 match (op, done) {
                     (Op::Boot, Ok(_)) if !replacing => {
@@ -247,11 +248,15 @@ impl Host {
                 for machine in &mine {
                     inventory::remove_machine(db, &machine.id)?;
                 }
-                inventory::remove_sandbox(db, &row.id)?;
+                events::remove_sandbox(db, &row.id, self.moment())?;
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { run: Some(self.run), now_ms: self.now_ms() }
     }
 
     /// Returns a machine's row with what its record tells, else with what the step tells.

@@ -53,6 +53,12 @@ pub(super) const PAGES: &[Page] = &[
         "Keep included files in the repository, or name an absolute path.",
     ),
     page(
+        Code::CONFIG_INVALID,
+        "`config.kdl` in the home has a key or a value that it does not take; it is never ignored.",
+        "limits { instanses 5000 }",
+        "Write what the problem says, or delete the line; `docs/reference/config.md` has all keys.",
+    ),
+    page(
         Code::LIMIT_FILE_BYTES,
         "The file is longer than one file may be.",
         "a generated file of 2 MiB",

@@ -40,6 +40,7 @@ codes! {
     LIMIT_PROBLEMS "limit::problems"
     LIMIT_SECONDS "limit::seconds"
     LIMIT_EDIT "limit::edit"
+    CONFIG_INVALID "config::invalid"
     SYNTAX_KDL "syntax::kdl"
     SYNTAX_KDL_V1 "syntax::kdl-v1"
     SYNTAX_YAML "syntax::yaml"

@@ -65,7 +65,7 @@ impl Layers {
                 Layer::File
             };
             let format = Format::of(name).unwrap_or(Format::Kdl);
-            let read = |format| Group::read(&file.text, format, &Limits::default());
+            let read = |format| Group::read(&file.text, format, &Limits::again(&file.text));
             let document = read(format).or_else(|_| read(Format::Yaml));
             let nodes = document.map(|document| nodes(&document)).unwrap_or_default();
             File { whole, nodes }

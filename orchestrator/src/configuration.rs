@@ -1,0 +1,451 @@
+//! `config.kdl` of the home: what an installation wants of every command, read strictly.
+//!
+//! It holds matters of the installation and never changes what a Sandboxfile means. What is not
+//! built yet is refused by its name and place: a key that were read and then ignored would be worse
+//! than none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schema::project::{GuestPath, Security};
+use schema::sandboxfile::limits::Limits;
+use schema::sandboxfile::problem::{Code, Problem, Problems, listed, nearest, shown};
+use schema::sandboxfile::resolve::Failed;
+use schema::sandboxfile::source::{Format, SourceFile, Sources, check_text};
+use schema::sandboxfile::syntax::build;
+use schema::sandboxfile::tree::{Entry, Scalar, Span};
+use schema::sandboxfile::value::{self, Read};
+use schema::units::Bytes;
+
+use crate::sessions::keys;
+
+/// The name of the file in the home.
+pub const FILE_NAME: &str = "config.kdl";
+
+/// What the file says; `None` and the built-in limits where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// The level of msb's own log, and of runtimes that nothing else speaks of.
+    pub log_level: Option<&'static str>,
+    /// Who runs machines.
+    pub driver: Option<&'static str>,
+    /// Whether a host without the whole jail is refused.
+    pub require_jail: Option<bool>,
+    /// When colour is used.
+    pub color: Option<&'static str>,
+    /// Form of progress.
+    pub progress: Option<&'static str>,
+    /// How long a held lock is waited for.
+    pub lock_timeout: Option<Duration>,
+    /// The keys that leave a terminal.
+    pub detach_keys: Option<String>,
+    /// How many machines boot at once.
+    pub boots: Option<usize>,
+    /// What a reading may cost.
+    pub limits: Limits,
+    /// What `run` and `create` make where their flags say nothing.
+    pub defaults: Defaults,
+}
+
+/// What `run` and `create` make where their flags say nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// Processors.
+    pub cpus: Option<u8>,
+    /// Memory.
+    pub memory: Option<Bytes>,
+    /// Size of the private upper layer.
+    pub upper: Option<Bytes>,
+    /// How far the workload is held back.
+    pub security: Option<Security>,
+    /// The shell of sessions.
+    pub shell: Option<GuestPath>,
+}
+
+const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+const DRIVERS: &[&str] = &["auto", "krun", "qemu", "process"];
+const COLORS: &[&str] = &["auto", "always", "never"];
+const FORMS: &[&str] = &["auto", "tty", "plain", "json", "quiet"];
+const SECURITY: &[&str] = &["default", "restricted"];
+
+/// Keys of the file, those of rooms that are not built yet among them.
+const KEYS: &[&str] = &[
+    "log-level",
+    "driver",
+    "require-jail",
+    "color",
+    "progress",
+    "lock-timeout",
+    "detach-keys",
+    "defaults",
+    "parallel",
+    "overcommit",
+    "limits",
+    "registry",
+    "vmm-user",
+    "guest-net",
+    "disk-reserve",
+    "trash-keep",
+    "update",
+];
+const DEFAULTS: &[&str] = &["cpus", "memory", "upper", "security", "shell", "metrics-interval"];
+const PARALLEL: &[&str] = &["boots", "pulls"];
+const LIMITS: &[&str] =
+    &["file-bytes", "total-bytes", "files", "expanded-bytes", "instances", "problems", "seconds"];
+
+/// What nothing honours yet, as it is called.
+const NOT_YET: &[&str] = &[
+    "overcommit",
+    "registry",
+    "vmm-user",
+    "guest-net",
+    "disk-reserve",
+    "trash-keep",
+    "update",
+    "metrics-interval",
+    "pulls",
+];
+
+/// The largest that a limit in bytes may be: places in files have 32 bits.
+const BYTES_MAX: u64 = 1 << 30;
+/// The most files: their numbers have 16 bits.
+const FILES_MAX: u64 = 60_000;
+/// The most instances, problems and boots.
+const COUNT_MAX: u64 = 1_000_000;
+/// The most seconds that a reading may take: an hour.
+const SECONDS_MAX: u64 = 3600;
+
+impl Configuration {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its place.
+    pub fn read(file: &SourceFile) -> Result<Self, Failed> {
+        let limits = Limits::default();
+        let mut problems = Problems::new(limits.problems);
+        let mut sources = Sources::default();
+        let text = match check_text(&file.bytes, Format::Kdl, 0, &limits) {
+            Ok(text) => text,
+            Err(failed) => {
+                problems.push(of_here(failed.1));
+                failed.0
+            }
+        };
+        sources.add(file.path.display().to_string(), text);
+        let mut found = Self::default();
+        if !problems.has_errors() {
+            let mut grammar = Problems::new(limits.problems);
+            let tree = build::kdl(&sources.files()[0].text, 0, &limits, &mut grammar);
+            grammar.into_sorted().0.into_iter().map(of_here).for_each(|one| problems.push(one));
+            if let Some(tree) = tree {
+                found = Reader { problems: &mut problems }.file(&tree.entries);
+            }
+        }
+        if problems.has_errors() {
+            let (problems, more) = problems.into_sorted();
+            return Err(Failed { problems, more, sources: Arc::new(sources) });
+        }
+        Ok(found)
+    }
+}
+
+/// Gives a problem the one code of this file.
+fn of_here(problem: Problem) -> Problem {
+    Problem { code: Code::CONFIG_INVALID, ..problem }
+}
+
+struct Reader<'p> {
+    problems: &'p mut Problems,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, entries: &[Entry<'_>]) -> Configuration {
+        let mut found = Configuration::default();
+        for entry in self.known(entries, KEYS, "config.kdl") {
+            match entry.key.as_ref() {
+                "log-level" => found.log_level = self.choice(entry, LEVELS),
+                "driver" => found.driver = self.driver(entry),
+                "require-jail" => {
+                    found.require_jail = self.one(entry, |item| value::boolean(item, false));
+                }
+                "color" => found.color = self.choice(entry, COLORS),
+                "progress" => found.progress = self.choice(entry, FORMS),
+                "lock-timeout" => {
+                    let time = self.one(entry, |item| value::duration(item, 0));
+                    found.lock_timeout = time.map(schema::units::Millis::as_duration);
+                }
+                "detach-keys" => found.detach_keys = self.one(entry, detach_keys),
+                "defaults" => found.defaults = self.defaults(entry),
+                "parallel" => found.boots = self.boots(entry),
+                "limits" => found.limits = self.limits(entry),
+                other => unreachable!("`{other}` is no key of the table that nothing reads"),
+            }
+        }
+        found
+    }
+
+    fn defaults(&mut self, entry: &Entry<'_>) -> Defaults {
+        let mut found = Defaults::default();
+        for entry in self.group(entry, DEFAULTS) {
+            match entry.key.as_ref() {
+                "cpus" => {
+                    let count = self.one(entry, |item| value::count(item, (1, 64)));
+                    found.cpus = count.and_then(|count| u8::try_from(count).ok());
+                }
+                "memory" => found.memory = self.size(entry, (64 << 20, 1 << 40)),
+                "upper" => found.upper = self.size(entry, (Bytes::MIB, 16 << 40)),
+                "security" => {
+                    found.security = self.choice(entry, SECURITY).map(|word| match word {
+                        "restricted" => Security::Restricted,
+                        _ => Security::Default,
+                    });
+                }
+                "shell" => {
+                    found.shell = self.one(entry, |item| {
+                        let text = value::text(item, Limits::SCALAR_BYTES)?;
+                        GuestPath::parse(text).map_err(|error| {
+                            Problem::error(Code::VALUE_PATH, error.to_string(), item.span)
+                                .help("write an absolute path of the guest, such as \"/bin/sh\"")
+                        })
+                    });
+                }
+                other => unreachable!("`{other}` is no default that nothing reads"),
+            }
+        }
+        found
+    }
+
+    fn boots(&mut self, entry: &Entry<'_>) -> Option<usize> {
+        let fields = self.group(entry, PARALLEL);
+        let boots = fields.into_iter().find(|field| field.key == "boots")?;
+        self.number(boots, COUNT_MAX)
+    }
+
+    fn limits(&mut self, entry: &Entry<'_>) -> Limits {
+        let mut limits = Limits::default();
+        for field in self.group(entry, LIMITS) {
+            match field.key.as_ref() {
+                "file-bytes" => self.bytes(field, &mut limits.file_bytes),
+                "total-bytes" => self.bytes(field, &mut limits.total_bytes),
+                "expanded-bytes" => self.bytes(field, &mut limits.expanded_bytes),
+                "files" => self.limit(field, FILES_MAX, &mut limits.files),
+                "instances" => self.limit(field, COUNT_MAX, &mut limits.instances),
+                "problems" => self.limit(field, COUNT_MAX, &mut limits.problems),
+                "seconds" => {
+                    let seconds = self.one(field, |item| value::count(item, (1, SECONDS_MAX)));
+                    limits.seconds = seconds.unwrap_or(limits.seconds);
+                }
+                other => unreachable!("`{other}` is no limit that nothing reads"),
+            }
+        }
+        // A file that may be read by itself may be read with no other.
+        limits.total_bytes = limits.total_bytes.max(limits.file_bytes);
+        limits
+    }
+
+    fn limit(&mut self, entry: &Entry<'_>, most: u64, limit: &mut usize) {
+        *limit = self.number(entry, most).unwrap_or(*limit);
+    }
+
+    fn bytes(&mut self, entry: &Entry<'_>, limit: &mut usize) {
+        let size = self.size(entry, (1024, BYTES_MAX));
+        *limit = size.and_then(|size| usize::try_from(size.0).ok()).unwrap_or(*limit);
+    }
+
+    fn number(&mut self, entry: &Entry<'_>, most: u64) -> Option<usize> {
+        let count = self.one(entry, |item| value::count(item, (1, most)))?;
+        usize::try_from(count).ok()
+    }
+
+    fn size(&mut self, entry: &Entry<'_>, bounds: (u64, u64)) -> Option<Bytes> {
+        self.one(entry, |item| value::size(item, bounds))
+    }
+
+    fn choice(
+        &mut self,
+        entry: &Entry<'_>,
+        words: &'static [&'static str],
+    ) -> Option<&'static str> {
+        self.one(entry, |item| value::choice(item, words))
+    }
+
+    fn driver(&mut self, entry: &Entry<'_>) -> Option<&'static str> {
+        let word = self.choice(entry, DRIVERS)?;
+        if word == "krun" {
+            self.not_yet("driver \"krun\"", entry.span);
+        }
+        Some(word)
+    }
+
+    /// Returns the entries whose keys are known, honoured and written once; refuses the others.
+    fn known<'e, 't>(
+        &mut self,
+        entries: &'e [Entry<'t>],
+        keys: &'static [&'static str],
+        place: &str,
+    ) -> Vec<&'e Entry<'t>> {
+        let mut found: Vec<&Entry<'_>> = Vec::new();
+        for entry in entries {
+            let key = entry.key.as_ref();
+            if !keys.contains(&key) {
+                let message = format!("`{}` is no key of {place}", shown(key));
+                let near = nearest(key, keys.iter().copied());
+                let all = listed(keys.iter().copied());
+                let help = match near {
+                    Some(near) => format!("write `{near}`; the keys are {all}"),
+                    None => format!("the keys are {all}"),
+                };
+                let problem = Problem::error(Code::CONFIG_INVALID, message, entry.key_span);
+                self.problems.push(problem.nearest(near).help(help));
+            } else if NOT_YET.contains(&key) {
+                self.not_yet(key, entry.key_span);
+            } else if let Some(first) = found.iter().find(|one| one.key == entry.key) {
+                let message = format!("`{key}` is written twice");
+                let problem = Problem::error(Code::CONFIG_INVALID, message, entry.key_span)
+                    .related(first.key_span, "first here");
+                self.problems.push(problem.help("keep the one that counts"));
+            } else {
+                found.push(entry);
+            }
+        }
+        found
+    }
+
+    /// Returns the fields of a key that has fields and no value of its own.
+    fn group<'e, 't>(
+        &mut self,
+        entry: &'e Entry<'t>,
+        keys: &'static [&'static str],
+    ) -> Vec<&'e Entry<'t>> {
+        if let Some(item) = entry.items.first() {
+            let message = format!("`{}` has no value of its own", entry.key);
+            let help = format!("name what it holds: {}", listed(keys.iter().copied()));
+            self.problems.push(Problem::error(Code::CONFIG_INVALID, message, item.span).help(help));
+        }
+        self.known(&entry.fields, keys, &format!("`{}`", entry.key))
+    }
+
+    /// Reads the value of a key that has one and no fields.
+    fn one<T>(
+        &mut self,
+        entry: &Entry<'_>,
+        read: impl FnOnce(&Scalar<'_>) -> Read<T>,
+    ) -> Option<T> {
+        let ([item], []) = (entry.items.as_slice(), entry.fields.as_slice()) else {
+            let message = format!("`{}` has one value and no fields", entry.key);
+            let problem = Problem::error(Code::CONFIG_INVALID, message, entry.span);
+            self.problems.push(problem.help(format!("write `{} VALUE`", entry.key)));
+            return None;
+        };
+        read(item).map_err(|problem| self.problems.push(of_here(problem))).ok()
+    }
+
+    fn not_yet(&mut self, name: &str, place: Span) {
+        let message = format!("{name}: not supported yet");
+        let problem = Problem::error(Code::SCHEMA_NOT_YET, message, place);
+        self.problems.push(problem.help("delete it; nothing would honour it"));
+    }
+}
+
+fn detach_keys(item: &Scalar<'_>) -> Read<String> {
+    let text = value::text(item, Limits::SCALAR_BYTES)?;
+    if keys::parse(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let message = format!("`{}` names no keys", shown(text));
+    let problem = Problem::error(Code::VALUE_CHOICE, message, item.span);
+    Err(problem.help("write them as \"ctrl-p,ctrl-q\", or \"none\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Configuration, String> {
+        let bytes = text.as_bytes().to_vec();
+        let file = SourceFile { path: FILE_NAME.into(), bytes, format: Format::Kdl };
+        Configuration::read(&file).map_err(|failed| {
+            failed.problems.iter().map(|problem| problem.plain(&failed.sources)).collect()
+        })
+    }
+
+    fn refuses(text: &str, parts: &[&str]) {
+        let told = read(text).unwrap_err();
+        for part in parts {
+            assert!(told.contains(part), "{text}: {part} is not in {told}");
+        }
+    }
+
+    #[test]
+    fn what_is_built_is_read() {
+        let text = "log-level \"info\"; driver \"qemu\"; require-jail #true; color \"never\"\n\
+                    progress \"plain\"; lock-timeout \"1m30s\"; detach-keys \"ctrl-p,ctrl-q\"\n\
+                    defaults { cpus 2; memory \"1GiB\"; upper \"8GiB\"; security \"restricted\"; shell \"/bin/bash\" }\n\
+                    parallel boots=8 // and no more\n\
+                    limits { file-bytes \"16MiB\"; instances 20000; files 100; problems 7; seconds 60; expanded-bytes \"5MiB\" }\n";
+        let found = read(text).unwrap();
+        assert_eq!(found.log_level, Some("info"));
+        assert_eq!((found.driver, found.require_jail), (Some("qemu"), Some(true)));
+        assert_eq!((found.color, found.progress), (Some("never"), Some("plain")));
+        assert_eq!(found.lock_timeout, Some(Duration::from_secs(90)));
+        assert_eq!(found.detach_keys.as_deref(), Some("ctrl-p,ctrl-q"));
+        assert_eq!(found.boots, Some(8));
+        let defaults = Defaults {
+            cpus: Some(2),
+            memory: Some(Bytes::gib(1)),
+            upper: Some(Bytes::gib(8)),
+            security: Some(Security::Restricted),
+            shell: GuestPath::parse("/bin/bash").ok(),
+        };
+        assert_eq!(found.defaults, defaults);
+        let limits = Limits {
+            file_bytes: 16 << 20,
+            total_bytes: 16 << 20,
+            files: 100,
+            expanded_bytes: 5 << 20,
+            instances: 20_000,
+            problems: 7,
+            seconds: 60,
+        };
+        assert_eq!(found.limits, limits);
+    }
+
+    #[test]
+    fn an_empty_file_is_what_is_built_in() {
+        assert_eq!(read(""), Ok(Configuration::default()));
+        assert_eq!(read("// nothing\nlimits\n"), Ok(Configuration::default()));
+    }
+
+    #[test]
+    fn every_key_is_read_or_refused_by_name() {
+        for key in KEYS.iter().chain(NOT_YET) {
+            let line = match *key {
+                "metrics-interval" => "defaults { metrics-interval \"1s\" }".to_owned(),
+                "pulls" => "parallel pulls=4".to_owned(),
+                key => format!("{key} \"x y\""),
+            };
+            let told = read(&line).unwrap_err();
+            let is_later = NOT_YET.contains(key);
+            assert_eq!(told.contains("not supported yet"), is_later, "{key}: {told}");
+            assert!(!told.contains("is no key of"), "{told}");
+        }
+        refuses("driver \"krun\"", &["driver \"krun\": not supported yet", "1:1"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place_and_what_to_write() {
+        refuses("limits {\n    instanses 5\n}", &["config.kdl:2:5", "write `instances`"]);
+        refuses("lock_timeout \"5m\"", &["config::invalid", "`lock_timeout` is no key"]);
+        refuses("lock-timeout 5", &["config::invalid", "write the unit: \"5s\""]);
+        refuses("color \"neverr\"", &["write \"never\""]);
+        refuses("color", &["one value and no fields"]);
+        refuses("color \"auto\" { x }", &["one value and no fields"]);
+        refuses("limits 5", &["has no value of its own"]);
+        refuses("limits { instances 0 }", &["between 1 and 1000000"]);
+        refuses("limits { file-bytes \"2GiB\" }", &["out of range"]);
+        refuses("color \"auto\"\ncolor \"never\"", &["2:1", "written twice", "1:1"]);
+        refuses("detach-keys \"hyper-x\"", &["names no keys"]);
+        refuses("defaults { shell \"sh\" }", &["config::invalid", "an absolute path"]);
+        refuses("color \"au", &["config::invalid"]);
+    }
+}
