@@ -30,6 +30,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::LIMIT_PROBLEMS, "it is told as `and N more`, in no problem of its own"),
     (Code::LIMIT_SECONDS, "it takes a reading that outlasts its time"),
     (Code::LIMIT_EDIT, "it is about a command that writes the file"),
+    (Code::CONFIG_INVALID, "it is about config.kdl, not about a Sandboxfile"),
 ];
 
 #[test]
