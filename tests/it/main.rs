@@ -4,11 +4,13 @@
 
 mod aftermath;
 mod attach;
+mod canary;
 mod checkouts;
 mod cli_sessions;
 mod cli_words;
 mod configuration;
 mod crash;
+mod diagnostics;
 mod diff_page;
 mod drift;
 mod events;

@@ -16,20 +16,33 @@ use crate::context::Stream;
 pub fn text(problems: &[Problem], sources: &Sources, form: &Form) -> String {
     let mut text = String::new();
     let is_tty = form.terminal.is_tty(Stream::Err);
-    let files: Vec<Excerpts<'_>> = match is_tty {
-        true => sources.files().iter().map(Excerpts::new).collect(),
-        false => Vec::new(),
-    };
+    let files = if is_tty { excerpts(sources) } else { Vec::new() };
     for problem in problems {
-        text += &match files.get(usize::from(problem.span().file)) {
-            Some(file) => drawn(problem, file, form).unwrap_or_else(|_| problem.plain(sources)),
-            None => problem.plain(sources),
-        };
+        text += &one(problem, sources, &files, form);
         if form.annotations == Annotations::Github {
             text += &annotation(problem, sources);
         }
     }
     text
+}
+
+/// Returns every problem in miette's layout, as a terminal of that form shows it.
+#[must_use]
+pub fn drawing(problems: &[Problem], sources: &Sources, form: &Form) -> String {
+    let files = excerpts(sources);
+    problems.iter().map(|problem| one(problem, sources, &files, form)).collect()
+}
+
+fn excerpts(sources: &Sources) -> Vec<Excerpts<'_>> {
+    sources.files().iter().map(Excerpts::new).collect()
+}
+
+/// Draws a problem where its file is among `files`.
+fn one(problem: &Problem, sources: &Sources, files: &[Excerpts<'_>], form: &Form) -> String {
+    match files.get(usize::from(problem.span().file)) {
+        Some(file) => drawn(problem, file, form).unwrap_or_else(|_| problem.plain(sources)),
+        None => problem.plain(sources),
+    }
 }
 
 fn drawn(problem: &Problem, file: &Excerpts<'_>, form: &Form) -> Result<String, fmt::Error> {

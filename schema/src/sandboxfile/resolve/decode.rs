@@ -296,7 +296,7 @@ impl<'s, 'p> Decoder<'s, 'p> {
                 .size_limit(REGEX_COMPILED_BYTES_MAX)
                 .build()
                 .map(|_| text.to_owned())
-                .map_err(|_| "this is not a regular expression".to_owned())
+                .map_err(|error| not_a_regex(&error))
         };
         let help = "write it in the dialect of the regex crate; it has no look-around";
         self.take(value::checked(scalar, Code::VALUE_REGEX, rule, help))
@@ -379,5 +379,16 @@ pub(super) const fn bounds(ty: Type) -> (u64, u64) {
     match ty {
         Type::Size(least, most) | Type::Count(least, most) => (least, most),
         _ => (0, u64::MAX),
+    }
+}
+
+/// Says why a text is no regular expression, on one line.
+pub(super) fn not_a_regex(error: &regex::Error) -> String {
+    let told = error.to_string();
+    // The crate draws the place above its last line.
+    let last = told.lines().last().unwrap_or_default();
+    match error {
+        regex::Error::CompiledTooBig(_) => "this regular expression is too large".to_owned(),
+        _ => format!("this is not a regular expression: {}", last.trim_start_matches("error: ")),
     }
 }

@@ -207,7 +207,7 @@ impl Decoder<'_, '_> {
     fn needs_tls(&mut self, secret: &Use<'_>, at: Option<Span>, message: &str, help: &str) {
         let problem = Problem::error(Code::RULE_SECRET_NEEDS_TLS, message, at.unwrap_or(secret.at))
             .related(secret.at, "it is used here")
-            .help(format!("{help}, or write `require-tls` false in the secret"));
+            .help(format!("{help}, or say in the secret that `require-tls` is false"));
         self.problems.push(problem);
     }
 

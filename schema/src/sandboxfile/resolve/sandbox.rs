@@ -60,8 +60,10 @@ impl Decoder<'_, '_> {
     fn cpus(&mut self, group: &Group<'_>) -> Option<Cpus> {
         let (item, inner) = self.group(group, "cpus")?;
         let (scalar, ty) = Self::principal(item, inner)?;
-        let read = value::count(scalar, bounds(ty));
-        let count = self.take(read);
+        // Zero has a problem of its own below, and is not offered by the others.
+        let (least, most) = bounds(ty);
+        let read = value::count(scalar, (least, most));
+        let count = self.take(read.or_else(|_| value::count(scalar, (1, most))));
         self.note("cpus.count", item.at);
         let max = self.scalar(inner, "max", "cpus.max").map(|(max, ty)| {
             let read = value::count(max, bounds(ty));

@@ -162,7 +162,7 @@ fn sf_n5_a_secret_needs_tls_to_be_opened() {
     let expected = "\
 f.kdl:3:17: error[msb::rule::secret-needs-tls]: secret `s` is used, and TLS is not opened
   2:38: it is used here
-  help: leave `intercept` out, or write `require-tls` false in the secret
+  help: leave `intercept` out, or say in the secret that `require-tls` is false
 error: f.kdl: 1 problem
 ";
     assert_eq!(found, expected);

@@ -214,7 +214,7 @@ fn a_mistake_in_one_line_is_one_problem() {
     for (line, code, part) in [
         ("cpus 0", "sandbox::zero-cpus", "at least one"),
         ("cpus 02", "value::count", "write 2"),
-        ("cpus 300", "value::range", "between 0 and 255"),
+        ("cpus 300", "value::range", "between 1 and 255"),
         ("memory \"0MiB\"", "sandbox::zero-memory", "has memory"),
         ("memory \"32MiB\"", "value::range", "out of range"),
         ("memory \"512\"", "value::size", "512MiB"),

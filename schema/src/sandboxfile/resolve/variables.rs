@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::decode::Decoder;
+use super::decode::{Decoder, not_a_regex};
 use super::instances::MARKS;
 use super::project::identity;
 use super::unit::Unit;
@@ -231,7 +231,7 @@ impl Decoder<'_, '_> {
             regex::RegexBuilder::new(&format!("^(?:{text})$"))
                 .size_limit(REGEX_COMPILED_BYTES_MAX)
                 .build()
-                .map_err(|_| "this is not a regular expression".to_owned())
+                .map_err(|error| not_a_regex(&error))
         };
         let help = "write it in the dialect of the regex crate; it has no look-around";
         self.take(value::checked(scalar, Code::VALUE_REGEX, rule, help))
