@@ -139,8 +139,9 @@ fn says_why(case: &Case, run: &Run) -> bool {
 }
 
 /// How SQLite words what the kernel told it.
-const SQLITES: [&str; 7] = [
+const SQLITES: [&str; 8] = [
     "disk I/O error",
+    "attempt to write a readonly database",
     "database or disk is full",
     "unable to open database file",
     "database disk image is malformed",

@@ -291,7 +291,7 @@ fn failure(view: &SandboxView, argv0: &str, error: &PumpError) -> Failure {
             Failure::new(code, "exec", message).cause(failed.detail.clone())
         }
         PumpError::Relay(RelayError::Unsupported(_)) => {
-            Failure::of("agent::unsupported", "agent", error)
+            Failure::of("msb::agent::unsupported", "agent", error)
                 .hint(format!("Restart it with `msb restart {}`.", view.name))
         }
         PumpError::Relay(_) => Failure::of("msb::agent::lost", "agent", error)

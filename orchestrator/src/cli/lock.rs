@@ -131,7 +131,7 @@ fn entry(call: &Call, key: &Key) -> Result<Option<ImageEntry>, Failure> {
     let Some(mut store) = call.engine.store_read_only().map_err(super::failure::first)? else {
         return Ok(None);
     };
-    let failed = |error| Failure::of("state::unusable", "image", &error);
+    let failed = |error| Failure::of("msb::state::unusable", "image", &error);
     store.catalog().find(&key.0.to_string()).map_err(failed)
 }
 

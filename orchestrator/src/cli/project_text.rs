@@ -103,7 +103,8 @@ pub(crate) fn spelt(tree: Tree<'_>, notation: Notation) -> Result<String, Failur
 
 /// Returns the failure of a path that no file can hold.
 pub(crate) fn unwritable(error: &Unwritable) -> Failure {
-    Failure::of("value::path", "file", error).hint("Rename what it names, and the path with it.")
+    Failure::of("msb::value::path", "file", error)
+        .hint("Rename what it names, and the path with it.")
 }
 
 /// Reads a written project back, in the place of the one that it was written from.

@@ -182,7 +182,7 @@ pub(crate) fn pinned_from(
             let shown = lock.strip_prefix(&call.context.folder).unwrap_or(&lock).to_path_buf();
             Pins::read(lock, &shown, &reading.inputs.limits).map_err(|error| match error {
                 PinsError::Broken(failed) => Failure::of_reading(&failed, &call.report.form),
-                PinsError::Read { .. } => Failure::of("file::unreadable", "file", &error),
+                PinsError::Read { .. } => Failure::of("msb::file::unreadable", "file", &error),
             })?
         }
     };

@@ -77,24 +77,21 @@ impl Machine {
     pub async fn wait(&self, until: Milestone) -> Result<Reached, ControlError> {
         let mut control = match self.control().await {
             Ok(control) => control,
-            Err(error) => return self.judged(until).ok_or(error),
+            Err(error) => return self.judged(until)?.ok_or(error),
         };
         match control.call(Call::Wait { until }).await {
             Ok(Reply::Status { record, .. }) => Ok(Reached::Yes(record)),
             Ok(Reply::Unreachable { record }) => Ok(Reached::No(record)),
             Ok(_) => Err(ControlError::Unexpected),
-            Err(error) => self.judged(until).ok_or(error),
+            Err(error) => self.judged(until)?.ok_or(error),
         }
     }
 
     /// Judges by the record of a runtime that has ended how far the machine came.
-    fn judged(&self, until: Milestone) -> Option<Reached> {
+    fn judged(&self, until: Milestone) -> Result<Option<Reached>, process::LookError> {
         use schema::lifecycle::Phase;
-        let record = self.folder.record().ok().flatten();
-        let record = record.filter(|record| record.nonce == self.nonce)?;
-        if !record.phase.is_resting() {
-            return None;
-        }
+        let ours = |record: &Record| record.nonce == self.nonce && record.phase.is_resting();
+        let Some(record) = self.folder.record()?.filter(ours) else { return Ok(None) };
         let came = match until {
             Milestone::Stopped => true,
             Milestone::Completed => record.phase == Phase::Completed,
@@ -104,7 +101,7 @@ impl Machine {
             Milestone::Ready => false,
         };
         let record = Box::new(record);
-        Some(if came { Reached::Yes(record) } else { Reached::No(record) })
+        Ok(Some(if came { Reached::Yes(record) } else { Reached::No(record) }))
     }
 
     /// Asks the machine to stop and returns when nothing of it lives any more.

@@ -62,10 +62,11 @@ pub(super) fn take_all() -> Result<Given, BootError> {
 fn launch_record() -> Result<LaunchRecord, BootError> {
     let memory = take(fd::LAUNCH, "a file", |kind| kind == FileType::RegularFile)?;
     let sealed = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW;
-    if !fcntl_get_seals(&memory).is_ok_and(|seals| seals.contains(sealed)) {
+    let unread = |error: std::io::Error| BootError::Launch { why: error.to_string() };
+    let seals = fcntl_get_seals(&memory).map_err(|errno| unread(errno.into()))?;
+    if !seals.contains(sealed) {
         return Err(BootError::Launch { why: "it is not sealed".into() });
     }
-    let unread = |error: std::io::Error| BootError::Launch { why: error.to_string() };
     let mut text = Vec::new();
     let limit = BYTES_MAX as u64 + 1;
     let mut file = File::from(memory);
