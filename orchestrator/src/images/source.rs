@@ -171,7 +171,8 @@ impl<R: Read> Read for Source<R> {
 impl<R: Read> BufRead for Source<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
-            self.start = 0;
+            // A read that fails, or is interrupted, leaves nothing that could be read twice.
+            (self.start, self.end) = (0, 0);
             self.end = match &mut self.decoder {
                 Decoder::Plain(plain) => plain.read(&mut self.buffer)?,
                 Decoder::Gzip(gzip) => gzip.read(&mut self.buffer)?,
