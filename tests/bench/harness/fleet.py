@@ -30,7 +30,7 @@ def yaml(count, kind, note=""):
             f"    image: builtin:base\n"
             f"    memory: 64MiB\n"
             f'    env: {{SHARD: "{at}"}}\n'
-            f'    command: [{command}, "1000000"]\n'
+            f'    command: ["{command}", "1000000"]\n'
             f"    stop-grace: 1s"
         )
     return "\n".join(lines) + "\n"
