@@ -40,7 +40,9 @@ pub fn run() -> ExitCode {
         // Nobody listens; standard error is the log, if it is anything.
         if let Err(error) = prepared {
             use std::io::Write as _;
-            writeln!(io::stderr(), "msb-runtime: {error}").ok();
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            writeln!(io::stderr(), "msb-runtime: {error}{cause}").ok();
         }
         return ExitCode::from(schema::exit::Kind::Usage.code());
     };

@@ -13,6 +13,7 @@ use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
 use schema::project::{Image, ImageRef, Kind, Root};
 
+use super::boot::complaints;
 use super::{Host, Ticket, bug};
 use crate::disks::{self, Purpose};
 use crate::execute::world::{Done, Effect, StepError};
@@ -184,7 +185,11 @@ impl Host {
             Some(Duration::ZERO) => machine.kill(&self.actor()).await,
             grace => machine.stop(grace, &self.actor()).await,
         };
-        let record = ended.map_err(|error| asked(&error, "stop"))?;
+        let record = ended.map_err(|error| {
+            let mut failed = asked(&error, "stop");
+            failed.report.causes.extend(complaints(machine.folder()));
+            failed
+        })?;
         Ok(record.map_or_else(Effect::default, |record| Effect {
             phase: Some(record.phase),
             reason: record.reason,

@@ -321,7 +321,7 @@ fn failure((name, folder): (&InstanceName, &Folder), record: &Record) -> StepErr
 }
 
 /// Returns what a runtime complained of last.
-fn complaints(folder: &Folder) -> Vec<String> {
+pub(super) fn complaints(folder: &Folder) -> Vec<String> {
     let mut entries = Logs::open(folder.path(), &[Source::Runtime].into(), 0).read();
     entries.retain(|entry| entry.bytes.starts_with(b"error ") || entry.bytes.starts_with(b"warn "));
     let first = entries.len().saturating_sub(COMPLAINTS_MAX);
