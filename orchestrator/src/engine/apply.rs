@@ -486,20 +486,7 @@ fn new_sandbox(
 ) -> Result<SandboxRow, StoreError> {
     let id = atomic::random_hex(8)
         .map_err(|source| StoreError::Prepare { path: "/dev/urandom".into(), source })?;
-    Ok(SandboxRow {
-        id,
-        project_id: project_id.to_owned(),
-        name: name.clone(),
-        kind,
-        desired,
-        applied: None,
-        generation: 1,
-        observed: 0,
-        protect: false,
-        keep: false,
-        completed_code: None,
-        created_at: String::new(),
-    })
+    Ok(SandboxRow::new(id, project_id, (name, kind), desired))
 }
 
 /// Returns who runs this process: `pid 4121, ana`.

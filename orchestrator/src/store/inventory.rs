@@ -66,6 +66,32 @@ pub struct SandboxRow {
     pub created_at: String,
 }
 
+impl SandboxRow {
+    /// Returns the row of a sandbox of which nothing is made yet.
+    #[must_use]
+    pub fn new(
+        id: String,
+        project_id: &str,
+        (name, kind): (&InstanceName, Kind),
+        desired: Option<String>,
+    ) -> Self {
+        Self {
+            id,
+            project_id: project_id.to_owned(),
+            name: name.clone(),
+            kind,
+            desired,
+            applied: None,
+            generation: 1,
+            observed: 0,
+            protect: false,
+            keep: false,
+            completed_code: None,
+            created_at: String::new(),
+        }
+    }
+}
+
 pub(super) type Found<T> = Result<T, StoreError>;
 
 pub(super) fn query(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {

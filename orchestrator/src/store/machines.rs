@@ -57,6 +57,29 @@ pub struct MachineRow {
     pub stamp: Option<Stamp>,
 }
 
+impl MachineRow {
+    /// Returns the row of a machine that was not launched yet.
+    #[must_use]
+    pub fn new(id: &str, sandbox_id: &str, role: Role) -> Self {
+        Self {
+            id: id.to_owned(),
+            sandbox_id: sandbox_id.to_owned(),
+            role,
+            nonce: String::new(),
+            driver: None,
+            pid: None,
+            phase: Phase::Pending,
+            reason: None,
+            exit_code: None,
+            image_digest: None,
+            effective: Effective::default(),
+            started_at: None,
+            ended_at: None,
+            stamp: None,
+        }
+    }
+}
+
 pub(super) const MACHINES: (&str, &str) =
     (" JOIN sandbox s ON s.id = m.sandbox_id {only} ORDER BY m.id", "s.project_id");
 

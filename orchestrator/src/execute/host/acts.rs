@@ -269,9 +269,11 @@ fn furnish(home: &Path, id: &str, upper: Option<u64>) -> Result<(), StepError> {
         fs::rename(&hidden, &folder).and_then(|()| atomic::sync_folder(&folder)).map_err(failed)
     });
     if made.is_err() {
-        // It has its name already where only the name could not be made durable.
+        // It has its name already where only the name could not be made durable. Name by name: a
+        // host without a descriptor to give lists no folder.
         for path in [&hidden, &folder] {
-            drop(fs::remove_dir_all(path));
+            drop(fs::remove_file(path.join("upper.ext4")));
+            drop(fs::remove_dir(path));
         }
     }
     made

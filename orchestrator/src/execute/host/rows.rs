@@ -1,11 +1,12 @@
 //! The rows of a run: the intent before each act, and what became of it.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::project::{Access, GuestPath, Kind, Labels, MountSource, VolumeKind};
-use schema::record::Effective;
 use serde::{Deserialize, Serialize};
 
 use super::{Host, Ticket, has_row, random, sandbox_of};
@@ -115,7 +116,7 @@ impl Host {
             Op::Prepare => {
                 let taken = mine().any(|machine| machine.role == Role::Current);
                 let role = if taken { Role::Next } else { Role::Current };
-                inventory::put_machine(db, &new_machine(id, &row.id, role))
+                inventory::put_machine(db, &MachineRow::new(id, &row.id, role))
             }
             Op::Boot => {
                 let Some(next) = mine().find(|machine| machine.id == *id) else { return Ok(()) };
@@ -204,7 +205,11 @@ impl Host {
         let replacing = mine.iter().any(|machine| machine.role == Role::Previous);
         match (op, done) {
             (Op::Prepare, Err(_)) => {
-                return id.map_or(Ok(()), |id| inventory::remove_machine(db, id));
+                // What could not be cleared away keeps its row, by which the next command finds it.
+                let Some(id) = id.filter(|id| !is_there(self.context.home(), id)) else {
+                    return Ok(());
+                };
+                return inventory::remove_machine(db, id);
             }
             (Op::Prepare, Ok(_)) => {
                 if let Some(machine) = one {
@@ -476,23 +481,15 @@ enum Carried {
     Out,
 }
 
-fn new_machine(id: &str, sandbox_id: &str, role: Role) -> MachineRow {
-    MachineRow {
-        id: id.to_owned(),
-        sandbox_id: sandbox_id.to_owned(),
-        role,
-        nonce: String::new(),
-        driver: None,
-        pid: None,
-        phase: Phase::Pending,
-        reason: None,
-        exit_code: None,
-        image_digest: None,
-        effective: Effective::default(),
-        started_at: None,
-        ended_at: None,
-        stamp: None,
-    }
+/// Tells whether anything of a machine's folder is there, also one that is still being made.
+fn is_there(home: &Path, id: &str) -> bool {
+    let names = [id.to_owned(), format!(".{id}.making")];
+    let mut paths = names.iter().map(|name| home.join("machines").join(name));
+    // Only what is surely not there is gone.
+    paths.any(|path| match path.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    })
 }
 
 /// Takes what a machine's record tells into its row.

@@ -3,7 +3,6 @@
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
 use schema::project::{Access, Kind, MountSource, VolumeKind};
-use schema::record::Effective;
 
 use super::state::{ADHOC, OpRow, PROJECT, State};
 use super::world::{Sim, Ticket};
@@ -52,7 +51,9 @@ pub(super) fn begin_run(state: &mut State, wish: &Wish, planned: &Plan, seen: &O
                 kind: want.map_or(old.row.kind, |want| want.kind),
                 ..old.row.clone()
             },
-            (None, Some(want)) => new_sandbox(state.new_id("s"), name, want.kind, desired),
+            (None, Some(want)) => {
+                SandboxRow::new(state.new_id("s"), PROJECT, (name, want.kind), desired)
+            }
             (None, None) => continue,
         };
         state.rows.insert(row.id.clone(), row);
@@ -60,42 +61,6 @@ pub(super) fn begin_run(state: &mut State, wish: &Wish, planned: &Plan, seen: &O
     let run = state.number();
     state.live_runs.insert(run);
     run
-}
-
-fn new_sandbox(id: String, name: &InstanceName, kind: Kind, desired: Option<String>) -> SandboxRow {
-    SandboxRow {
-        id,
-        project_id: PROJECT.to_owned(),
-        name: name.clone(),
-        kind,
-        desired,
-        applied: None,
-        generation: 1,
-        observed: 0,
-        protect: false,
-        keep: false,
-        completed_code: None,
-        created_at: String::new(),
-    }
-}
-
-fn new_machine(id: &str, sandbox_id: &str, role: Role) -> MachineRow {
-    MachineRow {
-        id: id.to_owned(),
-        sandbox_id: sandbox_id.to_owned(),
-        role,
-        nonce: String::new(),
-        driver: None,
-        pid: None,
-        phase: Phase::Pending,
-        reason: None,
-        exit_code: None,
-        image_digest: None,
-        effective: Effective::default(),
-        started_at: None,
-        ended_at: None,
-        stamp: None,
-    }
 }
 
 impl Sim {
@@ -316,7 +281,7 @@ fn announce(state: &mut State, op: Op, row: &SandboxRow, ticket: &Ticket) {
         Op::Prepare => {
             let taken = mine.iter().any(|machine| machine.role == Role::Current);
             let role = if taken { Role::Next } else { Role::Current };
-            state.put_machine(new_machine(id, &row.id, role));
+            state.put_machine(MachineRow::new(id, &row.id, role));
         }
         Op::Boot => {
             let Some(next) = mine.iter().find(|machine| machine.id == *id) else { return };
