@@ -9,7 +9,7 @@ use schema::project::{InputFile, Kind, Labels};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{StoreError, time};
+use super::{StoreError, migrate, time};
 
 pub use super::definitions::{definitions, put_definition};
 pub use super::machines::{
@@ -333,17 +333,19 @@ pub fn put_sandbox(db: &Connection, row: &SandboxRow, now_ms: u64) -> Found<()> 
     .map_err(query("write a sandbox"))
 }
 
+/// The version of the schema that brought the fields that may drift.
+const IGNORED_SINCE: u32 = 2;
+
 /// Returns the fields of a project's sandboxes that may drift, by sandbox; those of none are left
 /// out, and a state of schema 1 knows of none.
 ///
 /// # Errors
 /// The table cannot be read.
 pub fn ignored(db: &Connection, project_id: &str) -> Found<BTreeMap<String, BTreeSet<String>>> {
-    let what = "list fields that may drift";
-    let is_there = "SELECT 1 FROM pragma_table_info('sandbox') WHERE name = 'ignored'";
-    if rows(db, what, (is_there, &[]), |_| Ok(Ok(())))?.is_empty() {
+    if !migrate::has(db, IGNORED_SINCE)? {
         return Ok(BTreeMap::new());
     }
+    let what = "list fields that may drift";
     let sql = "SELECT id, ignored FROM sandbox WHERE project_id = ?1 AND ignored <> '[]'";
     let found = rows(db, what, (sql, &[&project_id]), |row| {
         let (id, fields): (String, String) = (row.get(0)?, row.get(1)?);

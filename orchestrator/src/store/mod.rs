@@ -17,7 +17,6 @@ pub mod lift;
 pub mod locks;
 mod machines;
 pub mod migrate;
-pub mod models;
 pub mod operations;
 pub mod remembered;
 mod retention;

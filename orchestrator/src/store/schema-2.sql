@@ -5,17 +5,12 @@ CREATE TABLE event (
 );
 CREATE INDEX event_project ON event (project_id, seq);
 CREATE INDEX event_at ON event (at);
--- How far the events that a machine's runtime wrote down were taken over.
-ALTER TABLE machine ADD COLUMN events_taken INTEGER NOT NULL DEFAULT 0;
 -- Which record the row was read from, once the machine has ended.
 ALTER TABLE machine ADD COLUMN stamp TEXT;
 -- Two machines of one sandbox are rare, and looked for by every command.
 CREATE INDEX machine_previous ON machine (sandbox_id) WHERE role = 'previous';
 -- What a definition's `ignore-drift` names, as a JSON array of fields.
 ALTER TABLE sandbox ADD COLUMN ignored TEXT NOT NULL DEFAULT '[]';
--- Files as they were resolved, by what they were resolved from.
-CREATE TABLE model_cache (key TEXT PRIMARY KEY, body BLOB NOT NULL, used_at TEXT NOT NULL);
-CREATE INDEX model_used ON model_cache (used_at);
 -- What belongs to a row, and what names one, is found without a look at everybody else's.
 CREATE INDEX sandbox_desired ON sandbox (desired) WHERE desired IS NOT NULL;
 CREATE INDEX sandbox_applied ON sandbox (applied) WHERE applied IS NOT NULL;
