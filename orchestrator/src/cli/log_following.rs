@@ -1,11 +1,9 @@
 //! The logs of chosen sandboxes: what lies there, then what comes, as long as anything may come.
 
 use std::collections::BTreeSet;
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use regex::Regex;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use schema::name::{InstanceName, ProjectName};
 
 use super::call::Call;
@@ -230,12 +228,8 @@ impl<'a> Following<'a> {
     /// Waits until something happens in a folder, a signal comes, or it is time to look.
     fn wait(&self, signals: &Signals) {
         let watched = self.followed.iter().filter_map(|one| one.logs.as_ref()?.as_watched());
-        let fds = watched.chain(signals.pipes());
-        let mut fds: Vec<PollFd<'_>> =
-            fds.map(|fd: BorrowedFd<'_>| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let limit = Timespec { tv_sec: i64::try_from(LOOK.as_secs()).unwrap_or(1), tv_nsec: 0 };
         // Whatever woke us, the logs are looked at.
-        let _ = poll(&mut fds, Some(&limit));
+        drop(signals.wait_beside(watched, LOOK));
     }
 
     /// Looks who rests, who has a new machine, and who is new.

@@ -376,6 +376,10 @@ impl Run<'_> {
             return Ok(());
         }
         let known = inventory::ignored(db, project_id)?;
+        let mut definitions = self.wish.project.definitions.values();
+        if known.is_empty() && definitions.all(|definition| definition.ignore_drift.is_empty()) {
+            return Ok(());
+        }
         for row in inventory::sandboxes(db, Some(project_id))? {
             let definition = self.wish.project.definitions.get(&row.name.sandbox);
             let Some(definition) = definition.filter(|_| self.wish.selection_names(&row.name))

@@ -3,7 +3,10 @@
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::low_level::{pipe, unregister};
@@ -57,6 +60,28 @@ impl Signals {
     /// Returns what becomes readable when a signal comes.
     pub fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.0.iter().map(|caught| caught.pipe.as_fd())
+    }
+
+    /// Waits until a signal comes, one of `others` can be read, or the time is over.
+    ///
+    /// # Errors
+    /// The host cannot wait.
+    pub fn wait_beside<'a>(
+        &'a self,
+        others: impl Iterator<Item = BorrowedFd<'a>>,
+        time: Duration,
+    ) -> io::Result<()> {
+        let all = self.pipes().chain(others);
+        let mut fds: Vec<PollFd<'_>> =
+            all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let time = Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(time.subsec_nanos()),
+        };
+        match poll(&mut fds, Some(&time)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns the signals that came since the last time, one entry for each time one came.

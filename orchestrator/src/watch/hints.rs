@@ -12,7 +12,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
@@ -114,24 +113,8 @@ impl Hints {
             if now >= until {
                 return Ok(if hinted.is_some() { Woken::Hint } else { Woken::Time });
             }
-            self.sleep(signals, until - now)?;
-        }
-    }
-
-    fn sleep(&self, signals: &Signals, time: Duration) -> io::Result<()> {
-        let pipes: Vec<_> = signals.pipes().collect();
-        let mut fds: Vec<PollFd<'_>> = pipes
-            .iter()
-            .map(|pipe| PollFd::from_borrowed_fd(*pipe, PollFlags::IN))
-            .chain(self.events.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)))
-            .collect();
-        let time = Timespec {
-            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(time.subsec_nanos()),
-        };
-        match poll(&mut fds, Some(&time)) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+            let events = self.events.iter().map(AsFd::as_fd);
+            signals.wait_beside(events, until - now)?;
         }
     }
 
