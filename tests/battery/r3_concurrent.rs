@@ -139,8 +139,8 @@ fn judge(asked: Asked, run: &Run, story: &str) {
         // A plan that would replace something needs consent, and the name belongs to the first folder.
         (_, 77) => says("msb::owner::") || says("msb::consent::"),
         (_, 1) => CONFLICTS.iter().any(|code| says(code)),
-        // The guest's command ended with its machine.
-        (_, 137) => asked.words.contains(&"exec"),
+        // The guest's command ended with its machine: asked to first, then made to.
+        (_, 137 | 143) => asked.words.contains(&"exec"),
         _ => false,
     };
     assert!(is_right, "{story}: this is no answer: {run}");
