@@ -41,7 +41,15 @@ pub(crate) fn check(bytes: &[u8]) {
 /// Where the package is known to refuse what KDL allows.
 fn is_stricter(text: &str) -> bool {
     // A semicolon may end a node that is taken out.
-    has_node_taken_out(text) && text.contains(';')
+    let is_ended = has_node_taken_out(text) && text.contains(';');
+    is_ended || has_long_digits(text)
+}
+
+/// Returns whether digits stand in a row that are no number of 128 bits: to the package each side of
+/// a real number's point is one, and so is its exponent.
+fn has_long_digits(text: &str) -> bool {
+    let rows = text.split(|c: char| !c.is_ascii_digit() && c != '_');
+    rows.map(|row| row.replace('_', "")).any(|row| !row.is_empty() && row.parse::<i128>().is_err())
 }
 
 /// Where the package is known to accept what KDL does not, or what msb does not.
