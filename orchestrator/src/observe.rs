@@ -9,7 +9,7 @@ use std::path::Path;
 use schema::launch::{DriverName, Isolation};
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName, VolumeName};
-use schema::project::{Body, External, ImageRef, Kind, Place};
+use schema::project::{Body, External, ImageRef, Kind, Place, Project};
 use schema::record::{Effective, Record};
 
 use crate::machines::process::LookError;
@@ -171,6 +171,15 @@ pub struct Everything {
     audits: BTreeMap<String, Audit>,
 }
 
+/// What need not be looked up again.
+#[derive(Debug, Default)]
+pub struct Known<'a> {
+    /// Looks that were just taken.
+    pub looks: Looks,
+    /// What is wished for: what was applied is the same definition where it has the same digest.
+    pub wish: Option<&'a Project>,
+}
+
 /// Looks at one project, or at all of them.
 ///
 /// # Errors
@@ -179,7 +188,7 @@ pub fn look(
     store: Option<&mut Store>,
     home: &Path,
     (project, depth): (Option<&ProjectName>, Depth),
-    mut looks: Looks,
+    mut known: Known<'_>,
 ) -> Result<Everything, StoreError> {
     let Some(store) = store else {
         return Ok(Everything::default());
@@ -197,7 +206,7 @@ pub fn look(
         };
         let only = only.as_deref();
         let mut found = Everything {
-            sandboxes: sandboxes(db, home, &projects, only, (&boot_id, depth, &mut looks))?,
+            sandboxes: sandboxes(db, home, &projects, only, (&boot_id, depth, &mut known))?,
             volumes: volumes(db, &projects)?,
             inhabited: inventory::inhabited(db)?,
             ..Everything::default()
@@ -220,9 +229,10 @@ fn sandboxes(
     home: &Path,
     projects: &[ProjectRow],
     only: Option<&str>,
-    (boot_id, depth, looks): (&str, Depth, &mut Looks),
+    (boot_id, depth, known): (&str, Depth, &mut Known<'_>),
 ) -> Result<Vec<(ProjectName, Seen)>, StoreError> {
-    let definitions = inventory::definitions(db, only)?;
+    let rows = inventory::sandboxes(db, only)?;
+    let definitions = Definitions::of(db, &rows, known.wish)?;
     let mut digests: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for ((sandbox, path), digest) in inventory::sensitive(db, only)? {
         digests.entry(sandbox).or_default().insert(path, digest);
@@ -231,13 +241,10 @@ fn sandboxes(
     for machine in inventory::machines(db, only)? {
         machines.entry(machine.sandbox_id.clone()).or_default().push(machine);
     }
-    let definition = |digest: &Option<String>| {
-        digest.as_ref().and_then(|digest| definitions.get(digest)).cloned()
-    };
     let owners: BTreeMap<&String, &ProjectName> =
         projects.iter().map(|row| (&row.id, &row.name)).collect();
     let mut found = Vec::new();
-    for row in inventory::sandboxes(db, only)? {
+    for row in rows {
         let Some(owner) = owners.get(&row.project_id) else { continue };
         let (current, others): (Vec<_>, Vec<_>) = machines
             .remove(&row.id)
@@ -245,12 +252,12 @@ fn sandboxes(
             .into_iter()
             .partition(|machine| machine.role == Role::Current);
         let seen = Seen {
-            applied: definition(&row.applied),
-            desired: definition(&row.desired),
+            applied: definitions.get(&row.name, row.applied.as_deref()),
+            desired: definitions.get(&row.name, row.desired.as_deref()),
             machine: current
                 .into_iter()
                 .next()
-                .map(|row| machine(home, row, (boot_id, depth, looks)))
+                .map(|row| machine(home, row, (boot_id, depth, &mut known.looks)))
                 .transpose()?,
             others,
             sensitive: digests.remove(&row.id).unwrap_or_default(),
@@ -259,6 +266,39 @@ fn sandboxes(
         found.push(((*owner).clone(), seen));
     }
     Ok(found)
+}
+
+/// What sandboxes are to be, by digest.
+struct Definitions<'a> {
+    wish: Option<&'a Project>,
+    stored: BTreeMap<String, Body>,
+}
+
+impl<'a> Definitions<'a> {
+    /// Reads those that the wish does not have already.
+    fn of(db: &Rows, rows: &[SandboxRow], wish: Option<&'a Project>) -> Result<Self, StoreError> {
+        let mut found = Self { wish, stored: BTreeMap::new() };
+        let mut missing = BTreeSet::new();
+        for row in rows {
+            let digests = [&row.desired, &row.applied].into_iter().flatten();
+            missing.extend(
+                digests
+                    .map(String::as_str)
+                    .filter(|digest| found.wished(&row.name, digest).is_none()),
+            );
+        }
+        found.stored = inventory::definitions_named(db, &missing)?;
+        Ok(found)
+    }
+
+    fn wished(&self, name: &InstanceName, digest: &str) -> Option<&'a Body> {
+        self.wish?.sandboxes.get(name).filter(|body| body.digest() == digest)
+    }
+
+    fn get(&self, name: &InstanceName, digest: Option<&str>) -> Option<Body> {
+        let digest = digest?;
+        self.wished(name, digest).or_else(|| self.stored.get(digest)).cloned()
+    }
 }
 
 fn machine(

@@ -55,7 +55,7 @@ fn look(context: &Context, db: &Rows) -> Result<Finding, StoreError> {
 
 /// Returns the values that definitions only name, as far as they can be read here and now.
 fn values(context: &Context, db: &Rows) -> Result<Vec<Value>, StoreError> {
-    let definitions = inventory::definitions(db, None)?;
+    let definitions = inventory::definitions(db)?;
     let named = |body: &Body| -> Vec<EnvValue> {
         body.env.values().filter(|value| value.is_digested()).cloned().collect()
     };

@@ -13,7 +13,7 @@ use super::{Troubles, observe_with};
 use crate::context::{Clock as _, Context};
 use crate::execute;
 use crate::machines::{Folder, Looks};
-use crate::observe::{self, Depth, Observed, Seen};
+use crate::observe::{self, Depth, Known, Observed, Seen};
 use crate::plan::{Address, Change, Plan, Reach, Wish, plan};
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
 use crate::store::lease::{Lease, Sharing};
@@ -93,7 +93,7 @@ fn find(
 ) -> Result<Seen, Troubles> {
     let adhoc = ProjectName::adhoc();
     let everything =
-        observe::look(store, context.home(), (Some(&adhoc), Depth::Standing), Looks::new())?;
+        observe::look(store, context.home(), (Some(&adhoc), Depth::Standing), Known::default())?;
     let found = everything.sandboxes.into_iter().find(|(owner, seen)| {
         owner.as_str() == ProjectName::ADHOC && seen.row.name == adoption.was
     });

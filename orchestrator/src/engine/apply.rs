@@ -26,7 +26,7 @@ use crate::plan::{Action, Address, Goal, Op, Plan, StepId, Wish, hash, is_prefli
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
 use crate::store::lease::Lease;
 use crate::store::operations::{self, RunRow};
-use crate::store::{Store, StoreError, atomic};
+use crate::store::{Store, StoreError, atomic, soundness};
 
 /// The longest that steps may go on after the user asked to stop.
 const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
@@ -56,6 +56,9 @@ pub(super) async fn apply(
         Some(saved) => still_fits(saved, &observed)?,
     };
     refused(&planned)?;
+    if !planned.steps.is_empty() {
+        session.store.read(soundness::may_be_changed)?;
+    }
     let drivers = drivers(context, &wish, &planned).await?;
     preflight::preflight(context, &wish, &planned, &drivers)?;
     let said = drivers.values().next().map(|d| drivers::said(d.name, d.accelerator));

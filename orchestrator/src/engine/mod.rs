@@ -38,11 +38,11 @@ use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, Drivers, Verdict};
 use crate::images::{Builder, ImagesHome};
 use crate::machines::{Folder, Looks, Machine};
-use crate::observe::{self, Depth, Observed, SeenVolume};
+use crate::observe::{self, Depth, Known, Observed, SeenVolume};
 use crate::plan::{Change, Goal, Plan, Wish, plan, saved};
 use crate::store::inventory::{self, ProjectRow};
 use crate::store::witness::Folders;
-use crate::store::{Store, invariants, operations};
+use crate::store::{Store, operations, soundness};
 
 pub use adopt::Adoption;
 pub use moved::Moved;
@@ -339,7 +339,12 @@ impl Engine {
     fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
         known(store.as_mut(), &self.context)?;
-        Ok(observe::look(store.as_mut(), &self.home(), (project, Depth::Records), Looks::new())?)
+        Ok(observe::look(
+            store.as_mut(),
+            &self.home(),
+            (project, Depth::Records),
+            Known::default(),
+        )?)
     }
 
     fn home(&self) -> PathBuf {
@@ -369,7 +374,7 @@ fn known(store: Option<&mut Store>, context: &Context) -> Result<(), Troubles> {
     let Some(store) = store else { return Ok(()) };
     let folders = Folders::of(context.home());
     Ok(store.read(|db| {
-        invariants::are_sound(db)?;
+        soundness::may_be_read(db)?;
         folders.are_known(db, context.home())
     })?)
 }
@@ -383,7 +388,8 @@ pub(crate) fn observe_with(
     let mut store = store;
     known(store.as_deref_mut(), context)?;
     let which = (Some(&wish.project.name), Depth::Standing);
-    let everything = observe::look(store.as_deref_mut(), context.home(), which, looks)?;
+    let known = Known { looks, wish: Some(&wish.project) };
+    let everything = observe::look(store.as_deref_mut(), context.home(), which, known)?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;
     observed.locked = sources::locked(wish);

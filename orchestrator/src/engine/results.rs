@@ -61,7 +61,7 @@ fn machines(context: &Context, observed: &Observed) -> BTreeMap<InstanceName, St
         Some(&mut store),
         context.home(),
         (Some(&project), Depth::Standing),
-        crate::machines::Looks::new(),
+        crate::observe::Known::default(),
     );
     let seen = look.map(|found| found.sandboxes).unwrap_or_default().into_iter();
     seen.filter_map(|(_, seen)| Some((seen.row.name, seen.machine?.row.id))).collect()

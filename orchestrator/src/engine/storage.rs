@@ -15,8 +15,7 @@ use super::session::Session;
 use super::{SandboxView, Troubles, apply};
 use crate::context::{Clock as _, Context};
 use crate::execute;
-use crate::machines::Looks;
-use crate::observe::{self, Depth, SeenVolume};
+use crate::observe::{self, Depth, Known, SeenVolume};
 use crate::plan::Op;
 use crate::store::inventory::{self, ProjectRow, VolumeRow};
 use crate::store::lease::{Lease, Sharing};
@@ -77,7 +76,8 @@ pub(super) fn views(
     mut store: Option<&mut Store>,
 ) -> Result<(Vec<VolumeView>, Vec<VolumeView>), Troubles> {
     let home = context.home();
-    let found = observe::look(store.as_deref_mut(), home, (None, Depth::Standing), Looks::new())?;
+    let found =
+        observe::look(store.as_deref_mut(), home, (None, Depth::Standing), Known::default())?;
     let trashed = store.map_or(Ok(Vec::new()), |store| store.read(rows::trashed))?;
     let sandboxes = found.sandboxes.into_iter();
     let sandboxes: Vec<SandboxView> = sandboxes

@@ -58,8 +58,8 @@ fn fill(path: &Path, home: &Path, now_ms: u64) -> Result<Anew, StoreError> {
     let failed = |source| StoreError::Open { path: path.to_owned(), source };
     let mut db = Connection::open(path).map_err(failed)?;
     migrate::make(&mut db, now_ms)?;
-    // Rows come in any order; what refers to nothing in the end is removed.
-    db.pragma_update(None, "foreign_keys", "OFF").map_err(failed)?;
+    // Rows come in any order, which making the tables left allowed; what refers to nothing in the
+    // end is removed.
     let transaction = db.transaction().map_err(failed)?;
     let (mut machines, unknown) = remembered(home);
     // A folder that outlived its successor tells an older story; the youngest one comes first.

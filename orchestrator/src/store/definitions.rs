@@ -1,6 +1,6 @@
 //! What sandboxes are to be: each body once, under its digest, however many name it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, Row, params};
 use schema::project::Body;
@@ -24,28 +24,41 @@ pub fn put_definition(db: &Connection, definition: &Body) -> Found<String> {
     Ok(digest)
 }
 
-/// The definitions that one project's sandboxes name.
-pub(super) const OF_PROJECT: &str = "SELECT digest, schema, body FROM definition WHERE digest IN \
-                          (SELECT desired FROM sandbox WHERE project_id = ?1 \
-                          UNION SELECT applied FROM sandbox WHERE project_id = ?1)";
+const ALL: &str = "SELECT digest, schema, body FROM definition";
 
-/// Those that any sandbox names.
-const OF_ALL: &str = "SELECT digest, schema, body FROM definition d WHERE EXISTS \
-                      (SELECT 1 FROM sandbox WHERE desired = d.digest) \
-                      OR EXISTS (SELECT 1 FROM sandbox WHERE applied = d.digest)";
+/// Those of a list of digests, which is one text of JSON: one statement, however many they are.
+pub(super) const NAMED: &str = "SELECT digest, schema, body FROM definition \
+                                WHERE digest IN (SELECT value FROM json_each(?1))";
 
-/// Returns the definitions that a project's sandboxes name, or that any does, by digest.
+/// Returns every definition, by digest.
 ///
 /// # Errors
-/// The table cannot be read.
-pub fn definitions(db: &Connection, project_id: Option<&str>) -> Found<BTreeMap<String, Body>> {
-    let what = "read definitions";
-    let found = match &project_id {
-        Some(id) => rows(db, what, (OF_PROJECT, &[id]), definition)?,
-        None => rows(db, what, (OF_ALL, &[]), definition)?,
-    };
-    Ok(found.into_iter().collect())
+/// The table cannot be read, or one is not what was written.
+pub fn definitions(db: &Connection) -> Found<BTreeMap<String, Body>> {
+    Ok(rows(db, WHAT, (ALL, &[]), definition)?.into_iter().collect())
 }
+
+/// Returns the definitions of these digests, each of which state has.
+///
+/// # Errors
+/// The table cannot be read, one is not what was written, or is not there.
+pub fn definitions_named(
+    db: &Connection,
+    digests: &BTreeSet<&str>,
+) -> Found<BTreeMap<String, Body>> {
+    if digests.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let list = serde_json::json!(digests).to_string();
+    let found: BTreeMap<String, Body> =
+        rows(db, WHAT, (NAMED, &[&list]), definition)?.into_iter().collect();
+    match digests.iter().find(|digest| !found.contains_key(**digest)) {
+        Some(digest) => Err(StoreError::Unsound(format!("no definition has the digest {digest}"))),
+        None => Ok(found),
+    }
+}
+
+const WHAT: &str = "read definitions";
 
 fn definition(row: &Row<'_>) -> rusqlite::Result<Found<(String, Body)>> {
     let (digest, schema, body): (String, u32, String) = (row.get(0)?, row.get(1)?, row.get(2)?);

@@ -57,40 +57,6 @@ pub fn open_work(db: &Connection) -> Result<Vec<(RunRow, Vec<OpenOp>)>, StoreErr
     Ok(found)
 }
 
-/// Holds that what commands go by fits its indexes and what it refers to.
-///
-/// A row whose key is damaged is not found, which reads as if nothing were there.
-///
-/// # Errors
-/// [`StoreError::Unsound`] with what does not fit.
-pub fn are_sound(db: &Connection) -> Result<(), StoreError> {
-    for table in VITAL {
-        let checks = format!("SELECT integrity_check FROM pragma_integrity_check('{table}')");
-        let mut found = texts(db, &checks)?;
-        found.retain(|line| line != "ok");
-        let refers = format!("SELECT \"table\" FROM pragma_foreign_key_check('{table}') LIMIT 1");
-        let refers = texts(db, &refers)?.into_iter();
-        found.extend(refers.map(|table| format!("{table} refers to a row that is not there")));
-        if let Some(first) = found.into_iter().next() {
-            return Err(unread(&first).unwrap_or(StoreError::Unsound(first)));
-        }
-    }
-    Ok(())
-}
-
-/// Returns the failure where a page could not be read, which is no damage.
-fn unread(found: &str) -> Option<StoreError> {
-    let code = found.split_once("error code=")?.1;
-    let digits = code.find(|c: char| !c.is_ascii_digit()).unwrap_or(code.len());
-    let code = rusqlite::ffi::Error::new(code[..digits].parse().ok()?);
-    let failure = rusqlite::Error::SqliteFailure(code, None);
-    let is_damage = code.code == rusqlite::ErrorCode::DatabaseCorrupt;
-    (!is_damage).then_some(StoreError::Query("read a page", failure))
-}
-
-/// The tables that decide what a plan does.
-const VITAL: [&str; 4] = ["project", "sandbox", "machine", "volume"];
-
 /// Returns the ids of all machines.
 ///
 /// # Errors
@@ -193,15 +159,6 @@ mod tests {
     use super::*;
     use crate::scratch::Scratch;
     use crate::store::Store;
-
-    #[test]
-    fn a_page_that_cannot_be_read_is_no_damage() {
-        let told =
-            |code: u32| format!("Tree 16 page 16: unable to get the page. error code={code}");
-        assert!(matches!(unread(&told(8458)), Some(StoreError::Query(..))));
-        assert!(unread(&told(11)).is_none());
-        assert!(unread("row 3 missing from index machine_sandbox").is_none());
-    }
 
     fn write(store: &mut Store, sql: &str) {
         let write = |error| StoreError::Query("test", error);

@@ -8,10 +8,11 @@ use schema::name::{InstanceName, ProjectName, SandboxName};
 use schema::project::{InputFile, Kind, Labels};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::de::value::StrDeserializer;
 
 use super::{StoreError, migrate, time};
 
-pub use super::definitions::{definitions, put_definition};
+pub use super::definitions::{definitions, definitions_named, put_definition};
 pub use super::machines::{
     MachineRow, Role, machine_and_siblings, machines, machines_beside, machines_of, put_machine,
     remove_machine,
@@ -108,8 +109,8 @@ pub(super) fn json<T: DeserializeOwned>(what: &'static str, text: &str) -> Found
 }
 
 pub(super) fn word<T: DeserializeOwned>(what: &'static str, text: &str) -> Found<T> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned()))
-        .map_err(|_| StoreError::Value { what, value: text.to_owned() })
+    let word = StrDeserializer::<serde::de::value::Error>::new(text);
+    T::deserialize(word).map_err(|_| StoreError::Value { what, value: text.to_owned() })
 }
 
 /// Returns a value of a closed set as the word that is stored.
@@ -241,7 +242,10 @@ fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
             Ok(name) => name,
             Err(error) => return Ok(Err(error)),
         },
-        kind: if kind == "job" { Kind::Job } else { Kind::Service },
+        kind: match word("a sandbox's kind", &kind) {
+            Ok(kind) => kind,
+            Err(error) => return Ok(Err(error)),
+        },
         desired: row.get(4)?,
         applied: row.get(5)?,
         generation: row.get::<_, i64>(6)?.cast_unsigned(),

@@ -163,6 +163,8 @@ fn copies(folder: &Path) -> Vec<u32> {
 
 fn apply(db: &mut Connection, version: u32, step: Step, now_ms: u64) -> Result<(), StoreError> {
     let failed = |error| StoreError::Query("migrate", error);
+    // A table that others refer to may be made anew; who opens a database turns this on.
+    db.pragma_update(None, "foreign_keys", "OFF").map_err(failed)?;
     let transaction = db.transaction().map_err(failed)?;
     transaction.execute_batch(step.sql).map_err(failed)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;

@@ -20,6 +20,7 @@ pub mod migrate;
 pub mod operations;
 pub mod remembered;
 mod retention;
+pub mod soundness;
 pub mod time;
 pub mod volumes;
 pub mod witness;

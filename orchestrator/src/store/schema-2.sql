@@ -5,6 +5,11 @@ CREATE TABLE event (
 );
 CREATE INDEX event_project ON event (project_id, seq);
 CREATE INDEX event_at ON event (at);
+-- A key that is looked for stands apart from the text it leads to.
+CREATE TABLE definition_by_digest (digest TEXT PRIMARY KEY, schema INTEGER NOT NULL, body TEXT NOT NULL);
+INSERT INTO definition_by_digest SELECT digest, schema, body FROM definition;
+DROP TABLE definition;
+ALTER TABLE definition_by_digest RENAME TO definition;
 -- Which record the row was read from, once the machine has ended.
 ALTER TABLE machine ADD COLUMN stamp TEXT;
 -- Two machines of one sandbox are rare, and looked for by every command.

@@ -64,6 +64,11 @@ fn is_laxer(text: &str, problem: &Problem) -> bool {
         }
         // KDL's list of words that are none holds it; the package knows it without its sign.
         "`-inf` needs a # before it, or quotes around it" => true,
+        // A keyword with more letters behind it: `#nan-` is `#nan` and a word to the package.
+        message if message.ends_with("` is no keyword") => {
+            let word = &text[problem.span().start as usize..];
+            KEYWORDS.iter().any(|keyword| word.starts_with(keyword))
+        }
         // Capital marks of a base: 0B1, 0O7, 0XF.
         message if message.ends_with("` must be quoted") => {
             let word = text[problem.span().start as usize..].trim_start_matches(['+', '-']);
@@ -78,6 +83,8 @@ fn is_laxer(text: &str, problem: &Problem) -> bool {
         message => message.ends_with("` follows without a blank") && has_node_taken_out(text),
     }
 }
+
+const KEYWORDS: [&str; 6] = ["#true", "#false", "#null", "#inf", "#-inf", "#nan"];
 
 /// Returns whether a slashdash stands where a node is due.
 fn has_node_taken_out(text: &str) -> bool {

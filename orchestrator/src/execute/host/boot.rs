@@ -1,6 +1,6 @@
 //! The acts that bring a machine up, wait for it, and bring the old one back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use schema::control::Milestone;
@@ -256,11 +256,10 @@ impl Host {
             inventory::put_machine(db, &MachineRow { role, nonce, ..old.clone() })
         })?;
         let applied = self.sandbox_row(name)?.applied;
-        let definitions = self
-            .store
-            .borrow_mut()
-            .read(|db| inventory::definitions(db, Some(&self.project_id)))?;
-        let Some(want) = applied.and_then(|digest| definitions.get(&digest).cloned()) else {
+        let named: BTreeSet<&str> = applied.as_deref().into_iter().collect();
+        let mut definitions =
+            self.store.borrow_mut().read(|db| inventory::definitions_named(db, &named))?;
+        let Some((_, want)) = definitions.pop_first() else {
             return Err(bug("the old definition is gone"));
         };
         self.boot_machine(name, &want, (old.id, nonce)).await

@@ -20,7 +20,7 @@ fn what_one_project_has_is_found_by_indexes_alone() {
         of_one(SANDBOX, SANDBOXES),
         of_one(&of_machines::MACHINE.replace("{stamp}", "m.stamp"), of_machines::MACHINES),
         of_one(DIGEST, SENSITIVE),
-        definitions::OF_PROJECT.to_owned(),
+        definitions::NAMED.to_owned(),
         operations::AUDITS.to_owned(),
         operations::OPEN_OPS.to_owned(),
         operations::OPEN_RUNS.to_owned(),
@@ -29,7 +29,9 @@ fn what_one_project_has_is_found_by_indexes_alone() {
         "DELETE FROM sandbox WHERE id = ?1".to_owned(),
     ];
     let ways = |db: &Connection| -> Vec<String> {
-        let scans = |sql: &String| way(db, sql).into_iter().filter(|step| step.starts_with("SCAN"));
+        // A list that was handed over is walked whole.
+        let is_scan = |step: &String| step.starts_with("SCAN") && !step.contains("json_each");
+        let scans = |sql: &String| way(db, sql).into_iter().filter(is_scan);
         queries.iter().flat_map(scans).collect()
     };
     assert_eq!(store.read(|db| Ok(ways(db))).unwrap(), Vec::<String>::new());

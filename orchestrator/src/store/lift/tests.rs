@@ -1,5 +1,7 @@
 //! Bodies of every released schema, read today.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
 use schema::project::{Access, ImageRef, Kind, MountSource, RestartPolicy};
 
@@ -97,16 +99,18 @@ fn a_definition_is_stored_in_todays_schema_and_read_as_it_was_stored() {
             .map_err(|error| store::StoreError::Query("test", error))
     };
     store.write(|db| put(db)).unwrap();
-    for project in [None, Some("p")] {
-        let found = store.read(|db| inventory::definitions(db, project)).unwrap();
-        assert_eq!(found.get(web.digest()), Some(&web));
-    }
-    assert!(store.read(|db| inventory::definitions(db, Some("q"))).unwrap().is_empty());
+    let found = store.read(inventory::definitions).unwrap();
+    assert_eq!(found.get(web.digest()), Some(&web));
+    let mut named =
+        |digest| store.read(|db| inventory::definitions_named(db, &BTreeSet::from([digest])));
+    assert_eq!(named(web.digest()).unwrap(), found);
+    let absent = named("0123").unwrap_err();
+    assert!(matches!(absent, store::StoreError::Damaged { .. }), "{absent:?}");
     let spoil = "UPDATE definition SET body = replace(body, 'redis', 'radis')";
     let spoilt = |db: &store::Rows| {
         db.execute_batch(spoil).map_err(|error| store::StoreError::Query("test", error))
     };
     store.write(|db| spoilt(db)).unwrap();
-    let refused = store.read(|db| inventory::definitions(db, None)).unwrap_err();
+    let refused = store.read(inventory::definitions).unwrap_err();
     assert!(matches!(refused, store::StoreError::Damaged { .. }), "{refused:?}");
 }
