@@ -26,6 +26,7 @@ mod model;
 mod not_yet;
 mod pages;
 mod problems;
+mod preflight;
 mod progress;
 mod reading;
 mod road;

@@ -33,7 +33,6 @@ const SUBCOMMANDS: &[(&str, &[&str])] =
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[
     ("up", &["--rollback"]),
-    ("validate", &["--preflight"]),
     ("run", DEFINITION),
     ("create", DEFINITION),
     ("create", &["--no-start"]),

@@ -138,7 +138,7 @@ pub(super) fn refused(plan: &Plan) -> Result<(), Troubles> {
 }
 
 /// Chooses the driver of each sandbox that boots or is prepared.
-async fn drivers(
+pub(super) async fn drivers(
     context: &Context,
     wish: &Wish,
     plan: &Plan,

@@ -3,6 +3,7 @@
 //! | a command | calls |
 //! |---|---|
 //! | `diff`, `plan` | [`Engine::diff`] |
+//! | `validate` | [`Engine::preflight`] |
 //! | `up`, `down`, `start`, `stop`, `restart`, `rm`, `create`, `run` | [`Engine::apply`] with a [`Wish`] |
 //! | `kill`, `adopt` | [`Engine::kill`], [`Engine::adopt`] |
 //! | `ps`, `list`, `inspect` | [`Engine::sandboxes`], [`Engine::projects`], [`Engine::volumes`] |
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 
 use schema::failure::Report;
 use schema::name::{InstanceName, ProjectName, VolumeName};
+use schema::launch::DriverName;
 use schema::sandboxfile::resolve::Trust;
 use serde_json::Value;
 
@@ -90,6 +92,19 @@ impl Engine {
 
     /// Carries out a wish: lock, settle, observe, plan, consent, execute, wait.
     ///
+    /// Returns what the host lacks for a wish, as if none of its sandboxes was there yet.
+    ///
+    /// Drivers are proved where that was not done yet, and the proof is kept; nothing else is written.
+    ///
+    /// # Errors
+    /// The state cannot be read, or the home that is to keep the proof cannot be used.
+    pub async fn preflight(&self, wish: &Wish) -> Result<Vec<Trouble>, Troubles> {
+        if wish.driver != Some(DriverName::Process) && self.remembered_driver().is_none() {
+            self.prepared()?;
+        }
+        Ok(preflight::whole(&self.context, wish, self.observe(wish)?).await)
+    }
+
     /// # Errors
     /// Nothing was changed: a lock is held, the plan is refused, consent is
     /// missing, or no driver is usable. What fails later stands in the outcome.
