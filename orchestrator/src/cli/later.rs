@@ -41,9 +41,6 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("kill", &["--no-wait"]),
     ("exec", &["--rlimit"]),
     ("list", &["--projects"]),
-    ("volume create", &["--dry-run"]),
-    ("volume restore", &["--dry-run"]),
-    ("volume rm", &["--dry-run"]),
     ("doctor", &["--bundle"]),
     ("setup", &["--no-templates"]),
 ];

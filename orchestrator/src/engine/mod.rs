@@ -15,6 +15,7 @@
 mod adopt;
 mod apply;
 mod blockers;
+mod by_hand;
 mod moved;
 mod options;
 mod outcome;
@@ -31,8 +32,8 @@ mod wishes;
 use std::path::PathBuf;
 
 use schema::failure::Report;
-use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::launch::DriverName;
+use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::sandboxfile::resolve::Trust;
 use serde_json::Value;
 
@@ -47,6 +48,7 @@ use crate::store::witness::Folders;
 use crate::store::{Store, invariants, operations};
 
 pub use adopt::Adoption;
+pub use by_hand::VolumeAct;
 pub use moved::Moved;
 pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
@@ -90,8 +92,6 @@ impl Engine {
         Ok((plan, saved))
     }
 
-    /// Carries out a wish: lock, settle, observe, plan, consent, execute, wait.
-    ///
     /// Returns what the host lacks for a wish, as if none of its sandboxes was there yet.
     ///
     /// Drivers are proved where that was not done yet, and the proof is kept; nothing else is written.
@@ -105,6 +105,8 @@ impl Engine {
         Ok(preflight::whole(&self.context, wish, self.observe(wish)?).await)
     }
 
+    /// Carries out a wish: lock, settle, observe, plan, consent, execute, wait.
+    ///
     /// # Errors
     /// Nothing was changed: a lock is held, the plan is refused, consent is
     /// missing, or no driver is usable. What fails later stands in the outcome.
@@ -222,6 +224,21 @@ impl Engine {
         let mut store = Store::open_read_only(&self.home())?;
         known(store.as_mut(), &self.context)?;
         storage::views(&self.context, store.as_mut())
+    }
+
+    /// Returns what acts upon volumes would do, as one plan for each project; acts on nothing.
+    ///
+    /// `live` is what there is, from [`Engine::storage`].
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn plan_volumes(
+        &self,
+        live: &[VolumeView],
+        acts: &[VolumeAct<'_>],
+    ) -> Result<Vec<Plan>, Troubles> {
+        let (home, projects) = (self.home(), self.projects()?);
+        Ok(by_hand::plans(&by_hand::Against { home: &home, projects: &projects, live }, acts))
     }
 
     /// Makes a volume of nobody's.

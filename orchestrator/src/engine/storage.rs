@@ -185,27 +185,56 @@ pub(super) async fn remove(
     }
 }
 
+/// Why something is not done to a volume.
+pub(super) struct Objection {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) hint: Option<&'static str>,
+}
+
+impl From<Objection> for Troubles {
+    fn from(why: Objection) -> Self {
+        Self::of(Report {
+            code: why.code.to_owned(),
+            stage: "volume".to_owned(),
+            message: why.message,
+            hints: why.hint.map(str::to_owned).into_iter().collect(),
+            ..Report::default()
+        })
+    }
+}
+
 /// A volume that is used or protected stays.
-fn may_go(view: &VolumeView) -> Result<(), Troubles> {
+pub(super) fn may_go(view: &VolumeView) -> Result<(), Objection> {
     let name = &view.row.name;
-    let refused = |code: &str, message: String, hint: &str| Report {
-        code: code.to_owned(),
-        stage: "volume".to_owned(),
-        message,
-        hints: vec![hint.to_owned()],
-        ..Report::default()
-    };
     if view.row.protect {
-        let hint = "Write `lifecycle { protect #false }` and apply it first.";
+        let hint = Some("Write `lifecycle { protect #false }` and apply it first.");
         let message = format!("volume {name} is protected");
-        return Err(Troubles::of(refused("msb::protect::refused", message, hint)));
+        return Err(Objection { code: "msb::protect::refused", message, hint });
     }
     if !view.users.is_empty() {
         let message = format!("volume {name} is in use by {}", view.users.join(", "));
-        let hint = "Remove those sandboxes first.";
-        return Err(Troubles::of(refused("msb::volume::in-use", message, hint)));
+        let hint = Some("Remove those sandboxes first.");
+        return Err(Objection { code: "msb::volume::in-use", message, hint });
     }
     Ok(())
+}
+
+/// Tells whether somebody has a name, or the folder that goes with it.
+pub(super) fn is_taken<'r>(
+    rows: impl IntoIterator<Item = &'r VolumeRow>,
+    folder: &str,
+    (name, project_id): (&VolumeName, Option<&str>),
+) -> bool {
+    rows.into_iter().any(|row| {
+        row.folder == folder || (row.project_id.as_deref() == project_id && row.name == *name)
+    })
+}
+
+/// Returns why a name is not given twice.
+pub(super) fn taken(name: &VolumeName) -> Objection {
+    let message = format!("there is a volume `{name}` already");
+    Objection { code: "msb::volume::exists", message, hint: None }
 }
 
 /// Takes a volume out of the trash for good; the row goes before its bytes.
@@ -316,19 +345,11 @@ impl<'a> Work<'a> {
         name: &VolumeName,
         project_id: Option<&str>,
     ) -> Result<(), Troubles> {
-        let taken = self.session.store.read(inventory::volumes)?.into_iter().any(|row| {
-            row.folder == folder || (row.project_id.as_deref() == project_id && row.name == *name)
-        });
-        if !taken {
-            return Ok(());
+        let rows = self.session.store.read(inventory::volumes)?;
+        match is_taken(&rows, folder, (name, project_id)) {
+            true => Err(taken(name).into()),
+            false => Ok(()),
         }
-        let message = format!("there is a volume `{name}` already");
-        Err(Troubles::of(Report {
-            code: "msb::volume::exists".to_owned(),
-            stage: "volume".to_owned(),
-            message,
-            ..Report::default()
-        }))
     }
 
     /// Does one thing to a volume: its intent first, then the act, then what it has come to.

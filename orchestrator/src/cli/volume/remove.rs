@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use super::inspect::last_write_ms;
 use super::{Storage, Target, named};
 use crate::cli::call::Call;
+use crate::cli::dry::{self, Dry};
 use crate::cli::ending::Ending;
 use crate::cli::failure::{Failure, Failures};
 use crate::cli::{asking, following};
 use crate::context::Clock as _;
-use crate::engine::{Fate, TRASH_KEPT_MS, VolumeView};
+use crate::engine::{Fate, TRASH_KEPT_MS, VolumeAct, VolumeView};
 use crate::report::json::rfc3339;
 use crate::report::{human, time};
 
@@ -25,6 +26,8 @@ pub(super) struct Args {
     /// Agree to the loss of data
     #[arg(long)]
     yes_delete_data: bool,
+    #[command(flatten)]
+    dry: Dry,
 }
 
 /// Removes each; a wrong name stops it before anything is done.
@@ -38,6 +41,10 @@ pub(super) fn run(args: &Args, call: &Call) -> Ending {
         }
     }
     let fate = if args.purge { Fate::Gone } else { Fate::Trash };
+    if args.dry.dry_run {
+        let acts: Vec<_> = found.iter().map(|view| VolumeAct::Remove(view, fate)).collect();
+        return dry::show_volumes(call, &storage.live, &acts);
+    }
     if fate == Fate::Gone && !args.yes_delete_data {
         agree(call, &found)?;
     }
