@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{StoreError, migrate, time};
 
-pub use super::definitions::{definitions, put_definition};
+pub use super::definitions::{definition_of, definitions, put_definition};
 pub use super::machines::{
     MachineRow, Role, machine_and_siblings, machines, machines_beside, machines_of, put_machine,
     remove_machine,
