@@ -45,7 +45,7 @@ pub(super) async fn apply(
         .prepared_home()
         .map_err(|error| Troubles::of(Report::of("msb::home::foreign", "state", &error)))?;
     let mut session = Session::open(context, &wish.project.name, &options, &ui).await?;
-    let settled = session.settle(context, &wish.project.name).await?;
+    let settled = session.settle(context, &wish.project.name, &options).await?;
     let recovered = settled.operations;
     if recovered > 0 {
         ui.recovered(recovered);

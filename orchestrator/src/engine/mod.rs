@@ -55,7 +55,7 @@ pub use options::{
 };
 pub use outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
 pub(crate) use sources::{read_env_files, read_source, sensitive_digests};
-pub use storage::{Fate, NewVolume, TRASH_KEPT_MS, VolumeView};
+pub use storage::{Fate, NewVolume, TRASH_KEPT, VolumeView};
 pub use trouble::{Trouble, Troubles};
 pub use view::SandboxView;
 pub use wishes::Adhoc;

@@ -4,6 +4,8 @@
 //! point leaves a row from which the next changing command goes on. Those of nobody are changed
 //! under the imperative project, which is shared; what moves folders holds a lock of its own too.
 
+use std::time::Duration;
+
 use schema::failure::Report;
 use schema::name::{ProjectName, VolumeName};
 use schema::project::{Labels, VolumeKind};
@@ -25,8 +27,8 @@ use crate::store::volumes as rows;
 use crate::store::{Rows, Store, StoreError, atomic, locks, time};
 use crate::volumes::{self, Marker, VolumeError};
 
-/// How long what was removed can be restored: a day.
-pub const TRASH_KEPT_MS: u64 = 86_400_000;
+/// How long what was removed can be restored where nothing else is configured: a day.
+pub const TRASH_KEPT: Duration = Duration::from_secs(86_400);
 
 /// A volume with who uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +42,16 @@ pub struct VolumeView {
 }
 
 impl VolumeView {
-    /// Returns until when it can be restored, where it lies in the trash.
+    /// Returns until when it can be restored, where it lies in the trash and that keeps so long.
     #[must_use]
-    pub fn restorable_until_ms(&self) -> Option<u64> {
-        self.row.trashed_at.as_deref().and_then(until_ms)
+    pub fn restorable_until_ms(&self, kept: Duration) -> Option<u64> {
+        self.row.trashed_at.as_deref().and_then(|at| until_ms(at, kept))
     }
 }
 
-fn until_ms(trashed_at: &str) -> Option<u64> {
-    Some(time::parse(trashed_at)?.saturating_add(TRASH_KEPT_MS))
+fn until_ms(trashed_at: &str, kept: Duration) -> Option<u64> {
+    let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+    Some(time::parse(trashed_at)?.saturating_add(kept_ms))
 }
 
 /// A volume that is to be made.
@@ -268,13 +271,13 @@ pub(super) async fn restore(
 }
 
 /// Removes what has lain in the trash for its time; what cannot go now goes with a later command.
-pub(super) fn empty_trash(context: &Context, store: &mut Store) {
+pub(super) fn empty_trash(context: &Context, store: &mut Store, kept: Duration) {
     let (home, now_ms) = (context.home(), context.clock.unix_ms());
     let begun = volumes::purged(home);
     let Ok(trashed) = store.read(rows::trashed) else { return };
     // One whose folder is elsewhere is on its way back; its project's next command settles it.
     let is_due = |row: &&VolumeRow| {
-        let until = row.trashed_at.as_deref().and_then(until_ms);
+        let until = row.trashed_at.as_deref().and_then(|at| until_ms(at, kept));
         let is_old = until.is_some_and(|until| until <= now_ms);
         begun.contains(&row.id) || is_old && volumes::is_trashed(home, &row.id)
     };
@@ -326,7 +329,7 @@ impl<'a> Work<'a> {
     ) -> Result<Self, Troubles> {
         let project = owner.cloned().unwrap_or_else(ProjectName::adhoc);
         let mut session = Session::open(context, &project, options, ui).await?;
-        let recovered = session.settle(context, &project).await?.operations;
+        let recovered = session.settle(context, &project, options).await?.operations;
         if recovered > 0 {
             ui.recovered(recovered);
         }
