@@ -39,6 +39,8 @@ pub struct Configuration {
     pub lock_timeout: Option<Duration>,
     /// The keys that leave a terminal.
     pub detach_keys: Option<String>,
+    /// How long what was removed can be restored.
+    pub trash_keep: Option<Duration>,
     /// How many machines boot at once.
     pub boots: Option<usize>,
     /// What a reading may cost.
@@ -68,43 +70,59 @@ const COLORS: &[&str] = &["auto", "always", "never"];
 const FORMS: &[&str] = &["auto", "tty", "plain", "json", "quiet"];
 const SECURITY: &[&str] = &["default", "restricted"];
 
-/// Keys of the file, those of rooms that are not built yet among them.
-const KEYS: &[&str] = &[
-    "log-level",
-    "driver",
-    "require-jail",
-    "color",
-    "progress",
-    "lock-timeout",
-    "detach-keys",
-    "defaults",
-    "parallel",
-    "overcommit",
-    "limits",
-    "registry",
-    "vmm-user",
-    "guest-net",
-    "disk-reserve",
-    "trash-keep",
-    "update",
-];
-const DEFAULTS: &[&str] = &["cpus", "memory", "upper", "security", "shell", "metrics-interval"];
-const PARALLEL: &[&str] = &["boots", "pulls"];
-const LIMITS: &[&str] =
-    &["file-bytes", "total-bytes", "files", "expanded-bytes", "instances", "problems", "seconds"];
+/// Whether anything honours a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Built,
+    Later,
+}
 
-/// What nothing honours yet, as it is called.
-const NOT_YET: &[&str] = &[
-    "overcommit",
-    "registry",
-    "vmm-user",
-    "guest-net",
-    "disk-reserve",
-    "trash-keep",
-    "update",
-    "metrics-interval",
-    "pulls",
+use Room::{Built, Later};
+
+/// A key, and whether anything honours it.
+type Key = (&'static str, Room);
+
+/// Keys of the file.
+const KEYS: &[Key] = &[
+    ("log-level", Built),
+    ("driver", Built),
+    ("require-jail", Built),
+    ("color", Built),
+    ("progress", Built),
+    ("lock-timeout", Built),
+    ("detach-keys", Built),
+    ("defaults", Built),
+    ("parallel", Built),
+    ("overcommit", Later),
+    ("limits", Built),
+    ("registry", Later),
+    ("vmm-user", Later),
+    ("guest-net", Later),
+    ("disk-reserve", Later),
+    ("trash-keep", Built),
+    ("update", Later),
 ];
+const DEFAULTS: &[Key] = &[
+    ("cpus", Built),
+    ("memory", Built),
+    ("upper", Built),
+    ("security", Built),
+    ("shell", Built),
+    ("metrics-interval", Later),
+];
+const PARALLEL: &[Key] = &[("boots", Built), ("pulls", Later)];
+const LIMITS: &[Key] = &[
+    ("file-bytes", Built),
+    ("total-bytes", Built),
+    ("files", Built),
+    ("expanded-bytes", Built),
+    ("instances", Built),
+    ("problems", Built),
+    ("seconds", Built),
+];
+
+/// The least that the trash keeps what was removed, in milliseconds: a minute.
+const TRASH_KEEP_MIN: u64 = 60_000;
 
 /// The largest that a limit in bytes may be: places in files have 32 bits.
 const BYTES_MAX: u64 = 1 << 30;
@@ -178,6 +196,10 @@ impl Reader<'_> {
                 "defaults" => found.defaults = self.defaults(entry),
                 "parallel" => found.boots = self.boots(entry),
                 "limits" => found.limits = self.limits(entry),
+                "trash-keep" => {
+                    let time = self.one(entry, |item| value::duration(item, TRASH_KEEP_MIN));
+                    found.trash_keep = time.map(schema::units::Millis::as_duration);
+                }
                 other => unreachable!("`{other}` is no key of the table that nothing reads"),
             }
         }
@@ -281,23 +303,17 @@ impl Reader<'_> {
     fn known<'e, 't>(
         &mut self,
         entries: &'e [Entry<'t>],
-        keys: &'static [&'static str],
+        keys: &'static [Key],
         place: &str,
     ) -> Vec<&'e Entry<'t>> {
         let mut found: Vec<&Entry<'_>> = Vec::new();
         for entry in entries {
             let key = entry.key.as_ref();
-            if !keys.contains(&key) {
-                let message = format!("`{}` is no key of {place}", shown(key));
-                let near = nearest(key, keys.iter().copied());
-                let all = listed(keys.iter().copied());
-                let help = match near {
-                    Some(near) => format!("write `{near}`; the keys are {all}"),
-                    None => format!("the keys are {all}"),
-                };
-                let problem = Problem::error(Code::CONFIG_INVALID, message, entry.key_span);
-                self.problems.push(problem.nearest(near).help(help));
-            } else if NOT_YET.contains(&key) {
+            let Some((_, room)) = keys.iter().find(|(known, _)| *known == key) else {
+                self.unknown(entry, keys, place);
+                continue;
+            };
+            if *room == Later {
                 self.not_yet(key, entry.key_span);
             } else if let Some(first) = found.iter().find(|one| one.key == entry.key) {
                 let message = format!("`{key}` is written twice");
@@ -311,15 +327,24 @@ impl Reader<'_> {
         found
     }
 
+    fn unknown(&mut self, entry: &Entry<'_>, keys: &'static [Key], place: &str) {
+        let key = entry.key.as_ref();
+        let message = format!("`{}` is no key of {place}", shown(key));
+        let near = nearest(key, names(keys));
+        let all = listed(names(keys));
+        let help = match near {
+            Some(near) => format!("write `{near}`; the keys are {all}"),
+            None => format!("the keys are {all}"),
+        };
+        let problem = Problem::error(Code::CONFIG_INVALID, message, entry.key_span);
+        self.problems.push(problem.nearest(near).help(help));
+    }
+
     /// Returns the fields of a key that has fields and no value of its own.
-    fn group<'e, 't>(
-        &mut self,
-        entry: &'e Entry<'t>,
-        keys: &'static [&'static str],
-    ) -> Vec<&'e Entry<'t>> {
+    fn group<'e, 't>(&mut self, entry: &'e Entry<'t>, keys: &'static [Key]) -> Vec<&'e Entry<'t>> {
         if let Some(item) = entry.items.first() {
             let message = format!("`{}` has no value of its own", entry.key);
-            let help = format!("name what it holds: {}", listed(keys.iter().copied()));
+            let help = format!("name what it holds: {}", listed(names(keys)));
             self.problems.push(Problem::error(Code::CONFIG_INVALID, message, item.span).help(help));
         }
         self.known(&entry.fields, keys, &format!("`{}`", entry.key))
@@ -345,6 +370,10 @@ impl Reader<'_> {
         let problem = Problem::error(Code::SCHEMA_NOT_YET, message, place);
         self.problems.push(problem.help("delete it; nothing would honour it"));
     }
+}
+
+fn names(keys: &'static [Key]) -> impl Iterator<Item = &'static str> {
+    keys.iter().map(|(name, _)| *name)
 }
 
 fn detach_keys(item: &Scalar<'_>) -> Read<String> {
@@ -382,6 +411,7 @@ mod tests {
                     progress \"plain\"; lock-timeout \"1m30s\"; detach-keys \"ctrl-p,ctrl-q\"\n\
                     defaults { cpus 2; memory \"1GiB\"; upper \"8GiB\"; security \"restricted\"; shell \"/bin/bash\" }\n\
                     parallel boots=8 // and no more\n\
+                    trash-keep \"7d\"\n\
                     limits { file-bytes \"16MiB\"; instances 20000; files 100; problems 7; seconds 60; expanded-bytes \"5MiB\" }\n";
         let found = read(text).unwrap();
         assert_eq!(found.log_level, Some("info"));
@@ -390,6 +420,7 @@ mod tests {
         assert_eq!(found.lock_timeout, Some(Duration::from_secs(90)));
         assert_eq!(found.detach_keys.as_deref(), Some("ctrl-p,ctrl-q"));
         assert_eq!(found.boots, Some(8));
+        assert_eq!(found.trash_keep, Some(Duration::from_secs(7 * 86_400)));
         let defaults = Defaults {
             cpus: Some(2),
             memory: Some(Bytes::gib(1)),
@@ -418,16 +449,17 @@ mod tests {
 
     #[test]
     fn every_key_is_read_or_refused_by_name() {
-        for key in KEYS.iter().chain(NOT_YET) {
-            let line = match *key {
-                "metrics-interval" => "defaults { metrics-interval \"1s\" }".to_owned(),
-                "pulls" => "parallel pulls=4".to_owned(),
-                key => format!("{key} \"x y\""),
-            };
-            let told = read(&line).unwrap_err();
-            let is_later = NOT_YET.contains(key);
-            assert_eq!(told.contains("not supported yet"), is_later, "{key}: {told}");
-            assert!(!told.contains("is no key of"), "{told}");
+        let tables =
+            [("", KEYS), ("defaults", DEFAULTS), ("parallel", PARALLEL), ("limits", LIMITS)];
+        for (group, keys) in tables {
+            for (key, room) in keys {
+                let told = match group {
+                    "" => read(&format!("{key} \"x y\"")).unwrap_err(),
+                    group => read(&format!("{group} {{ {key} \"x y\" }}")).unwrap_err(),
+                };
+                assert_eq!(told.contains("not supported yet"), *room == Later, "{key}: {told}");
+                assert!(!told.contains("is no key of"), "{told}");
+            }
         }
         refuses("driver \"krun\"", &["driver \"krun\": not supported yet", "1:1"]);
     }
@@ -441,6 +473,7 @@ mod tests {
         refuses("color", &["one value and no fields"]);
         refuses("color \"auto\" { x }", &["one value and no fields"]);
         refuses("limits 5", &["has no value of its own"]);
+        refuses("trash-keep \"5s\"", &["out of range", "write 1m or more"]);
         refuses("limits { instances 0 }", &["between 1 and 1000000"]);
         refuses("limits { file-bytes \"2GiB\" }", &["out of range"]);
         refuses("color \"auto\"\ncolor \"never\"", &["2:1", "written twice", "1:1"]);

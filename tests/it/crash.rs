@@ -4,6 +4,7 @@
 //! a step is written, after it, after the act, after the row is closed. `any:N`
 //! counts them all, so N from one on walks through a whole run.
 
+use orchestrator::store::{self, Rows};
 use tests::home::Home;
 use tests::oracle::{converged, nothing_lives, reversed};
 use tests::run::Run;
@@ -98,6 +99,38 @@ fn a_recreate_is_finished_wherever_it_was_cut_off() {
         finished(home);
     };
     walk(before, &["up", "-y"], after);
+}
+
+#[test]
+fn what_a_run_protects_is_protected_wherever_it_was_cut_off() {
+    let file = |upper: &str, life: &str| {
+        format!(
+            "sandbox \"db\" {{ image \"builtin:base\"; memory \"96MiB\"; upper \"{upper}\"\n\
+             command \"sleep\" \"1000\"\n{life} }}\n"
+        )
+    };
+    let head = "project \"solo\"\n";
+    let disk = "volume \"data\" { kind \"disk\"; size \"16MiB\"; lifecycle { protect #true } }\n";
+    let life = "lifecycle { protect #true; keep #true }";
+    for boundary in 1..=BOUNDARIES_MAX {
+        let home = Home::process();
+        home.write("Sandboxfile", &format!("{head}{}", file("128MiB", "")));
+        home.msb(["up"]).exits(0);
+        home.write("Sandboxfile", &format!("{head}{disk}{}", file("64MiB", life)));
+        if dies_at(&home, boundary, &["up", "-y"]).code != KILLED {
+            assert!(boundary > 1, "a release build dies nowhere");
+            return;
+        }
+        // It settles first, and stops whatever that took over.
+        home.msb(["stop", "--all"]).exits(0);
+        let db = Rows::open(store::path(&home.path())).unwrap();
+        let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap();
+        let bare = "SELECT count(*) FROM sandbox JOIN definition ON digest = applied WHERE \
+                    json_extract(body, '$.lifecycle.protect') AND NOT (protect AND keep)";
+        assert_eq!(count(bare), 0, "boundary {boundary}: a sandbox is not protected as applied");
+        assert_eq!(count("SELECT count(*) FROM volume WHERE NOT protect"), 0, "{boundary}");
+    }
+    panic!("the run has more than {BOUNDARIES_MAX} boundaries");
 }
 
 #[test]

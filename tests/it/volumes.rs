@@ -101,6 +101,32 @@ fn what_cannot_be_undone_needs_consent() {
 }
 
 #[test]
+fn sf_a13_how_long_the_trash_keeps_is_configured() {
+    let home = Home::process();
+    for name in ["old", "young"] {
+        create(&home, name);
+        home.msb(["volume", "rm", name]).exits(0);
+    }
+    let hours_ago = |hours: u32, name: &str| {
+        format!(
+            "UPDATE volume SET trashed_at = strftime('%Y-%m-%dT%H:%M:%S.000+00:00', 'now', \
+             '-{hours} hours') WHERE name = '{name}'"
+        )
+    };
+    let db = Rows::open(store::path(&home.path())).unwrap();
+    db.execute_batch(&hours_ago(100, "old")).unwrap();
+    db.execute_batch(&hours_ago(30, "young")).unwrap();
+    put(&home.path().join("config.kdl"), "trash-keep \"2d\"\n");
+    let told = home.msb(["volume", "ls", "--trash", "--json"]).exits(0).json();
+    assert!(told[1]["restore_until"].as_str() > told[0]["restore_until"].as_str(), "{told}");
+    create(&home, "other");
+    assert_eq!(names(&home, &["--trash"]), ["young"]);
+    put(&home.path().join("config.kdl"), "");
+    create(&home, "another");
+    assert!(names(&home, &["--trash"]).is_empty(), "a day is what is built in");
+}
+
+#[test]
 fn sf_a13_the_trash_is_emptied_of_what_is_a_day_old_by_the_next_change() {
     let home = Home::process();
     for name in ["old", "young", "gone"] {

@@ -1,6 +1,7 @@
 //! What every command is given: the context, the report, the flags, the engine.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use schema::name::ProjectName;
 use schema::sandboxfile::limits::Limits;
@@ -11,7 +12,7 @@ use super::failure::Failure;
 use super::globals::{Driver, Globals, Settings};
 use crate::configuration::{self, Configuration};
 use crate::context::Context;
-use crate::engine::Engine;
+use crate::engine::{Engine, TRASH_KEPT};
 use crate::report::Report;
 use crate::sources::{self, Files};
 
@@ -69,6 +70,11 @@ impl Call {
     /// Returns what a reading may cost.
     pub(crate) fn limits(&self) -> Limits {
         self.configuration.limits
+    }
+
+    /// Returns how long what was removed can be restored.
+    pub(crate) fn trash_kept(&self) -> Duration {
+        self.configuration.trash_keep.unwrap_or(TRASH_KEPT)
     }
 
     /// Returns the current project: named, else the file's, else what state knows of this folder, else `adhoc`.

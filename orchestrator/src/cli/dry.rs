@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use schema::name::ProjectName;
+use schema::project::Project;
 
 use super::call::Call;
 use super::diff::{self, View};
 use super::ending::Ending;
 use super::failure::Failure;
-use crate::engine::SandboxView;
+use crate::engine::{SandboxView, VolumeAct, VolumeView};
 use crate::plan::{Goal, Reach, Wish};
 
 /// See the module.
@@ -35,6 +36,15 @@ pub(crate) fn show_for(call: &Call, found: &[SandboxView], goal: Goal) -> Ending
     }
     for (project, views) in projects {
         show(call, &wish(call, project, &views, goal)?)?;
+    }
+    Ok(0)
+}
+
+/// Shows what acts upon volumes would do, project by project; `live` is what there is.
+pub(crate) fn show_volumes(call: &Call, live: &[VolumeView], acts: &[VolumeAct<'_>]) -> Ending {
+    for plan in call.engine.plan_volumes(live, acts)? {
+        let project = Project::empty(plan.head.name.clone(), plan.head.path.clone());
+        diff::print(call, &plan, &project, View::default());
     }
     Ok(0)
 }

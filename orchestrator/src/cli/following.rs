@@ -193,6 +193,7 @@ pub(crate) fn options(call: &Call, command: &str) -> Options {
             .to_owned(),
         parallel: call.configuration.boots,
         require_jail: call.settings.require_jail,
+        trash_kept: call.trash_kept(),
         ..Options::default()
     }
 }

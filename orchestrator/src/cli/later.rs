@@ -33,7 +33,6 @@ const SUBCOMMANDS: &[(&str, &[&str])] =
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[
     ("up", &["--rollback"]),
-    ("validate", &["--preflight"]),
     ("run", DEFINITION),
     ("create", DEFINITION),
     ("create", &["--no-start"]),
@@ -42,9 +41,6 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("kill", &["--no-wait"]),
     ("exec", &["--rlimit"]),
     ("list", &["--projects"]),
-    ("volume create", &["--dry-run"]),
-    ("volume restore", &["--dry-run"]),
-    ("volume rm", &["--dry-run"]),
     ("doctor", &["--bundle"]),
     ("setup", &["--no-templates"]),
 ];

@@ -13,7 +13,7 @@ use super::failure::{Failure, Failures};
 use super::following::Followed;
 use super::{aftermath, shapes};
 use crate::context::Clock as _;
-use crate::engine::{Kept, Outcome, ResultRow, TRASH_KEPT_MS, Verb};
+use crate::engine::{Kept, Outcome, ResultRow, Verb};
 use crate::plan::{Summary, json as plan_json};
 use crate::report::human::{self, Table};
 use crate::report::json::{self, rfc3339};
@@ -193,7 +193,7 @@ fn volumes(call: &Call, outcome: &Outcome) -> String {
 /// Returns until when what was trashed can be restored for certain.
 fn restorable_until_ms(call: &Call, outcome: &Outcome) -> u64 {
     let began = call.context.clock.unix_ms().saturating_sub(ms(outcome.took));
-    began.saturating_add(TRASH_KEPT_MS)
+    began.saturating_add(ms(call.trash_kept()))
 }
 
 fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value {

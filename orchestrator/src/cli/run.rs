@@ -11,6 +11,7 @@ use super::call::Call;
 use super::command::{self, Words};
 use super::create;
 use super::definition::{self, Definition};
+use super::dry::{self, Dry};
 use super::ending::Ending;
 use super::failure::{Failure, Failures, first};
 use super::following::{self, Followed};
@@ -29,6 +30,8 @@ pub(crate) struct Args {
     streams: command::Streams,
     #[command(flatten)]
     life: Life,
+    #[command(flatten)]
+    dry: Dry,
     /// Stop and remove one of that name first; its volumes stay [default: reuse it]
     #[arg(long)]
     replace: bool,
@@ -91,6 +94,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     wish.driver = select::driver(call);
     if existing.is_some() && !args.replace {
         check_reuse(call, &wish, &name)?;
+    }
+    if args.dry.dry_run {
+        return dry::show(call, &wish);
     }
     let was_running = existing.as_ref().is_some_and(|view| view.alive) && !args.replace;
     let Some(job) = job else { return detached(args, call, wish, &target) };

@@ -188,7 +188,7 @@ fn shape(call: &Call, view: &VolumeView) -> Value {
         "protected": view.row.protect,
         "created_at": view.row.created_at,
         "trashed_at": view.row.trashed_at,
-        "restore_until": view.restorable_until_ms().map(rfc3339),
+        "restore_until": view.restorable_until_ms(call.trash_kept()).map(rfc3339),
     })
 }
 

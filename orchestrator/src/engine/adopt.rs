@@ -134,9 +134,9 @@ pub(super) async fn adopt(
     write: impl FnOnce() -> Result<(), Troubles>,
 ) -> Result<(), Troubles> {
     let mut own = Session::open(context, &wish.project.name, options, ui).await?;
-    own.settle(context, &wish.project.name).await?;
+    own.settle(context, &wish.project.name, options).await?;
     let mut adhoc = Session::open(context, &ProjectName::adhoc(), options, ui).await?;
-    adhoc.settle(context, &ProjectName::adhoc()).await?;
+    adhoc.settle(context, &ProjectName::adhoc(), options).await?;
     let seen = find(context, Some(&mut own.store), adoption)?;
     let me = execute::holder(&options.command, context.clock.unix_ms());
     let lock = context.home().join(format!("locks/{}.lock", seen.row.id));

@@ -45,7 +45,7 @@ pub(super) async fn apply(
         .prepared_home()
         .map_err(|error| Troubles::of(Report::of("msb::home::foreign", "state", &error)))?;
     let mut session = Session::open(context, &wish.project.name, &options, &ui).await?;
-    let settled = session.settle(context, &wish.project.name).await?;
+    let settled = session.settle(context, &wish.project.name, &options).await?;
     let recovered = settled.operations;
     if recovered > 0 {
         ui.recovered(recovered);
@@ -141,7 +141,7 @@ pub(super) fn refused(plan: &Plan) -> Result<(), Troubles> {
 }
 
 /// Chooses the driver of each sandbox that boots or is prepared.
-async fn drivers(
+pub(super) async fn drivers(
     context: &Context,
     wish: &Wish,
     plan: &Plan,

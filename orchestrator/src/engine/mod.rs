@@ -3,6 +3,7 @@
 //! | a command | calls |
 //! |---|---|
 //! | `diff`, `plan` | [`Engine::diff`] |
+//! | `validate` | [`Engine::preflight`] |
 //! | `up`, `down`, `start`, `stop`, `restart`, `rm`, `create`, `run` | [`Engine::apply`] with a [`Wish`] |
 //! | `kill`, `adopt` | [`Engine::kill`], [`Engine::adopt`] |
 //! | `ps`, `list`, `inspect` | [`Engine::sandboxes`], [`Engine::projects`], [`Engine::volumes`] |
@@ -14,6 +15,7 @@
 mod adopt;
 mod apply;
 mod blockers;
+mod by_hand;
 mod moved;
 mod options;
 mod outcome;
@@ -30,6 +32,7 @@ mod wishes;
 use std::path::PathBuf;
 
 use schema::failure::Report;
+use schema::launch::DriverName;
 use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::sandboxfile::resolve::Trust;
 use serde_json::Value;
@@ -45,13 +48,14 @@ use crate::store::witness::Folders;
 use crate::store::{Store, operations, soundness};
 
 pub use adopt::Adoption;
+pub use by_hand::VolumeAct;
 pub use moved::Moved;
 pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
 };
 pub use outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
 pub(crate) use sources::{read_env_files, read_source, sensitive_digests};
-pub use storage::{Fate, NewVolume, TRASH_KEPT_MS, VolumeView};
+pub use storage::{Fate, NewVolume, TRASH_KEPT, VolumeView};
 pub use trouble::{Trouble, Troubles};
 pub use view::SandboxView;
 pub use wishes::Adhoc;
@@ -86,6 +90,19 @@ impl Engine {
         let plan = plan(wish, &observed);
         let saved = saved::save(wish, &observed, &plan);
         Ok((plan, saved))
+    }
+
+    /// Returns what the host lacks for a wish, as if none of its sandboxes was there yet.
+    ///
+    /// Drivers are proved where that was not done yet, and the proof is kept; nothing else is written.
+    ///
+    /// # Errors
+    /// The state cannot be read, or the home that is to keep the proof cannot be used.
+    pub async fn preflight(&self, wish: &Wish) -> Result<Vec<Trouble>, Troubles> {
+        if wish.driver != Some(DriverName::Process) && self.remembered_driver().is_none() {
+            self.prepared()?;
+        }
+        Ok(preflight::whole(&self.context, wish, self.observe(wish)?).await)
     }
 
     /// Carries out a wish: lock, settle, observe, plan, consent, execute, wait.
@@ -207,6 +224,21 @@ impl Engine {
         let mut store = Store::open_read_only(&self.home())?;
         known(store.as_mut(), &self.context)?;
         storage::views(&self.context, store.as_mut())
+    }
+
+    /// Returns what acts upon volumes would do, as one plan for each project; acts on nothing.
+    ///
+    /// `live` is what there is, from [`Engine::storage`].
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn plan_volumes(
+        &self,
+        live: &[VolumeView],
+        acts: &[VolumeAct<'_>],
+    ) -> Result<Vec<Plan>, Troubles> {
+        let (home, projects) = (self.home(), self.projects()?);
+        Ok(by_hand::plans(&by_hand::Against { home: &home, projects: &projects, live }, acts))
     }
 
     /// Makes a volume of nobody's.

@@ -41,7 +41,7 @@ pub(super) async fn follow(
     let store = Store::open_read_only(context.home())?;
     let (old, moved) = find(store, wish)?;
     let mut session = Session::open(context, &old.name, options, ui).await?;
-    session.settle(context, &old.name).await?;
+    session.settle(context, &old.name, options).await?;
     // Whoever had the lock until now may have been here for the same.
     let (row, again) = find(Store::open_read_only(context.home())?, wish)?;
     if (&row.id, &again) != (&old.id, &moved) {

@@ -8,6 +8,7 @@ use schema::project::Project;
 use schema::units::Millis;
 use tokio::sync::watch;
 
+use super::storage::TRASH_KEPT;
 use crate::consent::{Answer, Consents, Need};
 use crate::execute::Progress;
 use crate::plan::Plan;
@@ -37,6 +38,8 @@ pub struct Options {
     pub attach: Option<Attach>,
     /// Whether a jail with a layer missing refuses the start.
     pub require_jail: bool,
+    /// How long what was removed can be restored.
+    pub trash_kept: Duration,
     /// The plan that is carried out, whatever else would change by now.
     pub saved: Option<Rc<Saved>>,
     /// Hears of Ctrl-C.
@@ -93,6 +96,7 @@ impl Default for Options {
             log_level: "info".to_owned(),
             attach: None,
             require_jail: false,
+            trash_kept: TRASH_KEPT,
             saved: None,
             cancel: Cancel::never(),
         }

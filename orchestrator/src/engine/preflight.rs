@@ -1,6 +1,6 @@
 //! What a plan needs of the host, looked at before the first side effect, all at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use schema::failure::Report;
@@ -9,10 +9,11 @@ use schema::name::InstanceName;
 use schema::project::{MountSource, Sandbox};
 use schema::units::Bytes;
 
-use super::{Trouble, Troubles, read_env_files, read_source};
+use super::{Trouble, Troubles, apply, read_env_files, read_source};
 use crate::context::Context;
 use crate::drivers::Driver;
-use crate::plan::{Address, Op, Plan, Wish};
+use crate::observe::Observed;
+use crate::plan::{Address, Op, Plan, Wish, is_preflight, plan};
 
 /// What stays free on the home's file system.
 const DISK_RESERVE: u64 = 512 * Bytes::MIB;
@@ -34,23 +35,56 @@ pub(super) fn preflight(
     plan: &Plan,
     drivers: &BTreeMap<InstanceName, Driver>,
 ) -> Result<(), Troubles> {
+    let troubles = found(context, wish, (plan, drivers), &BTreeSet::new());
+    if troubles.is_empty() { Ok(()) } else { Err(Troubles(troubles)) }
+}
+
+/// Checks the host for a whole wish, as if none of its sandboxes was there yet.
+///
+/// What already runs keeps the memory that it has. Whose the project is, and what else refuses a
+/// plan, is not asked.
+pub(super) async fn whole(context: &Context, wish: &Wish, observed: Observed) -> Vec<Trouble> {
+    let mut observed = observed;
+    let alive = observed.sandboxes.iter().filter(|(_, seen)| seen.is_alive());
+    let running: BTreeSet<InstanceName> = alive.map(|(name, _)| name.clone()).collect();
+    observed.sandboxes.clear();
+    let planned = plan(wish, &observed);
+    let (drivers, mut troubles) = match apply::drivers(context, wish, &planned).await {
+        Ok(drivers) => (drivers, Vec::new()),
+        Err(Troubles(troubles)) => (BTreeMap::new(), troubles),
+    };
+    let refused = planned.refused.iter().filter(|refusal| is_preflight(refusal));
+    troubles.extend(refused.map(Trouble::refused));
+    troubles.extend(found(context, wish, (&planned, &drivers), &running));
+    troubles
+}
+
+/// Returns what the host lacks for the plan; a driver's own limits are asked where it is known.
+fn found(
+    context: &Context,
+    wish: &Wish,
+    (plan, drivers): (&Plan, &BTreeMap<InstanceName, Driver>),
+    running: &BTreeSet<InstanceName>,
+) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     let boots = plan.steps.iter().filter(|step| step.op == Op::Boot);
-    let boots: Vec<(&InstanceName, &Sandbox, &Driver)> = boots
+    let boots: Vec<(&InstanceName, &Sandbox, Option<&Driver>)> = boots
         .filter_map(|step| step.address.sandbox())
-        .filter_map(|n| Some((n, &**wish.project.sandboxes.get(n)?, drivers.get(n)?)))
+        .filter_map(|n| Some((n, &**wish.project.sandboxes.get(n)?, drivers.get(n))))
         .collect();
     for (name, want, driver) in &boots {
-        troubles.extend(limits(want, driver).map(|report| at(name, report)));
+        let limits = driver.and_then(|driver| limits(want, driver));
+        troubles.extend(limits.map(|report| at(name, report)));
         troubles.extend(sources(context, want).into_iter().map(|report| at(name, report)));
     }
-    let real = boots.iter().filter(|(_, _, driver)| driver.name != DriverName::Process);
+    let is_real = |driver: &Option<&Driver>| driver.is_none_or(|d| d.name != DriverName::Process);
+    let real = boots.iter().filter(|(name, _, driver)| is_real(driver) && !running.contains(*name));
     let wanted: u64 = real.map(|(_, want, _)| want.memory.size.0).sum();
     troubles.extend(memory(wanted).map(Trouble::of));
     if !boots.is_empty() {
         troubles.extend(disk_space(context.home()).map(Trouble::of));
     }
-    if troubles.is_empty() { Ok(()) } else { Err(Troubles(troubles)) }
+    troubles
 }
 
 fn at(name: &InstanceName, report: Report) -> Trouble {
@@ -126,7 +160,9 @@ pub(super) fn memory_available() -> u64 {
 }
 
 fn disk_space(home: &Path) -> Option<Report> {
-    let free = rustix::fs::statvfs(home).ok().map(|stat| stat.f_bavail * stat.f_frsize)?;
+    // A home that is not made yet will lie where its nearest folder does.
+    let there = home.ancestors().find(|folder| folder.is_dir())?;
+    let free = rustix::fs::statvfs(there).ok().map(|stat| stat.f_bavail * stat.f_frsize)?;
     (free < DISK_RESERVE).then(|| {
         let message = format!("{} has {} MiB free", home.display(), free / Bytes::MIB);
         report("msb::host::disk-space", "resolve", message, "Make room of at least 512 MiB.")

@@ -116,8 +116,9 @@ impl Session {
         &mut self,
         context: &Context,
         name: &ProjectName,
+        options: &Options,
     ) -> Result<Settled, Troubles> {
-        storage::empty_trash(context, &mut self.store);
+        storage::empty_trash(context, &mut self.store, options.trash_kept);
         let Some(id) = self.project_id.clone().filter(|_| self.alone) else {
             return Ok(Settled::default());
         };

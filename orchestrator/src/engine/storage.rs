@@ -4,6 +4,8 @@
 //! point leaves a row from which the next changing command goes on. Those of nobody are changed
 //! under the imperative project, which is shared; what moves folders holds a lock of its own too.
 
+use std::time::Duration;
+
 use schema::failure::Report;
 use schema::name::{ProjectName, VolumeName};
 use schema::project::{Labels, VolumeKind};
@@ -24,8 +26,8 @@ use crate::store::volumes as rows;
 use crate::store::{Rows, Store, StoreError, atomic, locks, time};
 use crate::volumes::{self, Marker, VolumeError};
 
-/// How long what was removed can be restored: a day.
-pub const TRASH_KEPT_MS: u64 = 86_400_000;
+/// How long what was removed can be restored where nothing else is configured: a day.
+pub const TRASH_KEPT: Duration = Duration::from_secs(86_400);
 
 /// A volume with who uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +41,16 @@ pub struct VolumeView {
 }
 
 impl VolumeView {
-    /// Returns until when it can be restored, where it lies in the trash.
+    /// Returns until when it can be restored, where it lies in the trash and that keeps so long.
     #[must_use]
-    pub fn restorable_until_ms(&self) -> Option<u64> {
-        self.row.trashed_at.as_deref().and_then(until_ms)
+    pub fn restorable_until_ms(&self, kept: Duration) -> Option<u64> {
+        self.row.trashed_at.as_deref().and_then(|at| until_ms(at, kept))
     }
 }
 
-fn until_ms(trashed_at: &str) -> Option<u64> {
-    Some(time::parse(trashed_at)?.saturating_add(TRASH_KEPT_MS))
+fn until_ms(trashed_at: &str, kept: Duration) -> Option<u64> {
+    let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+    Some(time::parse(trashed_at)?.saturating_add(kept_ms))
 }
 
 /// A volume that is to be made.
@@ -185,27 +188,56 @@ pub(super) async fn remove(
     }
 }
 
+/// Why something is not done to a volume.
+pub(super) struct Objection {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) hint: Option<&'static str>,
+}
+
+impl From<Objection> for Troubles {
+    fn from(why: Objection) -> Self {
+        Self::of(Report {
+            code: why.code.to_owned(),
+            stage: "volume".to_owned(),
+            message: why.message,
+            hints: why.hint.map(str::to_owned).into_iter().collect(),
+            ..Report::default()
+        })
+    }
+}
+
 /// A volume that is used or protected stays.
-fn may_go(view: &VolumeView) -> Result<(), Troubles> {
+pub(super) fn may_go(view: &VolumeView) -> Result<(), Objection> {
     let name = &view.row.name;
-    let refused = |code: &str, message: String, hint: &str| Report {
-        code: code.to_owned(),
-        stage: "volume".to_owned(),
-        message,
-        hints: vec![hint.to_owned()],
-        ..Report::default()
-    };
     if view.row.protect {
-        let hint = "Write `lifecycle { protect #false }` and apply it first.";
+        let hint = Some("Write `lifecycle { protect #false }` and apply it first.");
         let message = format!("volume {name} is protected");
-        return Err(Troubles::of(refused("msb::protect::refused", message, hint)));
+        return Err(Objection { code: "msb::protect::refused", message, hint });
     }
     if !view.users.is_empty() {
         let message = format!("volume {name} is in use by {}", view.users.join(", "));
-        let hint = "Remove those sandboxes first.";
-        return Err(Troubles::of(refused("msb::volume::in-use", message, hint)));
+        let hint = Some("Remove those sandboxes first.");
+        return Err(Objection { code: "msb::volume::in-use", message, hint });
     }
     Ok(())
+}
+
+/// Tells whether somebody has a name, or the folder that goes with it.
+pub(super) fn is_taken<'r>(
+    rows: impl IntoIterator<Item = &'r VolumeRow>,
+    folder: &str,
+    (name, project_id): (&VolumeName, Option<&str>),
+) -> bool {
+    rows.into_iter().any(|row| {
+        row.folder == folder || (row.project_id.as_deref() == project_id && row.name == *name)
+    })
+}
+
+/// Returns why a name is not given twice.
+pub(super) fn taken(name: &VolumeName) -> Objection {
+    let message = format!("there is a volume `{name}` already");
+    Objection { code: "msb::volume::exists", message, hint: None }
 }
 
 /// Takes a volume out of the trash for good; the row goes before its bytes.
@@ -239,13 +271,13 @@ pub(super) async fn restore(
 }
 
 /// Removes what has lain in the trash for its time; what cannot go now goes with a later command.
-pub(super) fn empty_trash(context: &Context, store: &mut Store) {
+pub(super) fn empty_trash(context: &Context, store: &mut Store, kept: Duration) {
     let (home, now_ms) = (context.home(), context.clock.unix_ms());
     let begun = volumes::purged(home);
     let Ok(trashed) = store.read(rows::trashed) else { return };
     // One whose folder is elsewhere is on its way back; its project's next command settles it.
     let is_due = |row: &&VolumeRow| {
-        let until = row.trashed_at.as_deref().and_then(until_ms);
+        let until = row.trashed_at.as_deref().and_then(|at| until_ms(at, kept));
         let is_old = until.is_some_and(|until| until <= now_ms);
         begun.contains(&row.id) || is_old && volumes::is_trashed(home, &row.id)
     };
@@ -297,7 +329,7 @@ impl<'a> Work<'a> {
     ) -> Result<Self, Troubles> {
         let project = owner.cloned().unwrap_or_else(ProjectName::adhoc);
         let mut session = Session::open(context, &project, options, ui).await?;
-        let recovered = session.settle(context, &project).await?.operations;
+        let recovered = session.settle(context, &project, options).await?.operations;
         if recovered > 0 {
             ui.recovered(recovered);
         }
@@ -316,19 +348,11 @@ impl<'a> Work<'a> {
         name: &VolumeName,
         project_id: Option<&str>,
     ) -> Result<(), Troubles> {
-        let taken = self.session.store.read(inventory::volumes)?.into_iter().any(|row| {
-            row.folder == folder || (row.project_id.as_deref() == project_id && row.name == *name)
-        });
-        if !taken {
-            return Ok(());
+        let rows = self.session.store.read(inventory::volumes)?;
+        match is_taken(&rows, folder, (name, project_id)) {
+            true => Err(taken(name).into()),
+            false => Ok(()),
         }
-        let message = format!("there is a volume `{name}` already");
-        Err(Troubles::of(Report {
-            code: "msb::volume::exists".to_owned(),
-            stage: "volume".to_owned(),
-            message,
-            ..Report::default()
-        }))
     }
 
     /// Does one thing to a volume: its intent first, then the act, then what it has come to.

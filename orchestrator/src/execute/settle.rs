@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use schema::lifecycle::Phase;
-use schema::project::{Kind, VolumeKind};
+use schema::project::{Body, Kind, VolumeKind};
 
 use super::host::{Meant, holder, remove_folder, take_over};
 use super::world::StepError;
@@ -159,7 +159,7 @@ impl Settling<'_> {
             kind: VolumeKind::Disk,
             size_bytes: Some(marker.size_bytes),
             quota_bytes: marker.quota_bytes,
-            protect: false,
+            protect: meant.protect,
             labels: meant.labels.clone(),
             created_at: time::rfc3339(self.context.clock.unix_ms()),
             trashed_at: None,
@@ -271,7 +271,8 @@ impl Settling<'_> {
         definition: Option<&String>,
     ) -> Result<(), StoreError> {
         let Some(row) = inventory::sandbox_by_id(db, sandbox)? else { return Ok(()) };
-        let row = SandboxRow { applied: definition.cloned().or(row.applied.clone()), ..row };
+        let body = definition.map(|digest| inventory::definition_of(db, digest)).transpose()?;
+        let row = applied_as(row, (definition, body.flatten().as_ref()));
         inventory::put_sandbox(db, &row, self.context.clock.unix_ms())
     }
 
@@ -474,6 +475,23 @@ impl Settling<'_> {
             })?;
         }
         Ok(looks)
+    }
+}
+
+/// Returns the row of a sandbox whose machine was found as a definition says.
+///
+/// What the definition holds is held from here on. Whether it was to lift what the row holds, only
+/// its file tells: that waits for the plan.
+pub(super) fn applied_as(
+    row: SandboxRow,
+    (digest, body): (Option<&String>, Option<&Body>),
+) -> SandboxRow {
+    let life = body.map(|body| body.lifecycle).unwrap_or_default();
+    SandboxRow {
+        applied: digest.cloned().or_else(|| row.applied.clone()),
+        protect: row.protect || life.protect,
+        keep: row.keep || life.keep,
+        ..row
     }
 }
 

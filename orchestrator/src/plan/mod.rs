@@ -260,7 +260,7 @@ fn trash(wish: &Wish, observed: &Observed) -> Vec<Change> {
     });
     own.map(|(name, seen)| {
         let text = seen.row.size_bytes.map_or_else(String::new, |bytes| {
-            format!("{}; restorable for a day", schema::units::Bytes(bytes))
+            format!("{}; it can be restored", schema::units::Bytes(bytes))
         });
         let change = VolumeChange {
             action: Action::Trash,

@@ -60,6 +60,16 @@ pub fn definitions_named(
 
 const WHAT: &str = "read definitions";
 
+/// Returns the definition of this digest, where it is still kept.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn definition_of(db: &Connection, digest: &str) -> Found<Option<Body>> {
+    let sql = "SELECT digest, schema, body FROM definition WHERE digest = ?1";
+    let found = rows(db, WHAT, (sql, &[&digest]), definition)?;
+    Ok(found.into_iter().map(|(_, body)| body).next())
+}
+
 fn definition(row: &Row<'_>) -> rusqlite::Result<Found<(String, Body)>> {
     let (digest, schema, body): (String, u32, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     // What is another than when it was written down would be a plan nobody asked for.

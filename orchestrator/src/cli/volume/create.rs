@@ -7,10 +7,11 @@ use schema::units::Bytes;
 
 use super::{Storage, Target, shape};
 use crate::cli::call::Call;
+use crate::cli::dry::{self, Dry};
 use crate::cli::ending::Ending;
 use crate::cli::failure::Failure;
 use crate::cli::{following, values};
-use crate::engine::{NewVolume, VolumeView};
+use crate::engine::{NewVolume, VolumeAct, VolumeView};
 
 /// Make a volume that belongs to no project
 #[derive(Debug, clap::Args)]
@@ -33,6 +34,8 @@ pub(super) struct Args {
     /// Leave one that is as said as it is [default: a taken name fails]
     #[arg(long)]
     if_missing: bool,
+    #[command(flatten)]
+    dry: Dry,
 }
 
 /// The kinds of a volume.
@@ -52,12 +55,20 @@ pub(super) fn run(args: &Args, call: &Call) -> Ending {
     let new = wanted(args)?;
     let storage = Storage::of(call)?;
     match super::look(call, &storage.live, &of_nobody(&new.name))? {
-        Some(view) if args.if_missing => agrees(view, &new, args)?,
+        Some(view) if args.if_missing => {
+            agrees(view, &new, args)?;
+            if args.dry.dry_run {
+                return dry::show_volumes(call, &storage.live, &[VolumeAct::Keep(view)]);
+            }
+        }
         Some(_) => {
             let message = format!("there is a volume `{}` already", new.name);
             return Err(Failure::new("volume::exists", "volume", message)
                 .hint("Choose another name, or give `--if-missing` to use it.")
                 .into());
+        }
+        None if args.dry.dry_run => {
+            return dry::show_volumes(call, &storage.live, &[VolumeAct::Make(&new)]);
         }
         None => {
             let options = following::options(call, "volume create");

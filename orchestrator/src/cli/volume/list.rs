@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, call: &Call) -> Ending {
             used_bytes(call, view).map(human::size).unwrap_or_default(),
             view.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
             view.users.join(","),
-            match view.restorable_until_ms() {
+            match view.restorable_until_ms(call.trash_kept()) {
                 Some(until) => time::local(until),
                 None => local(&view.row.created_at),
             },

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use super::inspect::last_write_ms;
 use super::{Storage, Target, named};
 use crate::cli::call::Call;
+use crate::cli::dry::{self, Dry};
 use crate::cli::ending::Ending;
 use crate::cli::failure::{Failure, Failures};
+use crate::cli::outcome::ms;
 use crate::cli::{asking, following};
 use crate::context::Clock as _;
-use crate::engine::{Fate, TRASH_KEPT_MS, VolumeView};
+use crate::engine::{Fate, VolumeAct, VolumeView};
 use crate::report::json::rfc3339;
 use crate::report::{human, time};
 
@@ -19,12 +21,14 @@ pub(super) struct Args {
     /// The volumes, as `pgdata` or `shop/pgdata`
     #[arg(value_name = "NAME", required = true)]
     names: Vec<Target>,
-    /// Remove them for good, also from the trash [default: they can be restored for a day]
+    /// Remove them for good, also from the trash [default: they can be restored for a while]
     #[arg(long)]
     purge: bool,
     /// Agree to the loss of data
     #[arg(long)]
     yes_delete_data: bool,
+    #[command(flatten)]
+    dry: Dry,
 }
 
 /// Removes each; a wrong name stops it before anything is done.
@@ -38,6 +42,10 @@ pub(super) fn run(args: &Args, call: &Call) -> Ending {
         }
     }
     let fate = if args.purge { Fate::Gone } else { Fate::Trash };
+    if args.dry.dry_run {
+        let acts: Vec<_> = found.iter().map(|view| VolumeAct::Remove(view, fate)).collect();
+        return dry::show_volumes(call, &storage.live, &acts);
+    }
     if fate == Fate::Gone && !args.yes_delete_data {
         agree(call, &found)?;
     }
@@ -93,7 +101,7 @@ fn agree(call: &Call, found: &[&VolumeView]) -> Result<(), Failure> {
 
 /// Says what became of one.
 fn told(call: &Call, view: &VolumeView, fate: Fate) -> Value {
-    let until = call.context.clock.unix_ms().saturating_add(TRASH_KEPT_MS);
+    let until = call.context.clock.unix_ms().saturating_add(ms(call.trash_kept()));
     let (result, until) = match fate {
         Fate::Trash => ("trashed", Some(until)),
         Fate::Gone => ("purged", None),

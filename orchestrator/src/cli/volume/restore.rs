@@ -4,9 +4,11 @@ use schema::name::VolumeName;
 
 use super::{Storage, Target, shape};
 use crate::cli::call::Call;
+use crate::cli::dry::{self, Dry};
 use crate::cli::ending::Ending;
 use crate::cli::failure::Failure;
 use crate::cli::following;
+use crate::engine::VolumeAct;
 
 /// Take a volume back from the trash
 #[derive(Debug, clap::Args)]
@@ -17,6 +19,8 @@ pub(super) struct Args {
     /// Give it another name
     #[arg(long = "as", value_name = "NEW")]
     new: Option<VolumeName>,
+    #[command(flatten)]
+    dry: Dry,
 }
 
 /// Takes back the last that was removed under that name, with its owner.
@@ -29,6 +33,9 @@ pub(super) fn run(args: &Args, call: &Call) -> Ending {
             .into());
     };
     let name = args.new.as_ref().unwrap_or(&view.row.name);
+    if args.dry.dry_run {
+        return dry::show_volumes(call, &storage.live, &[VolumeAct::Restore(view, name)]);
+    }
     let (ui, options) = (following::silent(), following::options(call, "volume restore"));
     call.block_on(call.engine.restore_volume((view, name), (&options, &ui)))??;
     let now = Storage::of(call)?;

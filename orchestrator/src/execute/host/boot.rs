@@ -1,6 +1,6 @@
 //! The acts that bring a machine up, wait for it, and bring the old one back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schema::control::Milestone;
@@ -256,12 +256,11 @@ impl Host {
             inventory::put_machine(db, &MachineRow { role, nonce, ..old.clone() })
         })?;
         let applied = self.sandbox_row(name)?.applied;
-        let named: BTreeSet<&str> = applied.as_deref().into_iter().collect();
-        let mut definitions =
-            self.store.borrow_mut().read(|db| inventory::definitions_named(db, &named))?;
-        let Some((_, want)) = definitions.pop_first() else {
-            return Err(bug("the old definition is gone"));
+        let want = match applied {
+            Some(it) => self.store.borrow_mut().read(|db| inventory::definition_of(db, &it))?,
+            None => None,
         };
+        let want = want.ok_or_else(|| bug("the old definition is gone"))?;
         self.boot_machine(name, &want, (old.id, nonce)).await
     }
 }

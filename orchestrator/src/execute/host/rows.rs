@@ -35,6 +35,9 @@ pub(in crate::execute) struct Meant {
     /// The volume's labels.
     #[serde(default)]
     pub(in crate::execute) labels: Labels,
+    /// Whether the volume is protected.
+    #[serde(default)]
+    pub(in crate::execute) protect: bool,
     /// The definition that the step carries out.
     pub(in crate::execute) definition: Option<String>,
 }
@@ -64,7 +67,11 @@ impl Host {
             (Address::Volume(name), Op::EnsureVolume) => {
                 let wanted = self.wish.project.volumes.get(name);
                 ticket.volume = Some((random()?, self.folder_name(name)));
-                meant.bytes = wanted.and_then(|volume| volume.size).map(|size| size.0);
+                if let Some(wanted) = wanted {
+                    meant.bytes = wanted.size.map(|size| size.0);
+                    meant.labels.clone_from(&wanted.labels);
+                    meant.protect = wanted.protect;
+                }
             }
             (Address::Volume(name), Op::TrashVolume) => {
                 ticket.volume = self.own_volume(name)?;

@@ -112,6 +112,12 @@ impl Sim {
             nonce: ticket.nonce.clone(),
             machine: ticket.machine.clone(),
             volume: named,
+            protect: match &step.address {
+                Address::Volume(name) => {
+                    self.wish.project.volumes.get(name).is_some_and(|wanted| wanted.protect)
+                }
+                Address::Sandbox(_) | Address::Image(_) => false,
+            },
             definition: row.and_then(|row| row.desired),
         });
         ticket.op = Some(id);

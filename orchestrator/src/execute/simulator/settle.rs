@@ -7,9 +7,9 @@ use schema::lifecycle::Phase;
 use super::rows::new_volume;
 use super::state::{OpRow, State};
 use crate::execute::host::take_over;
-use crate::execute::settle::{carried_out, going};
+use crate::execute::settle::{applied_as, carried_out, going};
 use crate::plan::Op;
-use crate::store::inventory::{MachineRow, Role};
+use crate::store::inventory::{MachineRow, Role, VolumeRow};
 
 pub(super) fn settle(state: &mut State) {
     let is_dead = |op: &OpRow| op.open && !state.live_runs.contains(&op.run);
@@ -32,7 +32,7 @@ fn judge(state: &mut State, op: &OpRow) {
         Op::EnsureVolume => {
             let Some((id, name)) = &op.volume else { return };
             if state.disks.get(name) == Some(id) {
-                let row = new_volume(id, name, Some(1));
+                let row = VolumeRow { protect: op.protect, ..new_volume(id, name, Some(1)) };
                 state.volumes.insert(id.clone(), row);
             }
         }
@@ -84,8 +84,9 @@ fn boot(state: &mut State, op: &OpRow) {
 }
 
 fn now_applied(state: &mut State, sandbox: &str, definition: Option<&String>) {
+    let body = definition.and_then(|digest| state.definitions.get(digest));
     if let Some(row) = state.rows.get_mut(sandbox) {
-        row.applied = definition.cloned().or(row.applied.clone());
+        *row = applied_as(row.clone(), (definition, body));
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) struct OpRow {
     pub(super) nonce: Option<String>,
     pub(super) machine: Option<String>,
     pub(super) volume: Option<(String, VolumeName)>,
+    pub(super) protect: bool,
     pub(super) definition: Option<String>,
 }
 
