@@ -288,7 +288,7 @@ impl Reader<'_> {
         entry: &Entry<'_>,
         words: &'static [&'static str],
     ) -> Option<&'static str> {
-        self.one(entry, |item| value::choice(item, words))
+        self.one(entry, |item| value::choice(item, &entry.key, words))
     }
 
     fn driver(&mut self, entry: &Entry<'_>) -> Option<&'static str> {

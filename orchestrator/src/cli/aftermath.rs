@@ -1,10 +1,11 @@
 //! What is said of a run that did not come to its end: what failed, who waited for it, what it
 //! wrote last, and how to go on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use schema::name::InstanceName;
 use serde_json::json;
 
 use super::call::Call;
@@ -13,6 +14,7 @@ use super::{outcome, shapes};
 use crate::context::Clock as _;
 use crate::engine::{Blocker, Outcome, Verb};
 use crate::follow::{Entry, Logs, Source};
+use crate::machines::Folder;
 use crate::plan::Address;
 use crate::report::Report;
 use crate::report::human;
@@ -30,9 +32,11 @@ pub(super) fn tell(call: &Call, command: &str, outcome: &Outcome) {
         call.report.failure(failure);
     }
     let now_ms = call.context.clock.unix_ms();
+    let folders = if command == "up" { folders(call, outcome) } else { BTreeMap::new() };
     for blocker in &outcome.blockers {
         tell_blocked(call, blocker, outcome, now_ms);
-        let last = if command == "up" { last_lines(call, outcome, blocker) } else { Vec::new() };
+        let name = blocker.address.sandbox();
+        let last = name.and_then(|name| folders.get(name)).map(last_lines).unwrap_or_default();
         call.report.trouble(&block(&call.report, blocker, outcome.took, (&last, now_ms)));
     }
     if let Some(line) = go_on(command, outcome) {
@@ -123,12 +127,17 @@ fn block(
     text
 }
 
-/// Returns what a sandbox wrote last.
-fn last_lines(call: &Call, outcome: &Outcome, blocker: &Blocker) -> Vec<Entry> {
-    let Some(name) = blocker.address.sandbox() else { return Vec::new() };
-    let views = call.engine.instances(&outcome.plan.head.name, name).unwrap_or_default();
-    let view = views.into_iter().find(|view| view.name == *name);
-    let Some(folder) = view.and_then(|view| view.folder()) else { return Vec::new() };
+/// Returns where the machine of each sandbox of the project is: one look for all that failed.
+fn folders(call: &Call, outcome: &Outcome) -> BTreeMap<InstanceName, Folder> {
+    if outcome.blockers.is_empty() {
+        return BTreeMap::new();
+    }
+    let views = call.engine.sandboxes(Some(&outcome.plan.head.name)).unwrap_or_default();
+    views.into_iter().filter_map(|view| Some((view.name.clone(), view.folder()?))).collect()
+}
+
+/// Returns what a machine wrote last.
+fn last_lines(folder: &Folder) -> Vec<Entry> {
     let sources: BTreeSet<Source> = [Source::Stdout, Source::Stderr, Source::Output].into();
     let mut entries = Logs::open(folder.path(), &sources, 0).read();
     entries.retain(|entry| sources.contains(&entry.source));

@@ -88,17 +88,23 @@ fn definitions<'a>(
     action: Action,
 ) -> Vec<(&'a SandboxName, &'a Body)> {
     let mut found: Vec<(&SandboxName, &Body)> = Vec::new();
+    let mut judged = None;
     for change in changes.iter().filter(|change| change.action == action) {
         let Some(name) = change.address.sandbox() else { continue };
         let Some((name, pair)) = scene.chosen.get_key_value(name) else { continue };
+        // Instances of a definition stand side by side; the first speaks for all.
+        if judged == Some(&name.sandbox) {
+            continue;
+        }
         let body = pair.want.or_else(|| pair.seen.and_then(|seen| seen.applied.as_ref()));
-        let is_first = found.last().is_none_or(|(last, _)| **last != name.sandbox);
+        let Some(body) = body else { continue };
+        judged = Some(&name.sandbox);
         let all = InstanceName { index: None, sandbox: name.sandbox.clone() };
         let stays = scene.meant(&all).any(|(_, pair)| match action {
             Action::Destroy => pair.want.is_some(),
             _ => pair.seen.is_some(),
         });
-        if let (Some(body), true, false) = (body, is_first, stays) {
+        if !stays {
             found.push((&name.sandbox, body));
         }
     }

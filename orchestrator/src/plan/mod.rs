@@ -22,6 +22,7 @@ mod scene;
 pub mod show;
 #[cfg(test)]
 mod tests;
+mod topology;
 mod unbuilt;
 mod value;
 mod volume;
@@ -47,6 +48,7 @@ pub use hold::{Hold, May};
 pub use json::{document, hash};
 pub use order::depths;
 pub use refuse::{is_preflight, subject};
+pub use topology::in_order;
 pub use unbuilt::unbuilt;
 pub use value::{
     Action, Actor, Address, Cause, Change, Drift, Edge, Field, Head, OnFailure, Op, Plan, Reason,

@@ -5,16 +5,16 @@
 //! other way. Steps are numbered in an order that respects every edge, ties
 //! by address and operation, so equal changes give equal numbers.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use petgraph::Direction::{Incoming, Outgoing};
-use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::Direction::Incoming;
+use petgraph::graph::{DiGraph, EdgeReference, NodeIndex};
 use petgraph::visit::EdgeRef as _;
 use schema::change::Class;
 use schema::name::{InstanceName, VolumeName};
 use schema::project::{Body, Dependency, ImageRef, Kind, Until};
 
+use super::topology::in_order;
 use super::value::{Action, Address, Change, Edge, OnFailure, Op, Step, StepId};
 use super::wish::Wish;
 use crate::observe::Observed;
@@ -367,28 +367,9 @@ impl<'a> Graph<'a> {
 
     /// Returns the nodes, each after what it waits for; those in a circle are not among them.
     fn order(&self) -> Vec<NodeIndex> {
-        let mut waiting: Vec<usize> = self
-            .graph
-            .node_indices()
-            .map(|node| self.graph.edges_directed(node, Incoming).count())
-            .collect();
-        let mut free: BinaryHeap<Reverse<NodeIndex>> = self
-            .graph
-            .node_indices()
-            .filter(|node| waiting[node.index()] == 0)
-            .map(Reverse)
-            .collect();
-        let mut order = Vec::with_capacity(waiting.len());
-        while let Some(Reverse(node)) = free.pop() {
-            order.push(node);
-            for next in self.graph.neighbors_directed(node, Outgoing) {
-                waiting[next.index()] -= 1;
-                if waiting[next.index()] == 0 {
-                    free.push(Reverse(next));
-                }
-            }
-        }
-        order
+        let ends = |edge: EdgeReference<'_, Link>| (edge.source().index(), edge.target().index());
+        let edges = self.graph.edge_references().map(ends);
+        in_order(self.graph.node_count(), edges).into_iter().map(NodeIndex::new).collect()
     }
 }
 

@@ -199,7 +199,7 @@ pub fn duration(value: &Scalar<'_>, least: u64) -> Read<Millis> {
 ///
 /// # Errors
 /// Any other word is none of them.
-pub fn choice(value: &Scalar<'_>, words: &'static [&'static str]) -> Read<&'static str> {
+pub fn choice(value: &Scalar<'_>, key: &str, words: &'static [&'static str]) -> Read<&'static str> {
     let word = match value.kind {
         // `no` and `off` are words of ours; `false` is not.
         ScalarKind::True | ScalarKind::False => shown(value.told()),
@@ -209,7 +209,7 @@ pub fn choice(value: &Scalar<'_>, words: &'static [&'static str]) -> Read<&'stat
         return Ok(known);
     }
     let near = nearest(&word, words.iter().copied());
-    let message = format!("`{}` is not one of the words here", shown(value.told()));
+    let message = format!("`{}` is not one of the words of `{key}`", shown(value.told()));
     let list = words.join(", ");
     let help = match near {
         Some(near) => format!("write \"{near}\"; the words here are {list}"),

@@ -217,7 +217,7 @@ impl<'s, 'p> Decoder<'s, 'p> {
     ) -> Option<&'static str> {
         let (scalar, ty) = self.scalar(group, name, field)?;
         let Type::Choice(words) = ty else { return None };
-        self.take(value::choice(scalar, words))
+        self.take(value::choice(scalar, name, words))
     }
 
     pub(super) fn boolean(

@@ -228,7 +228,7 @@ impl Decoder<'_, '_> {
         let Content::List(items) = &item.content else { return Some(options) };
         let mut seen: Vec<&str> = Vec::new();
         for scalar in items {
-            let read = value::choice(scalar, &["ro", "rw", "noexec", "nosuid", "nodev"]);
+            let read = value::choice(scalar, "options", &["ro", "rw", "noexec", "nosuid", "nodev"]);
             let word = self.take(read)?;
             if seen.contains(&word) {
                 let message = format!("`{word}` is written twice");

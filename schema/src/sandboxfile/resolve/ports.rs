@@ -100,7 +100,7 @@ impl Decoder<'_, '_> {
             None => Some("tcp"),
             Some(item) => {
                 let Shape::Scalar(Type::Choice(words)) = item.key.shape else { return None };
-                self.take(value::choice(scalar(item)?, words))
+                self.take(value::choice(scalar(item)?, "protocol", words))
             }
         };
         let protocol = if protocol? == "udp" { Transport::Udp } else { Transport::Tcp };

@@ -161,7 +161,8 @@ impl Decoder<'_, '_> {
             return;
         };
         for member in group.members("rlimits") {
-            let name = self.take(value::choice(&super::project::identity(member), names));
+            let name =
+                self.take(value::choice(&super::project::identity(member), "rlimits", names));
             let limit = self.rlimit(member);
             if let (Some(name), Some(limit)) = (name, limit) {
                 self.note_with(|| format!("rlimits.{name}"), member.at);

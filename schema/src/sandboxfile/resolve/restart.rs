@@ -24,7 +24,7 @@ impl Decoder<'_, '_> {
             Self::principal(item, inner)
         {
             self.note("restart.policy", item.at);
-            let read = value::choice(scalar, words);
+            let read = value::choice(scalar, "restart", words);
             match self.take(read) {
                 Some("no") => sandbox.restart.policy = RestartPolicy::No,
                 Some("always") if sandbox.kind == Kind::Job => {

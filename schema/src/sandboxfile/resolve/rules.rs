@@ -68,7 +68,7 @@ impl Decoder<'_, '_> {
         else {
             return None;
         };
-        self.take(value::choice(scalar, words))
+        self.take(value::choice(scalar, name, words))
     }
 
     /// Reads a set of ports.

@@ -174,7 +174,7 @@ impl Decoder<'_, '_> {
         }
         let mut places = Vec::new();
         for scalar in scalars {
-            let word = self.take(value::choice(scalar, words))?;
+            let word = self.take(value::choice(scalar, "in", words))?;
             let place = SecretPlace::ALL.into_iter().find(|place| place.as_str() == word)?;
             if places.contains(&place) {
                 let message = format!("`{word}` is written twice");
