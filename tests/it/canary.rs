@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tests::home::{Home, put};
 use tests::oracle::nothing_lives;
-use tests::run::{Run, eventually};
+use tests::run::{Run, Started, eventually, pause};
 
 /// Each begins with this, and says in its name where it comes from.
 const CANARY: &str = "canary5b1f";
@@ -92,6 +93,10 @@ const LOOKS: &[&[&str]] = &[
     &["doctor", "--json"],
     &["lock", "--json"],
     &["exec", "db", "--json", "--", "true"],
+    &["events", "--no-follow", "--after", "0", "--all"],
+    &["events", "--no-follow", "--after", "0", "--all-projects", "--json"],
+    &["load", "--input", "cert.txt"],
+    &["load", "--input", "gh.token", "--json"],
     &["adopt", "sandbox.db"],
     &["rm", "db"],
     &["schema"],
@@ -121,9 +126,18 @@ impl Watch {
 
     /// Runs a command that has the values in its environment, and looks at what it says.
     fn run(&mut self, words: &[&str]) -> Run {
+        let running = self.start(words);
+        self.end(words, running)
+    }
+
+    fn start(&self, words: &[&str]) -> Started {
         let mut command = self.home.command();
         command.env("PASS", FROM_ENV).env("STRIPE_KEY", SECRET_ENV).args(words);
-        let run = self.home.spawn(command).wait(Duration::from_secs(60));
+        self.home.spawn(command)
+    }
+
+    fn end(&mut self, words: &[&str], running: Started) -> Run {
+        let run = running.wait(Duration::from_secs(60));
         self.look(&format!("the output of {words:?}"), run.stdout.as_bytes());
         self.look(&format!("the errors of {words:?}"), run.stderr.as_bytes());
         run
@@ -214,6 +228,63 @@ fn sf_p12_what_the_host_keeps_secret_shows_up_in_no_output_file_or_command_line(
     watch.run(&["down", "--trace"]).exits(0);
     watch.everywhere("taken away");
     nothing_lives(&watch.home);
+    watch.ends_clean();
+}
+
+#[test]
+fn what_sandboxes_without_a_file_are_given_shows_up_nowhere_either() {
+    let mut watch = Watch::new();
+    let given = ["-e", "PASS", "--env-file", "db.env", "builtin:base"];
+    let has_both = "test -n \"$PASS\" && test -n \"$OTHER\"";
+    for loud in [&[][..], &["-vv"], &["--trace", "--json"]] {
+        let words = [loud, &["run"], &given, &["--", "sh", "-c", has_both]].concat();
+        watch.run(&words).exits(0);
+    }
+    watch.everywhere("run");
+    watch.run(&[&["--trace", "create", "-n", "mine"][..], &given].concat()).exits(0);
+    let both = "echo ${#PASS} ${#OTHER}";
+    let guest = watch.home.msb(["exec", "mine", "--", "sh", "-c", both]).exits(0);
+    assert_eq!(guest.stdout, format!("{} {}\n", FROM_ENV.len(), ENV_FILE.len()));
+    watch.everywhere("created");
+    for words in [
+        &["inspect", "mine", "--json"][..],
+        &["ps", "--all-projects", "--json"],
+        &["export", "-p", "adhoc", "--all"],
+        &["events", "--no-follow", "--after", "0", "--all-projects", "--json"],
+        &["restart", "mine", "--trace"],
+        &["stop", "mine", "--trace"],
+        &["rm", "mine", "--trace"],
+    ] {
+        let run = watch.run(words);
+        assert_ne!(run.code, 64, "{words:?} is no command: {run}");
+    }
+    watch.everywhere("removed");
+    watch.ends_clean();
+}
+
+#[test]
+fn sf_g1_a_watch_tells_no_value_while_values_change() {
+    let mut watch = Watch::new();
+    let words = ["up", "--watch", "--trace"];
+    let watching = watch.start(&words);
+    let pid = |watch: &Watch| {
+        let row = watch.home.ps().into_iter().find(|row| row["name"] == "db")?;
+        if row["phase"] == "ready" { row["pid"].as_i64() } else { None }
+    };
+    let soon = Duration::from_secs(30);
+    let first = eventually("db is up", soon, || pid(&watch));
+    watch.everywhere("watched");
+    // What a machine was given is read again, and it restarts; a bad value is told without itself.
+    put(&watch.home.project().join("cert.txt"), &format!("{CANARY}-another"));
+    eventually("db is up again", soon, || pid(&watch).filter(|now| *now != first));
+    put(&watch.home.project().join("db.env"), &format!("{CANARY} no assignment\n=\n"));
+    pause(Duration::from_secs(1));
+    watching.signal(Signal::INT);
+    let run = watch.end(&words, watching);
+    assert!(run.stderr.contains("msb::env::file"), "{run}");
+    watch.everywhere("no longer watched");
+    put(&watch.home.project().join("db.env"), &format!("OTHER={ENV_FILE}\n"));
+    watch.run(&["down"]).exits(0);
     watch.ends_clean();
 }
 
