@@ -4,7 +4,7 @@
 //! reads, every command holds each index that reads go by beside its table, in one pass over
 //! either; one that is about to act has SQLite look at every cell besides.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use rusqlite::types::ValueRef;
@@ -13,78 +13,84 @@ use rusqlite::{Connection, Row};
 use super::StoreError;
 use super::inventory::{self, Found, query};
 
-/// The tables that decide what a plan does.
-const VITAL: [&str; 4] = ["project", "sandbox", "machine", "volume"];
-
-const WHAT: &str = "check the tables";
+/// A table that decides what a plan does.
+struct Table {
+    name: &'static str,
+    /// What is read of it: its key, then what its indexes hold and what it refers to.
+    columns: &'static [&'static str],
+    indexes: &'static [Index],
+    /// The column that names a row of an earlier table, and which one.
+    refers: Option<(usize, &'static str)>,
+}
 
 /// An index that reads go by.
 struct Index {
     name: &'static str,
-    table: &'static str,
-    /// Its columns, the row's key last.
-    columns: &'static str,
+    /// Its columns, by their place among those of the table; the row's key comes last.
+    columns: &'static [usize],
     /// How many of them no two rows share.
     unique: usize,
-    /// Which rows it holds.
-    only: &'static str,
+    /// Which rows it holds: a column, and what stands there; nothing for NULL.
+    only: Option<(usize, Option<&'static str>)>,
 }
 
-const INDEXES: [Index; 6] = [
-    Index {
-        name: "sqlite_autoindex_project_2",
-        table: "project",
-        columns: "name, id",
-        unique: 1,
-        only: "TRUE",
+const VITAL: [Table; 4] = [
+    Table {
+        name: "project",
+        columns: &["id", "name"],
+        indexes: &[Index {
+            name: "sqlite_autoindex_project_2",
+            columns: &[1, 0],
+            unique: 1,
+            only: None,
+        }],
+        refers: None,
     },
-    Index {
-        name: "sqlite_autoindex_sandbox_2",
-        table: "sandbox",
-        columns: "project_id, name, instance, id",
-        unique: 3,
-        only: "TRUE",
+    Table {
+        name: "sandbox",
+        columns: &["id", "project_id", "name", "instance"],
+        indexes: &[Index {
+            name: "sqlite_autoindex_sandbox_2",
+            columns: &[1, 2, 3, 0],
+            unique: 3,
+            only: None,
+        }],
+        refers: Some((1, "project")),
     },
-    Index {
-        name: "machine_sandbox",
-        table: "machine",
-        columns: "sandbox_id, id",
-        unique: 2,
-        only: "TRUE",
+    Table {
+        name: "machine",
+        columns: &["id", "sandbox_id", "role"],
+        indexes: &[
+            Index { name: "machine_sandbox", columns: &[1, 0], unique: 2, only: None },
+            Index {
+                name: "machine_current",
+                columns: &[1, 0],
+                unique: 1,
+                only: Some((2, Some("current"))),
+            },
+            Index {
+                name: "machine_previous",
+                columns: &[1, 0],
+                unique: 2,
+                only: Some((2, Some("previous"))),
+            },
+        ],
+        refers: Some((1, "sandbox")),
     },
-    Index {
-        name: "machine_current",
-        table: "machine",
-        columns: "sandbox_id, id",
-        unique: 1,
-        only: "role = 'current'",
-    },
-    Index {
-        name: "machine_previous",
-        table: "machine",
-        columns: "sandbox_id, id",
-        unique: 2,
-        only: "role = 'previous'",
-    },
-    Index {
-        name: "volume_name",
-        table: "volume",
-        columns: "project_id, name, id",
-        unique: 3,
-        only: "trashed_at IS NULL",
+    Table {
+        name: "volume",
+        columns: &["id", "project_id", "name", "trashed_at"],
+        indexes: &[Index {
+            name: "volume_name",
+            columns: &[1, 2, 0],
+            unique: 3,
+            only: Some((3, None)),
+        }],
+        refers: Some((1, "project")),
     },
 ];
 
-/// A row that must refer to another one: the table, whom it names, and where that stands.
-const REFERENCES: [(&str, &str, &str); 3] = [
-    ("sandbox", "SELECT DISTINCT project_id FROM sandbox", "SELECT id FROM project"),
-    ("machine", "SELECT DISTINCT sandbox_id FROM machine", "SELECT id FROM sandbox"),
-    (
-        "volume",
-        "SELECT DISTINCT project_id FROM volume WHERE project_id IS NOT NULL",
-        "SELECT id FROM project",
-    ),
-];
+const WHAT: &str = "check the tables";
 
 /// Holds that what reads go by fits its indexes and what it refers to.
 ///
@@ -92,27 +98,150 @@ const REFERENCES: [(&str, &str, &str); 3] = [
 /// [`StoreError::Unsound`] with what does not fit.
 pub fn may_be_read(db: &Connection) -> Result<(), StoreError> {
     let sql = "SELECT name FROM sqlite_schema WHERE type = 'index'";
-    let there: BTreeSet<String> = texts(db, sql)?.into_iter().collect();
-    for table in VITAL {
-        let keys = format!("SELECT id FROM {}", itself(table));
-        tally(db, &keys, Some(1))?.ok_or_else(|| unsound(table, "has keys out of order"))?;
-    }
-    // A state of an older schema lacks some.
-    for index in INDEXES.iter().filter(|index| there.contains(index.name)) {
-        let Index { name, table, columns, unique, only } = index;
-        let of_table = format!("SELECT {columns} FROM {} WHERE {only}", itself(table));
-        let of_index = format!("SELECT {columns} FROM {table} INDEXED BY {name} WHERE {only}");
-        let rows = tally(db, &of_table, None)?;
-        if rows.is_none() || tally(db, &of_index, Some(*unique))? != rows {
-            return Err(unsound(table, &format!("does not fit its index {name}")));
+    let there: HashSet<String> = texts(db, sql)?.into_iter().collect();
+    let mut keys: Vec<(&str, HashSet<u64>)> = Vec::new();
+    for table in &VITAL {
+        // A state of an older schema lacks some.
+        let indexes: Vec<&Index> =
+            table.indexes.iter().filter(|index| there.contains(index.name)).collect();
+        let referred = table.refers.and_then(|(_, to)| keys.iter().find(|(name, _)| *name == to));
+        let referred = referred.map(|(_, keys)| keys);
+        let (own, tallies) = walk_table(db, table, (&indexes, referred))?;
+        for (index, tally) in indexes.iter().zip(tallies) {
+            if walk_index(db, table, index)? != Some(tally) {
+                let why = format!("does not fit its index {}", index.name);
+                return Err(unsound(table.name, &why));
+            }
         }
-    }
-    for (table, named, there) in REFERENCES {
-        if let Some(lost) = first_of_one_alone(db, named, there)? {
-            return Err(unsound(table, &format!("refers to a row that is not there: {lost}")));
-        }
+        keys.push((table.name, own));
     }
     Ok(())
+}
+
+/// Walks a table in the order of its key: returns its keys, and what each index must add up to.
+fn walk_table(
+    db: &Connection,
+    table: &Table,
+    (indexes, referred): (&[&Index], Option<&HashSet<u64>>),
+) -> Found<(HashSet<u64>, Vec<Tally>)> {
+    let mut tallies = vec![Tally::default(); indexes.len()];
+    let mut keys = HashSet::new();
+    // A table that has no row ids is the index of its key.
+    let name = table.name;
+    let columns = table.columns.join(", ");
+    let sql = format!("SELECT {columns} FROM {name} INDEXED BY sqlite_autoindex_{name}_1");
+    let mut order = Order::default();
+    let mut statement = db.prepare_cached(&sql).map_err(query(WHAT))?;
+    let mut rows = statement.query([]).map_err(query(WHAT))?;
+    while let Some(row) = rows.next().map_err(query(WHAT))? {
+        let mut cells = [None; CELLS_MAX];
+        for (at, cell) in cells.iter_mut().enumerate().take(table.columns.len()) {
+            *cell = bytes(row, at)?;
+        }
+        if !order.rises(&cells[..1]) {
+            return Err(unsound(name, "has keys out of order"));
+        }
+        if let (Some((at, _)), Some(referred)) = (table.refers, referred)
+            && let Some(named) = cells[at]
+            && !referred.contains(&hash(&[Some(named)]))
+        {
+            let lost = String::from_utf8_lossy(named);
+            return Err(unsound(name, &format!("refers to a row that is not there: {lost}")));
+        }
+        keys.insert(hash(&cells[..1]));
+        for (index, tally) in indexes.iter().zip(&mut tallies) {
+            if index.only.is_none_or(|(at, word)| cells[at] == word.map(str::as_bytes)) {
+                let mut held = [None; CELLS_MAX];
+                for (cell, at) in held.iter_mut().zip(index.columns) {
+                    *cell = cells[*at];
+                }
+                tally.add(&held[..index.columns.len()]);
+            }
+        }
+    }
+    Ok((keys, tallies))
+}
+
+/// Walks an index in its own order; nothing, where two rows share what they may not, or are out of
+/// that order.
+fn walk_index(db: &Connection, table: &Table, index: &Index) -> Found<Option<Tally>> {
+    let columns: Vec<&str> = index.columns.iter().map(|at| table.columns[*at]).collect();
+    let only = match index.only {
+        None => String::new(),
+        Some((at, None)) => format!(" WHERE {} IS NULL", table.columns[at]),
+        Some((at, Some(word))) => format!(" WHERE {} = '{word}'", table.columns[at]),
+    };
+    let (columns, count) = (columns.join(", "), columns.len());
+    let sql = format!("SELECT {columns} FROM {} INDEXED BY {}{only}", table.name, index.name);
+    let mut statement = db.prepare_cached(&sql).map_err(query(WHAT))?;
+    let mut rows = statement.query([]).map_err(query(WHAT))?;
+    let (mut tally, mut order) = (Tally::default(), Order::default());
+    while let Some(row) = rows.next().map_err(query(WHAT))? {
+        let mut cells = [None; CELLS_MAX];
+        for (at, cell) in cells.iter_mut().enumerate().take(count) {
+            *cell = bytes(row, at)?;
+        }
+        if !order.rises(&cells[..index.unique]) {
+            return Ok(None);
+        }
+        tally.add(&cells[..count]);
+    }
+    Ok(Some(tally))
+}
+
+/// The most columns that are looked at.
+const CELLS_MAX: usize = 4;
+
+type Cell<'row> = Option<&'row [u8]>;
+
+/// How many rows there are, and a sum over what they say that does not depend on their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    rows: u64,
+    sum: u64,
+}
+
+impl Tally {
+    fn add(&mut self, cells: &[Cell<'_>]) {
+        self.rows += 1;
+        self.sum = self.sum.wrapping_add(hash(cells));
+    }
+}
+
+/// Whether what comes is more than what came before.
+#[derive(Default)]
+struct Order {
+    before: Option<Vec<u8>>,
+    now: Vec<u8>,
+}
+
+impl Order {
+    fn rises(&mut self, cells: &[Cell<'_>]) -> bool {
+        self.now.clear();
+        for cell in cells {
+            // No name holds a zero, so texts side by side are ordered as their columns are.
+            self.now.extend_from_slice(cell.unwrap_or_default());
+            self.now.push(0);
+        }
+        let before = self.before.get_or_insert_default();
+        let rises = before.is_empty() || *before < self.now;
+        std::mem::swap(before, &mut self.now);
+        rises
+    }
+}
+
+fn hash(cells: &[Cell<'_>]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    cells.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn bytes<'row>(row: &'row Row<'_>, at: usize) -> Found<Cell<'row>> {
+    match row.get_ref(at).map_err(query(WHAT))? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes)),
+        ValueRef::Null => Ok(None),
+        _ => Err(StoreError::Unsound("a key is a number".to_owned())),
+    }
 }
 
 /// Has SQLite hold every cell, index and reference of what commands go by.
@@ -120,7 +249,7 @@ pub fn may_be_read(db: &Connection) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Unsound`] with what does not fit.
 pub fn may_be_changed(db: &Connection) -> Result<(), StoreError> {
-    for table in VITAL {
+    for Table { name: table, .. } in VITAL {
         let checks = format!("SELECT integrity_check FROM pragma_integrity_check('{table}')");
         let mut found = texts(db, &checks)?;
         found.retain(|line| line != "ok");
@@ -134,84 +263,8 @@ pub fn may_be_changed(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns a table as it is read without any index: one that has no row ids is the index of its key.
-fn itself(table: &str) -> String {
-    format!("{table} INDEXED BY sqlite_autoindex_{table}_1")
-}
-
 fn unsound(table: &str, why: &str) -> StoreError {
     StoreError::Unsound(format!("the table {table} {why}"))
-}
-
-/// How many rows there are, and a sum over what they say that does not depend on their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    rows: u64,
-    sum: u64,
-}
-
-/// Counts the rows of a query; nothing, where two of them share the columns of the key, or are
-/// out of its order.
-fn tally(db: &Connection, sql: &str, key: Option<usize>) -> Found<Option<Tally>> {
-    let mut statement = db.prepare_cached(sql).map_err(query(WHAT))?;
-    let columns = statement.column_count();
-    let mut found = statement.query([]).map_err(query(WHAT))?;
-    let (mut total, mut before, mut now) = (Tally::default(), Vec::new(), Vec::new());
-    while let Some(row) = found.next().map_err(query(WHAT))? {
-        let mut hasher = DefaultHasher::new();
-        for at in 0..columns {
-            bytes(row, at)?.hash(&mut hasher);
-        }
-        total.rows += 1;
-        total.sum = total.sum.wrapping_add(hasher.finish());
-        let Some(key) = key else { continue };
-        now.clear();
-        for at in 0..key {
-            // No name holds a zero, so texts side by side are ordered as their columns are.
-            now.extend_from_slice(bytes(row, at)?.unwrap_or_default());
-            now.push(0);
-        }
-        if total.rows > 1 && before >= now {
-            return Ok(None);
-        }
-        std::mem::swap(&mut before, &mut now);
-    }
-    Ok(Some(total))
-}
-
-fn bytes<'row>(row: &'row Row<'_>, at: usize) -> Found<Option<&'row [u8]>> {
-    match row.get_ref(at).map_err(query(WHAT))? {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes)),
-        ValueRef::Null => Ok(None),
-        _ => Err(StoreError::Unsound("a key is a number".to_owned())),
-    }
-}
-
-/// Returns the first text of one query that the other one lacks; both come sorted.
-fn first_of_one_alone(db: &Connection, one: &str, other: &str) -> Found<Option<String>> {
-    let sorted = |sql: &str| format!("{sql} ORDER BY 1");
-    let mut one = db.prepare_cached(&sorted(one)).map_err(query(WHAT))?;
-    let mut other = db.prepare_cached(&sorted(other)).map_err(query(WHAT))?;
-    let (mut one, mut other) =
-        (one.query([]).map_err(query(WHAT))?, other.query([]).map_err(query(WHAT))?);
-    let mut beside: Vec<u8> = Vec::new();
-    let mut is_over = false;
-    while let Some(row) = one.next().map_err(query(WHAT))? {
-        let wanted = bytes(row, 0)?.unwrap_or_default();
-        while !is_over && beside.as_slice() < wanted {
-            match other.next().map_err(query(WHAT))? {
-                Some(row) => {
-                    beside.clear();
-                    beside.extend_from_slice(bytes(row, 0)?.unwrap_or_default());
-                }
-                None => is_over = true,
-            }
-        }
-        if beside != wanted {
-            return Ok(Some(String::from_utf8_lossy(wanted).into_owned()));
-        }
-    }
-    Ok(None)
 }
 
 /// Returns the failure where a page could not be read, which is no damage.
