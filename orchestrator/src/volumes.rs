@@ -160,6 +160,35 @@ pub fn rename(
     from: &str,
     (to, name): (&str, &VolumeName),
 ) -> Result<(), VolumeError> {
+    relabel(home, id, (from, to), |marker| Marker { name: name.clone(), ..marker })
+}
+
+/// Gives a volume another owner and name, and the folder that goes with them.
+///
+/// # Errors
+/// Its folder cannot be renamed, or another volume lies there.
+pub fn give(
+    home: &Path,
+    id: &str,
+    from: &str,
+    (to, name): (&str, &VolumeName),
+    (project_id, project_folder): (&str, &Path),
+) -> Result<(), VolumeError> {
+    relabel(home, id, (from, to), |marker| Marker {
+        name: name.clone(),
+        project_id: Some(project_id.to_owned()),
+        project_folder: Some(project_folder.to_path_buf()),
+        ..marker
+    })
+}
+
+/// Writes the marker first: whoever finds the folder under its new name finds it whole.
+fn relabel(
+    home: &Path,
+    id: &str,
+    (from, to): (&str, &str),
+    edit: impl FnOnce(Marker) -> Marker,
+) -> Result<(), VolumeError> {
     let path = home.join("volumes").join(to);
     match marker(home, to) {
         Some(there) if there.id == id => return Ok(()),
@@ -169,7 +198,7 @@ pub fn rename(
     let failed = |source| VolumeError::Folder { path: path.clone(), source };
     let old = home.join("volumes").join(from);
     if let Some(marker) = marker(home, from) {
-        let marker = serde_json::to_vec(&Marker { name: name.clone(), ..marker });
+        let marker = serde_json::to_vec(&edit(marker));
         let marker = marker.map_err(|error| failed(io::Error::other(error)))?;
         atomic::write(&old.join(MARKER), &marker).map_err(failed)?;
     }

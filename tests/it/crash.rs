@@ -5,7 +5,7 @@
 //! counts them all, so N from one on walks through a whole run.
 
 use orchestrator::store::{self, Rows};
-use tests::home::Home;
+use tests::home::{Home, put};
 use tests::oracle::{converged, nothing_lives, reversed};
 use tests::run::Run;
 
@@ -99,6 +99,36 @@ fn a_recreate_is_finished_wherever_it_was_cut_off() {
         finished(home);
     };
     walk(before, &["up", "-y"], after);
+}
+
+#[test]
+fn a_volume_that_is_taken_over_is_whose_its_folder_says_wherever_that_was_cut_off() {
+    let before = |home: &Home| {
+        home.write("Sandboxfile", "project \"trio\"\n");
+        home.msb(["volume", "create", "data", "--kind", "disk", "--size", "16MiB"]).exits(0);
+        put(&home.path().join("volumes/data/disk.raw"), "precious");
+    };
+    let again = |home: &Home| {
+        let run = home.msb(["adopt", "volume.data"]);
+        assert!(run.code == 0 || run.stderr.contains("Project trio has it already"), "{run}");
+        let disk = home.path().join("volumes/trio.data/disk.raw");
+        assert_eq!(std::fs::read_to_string(disk).unwrap(), "precious");
+        assert!(!home.path().join("volumes/data").exists());
+        let db = Rows::open(store::path(&home.path())).unwrap();
+        let sql = "SELECT volume.folder FROM volume JOIN project ON project.id = project_id";
+        let folder: String = db.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(folder, "trio.data");
+        let text = std::fs::read_to_string(home.project().join("Sandboxfile")).unwrap();
+        assert_eq!(text.matches("volume \"data\"").count(), 1, "{text}");
+        home.msb(["diff"]).exits(0);
+        finished(home);
+    };
+    walk(before, &["adopt", "volume.data"], again);
+    let settled = |home: &Home| {
+        home.msb(["up"]).exits(0);
+        again(home);
+    };
+    walk(before, &["adopt", "volume.data"], settled);
 }
 
 #[test]

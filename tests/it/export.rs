@@ -148,7 +148,6 @@ fn sf_i6_what_does_not_fit_is_refused_and_nothing_is_written() {
     let run = home.msb(["adopt", "one"]).exits(77);
     run.complains(&["msb::owner::differs", "memory.size", "command"]);
     home.msb(["adopt", "one", "--as", "three", "--print"]).exits(0);
-    home.msb(["adopt", "volume.data"]).exits(1).complains(&["not supported yet"]);
     home.msb(["adopt", "--moved", "one"]).exits(64);
     home.write("other.yaml", "project: shop\n");
     let run = home.msb(["-f", "other.yaml", "adopt", "one"]).exits(1);

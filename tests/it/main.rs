@@ -2,6 +2,7 @@
 //! processes; and the checks that look at how the checkout is written.
 #![cfg(test)]
 
+mod adopted_volumes;
 mod aftermath;
 mod attach;
 mod canary;

@@ -1,12 +1,16 @@
 //! Take over what belongs to no file, running and untouched
 
 mod node;
+mod sandbox;
+mod volume;
 
 use std::path::Path;
 
-use schema::name::{InstanceName, ProjectName, SandboxName};
+use schema::name::SandboxName;
+use schema::project::Project;
 use schema::sandboxfile::print::project::Fields;
 use schema::sandboxfile::source::{Format, SourceFile};
+use schema::sandboxfile::tree::Entry;
 use serde_json::json;
 
 use super::call::Call;
@@ -15,10 +19,8 @@ use super::failure::{Failure, Failures};
 use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
 use super::select::{self, Choice};
-use super::targets::{self, Target};
-use super::{following, reading, shapes};
-use crate::context::Clock as _;
-use crate::engine::{Adoption, Moved, SandboxView, Troubles};
+use super::{following, reading};
+use crate::engine::{Moved, Troubles};
 use crate::plan::Wish;
 use crate::sources::Files;
 use crate::store::atomic;
@@ -28,7 +30,7 @@ use crate::store::atomic;
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) shorts: ProjectShorts,
-    /// The sandbox, as `web` or `adhoc/web`
+    /// The sandbox, as `web` or `adhoc/web`, or the volume, as `volume.data`
     #[arg(value_name = "ADDRESS", required_unless_present = "moved")]
     address: Option<String>,
     #[command(flatten)]
@@ -44,28 +46,72 @@ pub(crate) struct Args {
     moved: bool,
 }
 
+/// What is taken over.
+trait Taken {
+    /// Returns it as it is named until now.
+    fn was(&self) -> String;
+
+    /// Returns its address in the file.
+    fn address(&self) -> String;
+
+    /// Tells whether the file has it already.
+    fn is_in(&self, project: &Project) -> bool;
+
+    /// Returns the nodes that say what it is.
+    ///
+    /// # Errors
+    /// No file can say it.
+    fn nodes(
+        &self,
+        place: (&Project, &Path),
+        fields: Fields,
+    ) -> Result<Vec<Entry<'static>>, Failure>;
+
+    /// Holds that a file asks for it as it is.
+    ///
+    /// # Errors
+    /// It asks for something else, or it may not be taken over.
+    fn may(&self, call: &Call, wish: &Wish) -> Result<(), Troubles>;
+
+    /// Gives it to the project of a file; `write` comes just before.
+    ///
+    /// # Errors
+    /// It may not be taken over, or `write` failed: it stays whose it is.
+    fn adopt(
+        &self,
+        call: &Call,
+        wish: &Wish,
+        write: impl FnOnce() -> Result<(), Troubles>,
+    ) -> Result<(), Failures>;
+
+    /// Returns what became of it, in a line.
+    fn line(&self) -> String;
+}
+
 /// Writes the node into the file, then changes the owner; nothing of it runs otherwise.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     if args.moved {
         return moved(args, call);
     }
-    let text = args.address.as_deref().unwrap_or_default();
-    let view = sandbox(call, text)?;
-    let sandbox = args.name.clone().unwrap_or_else(|| view.name.sandbox.clone());
-    let adoption = Adoption { was: view.name.clone(), name: InstanceName::only(sandbox) };
+    match args.address.as_deref().unwrap_or_default() {
+        text if text.starts_with(volume::PREFIX) => {
+            take(args, call, &volume::Volume::of(call, text, args.name.as_ref())?)
+        }
+        text => take(args, call, &sandbox::Sandbox::of(call, text, args.name.as_ref())?),
+    }
+}
+
+fn take(args: &Args, call: &Call, taken: &impl Taken) -> Ending {
     let files = call.files()?;
     if args.print {
-        return print(call, &view, &adoption, &files, &args.files);
+        return print(call, taken, &files, &args.files);
     }
-    let written = written(call, (&view, &adoption), &args.files, &files)?;
-    let options = following::options(call, "adopt");
-    let write = || match &written.text {
+    let written = written(args, call, taken, &files)?;
+    taken.adopt(call, &written.wish, || match &written.text {
         None => Ok(()),
         Some(text) => put(call, &written, text),
-    };
-    let asked = (&written.wish, &adoption);
-    call.block_on(call.engine.adopt(asked, (&options, &following::silent()), write))??;
-    tell(call, &view, &adoption, &written);
+    })?;
+    tell(call, taken, &written);
     Ok(0)
 }
 
@@ -90,33 +136,7 @@ fn moved(args: &Args, call: &Call) -> Ending {
     Ok(0)
 }
 
-/// Returns the sandbox of the imperative project that an address means.
-fn sandbox(call: &Call, text: &str) -> Result<SandboxView, Failure> {
-    if text.starts_with("volume.") {
-        return Err(Failure::not_yet("adopt volume.NAME")
-            .hint("Name it in the file with `external #true`; it is used as it is."));
-    }
-    let text = text.strip_prefix("sandbox.").unwrap_or(text);
-    let target: Target = text.parse().map_err(|error| {
-        Failure::usage("usage::value", format!("{text}: no address")).cause(format!("{error}"))
-    })?;
-    let project = target.project.clone().unwrap_or_else(ProjectName::adhoc);
-    let target = Target { project: Some(project), name: target.name };
-    let view = targets::find(call, &target)?;
-    if view.project.as_str() != ProjectName::ADHOC {
-        let message = format!("{target} belongs to project {}", view.project);
-        return Err(Failure::new("owner::foreign", "plan", message)
-            .hint("Take it out of that file with `lifecycle { keep #true }` first."));
-    }
-    if shapes::sandbox(&view, call.context.clock.unix_ms(), false).ephemeral {
-        let message = format!("{target} goes away when it ends");
-        return Err(Failure::new("owner::ephemeral", "plan", message)
-            .hint("Make it again without `--rm`, or write it in the file and run `msb up`."));
-    }
-    Ok(view)
-}
-
-/// A file that says what the sandbox is.
+/// A file that says what is taken over.
 struct Written {
     /// What it asks for.
     wish: Wish,
@@ -126,29 +146,30 @@ struct Written {
     before: SourceFile,
 }
 
-/// Puts the node into the first of the files, in the shortest form that leaves the sandbox as it is.
+/// Puts the node into the first of the files, in the shortest form that leaves all as it is.
 fn written(
+    args: &Args,
     call: &Call,
-    (view, adoption): (&SandboxView, &Adoption),
-    flags: &FileFlags,
+    taken: &impl Taken,
     files: &Files,
 ) -> Result<Written, Failures> {
+    let flags = &args.files;
     let read = select::pinned_from(call, flags, &[], files.clone())?;
     call.report.note(&format!("{}: {}", read.resolved.project.name, files.shown));
     select::say_warnings(call, &read.resolved);
     let before = files.files.first().cloned();
     let before = before.ok_or_else(|| Failure::internal("no file was read"))?;
     let project = read.resolved.project.clone();
-    if project.definitions.contains_key(&adoption.name.sandbox) {
+    if taken.is_in(&project) {
         let wish = select::wish_quietly(call, flags, read)?;
-        call.engine.may_adopt(&wish, adoption)?;
+        taken.may(call, &wish)?;
         return Ok(Written { wish, text: None, before });
     }
-    check_editable(&before, view)?;
+    check_editable(&before, args)?;
     let text = reading::text(call, &before)?;
     let mut failed = None;
     for fields in [Fields::Changed, Fields::All] {
-        let nodes = node::of(view, adoption, (&project, &files.folder, fields))?;
+        let nodes = taken.nodes((&project, &files.folder), fields)?;
         let text = node::insert(call, &before, &text, &nodes)?;
         let mut files = files.clone();
         if let Some(first) = files.files.first_mut() {
@@ -156,8 +177,8 @@ fn written(
         }
         let read = select::pinned_from(call, flags, &[], files)?;
         let wish = select::wish_quietly(call, flags, read)?;
-        match call.engine.may_adopt(&wish, adoption) {
-            Ok(_) => return Ok(Written { wish, text: Some(text), before }),
+        match taken.may(call, &wish) {
+            Ok(()) => return Ok(Written { wish, text: Some(text), before }),
             Err(troubles) => failed = failed.or(Some(troubles)),
         }
     }
@@ -165,10 +186,10 @@ fn written(
 }
 
 /// Refuses a file that no node is put into.
-fn check_editable(file: &SourceFile, view: &SandboxView) -> Result<(), Failure> {
+fn check_editable(file: &SourceFile, args: &Args) -> Result<(), Failure> {
     let name = file.path.display();
-    let by_hand =
-        format!("Put in what `msb adopt {} --print` prints, then run this again.", view.name);
+    let address = args.address.as_deref().unwrap_or_default();
+    let by_hand = format!("Put in what `msb adopt {address} --print` prints, then run this again.");
     if file.path.starts_with(crate::sources::STDIN) {
         return Err(Failure::usage("usage::conflict", "standard input is no file to write to")
             .hint("Name a file with `-f PATH`."));
@@ -192,45 +213,33 @@ fn put(call: &Call, written: &Written, text: &str) -> Result<(), Troubles> {
     atomic::write_owned(&path, text.as_bytes()).map_err(|error| failed(error.to_string()))
 }
 
-fn print(
-    call: &Call,
-    view: &SandboxView,
-    adoption: &Adoption,
-    files: &Files,
-    flags: &FileFlags,
-) -> Ending {
+fn print(call: &Call, taken: &impl Taken, files: &Files, flags: &FileFlags) -> Ending {
     let read = select::pinned_from(call, flags, &[], files.clone())?;
     let format = files.files.first().map_or(Format::Kdl, |file| file.format);
-    let project = &read.resolved.project;
-    let nodes = node::of(view, adoption, (project, &files.folder, Fields::Changed))?;
+    let nodes = taken.nodes((&read.resolved.project, &files.folder), Fields::Changed)?;
     let text = node::text(nodes, format)?;
     if call.report.is_text() {
         call.report.raw(text.as_bytes());
     } else {
         call.report.document(&json!({
-            "address": format!("sandbox.{}", adoption.name), "was": format!("adhoc/{}", view.name),
+            "address": taken.address(), "was": taken.was(),
             "file": null, "line": null, "text": text,
         }));
     }
     Ok(0)
 }
 
-fn tell(call: &Call, view: &SandboxView, adoption: &Adoption, written: &Written) {
-    let place = written.wish.origins.nearest(&format!("sandbox.{}", adoption.name), "");
+fn tell(call: &Call, taken: &impl Taken, written: &Written) {
+    let place = written.wish.origins.nearest(&taken.address(), "");
     if !call.report.is_text() {
         call.report.document(&json!({
-            "address": format!("sandbox.{}", adoption.name), "was": format!("adhoc/{}", view.name),
+            "address": taken.address(), "was": taken.was(),
             "file": place.as_ref().map(|place| Path::new(&place.file)),
             "line": place.as_ref().map(|place| place.line), "text": null,
         }));
         return;
     }
-    let pid = view.record.as_ref().filter(|_| view.alive).map(|record| record.runtime.pid);
-    let now = match pid {
-        Some(pid) => format!("running, pid {pid}"),
-        None => shapes::phase(view.phase, view.reason.as_deref(), view.exit_code),
-    };
-    call.report.line(&format!("adhoc/{}: adopted as {}, {now}", view.name, adoption.name));
+    call.report.line(&taken.line());
     if let (Some(place), Some(_)) = (place, &written.text) {
         call.report.note(&format!("written at {}:{}", place.file, place.line));
     }

@@ -65,9 +65,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 
 /// `[PROJECT/]NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Target {
-    project: Option<ProjectName>,
-    name: VolumeName,
+pub(super) struct Target {
+    pub(super) project: Option<ProjectName>,
+    pub(super) name: VolumeName,
 }
 
 impl FromStr for Target {
@@ -92,14 +92,14 @@ impl fmt::Display for Target {
 }
 
 /// What there is, and what lies in the trash.
-struct Storage {
-    live: Vec<VolumeView>,
+pub(super) struct Storage {
+    pub(super) live: Vec<VolumeView>,
     trash: Vec<VolumeView>,
 }
 
 impl Storage {
     /// Looks; creates nothing.
-    fn of(call: &Call) -> Result<Self, Failure> {
+    pub(super) fn of(call: &Call) -> Result<Self, Failure> {
         let (live, trash) = match call.context.existing_home()? {
             Some(_) => call.engine.storage().map_err(first)?,
             None => (Vec::new(), Vec::new()),
@@ -141,7 +141,7 @@ fn look<'a>(
     Ok(projects.iter().find_map(of))
 }
 
-fn not_found(views: &[VolumeView], target: &Target) -> Failure {
+pub(super) fn not_found(views: &[VolumeView], target: &Target) -> Failure {
     let failure =
         Failure::new("volume::not-found", "state", format!("there is no volume `{target}`"));
     let elsewhere = views.iter().find(|view| view.row.name == target.name);
@@ -166,7 +166,7 @@ fn used_bytes(call: &Call, view: &VolumeView) -> Option<u64> {
 }
 
 /// Returns a volume as it is named in messages.
-fn named(view: &VolumeView) -> String {
+pub(super) fn named(view: &VolumeView) -> String {
     match &view.owner {
         Some(owner) => format!("{owner}/{}", view.row.name),
         None => view.row.name.to_string(),

@@ -1,5 +1,7 @@
 //! What was nobody's becomes a project's: the row gets another owner, the machine is not touched.
 
+pub(super) mod volume;
+
 use std::path::PathBuf;
 
 use schema::change::Class;
@@ -31,14 +33,23 @@ pub struct Adoption {
 }
 
 impl Adoption {
-    /// Returns the failure of what does not fit.
     fn refuse(&self, code: &str, text: &str) -> Report {
-        Report {
-            code: code.to_owned(),
-            stage: "plan".to_owned(),
-            message: format!("adhoc/{}: {text}", self.was),
-            ..Report::default()
-        }
+        refuse(&self.subject(), code, text)
+    }
+
+    /// Returns it as it is named in messages.
+    pub(super) fn subject(&self) -> String {
+        format!("adhoc/{}", self.was)
+    }
+}
+
+/// Returns the failure of what does not fit.
+fn refuse(subject: &str, code: &str, text: &str) -> Report {
+    Report {
+        code: code.to_owned(),
+        stage: "plan".to_owned(),
+        message: format!("{subject}: {text}"),
+        ..Report::default()
     }
 }
 
@@ -102,19 +113,19 @@ fn find(
     })
 }
 
-/// Holds that the file asks for the sandbox as it is; what only state knows may differ.
+/// Holds that the file asks for something as it is; what only state knows may differ.
 ///
 /// # Errors
 /// It names what the file would change.
-pub(super) fn leaves_it(adoption: &Adoption, changes: &[Change]) -> Result<(), Troubles> {
+pub(super) fn leaves_it(subject: &str, changes: &[Change]) -> Result<(), Troubles> {
     let fields = changes.iter().flat_map(|change| &change.fields);
     let dearer: Vec<_> = fields.filter(|field| field.class > Class::Meta).collect();
     if dearer.is_empty() {
         return Ok(());
     }
     let told = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-    let mut report = adoption
-        .refuse("msb::owner::differs", "the file asks for something else than it is")
+    let text = "the file asks for something else than it is";
+    let mut report = refuse(subject, "msb::owner::differs", text)
         .hint("Write it as it is, see `msb adopt ADDRESS --print`; change it in a second run.");
     report.notes = dearer
         .iter()
@@ -142,7 +153,7 @@ pub(super) async fn adopt(
     let lock = context.home().join(format!("locks/{}.lock", seen.row.id));
     let _instance = Lease::try_take(&lock, &me, Sharing::Exclusive)?;
     let changes = preview(context, Some(&mut own.store), (wish, adoption))?;
-    leaves_it(adoption, &changes)?;
+    leaves_it(&adoption.subject(), &changes)?;
     write()?;
     let now_ms = context.clock.unix_ms();
     let run = run_row(options)?;
@@ -159,11 +170,21 @@ pub(super) async fn adopt(
     })?;
     own.known_by_id(context, &wish.project.name, options)?;
     if let Some(machine) = machine {
-        let rows = own.store.read(|db| Remembered::of(db, &machine))?;
-        // It is there for a state that is lost; nobody fails for want of it.
-        if let Err(error) = rows.keep(Folder::of(context.home(), &machine).path()) {
-            tracing::warn!(%error, %machine, "cannot keep what is known of a machine beside it");
-        }
+        remember(context, &mut own.store, &machine)?;
+    }
+    Ok(())
+}
+
+/// Keeps what is known of a machine beside it, after that has changed.
+pub(super) fn remember(
+    context: &Context,
+    store: &mut Store,
+    machine: &str,
+) -> Result<(), StoreError> {
+    let rows = store.read(|db| Remembered::of(db, machine))?;
+    // It is there for a state that is lost; nobody fails for want of it.
+    if let Err(error) = rows.keep(Folder::of(context.home(), machine).path()) {
+        tracing::warn!(%error, %machine, "cannot keep what is known of a machine beside it");
     }
     Ok(())
 }

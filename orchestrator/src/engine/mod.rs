@@ -5,7 +5,7 @@
 //! | `diff`, `plan` | [`Engine::diff`] |
 //! | `validate` | [`Engine::preflight`] |
 //! | `up`, `down`, `start`, `stop`, `restart`, `rm`, `create`, `run` | [`Engine::apply`] with a [`Wish`] |
-//! | `kill`, `adopt` | [`Engine::kill`], [`Engine::adopt`] |
+//! | `kill`, `adopt` | [`Engine::kill`], [`Engine::adopt`], [`Engine::adopt_volume`] |
 //! | `ps`, `list`, `inspect` | [`Engine::sandboxes`], [`Engine::projects`], [`Engine::volumes`] |
 //! | `exec`, `logs`, `wait` | [`Engine::instances`], then [`Machine`] |
 //! | `volume` | [`Engine::storage`], [`Engine::create_volume`] and its like |
@@ -48,6 +48,7 @@ use crate::store::witness::Folders;
 use crate::store::{Store, operations, soundness};
 
 pub use adopt::Adoption;
+pub use adopt::volume::VolumeAdoption;
 pub use by_hand::VolumeAct;
 pub use moved::Moved;
 pub use options::{
@@ -127,7 +128,7 @@ impl Engine {
     pub fn may_adopt(&self, wish: &Wish, adoption: &Adoption) -> Result<Vec<Change>, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
         let changes = adopt::preview(&self.context, store.as_mut(), (wish, adoption))?;
-        adopt::leaves_it(adoption, &changes)?;
+        adopt::leaves_it(&adoption.subject(), &changes)?;
         Ok(changes)
     }
 
@@ -143,6 +144,31 @@ impl Engine {
     ) -> Result<(), Troubles> {
         self.prepared()?;
         adopt::adopt(&self.context, (wish, adoption), (options, ui), write).await
+    }
+
+    /// Tells whether a file asks for a volume of nobody's as it is; what only state knows may differ.
+    ///
+    /// # Errors
+    /// It asks for something else, or the volume may not be taken over.
+    pub fn may_adopt_volume(&self, wish: &Wish, adoption: &VolumeAdoption) -> Result<(), Troubles> {
+        let mut store = Store::open_read_only(&self.home())?;
+        adopt::volume::may(&self.context, store.as_mut(), (wish, adoption)).map(|_| ())
+    }
+
+    /// Gives a volume of nobody's to a project, with what it holds; `write` is called under the
+    /// locks, just before.
+    ///
+    /// # Errors
+    /// It stays whose it is: a lock is held, it may not be taken over, `write` failed, or its
+    /// folder cannot be renamed.
+    pub async fn adopt_volume(
+        &self,
+        (wish, adoption): (&Wish, &VolumeAdoption),
+        (options, ui): (&Options, &SharedUi),
+        write: impl FnOnce() -> Result<(), Troubles>,
+    ) -> Result<(), Troubles> {
+        self.prepared()?;
+        adopt::volume::adopt(&self.context, (wish, adoption), (options, ui), write).await
     }
 
     /// Ties the project of the wish's name, else of its folder, to its file; machines stay.

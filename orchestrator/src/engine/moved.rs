@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use schema::name::ProjectName;
 use serde_json::json;
 
+use super::adopt::remember;
 use super::options::{Options, SharedUi};
 use super::session::Session;
+use super::storage::failed;
 use super::{Troubles, apply};
 use crate::context::{Clock as _, Context};
-use crate::machines::Folder;
 use crate::plan::{Op, Wish};
 use crate::store::inventory::{self, ProjectRow, VolumeRow};
 use crate::store::operations::{self, Closed, Intent};
-use crate::store::remembered::Remembered;
 use crate::store::{Store, StoreError};
 use crate::volumes;
 
@@ -67,11 +67,7 @@ pub(super) async fn follow(
         inventory::machines(db, Some(&row.id))
     })?;
     for machine in machines {
-        let rows = session.store.read(|db| Remembered::of(db, &machine.id))?;
-        // It is there for a state that is lost; nobody fails for want of it.
-        if let Err(error) = rows.keep(Folder::of(context.home(), &machine.id).path()) {
-            tracing::warn!(%error, id = %machine.id, "cannot keep what is known of a machine");
-        }
+        remember(context, &mut session.store, &machine.id)?;
     }
     Ok(moved)
 }
@@ -151,8 +147,4 @@ fn move_volume(
         operations::close_op(db, op, &closed, now_ms)
     })?;
     renamed.map_err(|error| failed(&error))
-}
-
-fn failed(error: &volumes::VolumeError) -> Troubles {
-    Troubles::of(schema::failure::Report::of("msb::volume::failed", "volume", error))
 }

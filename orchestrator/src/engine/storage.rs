@@ -305,11 +305,22 @@ fn lock(context: &Context) -> std::path::PathBuf {
     context.home().join(format!("locks/{}.lock", locks::VOLUMES))
 }
 
+/// Takes the lock of whoever moves volumes.
+pub(super) async fn moving(
+    context: &Context,
+    (options, ui): (&Options, &SharedUi),
+) -> Result<Lease, Troubles> {
+    let me = execute::holder(&options.command, context.clock.unix_ms());
+    let timeout = options.lock_timeout.max(super::session::SETTLING_MAX);
+    let waiting = |holder: &_| ui.waiting(holder);
+    Ok(Lease::take(&lock(context), &me, Sharing::Exclusive, timeout, waiting).await?)
+}
+
 fn not_found(name: &VolumeName) -> Troubles {
     Troubles::plain("msb::volume::not-found", "state", format!("there is no volume `{name}`"))
 }
 
-fn failed(error: &VolumeError) -> Troubles {
+pub(super) fn failed(error: &VolumeError) -> Troubles {
     Troubles::of(Report::of("msb::volume::failed", "volume", error))
 }
 
@@ -333,11 +344,7 @@ impl<'a> Work<'a> {
         if recovered > 0 {
             ui.recovered(recovered);
         }
-        let me = execute::holder(&options.command, context.clock.unix_ms());
-        let timeout = options.lock_timeout.max(super::session::SETTLING_MAX);
-        let waiting = |holder: &_| ui.waiting(holder);
-        let path = lock(context);
-        let moving = Lease::take(&path, &me, Sharing::Exclusive, timeout, waiting).await?;
+        let moving = moving(context, (options, ui)).await?;
         Ok(Self { context, options, session, _moving: moving })
     }
 

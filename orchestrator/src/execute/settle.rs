@@ -181,14 +181,17 @@ impl Settling<'_> {
         Ok("done")
     }
 
-    /// A volume has its new name once its folder has.
+    /// A volume has its new name, and its new owner, once its folder has the name.
     fn renamed(&self, store: &mut Store, meant: &Meant) -> Result<&'static str, StepError> {
         let (Some(folder), Some(id)) = (&meant.folder, &meant.volume) else { return Ok("done") };
         let there = volumes::marker(self.context.home(), folder);
         let Some(marker) = there.filter(|marker| marker.id == *id) else {
             return Ok("left to the plan");
         };
-        store.write(|db| inventory::rename_volume(db, id, &marker.name, folder))?;
+        store.write(|db| match &meant.project {
+            Some(to) => inventory::give_volume(db, id, to, (&marker.name, folder)),
+            None => inventory::rename_volume(db, id, &marker.name, folder),
+        })?;
         Ok("done")
     }
 

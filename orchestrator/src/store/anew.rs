@@ -86,9 +86,10 @@ fn fill(path: &Path, home: &Path, now_ms: u64) -> Result<Anew, StoreError> {
 }
 
 /// Rows that refer to what nobody remembers.
-const DANGLING: [&str; 3] = [
+const DANGLING: [&str; 4] = [
     "DELETE FROM volume_use WHERE volume_id NOT IN (SELECT id FROM volume) \
      OR sandbox_id NOT IN (SELECT id FROM sandbox)",
+    "UPDATE volume SET project_id = NULL WHERE project_id NOT IN (SELECT id FROM project)",
     "UPDATE sandbox SET applied = NULL WHERE applied NOT IN (SELECT digest FROM definition)",
     "UPDATE sandbox SET desired = NULL WHERE desired NOT IN (SELECT digest FROM definition)",
 ];
@@ -217,13 +218,26 @@ mod tests {
         fs::create_dir_all(&volume).unwrap();
         let bytes = serde_json::to_vec(&marker).unwrap();
         super::super::atomic::write(&volume.join(volumes::MARKER), &bytes).unwrap();
+        // One that was on its way to a project, and has nobody's folder yet.
+        let loose = home.path().join("volumes/loose");
+        fs::create_dir_all(&loose).unwrap();
+        let marker = Marker {
+            id: "w".to_owned(),
+            name: "loose".parse().unwrap(),
+            project_id: Some("r".to_owned()),
+            ..marker
+        };
+        let bytes = serde_json::to_vec(&marker).unwrap();
+        super::super::atomic::write(&loose.join(volumes::MARKER), &bytes).unwrap();
 
         assert!(matches!(Store::open(home.path(), 0), Err(StoreError::Missing { .. })));
         let made = make(home.path(), 0).unwrap();
-        assert_eq!(made, Anew { machines: 1, volumes: 1, unknown: 0 });
+        assert_eq!(made, Anew { machines: 1, volumes: 2, unknown: 0 });
         let mut store = Store::open(home.path(), 0).unwrap();
         assert_eq!(names(&mut store, "SELECT name FROM sandbox"), ["web"]);
-        assert_eq!(names(&mut store, "SELECT name FROM volume"), ["data"]);
+        assert_eq!(names(&mut store, "SELECT name FROM volume ORDER BY 1"), ["data", "loose"]);
+        let of_nobody = "SELECT name FROM volume WHERE project_id IS NULL";
+        assert_eq!(names(&mut store, of_nobody), ["loose"]);
         assert_eq!(
             names(&mut store, "SELECT folder FROM project ORDER BY 1"),
             ["/srv/other", "/srv/shop"]

@@ -18,7 +18,8 @@ pub use super::machines::{
     remove_machine,
 };
 pub use super::volumes::{
-    VolumeRow, VolumeUse, put_volume, rename_volume, trash_volume, volume_uses, volumes,
+    VolumeRow, VolumeUse, give_volume, put_volume, rename_volume, trash_volume, volume_uses,
+    volumes,
 };
 
 /// A project that was brought up at least once.

@@ -153,6 +153,24 @@ pub fn rename_volume(db: &Connection, id: &str, name: &VolumeName, folder: &str)
     .map_err(query("rename a volume"))
 }
 
+/// Gives a volume to a project, under a name and in the folder that go with it.
+///
+/// # Errors
+/// The project has another volume of that name.
+pub fn give_volume(
+    db: &Connection,
+    id: &str,
+    project_id: &str,
+    (name, folder): (&VolumeName, &str),
+) -> Found<()> {
+    db.execute(
+        "UPDATE volume SET project_id = ?2, name = ?3, folder = ?4 WHERE id = ?1",
+        params![id, project_id, name.as_str(), folder],
+    )
+    .map(|_| ())
+    .map_err(query("give a volume"))
+}
+
 /// One mount of a volume in a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeUse {

@@ -30,6 +30,8 @@ pub(in crate::execute) struct Meant {
     pub(in crate::execute) folder: Option<String>,
     /// The volume's name.
     pub(in crate::execute) name: Option<String>,
+    /// The project that the volume is given to; `None` where its owner stays.
+    pub(in crate::execute) project: Option<String>,
     /// The volume's size.
     pub(in crate::execute) bytes: Option<u64>,
     /// The volume's labels.
