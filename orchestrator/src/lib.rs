@@ -13,6 +13,7 @@ pub mod follow;
 pub mod graph;
 pub mod images;
 pub mod machines;
+pub mod models;
 pub mod observe;
 pub mod pins;
 pub mod plan;

@@ -307,12 +307,14 @@ fn machine(
     (boot_id, depth, looks): (&str, Depth, &mut Looks),
 ) -> Result<SeenMachine, LookError> {
     let folder = Folder::of(home, &row.id);
-    let is_still = |stamp: &Stamp| depth == Depth::Standing && folder.is_still(stamp);
+    let is_still = |stamp: &Stamp| {
+        depth == Depth::Standing && (looks.still.contains(&row.id) || folder.is_still(stamp))
+    };
     if row.stamp.as_ref().is_some_and(is_still) {
         let (phase, reason) = (row.phase, row.reason.clone());
         return Ok(SeenMachine { row, alive: false, phase, reason, detail: None, record: None });
     }
-    let look = match looks.remove(&row.id) {
+    let look = match looks.taken.remove(&row.id) {
         Some(look) => look,
         None => folder.look(boot_id)?,
     };

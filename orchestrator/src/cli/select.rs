@@ -9,7 +9,9 @@ use schema::launch::DriverName;
 use schema::name::{InstanceName, ProjectName};
 use schema::project::{InputFile, Project};
 use schema::sandboxfile::problem::{Code, Problem, Severity, listed, nearest};
-use schema::sandboxfile::resolve::{self, Resolved, Tracing, Trust, VariableSource, resolve_with};
+use schema::sandboxfile::resolve::{
+    self, Late, ResolveInputs, Resolved, Tracing, Trust, VariableSource, resolve_with,
+};
 use schema::sandboxfile::tree::Span;
 
 use super::call::Call;
@@ -17,8 +19,9 @@ use super::failure::{Failure, Failures};
 use super::file_flags::{FileFlags, Reading};
 use super::globals::Driver;
 use crate::edit;
+use crate::models::Model;
 use crate::pins::{Pins, PinsError};
-use crate::plan::{Goal, Inputs, MayWiden, Reach, Selection, Variable, Wish};
+use crate::plan::{Goal, Inputs, MayWiden, Places, Reach, Selection, Variable, Wish};
 use crate::report::problems;
 use crate::sources::{self, Beneath, Files};
 
@@ -140,6 +143,8 @@ pub(crate) struct Pinned {
     pub(crate) path: PathBuf,
     /// How many of its files are not included ones.
     pub(crate) given: usize,
+    /// Where its values were written, where that is found by reading again.
+    places: Option<Places>,
     variable_files: Vec<InputFile>,
     shown: String,
 }
@@ -176,6 +181,73 @@ pub(crate) fn pinned_from(
 ) -> Result<Pinned, Failures> {
     let reading = flags.reading(call, &files, named.iter().cloned(), Tracing::Off)?;
     let resolved = read(call, &files, &reading)?;
+    beside_lock(call, flags, (files, reading), (resolved, None))
+}
+
+/// Reads a project of which some are named, and the lock beside it, to plan with.
+fn pinned_to_plan(
+    call: &Call,
+    flags: &FileFlags,
+    named: &[InstanceName],
+) -> Result<Pinned, Failures> {
+    pinned_as_before(call, flags, (named, Keeping::Kept), call.files()?)
+}
+
+/// Whether what a reading gave is kept for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// It is.
+    Kept,
+    /// It is not: the command writes nothing.
+    Dropped,
+}
+
+/// Reads a project, and the lock beside it; what was read before and did not move is not read
+/// again, and its places are found when somebody asks.
+///
+/// # Errors
+/// A file is invalid, or an image has no pin where each must have one.
+pub(crate) fn pinned_as_before(
+    call: &Call,
+    flags: &FileFlags,
+    (named, keeping): (&[InstanceName], Keeping),
+    files: Files,
+) -> Result<Pinned, Failures> {
+    let reading = flags.reading(call, &files, named.iter().cloned(), Tracing::Off)?;
+    let model = Model::of(call.context.home(), &files.files, &reading.inputs);
+    if let Some(resolved) = model.as_ref().and_then(Model::recall) {
+        let places = places_of(call, &files, &reading);
+        return beside_lock(call, flags, (files, reading), (resolved, Some(places)));
+    }
+    let resolved = read(call, &files, &reading)?;
+    if let Some(model) = model.filter(|_| keeping == Keeping::Kept) {
+        model.keep(&resolved, files.files.len());
+    }
+    beside_lock(call, flags, (files, reading), (resolved, None))
+}
+
+/// Returns where the values of a project that is not read now were written.
+fn places_of(call: &Call, files: &Files, reading: &Reading) -> Places {
+    let (files, inputs) = (files.files.clone(), reading.inputs.clone());
+    let inputs = ResolveInputs { late: Late::default(), ..inputs };
+    let folder = call.context.folder.clone();
+    Places::later(move || {
+        let ResolveInputs { trust, ref limits, .. } = inputs;
+        let base = inputs.folder.clone();
+        // One that has a model includes nothing.
+        let mut includes = Beneath { from: &folder, base, trust, limits };
+        let read = resolve_with(&files, &inputs, &mut includes);
+        read.map(|read| read.origins).unwrap_or_default()
+    })
+}
+
+/// Reads the lock beside files that were read.
+fn beside_lock(
+    call: &Call,
+    flags: &FileFlags,
+    (files, reading): (Files, Reading),
+    (resolved, places): (Resolved, Option<Places>),
+) -> Result<Pinned, Failures> {
     let (pins, input) = match files.lock {
         None => (Pins::default(), None),
         Some(lock) => {
@@ -199,7 +271,8 @@ pub(crate) fn pinned_from(
         }
     }
     let (path, variable_files, given) = (files.path, reading.variable_files, files.files.len());
-    Ok(Pinned { resolved, pins, input, path, given, variable_files, shown: files.shown })
+    let shown = files.shown;
+    Ok(Pinned { resolved, pins, input, path, given, places, variable_files, shown })
 }
 
 /// Returns what the files and the choice ask for.
@@ -207,7 +280,7 @@ pub(crate) fn pinned_from(
 /// # Errors
 /// A file is invalid, or a name is not in it.
 pub(crate) fn wish(call: &Call, choice: &Choice, flags: &FileFlags) -> Result<Wish, Failures> {
-    let read = pinned_for(call, flags, &choice.names)?;
+    let read = pinned_to_plan(call, flags, &choice.names)?;
     wish_of(call, choice, flags, (read, Telling::All))
 }
 
@@ -221,7 +294,7 @@ pub(crate) fn wish_again(
     flags: &FileFlags,
     before: &Wish,
 ) -> Result<Wish, Failures> {
-    let read = pinned_for(call, flags, &choice.names)?;
+    let read = pinned_to_plan(call, flags, &choice.names)?;
     wish_of(call, choice, flags, (read, Telling::Unless(&before.inputs)))
 }
 
@@ -249,7 +322,7 @@ fn wish_of(
     flags: &FileFlags,
     (read, telling): (Pinned, Telling<'_>),
 ) -> Result<Wish, Failures> {
-    let Pinned { resolved, pins, input, path, given: _, variable_files, shown } = read;
+    let Pinned { resolved, pins, input, path, given: _, places, variable_files, shown } = read;
     let shown = format!("{}: {shown}", resolved.project.name);
     let warnings = Warnings::of(call, &resolved);
     for name in choice.names.iter().chain(&choice.exclude) {
@@ -273,7 +346,8 @@ fn wish_of(
         call.report.note(&shown);
         warnings.say(call);
     }
-    let mut wish = Wish::new(resolved.project, resolved.origins, inputs, path);
+    let places = places.unwrap_or_else(|| resolved.origins.into());
+    let mut wish = Wish::new(resolved.project, places, inputs, path);
     wish.selection = Selection {
         names: choice.names.iter().cloned().collect(),
         exclude: choice.exclude.iter().cloned().collect(),

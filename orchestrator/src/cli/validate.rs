@@ -10,7 +10,7 @@ use super::ending::Ending;
 use super::failure::{Failure, Failures};
 use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
-use super::select::{self, Pinned};
+use super::select::{self, Keeping, Pinned};
 use crate::report::human;
 use crate::sources::{self, Files};
 
@@ -88,7 +88,7 @@ fn tell(call: &Call, found: Found) -> Ending {
 fn check(call: &Call, args: &Args, files: Files, found: &mut Found) -> Result<(), Failures> {
     found.names.extend(files.files.iter().map(|file| file.path.display().to_string()));
     let shown = files.shown.clone();
-    let read = select::pinned_from(call, &args.flags, &[], files)?;
+    let read = select::pinned_as_before(call, &args.flags, (&[], Keeping::Dropped), files)?;
     let resolved = &read.resolved;
     if call.report.is_text() {
         select::say_warnings(call, resolved);

@@ -63,7 +63,7 @@ pub(super) fn preview(
     (wish, adoption): (&Wish, &Adoption),
 ) -> Result<Vec<Change>, Troubles> {
     let mut store = store;
-    let mut observed = observe_with(context, store.as_deref_mut(), (wish, Looks::new()))?;
+    let mut observed = observe_with(context, store.as_deref_mut(), (wish, Looks::default()))?;
     let seen = find(context, store, adoption)?;
     if observed.sandboxes.contains_key(&adoption.name) {
         let text = format!("project {} has a {} already", wish.project.name, adoption.name);

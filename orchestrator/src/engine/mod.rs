@@ -391,7 +391,7 @@ impl Engine {
 
     fn observe(&self, wish: &Wish) -> Result<Observed, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
-        observe_with(&self.context, store.as_mut(), (wish, Looks::new()))
+        observe_with(&self.context, store.as_mut(), (wish, Looks::default()))
     }
 
     fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {

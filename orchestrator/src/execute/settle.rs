@@ -14,7 +14,7 @@ use super::host::{Meant, holder, remove_folder, take_over};
 use super::world::StepError;
 use crate::context::{Clock as _, Context};
 use crate::machines::process::LookError;
-use crate::machines::{Folder, Looks, Machine, Stamp, process};
+use crate::machines::{Folder, Look, Looks, Machine, process};
 use crate::plan::Op;
 use crate::store::events::{self, Moment};
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow};
@@ -65,9 +65,9 @@ pub async fn settle(
     }
     let named = settling.named_by(store, &live)?;
     settling.halfway(store, &named).await?;
-    let mut machines = settling.untold(store)?;
+    let (mut machines, still) = settling.untold(store)?;
     settling.sweep(store, &mut machines, &named)?;
-    let looks = settling.take_over_records(store, &machines)?;
+    let taken = settling.take_over_records(store, &machines)?;
     if !dead.is_empty() {
         let now_ms = context.clock.unix_ms();
         store.write(|db| {
@@ -78,7 +78,7 @@ pub async fn settle(
         }
         locks::sweep(store, context.home(), &holder("settling", now_ms))?;
     }
-    Ok(Settled { operations: open.len(), looks })
+    Ok(Settled { operations: open.len(), looks: Looks { taken, still } })
 }
 
 /// Tells whether the process of a run lives.
@@ -362,14 +362,20 @@ impl Settling<'_> {
     }
 
     /// Returns the machines of which there may be news: all but those that have ended and whose
-    /// rows say so.
-    fn untold(&self, store: &mut Store) -> Result<Vec<MachineRow>, StepError> {
-        let mut machines = store.read(|db| self.machines(db))?;
-        machines.retain(|machine| {
-            let is_still = |stamp: &Stamp| self.folder(&machine.id).is_still(stamp);
-            !machine.stamp.as_ref().is_some_and(is_still)
+    /// rows say so, whose ids are the other half.
+    fn untold(&self, store: &mut Store) -> Result<(Vec<MachineRow>, BTreeSet<String>), StepError> {
+        let stamps = store.read(|db| inventory::stamps(db, self.project_id))?;
+        let count = stamps.len();
+        let told = stamps.into_iter().filter(|(id, stamp)| {
+            stamp.as_ref().is_some_and(|stamp| self.folder(id).is_still(stamp))
         });
-        Ok(machines)
+        let still: BTreeSet<String> = told.map(|(id, _)| id).collect();
+        if still.len() == count {
+            return Ok((Vec::new(), still));
+        }
+        let mut machines = store.read(|db| self.machines(db))?;
+        machines.retain(|machine| !still.contains(&machine.id));
+        Ok((machines, still))
     }
 
     /// Removes what no open operation names any more: prepared machines and hidden folders.
@@ -438,9 +444,9 @@ impl Settling<'_> {
         &self,
         store: &mut Store,
         machines: &[MachineRow],
-    ) -> Result<Looks, StepError> {
+    ) -> Result<BTreeMap<String, Look>, StepError> {
         if machines.is_empty() {
-            return Ok(Looks::new());
+            return Ok(BTreeMap::new());
         }
         let now_ms = self.context.clock.unix_ms();
         for folder in machines.iter().map(|machine| self.folder(&machine.id)) {
@@ -452,7 +458,7 @@ impl Settling<'_> {
         let sandboxes: BTreeMap<&str, &SandboxRow> =
             sandboxes.iter().map(|row| (row.id.as_str(), row)).collect();
         let current = machines.iter().filter(|machine| machine.role == Role::Current);
-        let (mut news, mut looks) = (Vec::new(), Looks::new());
+        let (mut news, mut looks) = (Vec::new(), BTreeMap::new());
         for machine in current {
             let look = self.folder(&machine.id).look(&self.boot_id)?;
             let mut row = machine.clone();

@@ -1,6 +1,6 @@
 //! The folder of one machine, and whether the machine lives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -33,7 +33,13 @@ pub struct Look {
 }
 
 /// What was seen of machines a moment ago, by id, so that nobody looks twice.
-pub type Looks = BTreeMap<String, Look>;
+#[derive(Debug, Default)]
+pub struct Looks {
+    /// What each machine was found to be.
+    pub taken: BTreeMap<String, Look>,
+    /// Machines of which the row holds everything.
+    pub still: BTreeSet<String>,
+}
 
 /// Which file a record was read from: records are replaced, never written to.
 #[derive(Clone, Debug, PartialEq, Eq)]

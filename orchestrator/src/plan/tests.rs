@@ -266,9 +266,10 @@ fn a_change_names_field_values_class_and_place() {
     web.memory.max = Bytes::gib(1);
     let mut sources = schema::sandboxfile::source::Sources::default();
     sources.add("Sandboxfile".into(), "\n\n\n    memory \"1GiB\"\n".into());
-    wish.origins = Origins::of(sources.into());
+    let mut origins = Origins::of(sources.into());
     let span = schema::sandboxfile::tree::Span { file: 0, start: 7, end: 13 };
-    wish.origins.at("sandbox.web").push(("memory".into(), span));
+    origins.at("sandbox.web").push(("memory".into(), span));
+    wish.origins = origins.into();
     let plan = plan(&wish, &observed("web=1:Ready"));
     assert_eq!(plan.changes[0].action, Action::Restart);
     let text = show::show(&plan, &wish.project, show::Layout::default());

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use schema::launch::DriverName;
 use schema::name::{InstanceName, SandboxName};
-use schema::project::{InputFile, Origins, Project};
+use schema::project::{InputFile, Project};
 use schema::sandboxfile::resolve::Trust;
 
 use super::hold::Hold;
+use super::places::Places;
 use crate::pins::Pins;
 
 /// A project as its files read, with what one command wants of it.
@@ -17,7 +18,7 @@ pub struct Wish {
     /// The resolved files.
     pub project: Project,
     /// Where each value was written.
-    pub origins: Origins,
+    pub origins: Places,
     /// What the project was read from.
     pub inputs: Inputs,
     /// The first of the files, as plans name it.
@@ -150,7 +151,13 @@ pub enum Reach {
 impl Wish {
     /// Returns a wish for a whole project.
     #[must_use]
-    pub fn new(project: Project, origins: Origins, inputs: Inputs, path: PathBuf) -> Self {
+    pub fn new(
+        project: Project,
+        origins: impl Into<Places>,
+        inputs: Inputs,
+        path: PathBuf,
+    ) -> Self {
+        let origins = origins.into();
         let (selection, driver, goal) = (Selection::default(), None, Goal::Up);
         let (pins, trust) = (Pins::default(), Trust::Trusted);
         Self { project, origins, inputs, path, selection, driver, goal, pins, trust }

@@ -15,7 +15,7 @@ use super::{StoreError, migrate, time};
 pub use super::definitions::{definition_of, definitions, definitions_named, put_definition};
 pub use super::machines::{
     MachineRow, Role, machine_and_siblings, machines, machines_beside, machines_of, put_machine,
-    remove_machine,
+    remove_machine, stamps,
 };
 pub use super::volumes::{
     VolumeRow, VolumeUse, give_volume, put_volume, rename_volume, trash_volume, volume_uses,
@@ -150,7 +150,7 @@ pub(super) fn rows_of<T>(
 }
 
 /// Returns the end of a query, with the condition on the project where one is asked for.
-fn only((sql, column): (&str, &str), of_one: bool) -> String {
+pub(super) fn only((sql, column): (&str, &str), of_one: bool) -> String {
     let condition = if of_one { format!("WHERE {column} = ?1") } else { String::new() };
     sql.replace("{only}", &condition)
 }

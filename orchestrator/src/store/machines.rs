@@ -6,7 +6,7 @@ use schema::lifecycle::Phase;
 use schema::record::Effective;
 use serde::Serialize;
 
-use super::inventory::{Found, as_word, json, query, rows, rows_of, word};
+use super::inventory::{Found, as_word, json, only, query, rows, rows_of, word};
 use super::{StoreError, migrate};
 use crate::machines::Stamp;
 
@@ -142,6 +142,17 @@ pub fn machines(db: &Connection, project_id: Option<&str>) -> Found<Vec<MachineR
     // They come as their sandboxes do; to have SQLite sort them costs more than to find them.
     found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
     Ok(found)
+}
+
+/// Returns a project's machines; those that have ended with the record their row was read from.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn stamps(db: &Connection, project_id: &str) -> Found<Vec<(String, Option<Stamp>)>> {
+    let sql = format!("SELECT m.id, m.stamp FROM machine m{}", only(MACHINES, true));
+    rows(db, "list machines", (&sql, &[&project_id]), |row| {
+        Ok(Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.map(Stamp))))
+    })
 }
 
 /// Returns a machine and the others of its sandbox; none where no row knows it.

@@ -39,6 +39,10 @@ pub use rusqlite::Connection as Rows;
 /// How long a statement waits for another writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How much of a database is kept in memory, as SQLite wants it: negative, in KiB. What does not fit
+/// is read again from the kernel, a page at a time.
+const CACHE_KIB: i32 = -32 * 1024;
+
 /// The database of one home.
 #[derive(Debug)]
 pub struct Store {
@@ -73,6 +77,7 @@ impl Store {
             return Err(StoreError::ReadOnly { path });
         }
         db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
+        db.pragma_update(None, "cache_size", CACHE_KIB).map_err(opened)?;
         let mut store = Self { db, path };
         migrate::migrate(&mut store.db, home, now_ms).map_err(|error| error.at(&store.path))?;
         store.set("synchronous", "FULL")?;
@@ -178,6 +183,7 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
         Connection::open_with_flags(name, flags).map_err(opened)?
     };
     db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
+    db.pragma_update(None, "cache_size", CACHE_KIB).map_err(opened)?;
     Ok(db)
 }
 

@@ -54,7 +54,7 @@ pub(in crate::engine) fn may(
     (wish, adoption): (&Wish, &VolumeAdoption),
 ) -> Result<VolumeRow, Troubles> {
     let mut store = store;
-    let mut observed = observe_with(context, store.as_deref_mut(), (wish, Looks::new()))?;
+    let mut observed = observe_with(context, store.as_deref_mut(), (wish, Looks::default()))?;
     let all = (None, Depth::Standing);
     let everything = observe::look(store, context.home(), all, Known::default())?;
     let seen = find(&everything, adoption)?;

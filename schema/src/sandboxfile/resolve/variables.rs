@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::decode::{Decoder, not_a_regex};
 use super::instances::MARKS;
 use super::project::identity;
@@ -95,7 +97,7 @@ pub struct ToldVariable {
 }
 
 /// Where the value of a variable comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VariableSource {
     /// `--var` or a variable file.
     Command,
