@@ -139,9 +139,9 @@ fn sf_i6_a_file_that_asks_for_another_volume_takes_none_over() {
         run.complains(&["msb::owner::differs", complaint]);
         is_nobodys(&home, &text);
     }
-    home.write("Sandboxfile.yaml", "project: shop\n");
+    home.write("Sandboxfile.yaml", "{ project: shop }\n");
     let yaml = ["-f", "Sandboxfile.yaml", "adopt", "volume.data"];
-    home.msb_with(&yaml).exits(1).complains(&["adopt volume.data --print"]);
+    home.msb_with(&yaml).exits(1).complains(&["what `--print` prints"]);
     let node = home.msb_with(&[&yaml[..], &["--print"]].concat()).exits(0).stdout;
     assert!(node.starts_with("volumes:\n  data:\n"), "{node}");
 }

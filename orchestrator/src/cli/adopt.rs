@@ -106,7 +106,7 @@ fn take(args: &Args, call: &Call, taken: &impl Taken) -> Ending {
     if args.print {
         return print(call, taken, &files, &args.files);
     }
-    let written = written(args, call, taken, &files)?;
+    let written = written(call, taken, &args.files, &files)?;
     taken.adopt(call, &written.wish, || match &written.text {
         None => Ok(()),
         Some(text) => put(call, &written, text),
@@ -148,12 +148,11 @@ struct Written {
 
 /// Puts the node into the first of the files, in the shortest form that leaves all as it is.
 fn written(
-    args: &Args,
     call: &Call,
     taken: &impl Taken,
+    flags: &FileFlags,
     files: &Files,
 ) -> Result<Written, Failures> {
-    let flags = &args.files;
     let read = select::pinned_from(call, flags, &[], files.clone())?;
     call.report.note(&format!("{}: {}", read.resolved.project.name, files.shown));
     select::say_warnings(call, &read.resolved);
@@ -165,7 +164,7 @@ fn written(
         taken.may(call, &wish)?;
         return Ok(Written { wish, text: None, before });
     }
-    check_editable(&before, args)?;
+    check_editable(&before)?;
     let text = reading::text(call, &before)?;
     let mut failed = None;
     for fields in [Fields::Changed, Fields::All] {
@@ -185,19 +184,13 @@ fn written(
     Err(failed.map_or_else(|| Failure::internal("no form was tried").into(), Failures::from))
 }
 
-/// Refuses a file that no node is put into.
-fn check_editable(file: &SourceFile, args: &Args) -> Result<(), Failure> {
-    let name = file.path.display();
-    let address = args.address.as_deref().unwrap_or_default();
-    let by_hand = format!("Put in what `msb adopt {address} --print` prints, then run this again.");
+/// Refuses a file that nothing is written to.
+fn check_editable(file: &SourceFile) -> Result<(), Failure> {
     if file.path.starts_with(crate::sources::STDIN) {
         return Err(Failure::usage("usage::conflict", "standard input is no file to write to")
             .hint("Name a file with `-f PATH`."));
     }
-    match file.format {
-        Format::Kdl => Ok(()),
-        Format::Yaml => Err(Failure::not_yet(&format!("{name}: adopting into YAML")).hint(by_hand)),
-    }
+    Ok(())
 }
 
 /// Writes the file, unless somebody else did in the meantime.

@@ -76,6 +76,11 @@ pub(super) fn of_edit(call: &Call, file: &SourceFile, text: &str, error: EditErr
                 .cause(why)
                 .hint("Split the file into layers, or edit it by hand; it is left as it is.")
         }
+        EditError::Layout(why) => {
+            Failure::not_yet(&format!("{name}: an edit of a file that is laid out so"))
+                .cause(why)
+                .hint("Put in by hand what `--print` prints, then run this again.")
+        }
         EditError::Fault(why) => {
             Failure::internal(format!("{name}: the edit went wrong, and nothing was written"))
                 .cause(why)

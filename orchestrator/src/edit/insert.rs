@@ -153,6 +153,7 @@ mod tests {
             let text = crate::edit::made::text(&mut crate::edit::made::Chance::new(seed));
             match insert_node(&text, &node("sandbox", "new")) {
                 Err(EditError::Fault(why)) => panic!("{why}\n{text}"),
+                Err(EditError::Layout(why)) => panic!("{why}\n{text}"),
                 Ok(_) | Err(EditError::Broken(_) | EditError::TooMuch(_)) => {}
             }
         }

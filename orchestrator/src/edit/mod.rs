@@ -1,5 +1,5 @@
-//! Sandboxfiles in KDL as text that people own: all errors of a broken one, canonical layout,
-//! and a node put where it belongs with everything around it kept.
+//! Sandboxfiles as text that people own: all errors of a broken one, canonical layout, and a node
+//! put where it belongs with everything around it kept. In YAML only the last, line by line.
 //!
 //! ```text
 //! text ──our reader──▶ outline ──▶ layout ──▶ text ──▶ the same? ──▶ text
@@ -23,6 +23,7 @@ mod outline;
 mod place;
 mod same;
 mod second;
+mod yaml;
 
 use schema::sandboxfile::problem::Problem;
 
@@ -30,6 +31,7 @@ pub use asides::Asides;
 pub use format::format;
 pub use insert::insert_node;
 pub(crate) use second::THREAD as SECOND_READER;
+pub use yaml::insert_node as insert_yaml_node;
 
 /// Why a text is left as it is.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,6 +42,9 @@ pub enum EditError {
     /// It is more than an edit takes.
     #[error("the file is too much for an edit: {0}")]
     TooMuch(String),
+    /// No node can be put into it as it is laid out.
+    #[error("nothing can be put into the text as it is laid out: {0}")]
+    Layout(&'static str),
     /// The result would not be what it must be.
     #[error("the edit went wrong, so nothing was written: {0}")]
     Fault(String),

@@ -13,7 +13,7 @@ use crate::edit;
 /// Returns the text of a file with the nodes where they belong; every other byte stays.
 ///
 /// # Errors
-/// The file is more than an edit takes.
+/// The file is more than an edit takes, or laid out so that nothing goes in.
 pub(super) fn insert(
     call: &Call,
     file: &SourceFile,
@@ -22,8 +22,11 @@ pub(super) fn insert(
 ) -> Result<String, Failure> {
     let mut text = text.to_owned();
     for node in nodes {
-        text = edit::insert_node(&text, node)
-            .map_err(|error| reading::of_edit(call, file, &text, error))?;
+        let after = match file.format {
+            Format::Kdl => edit::insert_node(&text, node),
+            Format::Yaml => edit::insert_yaml_node(&text, node),
+        };
+        text = after.map_err(|error| reading::of_edit(call, file, &text, error))?;
     }
     Ok(text)
 }

@@ -150,6 +150,7 @@ fn settles(text: &str) {
         }
         Err(EditError::Broken(_) | EditError::TooMuch(_)) => {}
         Err(EditError::Fault(why)) => panic!("{why}\n{text}\n---\n{}", laid(text)),
+        Err(EditError::Layout(why)) => panic!("{why}\n{text}"),
     }
 }
 
