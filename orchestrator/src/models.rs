@@ -107,7 +107,8 @@ impl Model {
         }
         let folder = self.folder();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let rest = postcard::to_allocvec(&Kept::of(resolved, self.environment));
+        let kept = Kept::of(resolved, self.environment);
+        let rest = postcard::to_extend(&kept, Vec::new());
         let rest = rest.map_err(std::io::Error::other)?;
         let mut bytes = blake3::hash(&rest).as_bytes().to_vec();
         bytes.extend_from_slice(&rest);

@@ -30,7 +30,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, ToSql, Transaction, TransactionBehavior};
 
 pub use error::StoreError;
 /// The rows of a database at one moment.
@@ -77,11 +77,11 @@ impl Store {
             return Err(StoreError::ReadOnly { path });
         }
         db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
-        db.pragma_update(None, "cache_size", CACHE_KIB).map_err(opened)?;
         let mut store = Self { db, path };
         migrate::migrate(&mut store.db, home, now_ms).map_err(|error| error.at(&store.path))?;
         store.set("synchronous", "FULL")?;
         store.set("foreign_keys", "ON")?;
+        store.set("cache_size", CACHE_KIB)?;
         Ok(store)
     }
 
@@ -100,10 +100,12 @@ impl Store {
         if !migrate::is_readable(&db, &path).map_err(|error| error.at(&path))? {
             return witness::shows_nothing(home).map(|()| None);
         }
-        Ok(Some(Self { db, path }))
+        let store = Self { db, path };
+        store.set("cache_size", CACHE_KIB)?;
+        Ok(Some(store))
     }
 
-    fn set(&self, pragma: &'static str, value: &str) -> Result<(), StoreError> {
+    fn set(&self, pragma: &'static str, value: impl ToSql) -> Result<(), StoreError> {
         let set = self.db.pragma_update(None, pragma, value);
         set.map_err(|error| StoreError::Query("set up a connection", error).at(&self.path))
     }
@@ -183,7 +185,6 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
         Connection::open_with_flags(name, flags).map_err(opened)?
     };
     db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
-    db.pragma_update(None, "cache_size", CACHE_KIB).map_err(opened)?;
     Ok(db)
 }
 
