@@ -1,10 +1,7 @@
 //! Show the sandboxes of the current project
 
-use std::collections::BTreeMap;
-
 use schema::lifecycle::Phase;
-use schema::name::InstanceName;
-use schema::project::Body;
+use schema::project::Project;
 
 use super::call::Call;
 use super::ending::Ending;
@@ -56,13 +53,13 @@ struct Which {
 
 /// Prints them; creates nothing, also on a bare machine.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    let definitions = definitions(args, call)?;
-    let views = views(args, call)?;
+    let wished = wished(args, call)?;
+    let views = views(args, call, wished.as_ref())?;
     let now = call.context.clock.unix_ms();
     let rows: Vec<(&SandboxView, Sandbox)> = views
         .iter()
         .map(|view| {
-            let wanted = definitions.as_ref().and_then(|of| of.get(&view.name));
+            let wanted = wished.as_ref().and_then(|of| of.sandboxes.get(&view.name));
             let is_changed = wanted.is_some_and(|want| !view.is_wished_as(want));
             (view, shapes::sandbox(view, now, is_changed))
         })
@@ -80,19 +77,17 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     Ok(0)
 }
 
-/// Returns the definitions of the file, where there is a file that reads.
-fn definitions(args: &Args, call: &Call) -> Result<Option<BTreeMap<InstanceName, Body>>, Failure> {
+/// Returns what the file asks for, where there is a file that reads.
+fn wished(args: &Args, call: &Call) -> Result<Option<Project>, Failure> {
     if args.which.all_projects || call.context.existing_home()?.is_none() {
         return Ok(None);
     }
     let Ok(files) = call.files() else { return Ok(None) };
-    let Ok(resolved) = select::resolve(call, &files, &FileFlags::default()) else {
-        return Ok(None);
-    };
-    Ok(Some(resolved.project.sandboxes))
+    let read = select::project(call, &files, &FileFlags::default());
+    Ok(read.ok())
 }
 
-fn views(args: &Args, call: &Call) -> Result<Vec<SandboxView>, Failure> {
+fn views(args: &Args, call: &Call, wished: Option<&Project>) -> Result<Vec<SandboxView>, Failure> {
     if call.context.existing_home()?.is_none() {
         return match args.names.first() {
             Some(name) => Err(targets::not_found(call, name)),
@@ -101,7 +96,7 @@ fn views(args: &Args, call: &Call) -> Result<Vec<SandboxView>, Failure> {
     }
     let mut views = if args.names.is_empty() {
         let project = if args.which.all_projects { None } else { Some(call.project()?) };
-        call.engine.sandboxes(project.as_ref()).map_err(first)?
+        call.engine.sandboxes_beside(project.as_ref(), wished).map_err(first)?
     } else {
         let found = args.names.iter().map(|name| targets::find(call, name));
         found.collect::<Result<Vec<_>, _>>()?

@@ -46,13 +46,17 @@ pub(crate) struct Choice {
     pub(crate) deny_widening: bool,
 }
 
-/// Resolves files into a project.
+/// Returns what files ask for; what was read before and did not move is not read again.
 ///
 /// # Errors
 /// Every problem of the files.
-pub(crate) fn resolve(call: &Call, files: &Files, flags: &FileFlags) -> Result<Resolved, Failure> {
+pub(crate) fn project(call: &Call, files: &Files, flags: &FileFlags) -> Result<Project, Failure> {
     let reading = flags.reading(call, files, [], Tracing::Off)?;
-    read(call, files, &reading)
+    let model = Model::of(call.context.home(), &files.files, &reading.inputs);
+    match model.and_then(|model| model.recall()) {
+        Some(resolved) => Ok(resolved.project),
+        None => Ok(read(call, files, &reading)?.project),
+    }
 }
 
 /// Makes a reading that flags asked for.

@@ -34,6 +34,7 @@ use std::path::PathBuf;
 use schema::failure::Report;
 use schema::launch::DriverName;
 use schema::name::{InstanceName, ProjectName, VolumeName};
+use schema::project::Project;
 use schema::sandboxfile::resolve::Trust;
 use serde_json::Value;
 
@@ -189,7 +190,20 @@ impl Engine {
     /// # Errors
     /// The state cannot be read.
     pub fn sandboxes(&self, project: Option<&ProjectName>) -> Result<Vec<SandboxView>, Troubles> {
-        let found = self.look(project)?;
+        self.sandboxes_beside(project, None)
+    }
+
+    /// As [`Self::sandboxes`], beside what files ask for: definitions they have in common are read
+    /// once.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn sandboxes_beside(
+        &self,
+        project: Option<&ProjectName>,
+        wish: Option<&Project>,
+    ) -> Result<Vec<SandboxView>, Troubles> {
+        let found = self.look_beside(project, wish)?;
         let views = found.sandboxes.into_iter();
         let views = views.map(|(owner, seen)| SandboxView::of(&self.home(), owner, seen));
         // What the runtime has cleared away is gone; its rows go with the next change.
@@ -395,13 +409,21 @@ impl Engine {
     }
 
     fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {
+        self.look_beside(project, None)
+    }
+
+    fn look_beside(
+        &self,
+        project: Option<&ProjectName>,
+        wish: Option<&Project>,
+    ) -> Result<observe::Everything, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
         known(store.as_mut(), &self.context)?;
         Ok(observe::look(
             store.as_mut(),
             &self.home(),
             (project, Depth::Records),
-            Known::default(),
+            Known { wish, ..Known::default() },
         )?)
     }
 

@@ -1,7 +1,7 @@
 //! Processes that cannot be mistaken for later ones of the same number.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,13 +48,36 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 /// The process may be there, and cannot be looked at.
 pub fn start_ticks(pid: u32) -> Result<Option<u64>, LookError> {
     let path = format!("/proc/{pid}/stat");
-    match fs::read_to_string(&path) {
-        Ok(stat) => Ok(ticks_of(&stat)),
+    match stat_line(&path) {
+        Ok(line) => Ok(ticks_of(&String::from_utf8_lossy(&line))),
         // A process that ends while it is looked at is gone, too.
         Err(error) if is_gone(&error) => Ok(None),
         Err(source) => Err(LookError { path: path.into(), source }),
     }
 }
+
+/// Reads one line of `/proc` in one piece: the kernel makes it up anew for whoever begins to read it.
+fn stat_line(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let mut line = vec![0; LINE_BYTES];
+    let mut length = 0;
+    loop {
+        match file.read(&mut line[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if line[..length].ends_with(b"\n") {
+            break;
+        }
+    }
+    line.truncate(length);
+    Ok(line)
+}
+
+/// More than 52 numbers of 64 bits and a program's name take.
+const LINE_BYTES: usize = 2048;
 
 /// Returns the start time of this very process, which is always there.
 ///

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use schema::launch::DriverName;
 use schema::name::{InstanceName, SandboxName};
-use schema::project::{InputFile, Project};
+use schema::project::{Definition, InputFile, Project};
 use schema::sandboxfile::resolve::Trust;
 
 use super::hold::Hold;
@@ -175,7 +175,7 @@ impl Wish {
     pub fn is_partial(&self) -> bool {
         !self.selection.names.is_empty()
             || !self.selection.exclude.is_empty()
-            || self.project.definitions.keys().any(|name| !self.is_active(name))
+            || self.project.definitions.iter().any(|(name, one)| !self.takes_part(name, one))
     }
 
     /// Tells whether a sandbox was chosen itself, and does not only come along.
@@ -194,7 +194,11 @@ impl Wish {
     /// Tells whether a definition takes part: it has no profile, an active one, or was named.
     #[must_use]
     pub fn is_active(&self, name: &SandboxName) -> bool {
-        let Some(definition) = self.project.definitions.get(name) else { return true };
+        let definition = self.project.definitions.get(name);
+        definition.is_none_or(|definition| self.takes_part(name, definition))
+    }
+
+    fn takes_part(&self, name: &SandboxName, definition: &Definition) -> bool {
         definition.profiles.is_empty()
             || !definition.profiles.is_disjoint(&self.selection.profiles)
             || self.selection.names.iter().any(|chosen| chosen.sandbox == *name)
