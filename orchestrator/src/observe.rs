@@ -238,7 +238,8 @@ fn sandboxes(
         digests.entry(sandbox).or_default().insert(path, digest);
     }
     let mut machines: BTreeMap<String, Vec<MachineRow>> = BTreeMap::new();
-    for machine in inventory::machines(db, only)? {
+    let ids = rows.iter().map(|row| row.id.as_str()).collect();
+    for machine in inventory::machines_among(db, &ids)? {
         machines.entry(machine.sandbox_id.clone()).or_default().push(machine);
     }
     let owners: BTreeMap<&String, &ProjectName> =

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tests::home::{Home, put};
 use tests::oracle::nothing_lives;
-use tests::run::{Run, Started, eventually, pause};
+use tests::run::{Run, Started, eventually};
 
 /// Each begins with this, and says in its name where it comes from.
 const CANARY: &str = "canary5b1f";
@@ -278,7 +278,8 @@ fn sf_g1_a_watch_tells_no_value_while_values_change() {
     put(&watch.home.project().join("cert.txt"), &format!("{CANARY}-another"));
     eventually("db is up again", soon, || pid(&watch).filter(|now| *now != first));
     put(&watch.home.project().join("db.env"), &format!("{CANARY} no assignment\n=\n"));
-    pause(Duration::from_secs(1));
+    let is_told = || watching.said().contains("msb::env::file").then_some(());
+    eventually("the bad file is told", soon, is_told);
     watching.signal(Signal::INT);
     let run = watch.end(&words, watching);
     assert!(run.stderr.contains("msb::env::file"), "{run}");

@@ -52,6 +52,11 @@ impl Started {
         Pid::from_child(&self.child)
     }
 
+    /// Returns what it has said on its standard error until now.
+    pub fn said(&self) -> String {
+        written(&self.err)
+    }
+
     /// Waits until it has ended.
     ///
     /// # Panics

@@ -14,8 +14,8 @@ use super::{StoreError, migrate, time};
 
 pub use super::definitions::{definition_of, definitions, definitions_named, put_definition};
 pub use super::machines::{
-    MachineRow, Role, machine_and_siblings, machines, machines_beside, machines_of, put_machine,
-    remove_machine, stamps,
+    MachineRow, Role, machine_and_siblings, machines, machines_among, machines_beside, machines_of,
+    put_machine, remove_machine, stamps,
 };
 pub use super::volumes::{
     VolumeRow, VolumeUse, give_volume, put_volume, rename_volume, trash_volume, volume_uses,
@@ -230,8 +230,7 @@ pub fn project_id(db: &Connection, name: &ProjectName) -> Found<Option<String>> 
 const SANDBOX: &str = "SELECT id, project_id, name, kind, desired, applied, generation, observed, \
                        protect, completed_code, created_at, instance, keep FROM sandbox";
 
-/// Rows of one project or of all, each with the column that names the project.
-const SANDBOXES: (&str, &str) = (" {only} ORDER BY project_id, name", "project_id");
+/// Rows of one project or of all, with the column that names the project.
 const SENSITIVE: (&str, &str) = (" JOIN sandbox s ON s.id = v.sandbox_id {only}", "s.project_id");
 
 fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
@@ -273,7 +272,15 @@ fn instance(name: &str, slot: &str) -> Found<InstanceName> {
 /// # Errors
 /// The table cannot be read.
 pub fn sandboxes(db: &Connection, project_id: Option<&str>) -> Found<Vec<SandboxRow>> {
-    rows_of(db, "list sandboxes", (SANDBOX, SANDBOXES), project_id, sandbox)
+    let what = "list sandboxes";
+    let Some(id) = project_id else {
+        return rows(db, what, (&format!("{SANDBOX} ORDER BY project_id, name"), &[]), sandbox);
+    };
+    // The table is walked: to go from the index of names to each row takes longer.
+    let sql = format!("{SANDBOX} INDEXED BY sqlite_autoindex_sandbox_1 WHERE project_id = ?1");
+    let mut found = rows(db, what, (&sql, &[&id]), sandbox)?;
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(found)
 }
 
 /// Returns the names of a project's sandboxes.

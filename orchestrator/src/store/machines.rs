@@ -1,5 +1,7 @@
 //! Machines: one row each, of an instance that may have more than one for a while.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, Row, params};
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
@@ -141,6 +143,27 @@ pub fn machines(db: &Connection, project_id: Option<&str>) -> Found<Vec<MachineR
     let mut found = rows_of(db, "list machines", (&columns, MACHINES), project_id, machine)?;
     // They come as their sandboxes do; to have SQLite sort them costs more than to find them.
     found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    Ok(found)
+}
+
+/// Returns the machines of these sandboxes, by id.
+///
+/// All machines are walked: to find those of many sandboxes one by one takes longer.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn machines_among(db: &Connection, sandboxes: &HashSet<&str>) -> Found<Vec<MachineRow>> {
+    let what = "list machines";
+    let sql = machine_columns(db)? + " INDEXED BY sqlite_autoindex_machine_1";
+    let mut statement = db.prepare_cached(&sql).map_err(query(what))?;
+    let mut rows = statement.query([]).map_err(query(what))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(query(what))? {
+        let of = row.get_ref(1).and_then(|cell| Ok(cell.as_str()?)).map_err(query(what))?;
+        if sandboxes.contains(of) {
+            found.push(machine(row).map_err(query(what))??);
+        }
+    }
     Ok(found)
 }
 

@@ -21,7 +21,7 @@ def measure(workshop, count):
             fleet.allow_many(home)
         try:
             # Readings are kept only where a state is.
-            home.msb("volume", "create", "any")
+            home.msb("volume", "create", "any", "--kind", "disk", "--size", "64MiB")
             taken = alternate(subjects(home, size), min(count, SAMPLES), warm_ups=1)
         finally:
             home.remove()

@@ -17,7 +17,6 @@ fn what_one_project_has_is_found_by_indexes_alone() {
     let mut store = Store::open(home.path(), 0).unwrap();
     let of_one = |columns: &str, from| columns.to_owned() + &only(from, true);
     let queries = [
-        of_one(SANDBOX, SANDBOXES),
         of_one(&of_machines::MACHINE.replace("{stamp}", "m.stamp"), of_machines::MACHINES),
         of_one(DIGEST, SENSITIVE),
         definitions::NAMED.to_owned(),
