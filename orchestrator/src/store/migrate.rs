@@ -97,13 +97,14 @@ pub(super) fn has(db: &Connection, wanted: u32) -> Result<bool, StoreError> {
 fn version(db: &Connection, path: &Path) -> Result<Option<u32>, StoreError> {
     let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
     let failed = |error| StoreError::Query("read the version", error).at(path);
-    let id: i32 =
-        db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    // The tables come first: whoever makes them gives them the mark in the same transaction.
     let tables: u32 =
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     if tables == 0 {
         return Ok(None);
     }
+    let id: i32 =
+        db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     if id != APPLICATION_ID {
         return Err(damaged("it is the database of another program".to_owned()));
     }
