@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tests::home::Home;
-use tests::run::eventually;
+use tests::run::{Started, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -24,6 +24,13 @@ fn pid(home: &Home, name: &str) -> Option<i64> {
     if row["phase"] == "ready" { row["pid"].as_i64() } else { None }
 }
 
+/// Waits until a watch has told of that many rounds: one that is asked to end in the middle of one
+/// says so with its code.
+fn rests_after(rounds: usize, watching: &Started) {
+    let is_told = || (watching.printed().matches("round ").count() >= rounds).then_some(());
+    eventually("the round is over", SOON, is_told);
+}
+
 #[test]
 fn sf_g1_an_edit_and_a_machine_that_dies_are_seen_without_being_asked() {
     let home = Home::process();
@@ -39,6 +46,7 @@ fn sf_g1_an_edit_and_a_machine_that_dies_are_seen_without_being_asked() {
     kill_process(victim, Signal::KILL).expect("it is ours");
     eventually("a is up again", SOON, || pid(&home, "a").filter(|now| *now != first));
 
+    rests_after(3, &watching);
     watching.signal(Signal::INT);
     let watched = watching.wait(SOON).exits(0);
     watched.says(&["round 1: 1 create", "1 start"]);
@@ -63,6 +71,7 @@ fn sf_g2_what_must_be_asked_for_is_shown_once_and_left_undone() {
     home.write("Sandboxfile", &file(&[sandbox("a", "64MiB"), sandbox("c", "64MiB")]));
     eventually("c is up", SOON, || pid(&home, "c"));
 
+    rests_after(3, &watching);
     watching.signal(Signal::TERM);
     let watched = watching.wait(SOON).exits(0);
     let told = watched.stderr.matches("left undone: destroy of sandbox.b").count();
@@ -77,6 +86,7 @@ fn sf_g2_what_was_agreed_to_is_done() {
     eventually("both are up", SOON, || pid(&home, "a").and(pid(&home, "b")));
     home.write("Sandboxfile", &file(&[sandbox("a", "64MiB")]));
     eventually("b is gone", SOON, || (home.ps().len() == 1).then_some(()));
+    rests_after(2, &watching);
     watching.signal(Signal::INT);
     watching.wait(SOON).exits(0);
     home.msb(["up", "--watch", "--auto", "data-loss"]).exits(64);

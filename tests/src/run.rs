@@ -52,6 +52,11 @@ impl Started {
         Pid::from_child(&self.child)
     }
 
+    /// Returns what it has written to its standard output until now.
+    pub fn printed(&self) -> String {
+        written(&self.out)
+    }
+
     /// Returns what it has said on its standard error until now.
     pub fn said(&self) -> String {
         written(&self.err)
