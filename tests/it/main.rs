@@ -25,6 +25,7 @@ mod hostile;
 mod install;
 mod kills;
 mod model;
+mod models;
 mod not_yet;
 mod pages;
 mod preflight;
