@@ -5,6 +5,7 @@
 //! digest over all of that and over this program. It is never needed: whatever is wrong with it,
 //! the files are read.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -135,19 +136,20 @@ impl Kept {
             let at = u32::try_from(bodies.len() - 1).unwrap_or(u32::MAX);
             sandboxes.push((name.clone(), at));
         }
-        let empty = Project::empty(project.name.clone(), project.folder.clone());
         let variables = &resolved.variables;
         Self {
             environment: (!variables.is_empty()).then_some(environment),
             project: Project {
+                name: project.name.clone(),
+                folder: project.folder.clone(),
                 labels: project.labels.clone(),
+                sandboxes: BTreeMap::new(),
                 definitions: project.definitions.clone(),
                 volumes: project.volumes.clone(),
                 secrets: project.secrets.clone(),
                 wait_timeout: project.wait_timeout,
                 driver: project.driver,
                 protect_config: project.protect_config,
-                ..empty
             },
             bodies,
             sandboxes,

@@ -21,7 +21,7 @@ use crate::store::inventory::{self, ProjectRow, SandboxRow};
 use crate::store::lease::{Lease, Sharing};
 use crate::store::operations;
 use crate::store::remembered::Remembered;
-use crate::store::{Rows, Store, StoreError};
+use crate::store::{Rows, Store, StoreError, soundness};
 
 /// A sandbox of the imperative project, and what a file calls it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +134,21 @@ pub(super) fn leaves_it(subject: &str, changes: &[Change]) -> Result<(), Trouble
     Err(Troubles::of(report))
 }
 
+/// Takes the locks of the wish's project and of the imperative one, with nothing left open in
+/// either.
+async fn both(
+    context: &Context,
+    wish: &Wish,
+    (options, ui): (&Options, &SharedUi),
+) -> Result<(Session, Session), Troubles> {
+    let mut own = Session::open(context, &wish.project.name, options, ui).await?;
+    own.settle(context, &wish.project.name, options).await?;
+    let mut adhoc = Session::open(context, &ProjectName::adhoc(), options, ui).await?;
+    adhoc.settle(context, &ProjectName::adhoc(), options).await?;
+    own.store.read(soundness::may_be_changed)?;
+    Ok((own, adhoc))
+}
+
 /// Gives the sandbox to the wish's project, under the locks of both; `write` comes just before.
 ///
 /// # Errors
@@ -144,10 +159,7 @@ pub(super) async fn adopt(
     (options, ui): (&Options, &SharedUi),
     write: impl FnOnce() -> Result<(), Troubles>,
 ) -> Result<(), Troubles> {
-    let mut own = Session::open(context, &wish.project.name, options, ui).await?;
-    own.settle(context, &wish.project.name, options).await?;
-    let mut adhoc = Session::open(context, &ProjectName::adhoc(), options, ui).await?;
-    adhoc.settle(context, &ProjectName::adhoc(), options).await?;
+    let (mut own, _adhoc) = both(context, wish, (options, ui)).await?;
     let seen = find(context, Some(&mut own.store), adoption)?;
     let me = execute::holder(&options.command, context.clock.unix_ms());
     let lock = context.home().join(format!("locks/{}.lock", seen.row.id));

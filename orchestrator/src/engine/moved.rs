@@ -17,7 +17,7 @@ use crate::context::{Clock as _, Context};
 use crate::plan::{Op, Wish};
 use crate::store::inventory::{self, ProjectRow, VolumeRow};
 use crate::store::operations::{self, Closed, Intent};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, soundness};
 use crate::volumes;
 
 /// What became of a project.
@@ -42,6 +42,7 @@ pub(super) async fn follow(
     let (old, moved) = find(store, wish)?;
     let mut session = Session::open(context, &old.name, options, ui).await?;
     session.settle(context, &old.name, options).await?;
+    session.store.read(soundness::may_be_changed)?;
     // Whoever had the lock until now may have been here for the same.
     let (row, again) = find(Store::open_read_only(context.home())?, wish)?;
     if (&row.id, &again) != (&old.id, &moved) {
@@ -64,7 +65,7 @@ pub(super) async fn follow(
     let machines = session.store.write(|db| {
         inventory::put_project(db, &row, now_ms)?;
         operations::end_run(db, run, 0, now_ms)?;
-        inventory::machines(db, Some(&row.id))
+        inventory::machines(db, &row.id)
     })?;
     for machine in machines {
         remember(context, &mut session.store, &machine.id)?;

@@ -23,7 +23,7 @@ use crate::store::inventory::{self, ProjectRow, VolumeRow};
 use crate::store::lease::{Lease, Sharing};
 use crate::store::operations::{self, Closed, Intent};
 use crate::store::volumes as rows;
-use crate::store::{Rows, Store, StoreError, atomic, locks, time};
+use crate::store::{Rows, Store, StoreError, atomic, locks, soundness, time};
 use crate::volumes::{self, Marker, VolumeError};
 
 /// How long what was removed can be restored where nothing else is configured: a day.
@@ -344,6 +344,7 @@ impl<'a> Work<'a> {
         if recovered > 0 {
             ui.recovered(recovered);
         }
+        session.store.read(soundness::may_be_changed)?;
         let moving = moving(context, (options, ui)).await?;
         Ok(Self { context, options, session, _moving: moving })
     }

@@ -134,7 +134,7 @@ impl Settling<'_> {
     }
 
     fn machines(&self, db: &Rows) -> Result<Vec<MachineRow>, StoreError> {
-        inventory::machines(db, Some(self.project_id))
+        inventory::machines(db, self.project_id)
     }
 
     /// A volume is there when its marker is: it has its name only when it is whole.

@@ -7,6 +7,7 @@ mod values;
 use rusqlite::{Connection, Row};
 
 use super::operations::{self, OpenOp, RunRow};
+use super::soundness::texts;
 use super::{StoreError, inventory};
 
 pub use values::{Found, Value, values_in};
@@ -147,11 +148,6 @@ fn pages(db: &Connection) -> Result<Vec<String>, StoreError> {
     let foreign = texts(db, foreign)?.into_iter();
     found.extend(foreign.map(|table| format!("{table} refers to a row that is not there")));
     Ok(found)
-}
-
-fn texts(db: &Connection, sql: &str) -> Result<Vec<String>, StoreError> {
-    let text = |row: &Row<'_>| row.get(0).map(Ok);
-    inventory::rows(db, "check the tables", (sql, &[]), text)
 }
 
 #[cfg(test)]

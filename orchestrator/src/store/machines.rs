@@ -8,7 +8,7 @@ use schema::lifecycle::Phase;
 use schema::record::Effective;
 use serde::Serialize;
 
-use super::inventory::{Found, as_word, json, only, query, rows, rows_of, word};
+use super::inventory::{Found, as_word, json, only, query, rows, word};
 use super::{StoreError, migrate};
 use crate::machines::Stamp;
 
@@ -134,13 +134,13 @@ fn machine(row: &Row<'_>) -> rusqlite::Result<Found<MachineRow>> {
     Ok(read())
 }
 
-/// Returns the machines of one project's sandboxes, or of all.
+/// Returns the machines of one project's sandboxes.
 ///
 /// # Errors
 /// The table cannot be read.
-pub fn machines(db: &Connection, project_id: Option<&str>) -> Found<Vec<MachineRow>> {
-    let columns = machine_columns(db)?;
-    let mut found = rows_of(db, "list machines", (&columns, MACHINES), project_id, machine)?;
+pub fn machines(db: &Connection, project_id: &str) -> Found<Vec<MachineRow>> {
+    let sql = machine_columns(db)? + &only(MACHINES, true);
+    let mut found = rows(db, "list machines", (&sql, &[&project_id]), machine)?;
     // They come as their sandboxes do; to have SQLite sort them costs more than to find them.
     found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
     Ok(found)

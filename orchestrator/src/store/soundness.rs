@@ -211,7 +211,7 @@ impl Tally {
 /// Whether what comes is more than what came before.
 #[derive(Default)]
 struct Order {
-    before: Option<Vec<u8>>,
+    before: Vec<u8>,
     now: Vec<u8>,
 }
 
@@ -223,9 +223,9 @@ impl Order {
             self.now.extend_from_slice(cell.unwrap_or_default());
             self.now.push(0);
         }
-        let before = self.before.get_or_insert_default();
-        let rises = before.is_empty() || *before < self.now;
-        std::mem::swap(before, &mut self.now);
+        // Of the first row nothing came before, which is less than anything.
+        let rises = self.before < self.now;
+        std::mem::swap(&mut self.before, &mut self.now);
         rises
     }
 }
@@ -277,7 +277,8 @@ fn unread(found: &str) -> Option<StoreError> {
     (!is_damage).then_some(StoreError::Query("read a page", failure))
 }
 
-fn texts(db: &Connection, sql: &str) -> Result<Vec<String>, StoreError> {
+/// Returns the first column of a query.
+pub(super) fn texts(db: &Connection, sql: &str) -> Found<Vec<String>> {
     let text = |row: &Row<'_>| row.get(0).map(Ok);
     inventory::rows(db, WHAT, (sql, &[]), text)
 }

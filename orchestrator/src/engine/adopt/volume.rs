@@ -6,7 +6,7 @@
 use schema::name::{ProjectName, VolumeName};
 use serde_json::json;
 
-use super::{leaves_it, owned, put_project, refuse, remember};
+use super::{both, leaves_it, owned, put_project, refuse, remember};
 use crate::context::{Clock as _, Context};
 use crate::engine::apply::{refused, run_row};
 use crate::engine::options::{Options, SharedUi};
@@ -162,10 +162,7 @@ pub(in crate::engine) async fn adopt(
     (options, ui): (&Options, &SharedUi),
     write: impl FnOnce() -> Result<(), Troubles>,
 ) -> Result<(), Troubles> {
-    let mut own = Session::open(context, &wish.project.name, options, ui).await?;
-    own.settle(context, &wish.project.name, options).await?;
-    let mut adhoc = Session::open(context, &ProjectName::adhoc(), options, ui).await?;
-    adhoc.settle(context, &ProjectName::adhoc(), options).await?;
+    let (mut own, _adhoc) = both(context, wish, (options, ui)).await?;
     let _moving = moving(context, (options, ui)).await?;
     // A run that was killed may have come so far.
     if is_given(&mut own, adoption)? {
@@ -239,7 +236,7 @@ fn give(
 /// What is kept beside the project's machines tells of their volumes too.
 fn remember_all(context: &Context, own: &mut Session) -> Result<(), Troubles> {
     let Some(project) = own.project_id.clone() else { return Ok(()) };
-    for machine in own.store.read(|db| inventory::machines(db, Some(&project)))? {
+    for machine in own.store.read(|db| inventory::machines(db, &project))? {
         remember(context, &mut own.store, &machine.id)?;
     }
     Ok(())

@@ -12,7 +12,7 @@ fn way(db: &Connection, sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_one_project_has_is_found_by_indexes_alone() {
+fn what_belongs_to_one_project_is_found_by_indexes_alone() {
     let home = Scratch::new();
     let mut store = Store::open(home.path(), 0).unwrap();
     let of_one = |columns: &str, from| columns.to_owned() + &only(from, true);
