@@ -3,6 +3,8 @@
 //! One read of the database and one pass over the machines' folders; no
 //! process is started, no machine asked, nothing written.
 
+mod beside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -12,11 +14,12 @@ use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::project::{Body, External, ImageRef, Kind, Place, Project};
 use schema::record::{Effective, Record};
 
+pub(crate) use self::beside::Beside;
 use crate::machines::process::LookError;
-use crate::machines::{Folder, Looks, Stamp, Standing, process};
+use crate::machines::{Folder, Looks, Shelf, Stamp, Standing, process};
 use crate::plan::Wish;
 use crate::store::inventory::{
-    self, MachineRow, ProjectRow, Role, SandboxRow, VolumeRow, VolumeUse,
+    self, Inhabitant, MachineRow, ProjectRow, SandboxRow, VolumeRow, VolumeUse,
 };
 use crate::store::operations::{self, Audit};
 use crate::store::{Rows, Store, StoreError, lift};
@@ -31,7 +34,7 @@ pub struct Observed {
     /// The run that last applied it, and when.
     pub last_applied: Option<(i64, String)>,
     /// Its sandboxes and jobs.
-    pub sandboxes: BTreeMap<InstanceName, Seen>,
+    pub sandboxes: BTreeMap<InstanceName, Box<Seen>>,
     /// Volumes that it can see: its own, else nobody's.
     pub volumes: BTreeMap<VolumeName, SeenVolume>,
     /// The manifest digests of the images that the files name; `None` where one is not here.
@@ -86,7 +89,7 @@ pub struct SeenMachine {
     /// More about the reason.
     pub detail: Option<String>,
     /// Its record; not read where its row holds everything that a plan asks for.
-    pub record: Option<Record>,
+    pub record: Option<Box<Record>>,
 }
 
 /// How closely machines are looked at.
@@ -162,7 +165,7 @@ pub struct Everything {
     /// Every project, by name.
     pub projects: Vec<ProjectRow>,
     /// Every sandbox of the asked project, or of all.
-    pub sandboxes: Vec<(ProjectName, Seen)>,
+    pub sandboxes: Vec<(ProjectName, Box<Seen>)>,
     /// Every volume.
     pub volumes: Vec<SeenVolume>,
     inhabited: BTreeSet<String>,
@@ -171,11 +174,20 @@ pub struct Everything {
     audits: BTreeMap<String, Audit>,
 }
 
+/// What was seen of a project a moment ago, so that nobody looks twice.
+#[derive(Debug, Default)]
+pub struct JustSeen {
+    /// Its sandboxes, where nothing was written since they were read.
+    pub rows: Option<Vec<Inhabitant>>,
+    /// What their machines were found to be.
+    pub looks: Looks,
+}
+
 /// What need not be looked up again.
 #[derive(Debug, Default)]
 pub struct Known<'a> {
-    /// Looks that were just taken.
-    pub looks: Looks,
+    /// What whoever holds the project's lock has just seen of it.
+    pub seen: JustSeen,
     /// What is wished for: what was applied is the same definition where it has the same digest.
     pub wish: Option<&'a Project>,
 }
@@ -230,86 +242,75 @@ fn sandboxes(
     projects: &[ProjectRow],
     only: Option<&str>,
     (boot_id, depth, known): (&str, Depth, &mut Known<'_>),
-) -> Result<Vec<(ProjectName, Seen)>, StoreError> {
-    let rows = inventory::sandboxes(db, only)?;
+) -> Result<Vec<(ProjectName, Box<Seen>)>, StoreError> {
+    let rows = match known.seen.rows.take() {
+        Some(rows) => rows,
+        None => inventory::inhabitants(db, only)?,
+    };
     let definitions = Definitions::of(db, &rows, known.wish)?;
-    let mut digests: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for ((sandbox, path), digest) in inventory::sensitive(db, only)? {
-        digests.entry(sandbox).or_default().insert(path, digest);
-    }
-    let mut machines: BTreeMap<String, Vec<MachineRow>> = BTreeMap::new();
-    let ids = rows.iter().map(|row| row.id.as_str()).collect();
-    for machine in inventory::machines_among(db, &ids)? {
-        machines.entry(machine.sandbox_id.clone()).or_default().push(machine);
-    }
-    let owners: BTreeMap<&String, &ProjectName> =
-        projects.iter().map(|row| (&row.id, &row.name)).collect();
-    let mut found = Vec::new();
-    for row in rows {
-        let Some(owner) = owners.get(&row.project_id) else { continue };
-        let (current, others): (Vec<_>, Vec<_>) = machines
-            .remove(&row.id)
-            .unwrap_or_default()
-            .into_iter()
-            .partition(|machine| machine.role == Role::Current);
+    let shelf = Shelf::of(home);
+    let owners: BTreeMap<&str, &ProjectName> =
+        projects.iter().map(|row| (row.id.as_str(), &row.name)).collect();
+    let mut found = Vec::with_capacity(rows.len());
+    for (at, Inhabitant { row, current, others, sensitive }) in rows.into_iter().enumerate() {
+        let Some(owner) = owners.get(row.project_id.as_str()) else { continue };
         let seen = Seen {
-            applied: definitions.get(&row.name, row.applied.as_deref()),
-            desired: definitions.get(&row.name, row.desired.as_deref()),
+            applied: definitions.get(at, row.applied.as_deref()),
+            desired: definitions.get(at, row.desired.as_deref()),
             machine: current
-                .into_iter()
-                .next()
-                .map(|row| machine(home, row, (boot_id, depth, &mut known.looks)))
+                .map(|row| machine(home, row, (boot_id, depth), (&shelf, &mut known.seen.looks)))
                 .transpose()?,
             others,
-            sensitive: digests.remove(&row.id).unwrap_or_default(),
+            sensitive,
             row,
         };
-        found.push(((*owner).clone(), seen));
+        found.push(((*owner).clone(), Box::new(seen)));
     }
     Ok(found)
 }
 
 /// What sandboxes are to be, by digest.
 struct Definitions<'a> {
-    wish: Option<&'a Project>,
+    /// What is wished for each of them.
+    wished: Vec<Option<&'a Body>>,
     stored: BTreeMap<String, Body>,
 }
 
 impl<'a> Definitions<'a> {
     /// Reads those that the wish does not have already.
-    fn of(db: &Rows, rows: &[SandboxRow], wish: Option<&'a Project>) -> Result<Self, StoreError> {
-        let mut found = Self { wish, stored: BTreeMap::new() };
+    fn of(db: &Rows, rows: &[Inhabitant], wish: Option<&'a Project>) -> Result<Self, StoreError> {
+        let mut wishes = wish.map(|project| Beside::of(&project.sandboxes));
+        let wished = rows.iter().map(|one| wishes.as_mut()?.get(&one.row.name));
+        let mut found = Self { wished: wished.collect(), stored: BTreeMap::new() };
         let mut missing = BTreeSet::new();
-        for row in rows {
+        for (at, Inhabitant { row, .. }) in rows.iter().enumerate() {
             let digests = [&row.desired, &row.applied].into_iter().flatten();
-            missing.extend(
-                digests
-                    .map(String::as_str)
-                    .filter(|digest| found.wished(&row.name, digest).is_none()),
-            );
+            let unknown = |digest: &&str| found.wished(at, digest).is_none();
+            missing.extend(digests.map(String::as_str).filter(unknown));
         }
         found.stored = inventory::definitions_named(db, &missing)?;
         Ok(found)
     }
 
-    fn wished(&self, name: &InstanceName, digest: &str) -> Option<&'a Body> {
-        self.wish?.sandboxes.get(name).filter(|body| body.digest() == digest)
+    fn wished(&self, at: usize, digest: &str) -> Option<&'a Body> {
+        self.wished[at].filter(|body| body.digest() == digest)
     }
 
-    fn get(&self, name: &InstanceName, digest: Option<&str>) -> Option<Body> {
+    fn get(&self, at: usize, digest: Option<&str>) -> Option<Body> {
         let digest = digest?;
-        self.wished(name, digest).or_else(|| self.stored.get(digest)).cloned()
+        self.wished(at, digest).or_else(|| self.stored.get(digest)).cloned()
     }
 }
 
 fn machine(
     home: &Path,
     row: MachineRow,
-    (boot_id, depth, looks): (&str, Depth, &mut Looks),
+    (boot_id, depth): (&str, Depth),
+    (shelf, looks): (&Shelf, &mut Looks),
 ) -> Result<SeenMachine, LookError> {
-    let folder = Folder::of(home, &row.id);
-    let is_still = |stamp: &Stamp| {
-        depth == Depth::Standing && (looks.still.contains(&row.id) || folder.is_still(stamp))
+    let is_still = |stamp: &Stamp| match depth {
+        Depth::Standing => looks.still.contains(&row.id) || shelf.is_still(&row.id, stamp),
+        Depth::Records => false,
     };
     if row.stamp.as_ref().is_some_and(is_still) {
         let (phase, reason) = (row.phase, row.reason.clone());
@@ -317,11 +318,12 @@ fn machine(
     }
     let look = match looks.taken.remove(&row.id) {
         Some(look) => look,
-        None => folder.look(boot_id)?,
+        None => Folder::of(home, &row.id).look(boot_id)?,
     };
     let Standing { phase, reason, detail } = look.standing(row.phase, boot_id);
     let reason = reason.or_else(|| row.reason.clone());
-    Ok(SeenMachine { row, alive: look.alive, phase, reason, detail, record: look.record })
+    let record = look.record.map(Box::new);
+    Ok(SeenMachine { row, alive: look.alive, phase, reason, detail, record })
 }
 
 fn volumes(db: &Rows, projects: &[ProjectRow]) -> Result<Vec<SeenVolume>, StoreError> {
@@ -374,10 +376,10 @@ impl Observed {
 
 /// Returns a sandbox whose definition, where an older msb wrote it, is told by the wish what it
 /// leaves open.
-fn settled(wish: &Wish, mut seen: Seen) -> Seen {
-    if let (Some(applied), Some(want)) =
-        (&mut seen.applied, wish.project.sandboxes.get(&seen.row.name))
+fn settled(wish: &Wish, mut seen: Box<Seen>) -> Box<Seen> {
+    if let Some(applied) = &mut seen.applied
         && seen.row.applied.as_deref() != Some(applied.digest())
+        && let Some(want) = wish.project.sandboxes.get(&seen.row.name)
     {
         lift::settle(applied, want);
     }

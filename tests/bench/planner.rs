@@ -34,8 +34,12 @@ fn main() -> io::Result<ExitCode> {
     let times = match verb.as_str() {
         "order" => ordering(size, count, None)?,
         "circle" => ordering(size, count, Some((size - 1, 0)))?,
-        "none" => planning(&wish(size, "1", 1)?, &observed(size, "1")?, count, 0)?,
-        "all" => planning(&wish(size, "2", 1)?, &observed(size, "1")?, count, size)?,
+        "none" => {
+            let wish = wish(size, "1", 1)?;
+            // What is as wished for shares its definition with the wish, as whoever looks finds it.
+            planning(&wish, &observed(wish.project.clone()), count, 0)?
+        }
+        "all" => planning(&wish(size, "2", 1)?, &observed(project(size, "1", 1)?), count, size)?,
         "steps" => {
             let wish = wish(size.div_ceil(3), "1", NEEDS)?;
             planning(&wish, &Observed::default(), count, size.div_ceil(3))?
@@ -118,8 +122,7 @@ fn wish(size: usize, tag: &str, needs: usize) -> io::Result<Wish> {
 }
 
 /// Returns a host on which all of a project is ready.
-fn observed(size: usize, tag: &str) -> io::Result<Observed> {
-    let project = project(size, tag, 1)?;
+fn observed(project: Project) -> Observed {
     let row = ProjectRow {
         id: "p".into(),
         name: project.name.clone(),
@@ -128,9 +131,11 @@ fn observed(size: usize, tag: &str) -> io::Result<Observed> {
         generation: 1,
         updated_at: String::new(),
     };
-    let sandboxes =
-        project.sandboxes.into_iter().map(|(name, body)| (name.clone(), seen(&name, body)));
-    Ok(Observed { project: Some(row), sandboxes: sandboxes.collect(), ..Observed::default() })
+    let sandboxes = project
+        .sandboxes
+        .into_iter()
+        .map(|(name, body)| (name.clone(), Box::new(seen(&name, body))));
+    Observed { project: Some(row), sandboxes: sandboxes.collect(), ..Observed::default() }
 }
 
 fn seen(name: &InstanceName, body: Body) -> Seen {

@@ -82,7 +82,7 @@ impl Until {
 /// Where one of them is when the wait ends.
 struct Seen {
     view: SandboxView,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
     reached: bool,
 }
 
@@ -155,8 +155,8 @@ async fn one(view: SandboxView, until: Until) -> Result<Seen, Failures> {
         return Ok(Seen { view, record, reached });
     };
     match machine.wait(until.milestone()).await {
-        Ok(Reached::Yes(record)) => Ok(Seen { view, record: Some(*record), reached: true }),
-        Ok(Reached::No(record)) => Ok(Seen { view, record: Some(*record), reached: false }),
+        Ok(Reached::Yes(record)) => Ok(Seen { view, record: Some(record), reached: true }),
+        Ok(Reached::No(record)) => Ok(Seen { view, record: Some(record), reached: false }),
         Err(error) => Err(Failure::of("msb::agent::lost", "ready", &error).into()),
     }
 }

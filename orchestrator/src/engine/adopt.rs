@@ -14,7 +14,8 @@ use super::session::{Session, named};
 use super::{Troubles, observe_with};
 use crate::context::{Clock as _, Context};
 use crate::execute;
-use crate::machines::{Folder, Looks};
+use crate::machines::Folder;
+use crate::observe::JustSeen;
 use crate::observe::{self, Depth, Known, Observed, Seen};
 use crate::plan::{Address, Change, Plan, Reach, Wish, plan};
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
@@ -63,7 +64,7 @@ pub(super) fn preview(
     (wish, adoption): (&Wish, &Adoption),
 ) -> Result<Vec<Change>, Troubles> {
     let mut store = store;
-    let mut observed = observe_with(context, store.as_deref_mut(), (wish, Looks::default()))?;
+    let mut observed = observe_with(context, store.as_deref_mut(), (wish, JustSeen::default()))?;
     let seen = find(context, store, adoption)?;
     if observed.sandboxes.contains_key(&adoption.name) {
         let text = format!("project {} has a {} already", wish.project.name, adoption.name);
@@ -89,7 +90,7 @@ fn owned(planned: &Plan) -> Result<(), Troubles> {
     refused(&of_owner)
 }
 
-fn take_in(observed: &mut Observed, adoption: &Adoption, mut seen: Seen) {
+fn take_in(observed: &mut Observed, adoption: &Adoption, mut seen: Box<Seen>) {
     seen.row.name = adoption.name.clone();
     if let Some(project) = &observed.project {
         seen.row.project_id.clone_from(&project.id);
@@ -101,7 +102,7 @@ fn find(
     context: &Context,
     store: Option<&mut Store>,
     adoption: &Adoption,
-) -> Result<Seen, Troubles> {
+) -> Result<Box<Seen>, Troubles> {
     let adhoc = ProjectName::adhoc();
     let everything =
         observe::look(store, context.home(), (Some(&adhoc), Depth::Standing), Known::default())?;

@@ -50,7 +50,7 @@ pub(super) async fn apply(
     if recovered > 0 {
         ui.recovered(recovered);
     }
-    let observed = observe_with(context, Some(&mut session.store), (&wish, settled.looks))?;
+    let observed = observe_with(context, Some(&mut session.store), (&wish, settled.seen))?;
     let planned = match &options.saved {
         None => plan(&wish, &observed),
         Some(saved) => still_fits(saved, &observed)?,

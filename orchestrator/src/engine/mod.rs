@@ -41,8 +41,8 @@ use serde_json::Value;
 use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, Drivers, Verdict};
 use crate::images::{Builder, ImagesHome};
-use crate::machines::{Folder, Looks, Machine};
-use crate::observe::{self, Depth, Known, Observed, SeenVolume};
+use crate::machines::{Folder, Machine};
+use crate::observe::{self, Depth, JustSeen, Known, Observed, SeenVolume};
 use crate::plan::{Change, Goal, Plan, Wish, plan, saved};
 use crate::store::inventory::{self, ProjectRow};
 use crate::store::witness::Folders;
@@ -205,7 +205,7 @@ impl Engine {
     ) -> Result<Vec<SandboxView>, Troubles> {
         let found = self.look_beside(project, wish)?;
         let views = found.sandboxes.into_iter();
-        let views = views.map(|(owner, seen)| SandboxView::of(&self.home(), owner, seen));
+        let views = views.map(|(owner, seen)| SandboxView::of(&self.home(), owner, *seen));
         // What the runtime has cleared away is gone; its rows go with the next change.
         let mut views: Vec<SandboxView> = views.filter(|view| !view.is_cleared()).collect();
         views.sort_by(|a, b| (&a.project, &a.name).cmp(&(&b.project, &b.name)));
@@ -405,7 +405,7 @@ impl Engine {
 
     fn observe(&self, wish: &Wish) -> Result<Observed, Troubles> {
         let mut store = Store::open_read_only(&self.home())?;
-        observe_with(&self.context, store.as_mut(), (wish, Looks::default()))
+        observe_with(&self.context, store.as_mut(), (wish, JustSeen::default()))
     }
 
     fn look(&self, project: Option<&ProjectName>) -> Result<observe::Everything, Troubles> {
@@ -463,12 +463,12 @@ fn known(store: Option<&mut Store>, context: &Context) -> Result<(), Troubles> {
 pub(crate) fn observe_with(
     context: &Context,
     store: Option<&mut Store>,
-    (wish, looks): (&Wish, Looks),
+    (wish, seen): (&Wish, JustSeen),
 ) -> Result<Observed, Troubles> {
     let mut store = store;
     known(store.as_deref_mut(), context)?;
     let which = (Some(&wish.project.name), Depth::Standing);
-    let known = Known { looks, wish: Some(&wish.project) };
+    let known = Known { seen, wish: Some(&wish.project) };
     let everything = observe::look(store.as_deref_mut(), context.home(), which, known)?;
     let mut observed = Observed::of(wish, everything);
     observed.images = sources::images(store, wish)?;

@@ -126,7 +126,12 @@ impl Session {
         if name.as_str() == ProjectName::ADHOC {
             self.leases.iter().try_for_each(Lease::share)?;
         }
-        settled.map_err(|error| Troubles::of(*error.report))
+        let mut settled = settled.map_err(|error| Troubles::of(*error.report))?;
+        if name.as_str() == ProjectName::ADHOC {
+            // Others are let in, and may write.
+            settled.seen.rows = None;
+        }
+        Ok(settled)
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn views(
     let trashed = store.map_or(Ok(Vec::new()), |store| store.read(rows::trashed))?;
     let sandboxes = found.sandboxes.into_iter();
     let sandboxes: Vec<SandboxView> = sandboxes
-        .map(|(owner, seen)| SandboxView::of(home, owner, seen))
+        .map(|(owner, seen)| SandboxView::of(home, owner, *seen))
         .filter(|view| !view.is_cleared())
         .collect();
     let live = found.volumes.into_iter().map(|seen| VolumeView {

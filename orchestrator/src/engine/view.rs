@@ -9,7 +9,7 @@ use schema::project::{Body, Kind};
 use schema::record::Record;
 
 use crate::machines::{Folder, Machine};
-use crate::observe::Seen;
+use crate::observe::{Seen, SeenMachine};
 use crate::store::lift;
 
 /// See the module.
@@ -51,7 +51,7 @@ pub struct SandboxView {
     /// Who runs it, and what that promises.
     pub driver: Option<(DriverName, Isolation)>,
     /// Its record.
-    pub record: Option<Record>,
+    pub record: Option<Box<Record>>,
     /// Whether removing it is refused.
     pub protected: bool,
     /// When it was first wished for, RFC 3339.
@@ -63,30 +63,37 @@ impl SandboxView {
     pub(super) fn of(home: &Path, project: ProjectName, seen: Seen) -> Self {
         let phase = seen.phase();
         let driver = seen.driver();
-        let machine = seen.machine;
-        let record = machine.as_ref().and_then(|machine| machine.record.clone());
+        let Seen { row, applied, desired, machine, .. } = seen;
+        let alive = machine.as_ref().is_some_and(|machine| machine.alive);
+        let (machine, reason, detail, record) = match machine {
+            Some(SeenMachine { row, reason, detail, record, .. }) => {
+                (Some(row), reason, detail, record)
+            }
+            None => (None, None, None, None),
+        };
+        let (machine_id, image_digest) = machine.map(|row| (row.id, row.image_digest)).unzip();
         let exit = record.as_ref().and_then(|record| record.exit);
         Self {
-            id: seen.row.id.clone(),
+            id: row.id,
             project,
-            name: seen.row.name.clone(),
-            kind: seen.row.kind,
+            name: row.name,
+            kind: row.kind,
             phase,
-            reason: machine.as_ref().and_then(|machine| machine.reason.clone()),
-            detail: machine.as_ref().and_then(|machine| machine.detail.clone()),
+            reason,
+            detail,
             stopping: record.as_ref().is_some_and(|r| r.asked.is_some()) && !phase.is_resting(),
-            exit_code: exit.map(schema::record::Exit::shell_code).or(seen.row.completed_code),
-            definition: seen.applied.or_else(|| seen.desired.clone()),
-            desired: seen.desired,
-            image_digest: machine.as_ref().and_then(|machine| machine.row.image_digest.clone()),
-            generation: seen.row.generation,
-            observed: seen.row.observed,
-            machine_id: machine.as_ref().map(|machine| machine.row.id.clone()),
-            alive: machine.as_ref().is_some_and(|machine| machine.alive),
+            exit_code: exit.map(schema::record::Exit::shell_code).or(row.completed_code),
+            definition: applied.or_else(|| desired.clone()),
+            desired,
+            image_digest: image_digest.flatten(),
+            generation: row.generation,
+            observed: row.observed,
+            machine_id,
+            alive,
             driver,
             record,
-            protected: seen.row.protect,
-            created_at: seen.row.created_at,
+            protected: row.protect,
+            created_at: row.created_at,
             home: home.to_owned(),
         }
     }

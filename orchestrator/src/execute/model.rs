@@ -86,7 +86,11 @@ impl Model {
             generation: 1,
             updated_at: String::new(),
         };
-        Observed { project: Some(row), sandboxes: sandboxes.collect(), ..Observed::default() }
+        Observed {
+            project: Some(row),
+            sandboxes: sandboxes.map(|(name, seen)| (name, Box::new(seen))).collect(),
+            ..Observed::default()
+        }
     }
 }
 

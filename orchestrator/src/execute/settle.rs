@@ -4,7 +4,7 @@
 //! half made is removed, what was whole is taken over, what was to stop is
 //! stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use schema::lifecycle::Phase;
@@ -14,10 +14,11 @@ use super::host::{Meant, holder, remove_folder, take_over};
 use super::world::StepError;
 use crate::context::{Clock as _, Context};
 use crate::machines::process::LookError;
-use crate::machines::{Folder, Look, Looks, Machine, process};
+use crate::machines::{Folder, Look, Looks, Machine, Shelf, process};
+use crate::observe::JustSeen;
 use crate::plan::Op;
 use crate::store::events::{self, Moment};
-use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow};
+use crate::store::inventory::{self, Inhabitant, MachineRow, Role, SandboxRow, VolumeRow};
 use crate::store::operations::{self, Closed, OpenOp, RunRow};
 use crate::store::{Rows, Store, StoreError, locks, time};
 use crate::volumes;
@@ -36,8 +37,8 @@ const KILLED: u8 = 137;
 pub struct Settled {
     /// How many operations were left open.
     pub operations: usize,
-    /// What was seen of machines meanwhile.
-    pub looks: Looks,
+    /// What was seen of the project meanwhile.
+    pub seen: JustSeen,
 }
 
 /// Closes what dead runs of a project left open.
@@ -65,9 +66,13 @@ pub async fn settle(
     }
     let named = settling.named_by(store, &live)?;
     settling.halfway(store, &named).await?;
-    let (mut machines, still) = settling.untold(store)?;
-    settling.sweep(store, &mut machines, &named)?;
-    let taken = settling.take_over_records(store, &machines)?;
+    let rows = store.read(|db| inventory::inhabitants(db, Some(project_id)))?;
+    let written = store.writes();
+    let still = settling.still(&rows);
+    settling.sweep_hidden();
+    let untold = settling.untold(&rows, &still)?;
+    let left = settling.sweep(store, untold, &named)?;
+    let taken = settling.take_over_records(store, left)?;
     if !dead.is_empty() {
         let now_ms = context.clock.unix_ms();
         store.write(|db| {
@@ -78,7 +83,8 @@ pub async fn settle(
         }
         locks::sweep(store, context.home(), &holder("settling", now_ms))?;
     }
-    Ok(Settled { operations: open.len(), looks: Looks { taken, still } })
+    let rows = (store.writes() == written).then_some(rows);
+    Ok(Settled { operations: open.len(), seen: JustSeen { rows, looks: Looks { taken, still } } })
 }
 
 /// Tells whether the process of a run lives.
@@ -361,71 +367,64 @@ impl Settling<'_> {
         Ok("done")
     }
 
-    /// Returns the machines of which there may be news: all but those that have ended and whose
-    /// rows say so, whose ids are the other half.
-    fn untold(&self, store: &mut Store) -> Result<(Vec<MachineRow>, BTreeSet<String>), StepError> {
-        let stamps = store.read(|db| inventory::stamps(db, self.project_id))?;
-        let count = stamps.len();
-        let told = stamps.into_iter().filter(|(id, stamp)| {
-            stamp.as_ref().is_some_and(|stamp| self.folder(id).is_still(stamp))
+    /// Returns the machines that have ended and whose rows say so: there is no news of them.
+    fn still(&self, rows: &[Inhabitant]) -> HashSet<String> {
+        let shelf = Shelf::of(self.context.home());
+        let machines = rows.iter().flat_map(Inhabitant::machines);
+        let still = machines.filter(|machine| {
+            machine.stamp.as_ref().is_some_and(|stamp| shelf.is_still(&machine.id, stamp))
         });
-        let still: BTreeSet<String> = told.map(|(id, _)| id).collect();
-        if still.len() == count {
-            return Ok((Vec::new(), still));
-        }
-        let mut machines = store.read(|db| self.machines(db))?;
-        machines.retain(|machine| !still.contains(&machine.id));
-        Ok((machines, still))
+        still.map(|machine| machine.id.clone()).collect()
     }
 
-    /// Removes what no open operation names any more: prepared machines and hidden folders.
-    fn sweep(
+    /// Looks at the machines of which there may be news.
+    fn untold<'r>(
+        &self,
+        rows: &'r [Inhabitant],
+        still: &HashSet<String>,
+    ) -> Result<Vec<Untold<'r>>, StepError> {
+        let mut untold = Vec::new();
+        for of in rows {
+            for machine in of.machines().filter(|machine| !still.contains(&machine.id)) {
+                let look = self.folder(&machine.id).look(&self.boot_id)?;
+                untold.push(Untold { of: &of.row, machine, look });
+            }
+        }
+        Ok(untold)
+    }
+
+    /// Removes what no open operation names any more: machines that were prepared, and those that
+    /// nothing was applied to. Returns the others.
+    fn sweep<'r>(
         &self,
         store: &mut Store,
-        machines: &mut Vec<MachineRow>,
+        untold: Vec<Untold<'r>>,
         named: &BTreeSet<String>,
-    ) -> Result<(), StepError> {
-        self.sweep_hidden();
-        if machines.is_empty() {
-            return Ok(());
-        }
-        let rows = store.read(|db| inventory::sandboxes(db, Some(self.project_id)))?;
-        let rows: BTreeMap<&str, &SandboxRow> =
-            rows.iter().map(|row| (row.id.as_str(), row)).collect();
-        let mut gone = BTreeSet::new();
-        for machine in machines.iter() {
-            let row = rows.get(machine.sandbox_id.as_str()).copied();
-            let unused = row.is_none_or(|row| row.applied.is_none()) || self.is_cleared(machine);
+    ) -> Result<Vec<Untold<'r>>, StepError> {
+        let mut left = Vec::new();
+        for one in untold {
+            let machine = one.machine;
+            // Its record says so, and goes with the folder.
+            let ended = one.look.rests() && self.folder(&machine.id).is_cleared();
             let going = match machine.role {
                 Role::Next => true,
-                Role::Current => unused,
+                Role::Current => ended || one.of.applied.is_none(),
                 Role::Previous | Role::Failed => false,
             };
-            if !going
-                || named.contains(&machine.id)
-                || self.folder(&machine.id).look(&self.boot_id)?.alive
-            {
+            if !going || named.contains(&machine.id) || one.look.alive {
+                left.push(one);
                 continue;
             }
-            // Its record says so, and goes with the folder.
-            let ended = self.is_cleared(machine);
             self.remove(&machine.id)?;
-            gone.insert(machine.id.clone());
             store.write(|db| {
                 inventory::remove_machine(db, &machine.id)?;
-                match row.filter(|_| ended && machine.role == Role::Current) {
-                    Some(row) => events::remove_sandbox(db, &row.id, self.moment()),
-                    None => Ok(()),
+                if ended && machine.role == Role::Current {
+                    events::remove_sandbox(db, &one.of.id, self.moment())?;
                 }
+                Ok(())
             })?;
         }
-        machines.retain(|machine| !gone.contains(&machine.id));
-        Ok(())
-    }
-
-    /// The runtime clears the folder of an ephemeral machine, all but its record.
-    fn is_cleared(&self, machine: &MachineRow) -> bool {
-        self.folder(&machine.id).is_cleared()
+        Ok(left)
     }
 
     /// What was to be gone has no meaning left to anybody.
@@ -443,24 +442,18 @@ impl Settling<'_> {
     fn take_over_records(
         &self,
         store: &mut Store,
-        machines: &[MachineRow],
+        untold: Vec<Untold<'_>>,
     ) -> Result<BTreeMap<String, Look>, StepError> {
-        if machines.is_empty() {
-            return Ok(BTreeMap::new());
-        }
         let now_ms = self.context.clock.unix_ms();
-        for folder in machines.iter().map(|machine| self.folder(&machine.id)) {
-            if folder.is_untidy() && !folder.is_leased().unwrap_or(true) {
+        let (mut news, mut looks) = (Vec::new(), BTreeMap::new());
+        for Untold { of, machine, look } in untold {
+            let folder = self.folder(&machine.id);
+            if !look.alive && folder.is_untidy() && !folder.is_leased().unwrap_or(true) {
                 folder.tidy();
             }
-        }
-        let sandboxes = store.read(|db| inventory::sandboxes(db, Some(self.project_id)))?;
-        let sandboxes: BTreeMap<&str, &SandboxRow> =
-            sandboxes.iter().map(|row| (row.id.as_str(), row)).collect();
-        let current = machines.iter().filter(|machine| machine.role == Role::Current);
-        let (mut news, mut looks) = (Vec::new(), BTreeMap::new());
-        for machine in current {
-            let look = self.folder(&machine.id).look(&self.boot_id)?;
+            if machine.role != Role::Current {
+                continue;
+            }
             let mut row = machine.clone();
             take_over(&mut row, look.record.as_ref());
             row.stamp = look.stamp.clone().filter(|_| row.ended_at.is_some());
@@ -468,8 +461,7 @@ impl Settling<'_> {
             row.phase = standing.phase;
             row.reason = standing.reason.or(row.reason);
             looks.insert(machine.id.clone(), look);
-            let sandbox = sandboxes.get(row.sandbox_id.as_str());
-            let sandbox = sandbox.and_then(|sandbox| carried_out(sandbox, &row));
+            let sandbox = carried_out(of, &row);
             if row != *machine || sandbox.is_some() {
                 news.push((row, sandbox));
             }
@@ -485,6 +477,13 @@ impl Settling<'_> {
         }
         Ok(looks)
     }
+}
+
+/// A machine of which there may be news.
+struct Untold<'r> {
+    of: &'r SandboxRow,
+    machine: &'r MachineRow,
+    look: Look,
 }
 
 /// Returns the row of a sandbox whose machine was found as a definition says.

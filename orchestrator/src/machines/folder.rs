@@ -1,6 +1,7 @@
 //! The folder of one machine, and whether the machine lives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -38,7 +39,7 @@ pub struct Looks {
     /// What each machine was found to be.
     pub taken: BTreeMap<String, Look>,
     /// Machines of which the row holds everything.
-    pub still: BTreeSet<String>,
+    pub still: HashSet<String>,
 }
 
 /// Which file a record was read from: records are replaced, never written to.
@@ -46,8 +47,28 @@ pub struct Looks {
 pub struct Stamp(pub String);
 
 impl Stamp {
-    fn of(meta: &fs::Metadata) -> Self {
-        Self(format!("{:x}.{:x}.{:x}", meta.ino(), meta.mtime(), meta.mtime_nsec()))
+    pub(super) fn of(meta: &fs::Metadata) -> Self {
+        Self(Self::text(meta.ino(), (meta.mtime(), meta.mtime_nsec())).to_string())
+    }
+
+    /// Tells whether it is the stamp of the file that has these.
+    pub(super) fn is_of(&self, inode: u64, changed: (i64, i64)) -> bool {
+        let mut rest = Rest(&self.0);
+        write!(rest, "{}", Self::text(inode, changed)).is_ok() && rest.0.is_empty()
+    }
+
+    fn text(inode: u64, (seconds, nanos): (i64, i64)) -> impl fmt::Display {
+        fmt::from_fn(move |f| write!(f, "{inode:x}.{seconds:x}.{nanos:x}"))
+    }
+}
+
+/// What is left of a text that begins as what is written.
+struct Rest<'a>(&'a str);
+
+impl fmt::Write for Rest<'_> {
+    fn write_str(&mut self, written: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
+        Ok(())
     }
 }
 
@@ -122,12 +143,6 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(LookError { path, source }),
         }
-    }
-
-    /// Tells whether the record is still the one that was read before.
-    #[must_use]
-    pub fn is_still(&self, stamp: &Stamp) -> bool {
-        fs::symlink_metadata(self.file(FILE)).is_ok_and(|meta| Stamp::of(&meta) == *stamp)
     }
 
     /// Tells whether some process holds the lease.
@@ -231,6 +246,12 @@ impl Look {
             return Standing { phase: record.phase, reason, detail };
         }
         died(if record.runtime.boot_id == boot_id { "runtime-lost" } else { "host-rebooted" })
+    }
+
+    /// Tells whether its record says that it has ended.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.phase.is_resting())
     }
 
     /// Returns the runtime's process.

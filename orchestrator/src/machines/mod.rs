@@ -4,6 +4,7 @@ mod control;
 mod folder;
 mod launch;
 pub mod process;
+mod shelf;
 mod spawn;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use schema::record::Record;
 pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
 pub use launch::{ImageFacts, Launch, LaunchError, Making, VolumeDisk, assemble, kind};
+pub use shelf::Shelf;
 pub use spawn::{Creator, SpawnError, Started, spawn};
 
 /// A machine that lives, or did when it was looked for.

@@ -135,7 +135,10 @@ impl<'a> Compared<'a> {
     ) -> Self {
         let address = Address::Sandbox(name.clone());
         let mut compared = Self {
-            audit: observed.audits.get(&address.to_string()),
+            audit: match observed.audits.is_empty() {
+                true => None,
+                false => observed.audits.get(&address.to_string()),
+            },
             address,
             want,
             edits: Vec::new(),
@@ -165,12 +168,14 @@ impl<'a> Compared<'a> {
         seen: &Seen,
     ) {
         let actual = actual(applied, seen);
-        let definition = wish.project.definitions.get(&name.sandbox);
-        let ignores = |path: &str| definition.is_some_and(|d: &Definition| d.ignores(path));
+        let definition = || wish.project.definitions.get(&name.sandbox);
+        let ignores = |path: &str| definition().is_some_and(|d: &Definition| d.ignores(path));
         let mut drifted = if actual == *applied { Vec::new() } else { applied.differing(&actual) };
         drifted.retain(|drift| !ignores(&drift.path));
         let edits = if want == applied { Vec::new() } else { applied.differing(want) };
-        let renamed = renamed(wish, applied).map(|renamed| renamed.differing(want));
+        let is_mount = |edit: &FieldChange| edit.path.starts_with("mounts.");
+        let renamed = edits.iter().any(is_mount).then(|| renamed(wish, applied)).flatten();
+        let renamed = renamed.map(|renamed| renamed.differing(want));
         for edit in edits {
             if !lifts(wish, name, seen, &edit) {
                 continue;

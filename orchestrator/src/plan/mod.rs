@@ -77,8 +77,11 @@ pub fn plan(wish: &Wish, observed: &Observed) -> Plan {
     restart_along(&scene, &stopping.collect(), &mut verdicts);
     let mut changes: Vec<Change> = Vec::with_capacity(verdicts.len());
     let mut unchanged = Vec::new();
+    let mut pairs = scene.chosen.iter();
     for (name, verdict) in &verdicts {
-        match change_of(wish, (name, scene.chosen[*name]), verdict) {
+        // Judged are some of the chosen, in the same order.
+        let Some((_, pair)) = pairs.find(|(other, _)| **other == *name) else { continue };
+        match change_of(wish, (name, *pair), verdict) {
             Some(change) => changes.push(change),
             None => unchanged.push(Address::Sandbox((*name).clone())),
         }
@@ -136,32 +139,31 @@ fn meant<'a, T>(
 
 fn verdicts<'a>(wish: &Wish, observed: &Observed, scene: &Scene<'a>) -> Verdicts<'a> {
     let asked = || because("asked", "");
-    let mut verdicts = Verdicts::new();
-    for (name, pair) in &scene.chosen {
+    let judged = |(name, pair): (&&'a InstanceName, &Pair<'a>)| {
         let mut verdict = match (wish.goal, pair.want, pair.seen) {
             (Goal::Down, _, _) => Verdict::of(Action::Destroy, Class::Recreate, asked()),
             (Goal::Stopped, _, Some(seen)) if seen.is_alive() => {
                 Verdict::of(Action::Stop, Class::Restart, asked())
             }
-            (Goal::Stopped, _, _) => continue,
+            (Goal::Stopped, _, _) => return None,
             (_, Some(want), seen) => change::judge(wish, observed, (name, want), seen),
             (_, None, Some(seen)) => change::judge_gone(wish, name, seen),
-            (_, None, None) => continue,
+            (_, None, None) => return None,
         };
         if let (None, Some(was)) = (verdict.action, pair.was) {
             verdict.action = Some(Action::Move);
             verdict.class = Class::Meta;
             verdict.reason = because("moved", format!("it was {was}"));
         }
-        verdicts.insert(*name, verdict);
-    }
-    verdicts
+        Some((*name, verdict))
+    };
+    scene.chosen.iter().filter_map(judged).collect()
 }
 
 /// Returns what a change of an address is planned against.
 fn requires(observed: &Observed, address: &Address) -> Requires {
     match address {
-        Address::Sandbox(name) => requires_of(observed.sandboxes.get(name)),
+        Address::Sandbox(name) => requires_of(observed.sandboxes.get(name).map(Box::as_ref)),
         Address::Volume(name) => {
             let observed = observed.volumes.get(name).map(json::volume_digest);
             Requires { generation: 0, observed }
@@ -285,11 +287,10 @@ fn parts<'a>(
     verdicts: &Verdicts<'_>,
     changes: &[Change],
 ) -> BTreeMap<&'a InstanceName, Part> {
-    let changed: BTreeMap<&Address, &Change> =
-        changes.iter().map(|change| (&change.address, change)).collect();
+    let changed = changes.iter().filter_map(|change| Some((change.address.sandbox()?, change)));
+    let changed: BTreeMap<&InstanceName, &Change> = changed.collect();
     let mut parts = BTreeMap::new();
     for (name, pair) in &scene.chosen {
-        let address = Address::Sandbox((*name).clone());
         let running = pair.seen.is_some_and(Seen::is_alive);
         let unfinished = running && is_unfinished(pair);
         let before = match (running, unfinished) {
@@ -297,7 +298,7 @@ fn parts<'a>(
             (true, false) => Before::Running,
             (false, _) => Before::AtRest,
         };
-        if let Some(change) = changed.get(&address) {
+        if let Some(change) = changed.get(name) {
             let moves = change.was.is_some();
             parts.insert(*name, Part::Change { action: change.action, before, moves });
             continue;

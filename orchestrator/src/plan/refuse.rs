@@ -8,7 +8,7 @@ use super::scene::{self, Scene};
 use super::unbuilt;
 use super::value::{Action, Address, Change, Refusal};
 use super::wish::{Goal, Reach, Wish};
-use crate::observe::{Observed, Seen, SeenVolume};
+use crate::observe::{Observed, SeenVolume};
 
 /// More destroyed instances than this, and more than half, is a mass deletion.
 const MASS_DELETE_ABOVE: usize = 3;
@@ -227,7 +227,7 @@ fn not_up(observed: &Observed, target: &InstanceName) -> Option<Phase> {
 
 /// Tells whether a sandbox of another project mounts a volume.
 pub(super) fn is_used_elsewhere(observed: &Observed, seen: &SeenVolume) -> bool {
-    let ours = |id: &str| observed.sandboxes.values().any(|seen: &Seen| seen.row.id == id);
+    let ours = |id: &str| observed.sandboxes.values().any(|seen| seen.row.id == id);
     seen.uses.iter().any(|one| !ours(&one.sandbox_id))
 }
 

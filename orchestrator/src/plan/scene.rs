@@ -9,7 +9,7 @@ use schema::name::InstanceName;
 use schema::project::Body;
 
 use super::wish::{Goal, Reach, Wish};
-use crate::observe::{Observed, Seen};
+use crate::observe::{Beside, Observed, Seen};
 
 /// One instance, as it is wished for and as it was found.
 #[derive(Clone, Copy, Debug)]
@@ -62,26 +62,31 @@ impl<'a> Scene<'a> {
 fn of_file<'a>(wish: &'a Wish, observed: &'a Observed) -> BTreeMap<&'a InstanceName, Pair<'a>> {
     let whole = !wish.is_partial();
     let selected = if whole { BTreeSet::new() } else { wish.selected() };
-    let mut chosen = BTreeMap::new();
     let moved = moved(wish, observed, |name| whole || selected.contains(name));
+    let mut chosen = Vec::with_capacity(wish.project.sandboxes.len());
+    let mut known = Beside::of(&observed.sandboxes);
     for (name, want) in &wish.project.sandboxes {
         if !whole && !selected.contains(name) {
             continue;
         }
-        // What was there under a name is another's by now, where that moved away from it.
-        let own = observed.sandboxes.get(name).filter(|_| !moved.contains_key(name));
-        let was = old_name(wish, observed, name).filter(|old| moved.get(old) == Some(&name));
-        let seen = own.or_else(|| observed.sandboxes.get(was?));
-        chosen.insert(name, Pair { want: Some(want), seen, was });
+        let mut pair = Pair { want: Some(want), seen: known.get(name).map(Box::as_ref), was: None };
+        if !moved.is_empty() {
+            // What was there under a name is another's by now, where that moved away from it.
+            let own = pair.seen.filter(|_| !moved.contains_key(name));
+            pair.was = old_name(wish, observed, name).filter(|old| moved.get(old) == Some(&name));
+            pair.seen = own.or_else(|| Some(observed.sandboxes.get(pair.was?)?.as_ref()));
+        }
+        chosen.push((name, pair));
     }
     if whole {
+        let mut wanted = Beside::of(&wish.project.sandboxes);
         for (name, seen) in &observed.sandboxes {
-            if !wish.project.sandboxes.contains_key(name) && !moved.contains_key(name) {
-                chosen.insert(name, Pair { want: None, seen: Some(seen), was: None });
+            if wanted.get(name).is_none() && !moved.contains_key(name) {
+                chosen.push((name, Pair { want: None, seen: Some(seen), was: None }));
             }
         }
     }
-    chosen
+    chosen.into_iter().collect()
 }
 
 /// Returns the new name of each instance that gets one.
@@ -92,6 +97,9 @@ fn moved<'a>(
     observed: &'a Observed,
     is_chosen: impl Fn(&InstanceName) -> bool,
 ) -> BTreeMap<&'a InstanceName, &'a InstanceName> {
+    if wish.project.definitions.values().all(|definition| definition.moved_from.is_none()) {
+        return BTreeMap::new();
+    }
     let names = wish.project.sandboxes.keys().filter(|name| is_chosen(name));
     let mut open: Vec<(&InstanceName, &InstanceName)> =
         names.filter_map(|name| Some((old_name(wish, observed, name)?, name))).collect();
@@ -143,7 +151,8 @@ fn of_state<'a>(wish: &'a Wish, observed: &'a Observed) -> BTreeMap<&'a Instance
         .into_iter()
         .map(|name| {
             let want = wish.project.sandboxes.get(name);
-            (name, Pair { want, seen: observed.sandboxes.get(name), was: None })
+            let seen = observed.sandboxes.get(name).map(Box::as_ref);
+            (name, Pair { want, seen, was: None })
         })
         .collect()
 }

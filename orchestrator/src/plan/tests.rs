@@ -69,7 +69,12 @@ fn observed(text: &str) -> Observed {
     };
     Observed {
         project: Some(row),
-        sandboxes: project.sandboxes.into_iter().map(seen).collect(),
+        sandboxes: project
+            .sandboxes
+            .into_iter()
+            .map(seen)
+            .map(|(name, seen)| (name, Box::new(seen)))
+            .collect(),
         ..Observed::default()
     }
 }

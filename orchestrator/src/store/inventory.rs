@@ -13,9 +13,10 @@ use serde::de::value::StrDeserializer;
 use super::{StoreError, migrate, time};
 
 pub use super::definitions::{definition_of, definitions, definitions_named, put_definition};
+pub use super::inhabitants::{Inhabitant, inhabitants};
 pub use super::machines::{
-    MachineRow, Role, machine_and_siblings, machines, machines_among, machines_beside, machines_of,
-    put_machine, remove_machine, stamps,
+    MachineRow, Role, machine_and_siblings, machines, machines_beside, machines_of, put_machine,
+    remove_machine,
 };
 pub use super::volumes::{
     VolumeRow, VolumeUse, give_volume, put_volume, rename_volume, trash_volume, volume_uses,
@@ -132,29 +133,6 @@ pub(super) fn rows<T>(
     found.map(|row| row.map_err(query(what))?).collect()
 }
 
-/// Returns the rows of one project, or of all.
-///
-/// A condition that holds for every row where no project is given is one that no index helps.
-pub(super) fn rows_of<T>(
-    db: &Connection,
-    what: &'static str,
-    (columns, from): (&str, (&str, &str)),
-    project_id: Option<&str>,
-    read: impl Fn(&Row<'_>) -> rusqlite::Result<Found<T>>,
-) -> Found<Vec<T>> {
-    let sql = columns.to_owned() + &only(from, project_id.is_some());
-    match &project_id {
-        Some(id) => rows(db, what, (&sql, &[id]), read),
-        None => rows(db, what, (&sql, &[]), read),
-    }
-}
-
-/// Returns the end of a query, with the condition on the project where one is asked for.
-pub(super) fn only((sql, column): (&str, &str), of_one: bool) -> String {
-    let condition = if of_one { format!("WHERE {column} = ?1") } else { String::new() };
-    sql.replace("{only}", &condition)
-}
-
 const PROJECT: &str = "SELECT id, name, folder, files, generation, updated_at FROM project";
 
 fn project(row: &Row<'_>) -> rusqlite::Result<Found<ProjectRow>> {
@@ -229,9 +207,6 @@ pub fn project_id(db: &Connection, name: &ProjectName) -> Found<Option<String>> 
 
 const SANDBOX: &str = "SELECT id, project_id, name, kind, desired, applied, generation, observed, \
                        protect, completed_code, created_at, instance, keep FROM sandbox";
-
-/// Rows of one project or of all, with the column that names the project.
-const SENSITIVE: (&str, &str) = (" JOIN sandbox s ON s.id = v.sandbox_id {only}", "s.project_id");
 
 fn sandbox(row: &Row<'_>) -> rusqlite::Result<Found<SandboxRow>> {
     let (name, kind): (String, String) = (row.get(2)?, row.get(3)?);
@@ -437,22 +412,6 @@ pub fn put_belongings(
         db.execute("INSERT INTO sensitive VALUES (?1, ?2, ?3)", values).map_err(&failed)?;
     }
     Ok(())
-}
-
-const DIGEST: &str = "SELECT v.sandbox_id, v.path, v.digest FROM sensitive v";
-
-/// Returns the digests of sensitive values as they were last applied, by sandbox and path.
-///
-/// # Errors
-/// The table cannot be read.
-pub fn sensitive(
-    db: &Connection,
-    project_id: Option<&str>,
-) -> Found<BTreeMap<(String, String), String>> {
-    let found = rows_of(db, "read digests", (DIGEST, SENSITIVE), project_id, |row| {
-        Ok(Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))
-    })?;
-    Ok(found.into_iter().collect())
 }
 
 /// Returns a value of the installation itself.

@@ -1,14 +1,12 @@
 //! Machines: one row each, of an instance that may have more than one for a while.
 
-use std::collections::HashSet;
-
 use rusqlite::{Connection, Row, params};
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::record::Effective;
 use serde::Serialize;
 
-use super::inventory::{Found, as_word, json, only, query, rows, word};
+use super::inventory::{Found, as_word, json, query, rows, word};
 use super::{StoreError, migrate};
 use crate::machines::Stamp;
 
@@ -82,8 +80,8 @@ impl MachineRow {
     }
 }
 
-pub(super) const MACHINES: (&str, &str) =
-    (" JOIN sandbox s ON s.id = m.sandbox_id {only}", "s.project_id");
+pub(super) const OF_PROJECT: &str =
+    " JOIN sandbox s ON s.id = m.sandbox_id WHERE s.project_id = ?1";
 
 /// Returns the machines of one sandbox.
 ///
@@ -139,43 +137,30 @@ fn machine(row: &Row<'_>) -> rusqlite::Result<Found<MachineRow>> {
 /// # Errors
 /// The table cannot be read.
 pub fn machines(db: &Connection, project_id: &str) -> Found<Vec<MachineRow>> {
-    let sql = machine_columns(db)? + &only(MACHINES, true);
+    let sql = machine_columns(db)? + OF_PROJECT;
     let mut found = rows(db, "list machines", (&sql, &[&project_id]), machine)?;
     // They come as their sandboxes do; to have SQLite sort them costs more than to find them.
     found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
     Ok(found)
 }
 
-/// Returns the machines of these sandboxes, by id.
-///
-/// All machines are walked: to find those of many sandboxes one by one takes longer.
-///
-/// # Errors
-/// The table cannot be read.
-pub fn machines_among(db: &Connection, sandboxes: &HashSet<&str>) -> Found<Vec<MachineRow>> {
+/// Finds the machines of sandboxes that have a place, in the order of their ids.
+pub(super) fn walk<P>(
+    db: &Connection,
+    place: impl Fn(&str) -> Option<P>,
+    mut found: impl FnMut(P, MachineRow),
+) -> Found<()> {
     let what = "list machines";
     let sql = machine_columns(db)? + " INDEXED BY sqlite_autoindex_machine_1";
     let mut statement = db.prepare_cached(&sql).map_err(query(what))?;
     let mut rows = statement.query([]).map_err(query(what))?;
-    let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(query(what))? {
         let of = row.get_ref(1).and_then(|cell| Ok(cell.as_str()?)).map_err(query(what))?;
-        if sandboxes.contains(of) {
-            found.push(machine(row).map_err(query(what))??);
+        if let Some(place) = place(of) {
+            found(place, machine(row).map_err(query(what))??);
         }
     }
-    Ok(found)
-}
-
-/// Returns a project's machines; those that have ended with the record their row was read from.
-///
-/// # Errors
-/// The table cannot be read.
-pub fn stamps(db: &Connection, project_id: &str) -> Found<Vec<(String, Option<Stamp>)>> {
-    let sql = format!("SELECT m.id, m.stamp FROM machine m{}", only(MACHINES, true));
-    rows(db, "list machines", (&sql, &[&project_id]), |row| {
-        Ok(Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.map(Stamp))))
-    })
+    Ok(())
 }
 
 /// Returns a machine and the others of its sandbox; none where no row knows it.
@@ -197,7 +182,7 @@ pub fn machine_and_siblings(db: &Connection, id: &str) -> Found<Vec<MachineRow>>
 pub fn machines_beside(db: &Connection, project_id: &str) -> Found<Vec<MachineRow>> {
     let sql = machine_columns(db)?
         + " WHERE m.sandbox_id IN (SELECT o.sandbox_id FROM machine o \
-           JOIN sandbox s ON s.id = o.sandbox_id WHERE o.role = 'previous' AND s.project_id = ?1) \
+           CROSS JOIN sandbox s ON s.id = o.sandbox_id WHERE o.role = 'previous' AND s.project_id = ?1) \
            ORDER BY m.id";
     rows(db, "list machines", (&sql, &[&project_id]), machine)
 }

@@ -10,6 +10,7 @@ mod definitions;
 mod error;
 pub mod events;
 pub mod images;
+mod inhabitants;
 pub mod invariants;
 pub mod inventory;
 pub mod lease;
@@ -48,6 +49,7 @@ const CACHE_KIB: i32 = -32 * 1024;
 pub struct Store {
     db: Connection,
     path: PathBuf,
+    writes: u64,
 }
 
 /// Returns where the database of `home` lies.
@@ -77,7 +79,7 @@ impl Store {
             return Err(StoreError::ReadOnly { path });
         }
         db.busy_timeout(BUSY_TIMEOUT).map_err(opened)?;
-        let mut store = Self { db, path };
+        let mut store = Self { db, path, writes: 0 };
         migrate::migrate(&mut store.db, home, now_ms).map_err(|error| error.at(&store.path))?;
         store.set("synchronous", "FULL")?;
         store.set("foreign_keys", "ON")?;
@@ -100,7 +102,7 @@ impl Store {
         if !migrate::is_readable(&db, &path).map_err(|error| error.at(&path))? {
             return witness::shows_nothing(home).map(|()| None);
         }
-        let store = Self { db, path };
+        let store = Self { db, path, writes: 0 };
         store.set("cache_size", CACHE_KIB)?;
         Ok(Some(store))
     }
@@ -126,7 +128,15 @@ impl Store {
             .map_err(failed("begin a change"))?;
         let done = work(&transaction).map_err(|error| error.at(path))?;
         transaction.commit().map_err(failed("commit a change"))?;
+        self.writes += 1;
         Ok(done)
+    }
+
+    /// Returns how often something was written here: rows that were read at the same count are
+    /// as they were, where nobody else may write them.
+    #[must_use]
+    pub const fn writes(&self) -> u64 {
+        self.writes
     }
 
     /// Returns the catalogue of images.

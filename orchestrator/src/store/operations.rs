@@ -158,8 +158,9 @@ pub fn close_op(db: &Connection, id: i64, how: &Closed, now_ms: u64) -> Result<(
     events::step(db, id, now_ms)
 }
 
+/// From the index of what is open to its runs: it is as long as what is at work, and runs are many.
 pub(super) const OPEN_OPS: &str = "SELECT op.id, op.kind, op.address, op.nonce, op.intent, run.id, run.pid, run.start_ticks, \
-     run.command FROM op JOIN run ON run.id = op.run_id \
+     run.command FROM op INDEXED BY op_open CROSS JOIN run ON run.id = op.run_id \
      WHERE op.state = 'started' AND run.project_id = ?1 ORDER BY op.id";
 
 /// Returns the operations of a project that were begun and not closed, oldest first.

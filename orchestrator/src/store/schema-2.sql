@@ -16,6 +16,7 @@ ALTER TABLE machine ADD COLUMN stamp TEXT;
 CREATE INDEX machine_previous ON machine (sandbox_id) WHERE role = 'previous';
 -- What a definition's `ignore-drift` names, as a JSON array of fields.
 ALTER TABLE sandbox ADD COLUMN ignored TEXT NOT NULL DEFAULT '[]';
+CREATE INDEX sandbox_ignored ON sandbox (project_id) WHERE ignored <> '[]';
 -- What belongs to a row, and what names one, is found without a look at everybody else's.
 CREATE INDEX sandbox_desired ON sandbox (desired) WHERE desired IS NOT NULL;
 CREATE INDEX sandbox_applied ON sandbox (applied) WHERE applied IS NOT NULL;

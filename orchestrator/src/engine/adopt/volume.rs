@@ -14,7 +14,7 @@ use crate::engine::session::Session;
 use crate::engine::storage::{failed, moving};
 use crate::engine::{SandboxView, Troubles, observe_with};
 use crate::execute::failpoint::{Failpoint, Moment, VARIABLE};
-use crate::machines::Looks;
+use crate::observe::JustSeen;
 use crate::observe::{self, Depth, Everything, Known, Observed, SeenVolume};
 use crate::plan::{Address, Op, Wish, plan};
 use crate::store::inventory::{self, VolumeRow};
@@ -54,7 +54,7 @@ pub(in crate::engine) fn may(
     (wish, adoption): (&Wish, &VolumeAdoption),
 ) -> Result<VolumeRow, Troubles> {
     let mut store = store;
-    let mut observed = observe_with(context, store.as_deref_mut(), (wish, Looks::default()))?;
+    let mut observed = observe_with(context, store.as_deref_mut(), (wish, JustSeen::default()))?;
     let all = (None, Depth::Standing);
     let everything = observe::look(store, context.home(), all, Known::default())?;
     let seen = find(&everything, adoption)?;
@@ -123,7 +123,7 @@ fn at_rest(
     everything: Everything,
 ) -> Result<(), Troubles> {
     let sandboxes = everything.sandboxes.into_iter();
-    let views = sandboxes.map(|(owner, seen)| SandboxView::of(context.home(), owner, seen));
+    let views = sandboxes.map(|(owner, seen)| SandboxView::of(context.home(), owner, *seen));
     let users = views
         .filter(|view| !view.is_cleared() && seen.uses.iter().any(|one| one.sandbox_id == view.id));
     let (own, others): (Vec<_>, Vec<_>) = users.partition(|view| view.project == wish.project.name);

@@ -152,7 +152,7 @@ impl State {
         everything.projects = self.project.iter().cloned().collect();
         let ours = self.rows.values().filter(|row| row.project_id == PROJECT);
         everything.sandboxes =
-            ours.map(|row| (wish.project.name.clone(), self.seen(row))).collect();
+            ours.map(|row| (wish.project.name.clone(), Box::new(self.seen(row)))).collect();
         everything.volumes = self.volumes.values().map(|row| self.seen_volume(row)).collect();
         let mut observed = Observed::of(wish, everything);
         let adhoc = self.rows.values().filter(|row| row.project_id == ADHOC);
@@ -170,7 +170,8 @@ impl State {
             let look = self.look(&row.id);
             let Standing { phase, reason, detail } = self.standing(&row);
             let reason = reason.or_else(|| row.reason.clone());
-            SeenMachine { row, alive: look.alive, phase, reason, detail, record: look.record }
+            let record = look.record.map(Box::new);
+            SeenMachine { row, alive: look.alive, phase, reason, detail, record }
         });
         let (applied, desired) = (definition(&row.applied), definition(&row.desired));
         let row = row.clone();
