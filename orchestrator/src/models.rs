@@ -17,7 +17,7 @@ use schema::sandboxfile::resolve::{
     ResolveInputs, Resolved, ToldVariable, Tracing, VariableSource,
 };
 use schema::sandboxfile::source::SourceFile;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::store::atomic;
 
@@ -47,7 +47,7 @@ struct Kept {
     environment: Option<[u8; DIGEST]>,
     /// The project, its sandboxes left out.
     project: Project,
-    bodies: Vec<(String, Sandbox)>,
+    bodies: Vec<KeptBody>,
     sandboxes: Vec<(InstanceName, u32)>,
     files: Vec<InputFile>,
     variables: Vec<(String, Option<VariableSource>, bool)>,
@@ -122,15 +122,32 @@ impl Model {
     }
 }
 
+/// A body with its digest, read to the place where it stays.
+struct KeptBody(Body);
+
+impl Serialize for KeptBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sandbox: &Sandbox = &self.0;
+        (self.0.digest(), sandbox).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeptBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (digest, sandbox) = Deserialize::deserialize(deserializer)?;
+        Ok(Self(Body::stored(sandbox, digest)))
+    }
+}
+
 impl Kept {
     fn of(resolved: &Resolved, environment: [u8; DIGEST]) -> Self {
         let project = &resolved.project;
-        let (mut bodies, mut sandboxes): (Vec<(String, Sandbox)>, _) = (Vec::new(), Vec::new());
+        let (mut bodies, mut sandboxes): (Vec<KeptBody>, _) = (Vec::new(), Vec::new());
         let mut last: Option<&Body> = None;
         for (name, body) in &project.sandboxes {
             // Instances of one definition share it, and stand side by side.
             if !last.is_some_and(|last| last.is_shared_with(body)) {
-                bodies.push((body.digest().to_owned(), Sandbox::clone(body)));
+                bodies.push(KeptBody(body.clone()));
                 last = Some(body);
             }
             let at = u32::try_from(bodies.len() - 1).unwrap_or(u32::MAX);
@@ -159,13 +176,10 @@ impl Kept {
     }
 
     fn resolved(self) -> Option<Resolved> {
-        let bodies: Vec<Body> = self
-            .bodies
-            .into_iter()
-            .map(|(digest, sandbox)| Body::stored(sandbox, digest))
-            .collect();
+        let bodies = self.bodies;
         let sandboxes = self.sandboxes.into_iter();
-        let sandboxes = sandboxes.map(|(name, at)| Some((name, bodies.get(at as usize)?.clone())));
+        let body = |at: u32| Some(bodies.get(at as usize)?.0.clone());
+        let sandboxes = sandboxes.map(|(name, at)| Some((name, body(at)?)));
         let told = |(name, source, secret)| ToldVariable { name, value: None, source, secret };
         Some(Resolved {
             project: Project { sandboxes: sandboxes.collect::<Option<_>>()?, ..self.project },

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::home::Home;
 
 /// A home with one sandbox `box` that waits.
@@ -122,6 +122,30 @@ fn a_run_leaves_stderr_to_its_command() {
         run.stderr.lines().filter(|line| !line.starts_with("warning: ")).collect();
     assert_eq!(rest, ["err"]);
     assert_eq!(home.msb(["list", "-q"]).exits(0).stdout, "", "nothing is left");
+}
+
+#[test]
+fn what_a_machine_was_launched_with_is_told() {
+    let home = Home::process();
+    let brief = home.start(["run", "builtin:base", "sleep", "1000"]);
+    let held = home.start(["run", "-n", "held", "builtin:base", "sleep", "1000"]);
+    let mut told = Vec::new();
+    tests::run::eventually("two that live", Duration::from_secs(10), || {
+        let rows = home.ps().into_iter().filter(|row| row["phase"] == "ready");
+        told = rows.map(|row| (row["attached"].clone(), row["ephemeral"].clone())).collect();
+        (told.len() == 2).then_some(())
+    });
+    told.sort_by_key(|(_, ephemeral)| ephemeral.as_bool());
+    assert_eq!(told, [(json!(true), json!(false)), (json!(true), json!(true))]);
+    drop((brief.kill_after(Duration::ZERO), held.kill_after(Duration::ZERO)));
+    home.write(
+        "Sandboxfile",
+        "sandbox \"web\" { image \"builtin:base\"; command \"sleep\" \"9\" }",
+    );
+    home.msb(["up"]).exits(0);
+    let web = home.sandbox("web");
+    assert_eq!((&web["attached"], &web["ephemeral"]), (&json!(false), &json!(false)), "{web}");
+    assert_eq!(web["command"], json!(["sleep", "9"]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use schema::exit::Kind;
 use schema::project::Project;
 
 use super::call::Call;
-use super::ending::Ending;
+use super::ending::{Ending, left_to_the_end};
 use super::failure::{Failure, Failures};
 use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
@@ -58,6 +58,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         return Ok(Kind::Refused.code());
     }
     let changes = !plan.is_empty() && !args.exit_zero;
+    left_to_the_end((wish, plan));
     Ok(if changes { schema::exit::CHANGES } else { schema::exit::DONE })
 }
 

@@ -16,6 +16,11 @@ use crate::context::Clock as _;
 /// How a command ended: with a code, or with what went wrong.
 pub(crate) type Ending = Result<u8, Failures>;
 
+/// Leaves to the end of the process what that gives back at once, and piece by piece takes longer.
+pub(crate) fn left_to_the_end<T>(value: T) {
+    std::mem::forget(value);
+}
+
 /// The code of a process that SIGPIPE ended.
 const CLOSED: u8 = 141;
 

@@ -4,7 +4,7 @@ use schema::lifecycle::Phase;
 use schema::project::Project;
 
 use super::call::Call;
-use super::ending::Ending;
+use super::ending::{Ending, left_to_the_end};
 use super::failure::{Failure, first};
 use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
@@ -74,6 +74,8 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         let shapes: Vec<&Sandbox> = rows.iter().map(|(_, shape)| shape).collect();
         call.report.document(&shapes);
     }
+    left_to_the_end((rows, wished));
+    left_to_the_end(views);
     Ok(0)
 }
 
@@ -95,7 +97,11 @@ fn views(args: &Args, call: &Call, wished: Option<&Project>) -> Result<Vec<Sandb
         };
     }
     let mut views = if args.names.is_empty() {
-        let project = if args.which.all_projects { None } else { Some(call.project()?) };
+        let project = match (args.which.all_projects, wished) {
+            (true, _) => None,
+            (false, Some(wished)) => Some(wished.name.clone()),
+            (false, None) => Some(call.project()?),
+        };
         call.engine.sandboxes_beside(project.as_ref(), wished).map_err(first)?
     } else {
         let found = args.names.iter().map(|name| targets::find(call, name));

@@ -1,9 +1,10 @@
 //! A sandbox as tables and programs show it.
 
-use schema::launch::{Isolation, LaunchRecord};
+use schema::launch::Isolation;
 use schema::lifecycle::Phase;
 use schema::name::ProjectName;
 use schema::project::{ArgumentList, Kind, Sandbox};
+use serde::Deserialize;
 
 use crate::engine::SandboxView;
 use crate::report::json::{self, rfc3339};
@@ -23,7 +24,10 @@ pub(crate) fn sandbox(view: &SandboxView, now_ms: u64, is_changed: bool) -> json
         kind: kind(view.kind),
         image: definition.map(|sandbox| sandbox.root.short()).unwrap_or_default(),
         image_digest: view.image_digest.clone(),
-        command: command(definition.map(|body| &**body), launch.as_ref()),
+        command: match &launch {
+            Some(launch) => launch.workload.argv.clone(),
+            None => definition.and_then(|sandbox| command(sandbox)),
+        },
         phase: view.phase.as_str().to_ascii_lowercase(),
         reason: view.reason.clone(),
         stopping: view.stopping,
@@ -77,17 +81,32 @@ fn definition_word(view: &SandboxView, is_changed: bool) -> &'static str {
     }
 }
 
+/// What is shown of a launch record; the rest of a thousand of them is not read.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct Launched {
+    attached: bool,
+    machine: LaunchedMachine,
+    workload: LaunchedWorkload,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct LaunchedMachine {
+    ephemeral: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct LaunchedWorkload {
+    argv: Option<Vec<String>>,
+}
+
 /// Returns what the machine was launched with, where it was.
-fn launch(view: &SandboxView) -> Option<LaunchRecord> {
+fn launch(view: &SandboxView) -> Option<Launched> {
     let bytes = std::fs::read(view.folder()?.file("launch")).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
-fn command(definition: Option<&Sandbox>, launch: Option<&LaunchRecord>) -> Option<Vec<String>> {
-    if let Some(launch) = launch {
-        return launch.workload.argv.clone();
-    }
-    match &definition?.command {
+fn command(definition: &Sandbox) -> Option<Vec<String>> {
+    match &definition.command {
         ArgumentList::Words(words) => Some(words.clone()),
         ArgumentList::Image | ArgumentList::Nothing => None,
     }

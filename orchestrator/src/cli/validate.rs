@@ -6,7 +6,7 @@ use schema::project::{Kind, Project};
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::ending::Ending;
+use super::ending::{Ending, left_to_the_end};
 use super::failure::{Failure, Failures};
 use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
@@ -96,8 +96,9 @@ fn check(call: &Call, args: &Args, files: Files, found: &mut Found) -> Result<()
     }
     let rows = resolved.warnings.iter().map(|warning| warning.row(&resolved.sources));
     found.problems.extend(rows.map(|row| serde_json::to_value(row).unwrap_or_default()));
-    if args.preflight {
-        found.preflight.extend(preflight(call, args, read)?);
+    match args.preflight {
+        true => found.preflight.extend(preflight(call, args, read)?),
+        false => left_to_the_end(read),
     }
     Ok(())
 }

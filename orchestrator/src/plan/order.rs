@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::{HashMap, HashMapExt as _};
 use petgraph::Direction::Incoming;
 use petgraph::graph::{DiGraph, EdgeReference, NodeIndex};
 use petgraph::visit::EdgeRef as _;
@@ -68,7 +69,7 @@ pub(super) fn steps(
         graph.stops(name);
     }
     let steps = graph.numbered();
-    let mut own: BTreeMap<&Address, Vec<StepId>> = BTreeMap::new();
+    let mut own: HashMap<&Address, Vec<StepId>> = HashMap::with_capacity(changes.len());
     for step in &steps {
         own.entry(&step.address).or_default().push(step.id);
     }
@@ -103,7 +104,7 @@ struct Graph<'a> {
     observed: &'a Observed,
     graph: DiGraph<(Target<'a>, Op), Link>,
     images: BTreeMap<&'a ImageRef, NodeIndex>,
-    sandboxes: BTreeMap<&'a InstanceName, Nodes>,
+    sandboxes: HashMap<&'a InstanceName, Nodes>,
     volumes: BTreeMap<VolumeName, Nodes>,
 }
 
@@ -132,7 +133,7 @@ impl<'a> Graph<'a> {
             observed,
             graph: DiGraph::new(),
             images: BTreeMap::new(),
-            sandboxes: BTreeMap::new(),
+            sandboxes: HashMap::new(),
             volumes: BTreeMap::new(),
         }
     }
