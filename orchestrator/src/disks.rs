@@ -6,7 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{SeekFrom, seek};
+use rustix::fs::{FlockOperation, SeekFrom, flock, seek};
+use rustix::io::retry_on_intr;
 use thiserror::Error;
 
 use crate::store::atomic;
@@ -89,8 +90,7 @@ pub fn make(home: &Path, purpose: Purpose, bytes: u64, path: &Path) -> Result<()
 pub fn grow(path: &Path, bytes: u64) -> Result<(), DiskError> {
     let failed = |source| DiskError::File { what: "grow", path: path.to_owned(), source };
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|errno| failed(errno.into()))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|errno| failed(errno.into()))?;
     if file.metadata().map_err(failed)?.len() < bytes {
         file.set_len(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     }
@@ -98,8 +98,11 @@ pub fn grow(path: &Path, bytes: u64) -> Result<(), DiskError> {
 }
 
 /// Returns the blank of this size; makes it where there is none.
+///
+/// One command at a time makes blanks: what another has begun by then, nobody goes on with.
 fn blank(home: &Path, bytes: u64) -> Result<PathBuf, DiskError> {
-    let path = home.join(format!("templates/blank-{bytes}.ext4"));
+    let folder = home.join("templates");
+    let path = folder.join(format!("blank-{bytes}.ext4"));
     if path.is_file() {
         return Ok(path);
     }
@@ -107,8 +110,19 @@ fn blank(home: &Path, bytes: u64) -> Result<PathBuf, DiskError> {
         let path = path.to_owned();
         move |source| DiskError::File { what, path, source }
     };
+    let alone = File::open(&folder).map_err(failed("open", &folder))?;
+    retry_on_intr(|| flock(&alone, FlockOperation::LockExclusive))
+        .map_err(|errno| failed("lock", &folder)(errno.into()))?;
+    if path.is_file() {
+        return Ok(path);
+    }
+    for entry in fs::read_dir(&folder).map_err(failed("list", &folder))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".blank-") {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
     let name = atomic::random_hex(4).map_err(failed("name", &path))?;
-    let draft = home.join(format!("templates/.blank-{bytes}.{name}.tmp"));
+    let draft = folder.join(format!(".blank-{bytes}.{name}.tmp"));
     let made = format(Purpose::Upper, bytes, &draft)
         .and_then(|()| fs::rename(&draft, &path).map_err(failed("rename", &draft)));
     if made.is_err() {
@@ -226,6 +240,18 @@ mod tests {
         copy_sparse(&from, &to).unwrap();
         assert_eq!(fs::read(&from).unwrap(), fs::read(&to).unwrap());
         assert!(occupied(&to) < 1 << 20, "{} bytes are not sparse", occupied(&to));
+    }
+
+    #[test]
+    fn what_a_killed_command_has_begun_goes_when_the_next_makes_a_blank() {
+        let folder = Scratch::new();
+        let templates = folder.path().join("templates");
+        fs::create_dir(&templates).unwrap();
+        create(&templates.join(".blank-67108864.0123abcd.tmp")).unwrap();
+        let path = folder.path().join("upper");
+        make(folder.path(), Purpose::Upper, 64 << 20, &path).unwrap();
+        let names = fs::read_dir(&templates).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["blank-67108864.ext4"]);
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn sf_g2_what_must_be_asked_for_is_shown_once_and_left_undone() {
     home.write("Sandboxfile", &file(&[sandbox("a", "96MiB")]));
     eventually("a has more", SOON, || {
         let inspected = home.msb(["inspect", "a"]).stdout;
-        inspected.contains("96").then_some(())
+        inspected.contains("96 MiB memory").then_some(())
     });
     assert!(pid(&home, "b").is_some(), "b left the file and goes on");
     home.write("Sandboxfile", "project \"shop\"\nsandbox \"a\" { memry 1 }\n");
