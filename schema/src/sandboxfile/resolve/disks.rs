@@ -8,7 +8,7 @@ use super::mounts::Placed;
 use super::volumes::Volumes;
 use crate::name::VolumeName;
 use crate::project::{Access, HostRoot, MountSource, Root, Sandbox, VolumeKind, Write};
-use crate::sandboxfile::problem::{Code, Problem};
+use crate::sandboxfile::problem::{Code, Problem, shown};
 use crate::sandboxfile::tree::Span;
 
 /// Who writes to each disk, and where that is said.
@@ -45,7 +45,8 @@ impl Decoder<'_, '_> {
                 (Disk::Volume(name.clone()), format!("disk `{name}`"))
             }
             MountSource::Disk(disk) => {
-                (Disk::Host(disk.path.clone()), format!("disk `{}`", disk.path.display()))
+                let told = shown(&disk.path.to_string_lossy());
+                (Disk::Host(disk.path.clone()), format!("disk `{told}`"))
             }
             MountSource::Dir(_) | MountSource::File(_) | MountSource::Tmpfs { .. } => return,
         };

@@ -125,6 +125,10 @@ fn sf_v6_a_disk_has_one_writer_among_all_instances() {
         "sandbox \"a\" { image \"x:1\"; mount \"/a\" { disk \"./d.raw\" }; mount \"/b\" { disk \"./d.raw\" } }",
     );
     assert!(found.contains("mounted twice by `a`"), "{found}");
+    let found = problems(
+        "sandbox \"a\" { image \"x:1\"; mount \"/a\" { disk \"./\\td\" }; mount \"/b\" { disk \"./\\td\" } }",
+    );
+    assert!(found.contains("\\u{9}d` is mounted twice by `a`"), "{found}");
     let found = problems("sandbox \"a\" { root-dir \"./r\" write=\"in-place\"; replicas 2 }");
     assert!(found.contains("written in place by 2 instances"), "{found}");
 }
