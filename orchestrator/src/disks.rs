@@ -117,12 +117,11 @@ fn blank(home: &Path, bytes: u64) -> Result<PathBuf, DiskError> {
         return Ok(path);
     }
     for entry in fs::read_dir(&folder).map_err(failed("list", &folder))?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".blank-") {
+        if entry.file_name().to_str().is_some_and(atomic::is_draft) {
             drop(fs::remove_file(entry.path()));
         }
     }
-    let name = atomic::random_hex(4).map_err(failed("name", &path))?;
-    let draft = folder.join(format!(".blank-{bytes}.{name}.tmp"));
+    let draft = atomic::beside(&path).map_err(failed("name", &path))?;
     let made = format(Purpose::Upper, bytes, &draft)
         .and_then(|()| fs::rename(&draft, &path).map_err(failed("rename", &draft)));
     if made.is_err() {

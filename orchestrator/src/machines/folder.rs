@@ -1,7 +1,6 @@
 //! The folder of one machine, and whether the machine lives.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::{self, Write as _};
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -13,7 +12,7 @@ use schema::lifecycle::Phase;
 use schema::record::{FILE, LEASE, Process, Record};
 
 use super::process::{self, LookError};
-use crate::store::lease;
+use crate::store::{atomic, lease};
 
 /// How often a lease is looked at that is to be released; the kernel has no flock with a deadline.
 const RELEASED_EVERY: Duration = Duration::from_millis(20);
@@ -48,33 +47,13 @@ pub struct Stamp(pub String);
 
 impl Stamp {
     pub(super) fn of(meta: &fs::Metadata) -> Self {
-        Self(Self::text(meta.ino(), (meta.mtime(), meta.mtime_nsec())).to_string())
+        Self::from(meta.ino(), (meta.mtime(), meta.mtime_nsec()))
     }
 
-    /// Tells whether it is the stamp of the file that has these.
-    pub(super) fn is_of(&self, inode: u64, changed: (i64, i64)) -> bool {
-        let mut rest = Rest(&self.0);
-        write!(rest, "{}", Self::text(inode, changed)).is_ok() && rest.0.is_empty()
+    /// Returns the stamp of the file of this number, written to at this time.
+    pub(super) fn from(inode: u64, (seconds, nanos): (i64, i64)) -> Self {
+        Self(format!("{inode:x}.{seconds:x}.{nanos:x}"))
     }
-
-    fn text(inode: u64, (seconds, nanos): (i64, i64)) -> impl fmt::Display {
-        fmt::from_fn(move |f| write!(f, "{inode:x}.{seconds:x}.{nanos:x}"))
-    }
-}
-
-/// What is left of a text that begins as what is written.
-struct Rest<'a>(&'a str);
-
-impl fmt::Write for Rest<'_> {
-    fn write_str(&mut self, written: &str) -> fmt::Result {
-        self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
-        Ok(())
-    }
-}
-
-/// Tells whether a file is one that a command of ours was writing; see `store::atomic`.
-fn is_draft(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".tmp")
 }
 
 /// Where a machine is, and why.
@@ -187,14 +166,16 @@ impl Folder {
     /// The caller knows that none lives, and that none is being started. What cannot be removed
     /// stays: the next runtime of this folder takes it for its own.
     pub fn tidy(&self) {
-        self.remove(|name| is_draft(name) || ["record.new", SOCKET, AGENT_SOCKET].contains(&name));
+        self.remove(|name| {
+            atomic::is_draft(name) || ["record.new", SOCKET, AGENT_SOCKET].contains(&name)
+        });
     }
 
     /// Removes what a command that was killed has half written, also beside a runtime that lives.
     ///
     /// The caller knows that no other command is at work here.
     pub fn drop_drafts(&self) {
-        self.remove(is_draft);
+        self.remove(atomic::is_draft);
     }
 
     fn remove(&self, goes: impl Fn(&str) -> bool) {

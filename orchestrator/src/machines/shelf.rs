@@ -29,7 +29,7 @@ impl Shelf {
         found.is_ok_and(|found| {
             // Where a field is no number of this size, it is none that was read.
             let nanos = i64::try_from(found.st_mtime_nsec).unwrap_or(-1);
-            stamp.is_of(found.st_ino, (found.st_mtime, nanos))
+            *stamp == Stamp::from(found.st_ino, (found.st_mtime, nanos))
         })
     }
 }
@@ -49,6 +49,7 @@ mod tests {
             let draft = folder.file("draft");
             crate::store::atomic::write(&draft, text.as_bytes()).unwrap();
             std::fs::rename(draft, folder.file(FILE)).unwrap();
+            // As whoever takes the record over stamps it.
             let meta = std::fs::symlink_metadata(folder.file(FILE)).unwrap();
             Stamp::of(&meta)
         };

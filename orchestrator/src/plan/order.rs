@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::{HashMap, HashMapExt as _};
 use petgraph::Direction::Incoming;
 use petgraph::graph::{DiGraph, EdgeReference, NodeIndex};
 use petgraph::visit::EdgeRef as _;
@@ -69,7 +68,7 @@ pub(super) fn steps(
         graph.stops(name);
     }
     let steps = graph.numbered();
-    let mut own: HashMap<&Address, Vec<StepId>> = HashMap::with_capacity(changes.len());
+    let mut own: BTreeMap<&Address, Vec<StepId>> = BTreeMap::new();
     for step in &steps {
         own.entry(&step.address).or_default().push(step.id);
     }
@@ -104,7 +103,7 @@ struct Graph<'a> {
     observed: &'a Observed,
     graph: DiGraph<(Target<'a>, Op), Link>,
     images: BTreeMap<&'a ImageRef, NodeIndex>,
-    sandboxes: HashMap<&'a InstanceName, Nodes>,
+    sandboxes: BTreeMap<&'a InstanceName, Nodes>,
     volumes: BTreeMap<VolumeName, Nodes>,
 }
 
@@ -133,7 +132,7 @@ impl<'a> Graph<'a> {
             observed,
             graph: DiGraph::new(),
             images: BTreeMap::new(),
-            sandboxes: HashMap::new(),
+            sandboxes: BTreeMap::new(),
             volumes: BTreeMap::new(),
         }
     }

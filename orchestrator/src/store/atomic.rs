@@ -59,6 +59,12 @@ pub fn write_lazily(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
+/// Tells whether a file is one that a command of ours was writing, by its name.
+#[must_use]
+pub fn is_draft(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".tmp")
+}
+
 /// Makes the entries of the folder that holds `path` durable.
 ///
 /// # Errors
@@ -86,7 +92,11 @@ pub fn random(count: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn beside(path: &Path) -> io::Result<PathBuf> {
+/// Returns the name of a temporary file beside `path`, which nobody has; see [`is_draft`].
+///
+/// # Errors
+/// `path` names no file, or the host has no random bytes.
+pub fn beside(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);

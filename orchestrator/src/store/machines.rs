@@ -175,7 +175,8 @@ pub fn machine_and_siblings(db: &Connection, id: &str) -> Found<Vec<MachineRow>>
     rows(db, "list the machines of a sandbox", (&sql, &[&id]), machine)
 }
 
-/// Returns the machines of those sandboxes that have more than one.
+/// Returns the machines of those sandboxes that have more than one; from what took over to its
+/// sandbox, since there are few of those.
 ///
 /// # Errors
 /// A row cannot be read.

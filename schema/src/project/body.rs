@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::sandbox::Sandbox;
 
 /// See the module. A clone shares what it is a clone of until it is written to; two of them are
-/// equal by what they say, and where both have been counted, the same digest says so.
+/// equal by what they say.
 #[derive(Clone, Debug)]
 pub struct Body(Arc<Kept>);
 
@@ -62,10 +62,7 @@ impl DerefMut for Body {
 
 impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
-        let counted = (self.0.digest.get(), other.0.digest.get());
-        self.is_shared_with(other)
-            || matches!(counted, (Some(one), Some(another)) if one == another)
-            || self.0.sandbox == other.0.sandbox
+        self.is_shared_with(other) || self.0.sandbox == other.0.sandbox
     }
 }
 
