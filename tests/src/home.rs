@@ -1,11 +1,11 @@
 //! A throw-away home: `$MSB_HOME`, a user's home and a project folder, gone when the test ends.
 
-use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use std::{fs, io};
 
 use orchestrator::store::{Store, invariants};
 
@@ -95,13 +95,12 @@ impl Home {
     }
 
     fn new(rung: Rung) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        // Of one width: no home's name begins another's, for those who look for its processes.
-        let root = rung.ground().join(format!("msb-t{}-{number:06}", std::process::id()));
+        let root = fresh(&rung.ground()).unwrap_or_else(|error| {
+            panic!("cannot make a home in {} for {rung:?}: {error}", rung.ground().display())
+        });
         let home =
             Self { root, rung, kernel: None, scratch: AtomicU32::new(0), through: Vec::new() };
-        for folder in [home.root.clone(), home.path(), home.project(), home.root.join("user")] {
+        for folder in [home.path(), home.project(), home.root.join("user")] {
             home.folder(&folder);
         }
         home
@@ -229,10 +228,29 @@ impl Home {
     }
 
     fn folder(&self, path: &Path) {
-        fs::DirBuilder::new().mode(0o700).create(path).unwrap_or_else(|error| {
+        private(path).unwrap_or_else(|error| {
             panic!("cannot make {} for {:?}: {error}", path.display(), self.rung)
         });
     }
+}
+
+/// Makes the root of a home. A failed test leaves its own behind, and process ids come again: a
+/// name that is taken is passed over.
+fn fresh(ground: &Path) -> io::Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Of one width: no home's name begins another's, for those who look for its processes.
+        let root = ground.join(format!("msb-t{}-{number:06}", std::process::id()));
+        match private(&root) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| root),
+        }
+    }
+}
+
+fn private(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 /// Writes a file that a test needs somewhere.
@@ -272,5 +290,22 @@ impl Drop for Home {
         }
         drop(fs::remove_dir_all(&self.root));
         assert!(broken.is_empty(), "the state contradicts itself:\n  {}", broken.join("\n  "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_passes_over_what_a_failed_test_of_the_same_id_left() {
+        let ground = fresh(&std::env::temp_dir()).unwrap();
+        let left = fresh(&ground).unwrap();
+        let number: u32 = left.to_str().unwrap().rsplit('-').next().unwrap().parse().unwrap();
+        let taken = ground.join(format!("msb-t{}-{:06}", std::process::id(), number + 1));
+        private(&taken).unwrap();
+        let made = fresh(&ground).unwrap();
+        assert!(made.is_dir() && made != left && made != taken, "{}", made.display());
+        fs::remove_dir_all(ground).unwrap();
     }
 }

@@ -89,6 +89,7 @@ mod tests {
     #[test]
     fn a_process_that_works_in_a_folder_is_found_and_ended() {
         let folder = std::env::temp_dir().join(format!("msb-p{}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
         fs::create_dir(&folder).unwrap();
         let mut child = Command::new("sleep").arg("60").current_dir(&folder).spawn().unwrap();
         // The command line of a new program is empty for a moment.

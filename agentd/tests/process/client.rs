@@ -1,6 +1,6 @@
 //! A runtime for tests: starts the agent without a machine and speaks the protocol to it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,6 @@ use schema::wire::{
 
 /// How long anything may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-static FOLDERS: AtomicU32 = AtomicU32::new(0);
 
 /// An agent that runs, and our end of its channel.
 #[derive(Debug)]
@@ -87,10 +85,7 @@ impl Agent {
 
     /// Starts an agent and hears its first word.
     pub(crate) fn start() -> Self {
-        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("agentd-test-{}-{number}", std::process::id());
-        let root = std::env::temp_dir().join(name);
-        std::fs::create_dir(&root).unwrap();
+        let root = a_folder();
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
         // The shell gives the channel a number of its own, and leaves another descriptor open.
@@ -249,6 +244,20 @@ impl Agent {
 
     fn stream(&mut self) -> &mut UnixStream {
         self.stream.as_mut().expect("the test has not hung up")
+    }
+}
+
+/// Makes a folder. One that a failed test left is passed over: process ids come again.
+fn a_folder() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("agentd-test-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| folder).unwrap(),
+        }
     }
 }
 

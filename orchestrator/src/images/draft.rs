@@ -9,9 +9,10 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+
+use crate::store::atomic;
 
 /// How the names of files begin that are whole and have not got their own name yet.
 pub(crate) const READY: &str = "ready";
@@ -37,7 +38,7 @@ impl Draft {
     }
 
     fn create_named(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(unique("draft"));
+        let path = folder.join(unique("draft")?);
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         // Whoever tidies up can see that somebody is still writing.
@@ -69,7 +70,7 @@ impl Draft {
 
     /// Gives the file a name for the moment before it gets its own.
     fn give_name(&self) -> io::Result<PathBuf> {
-        let named = self.folder.join(unique(READY));
+        let named = self.folder.join(unique(READY)?);
         // Held before it can be seen, so that one nobody holds is what a dead process left.
         rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive)?;
         let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
@@ -91,11 +92,9 @@ fn is_unable(error: rustix::io::Errno) -> bool {
     matches!(error, Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS)
 }
 
-/// Returns a file name that no other process or call uses.
-fn unique(what: &str) -> OsString {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{what}-{}-{number}", std::process::id()).into()
+/// Returns a file name that nothing else uses, also not what a process left whose id came again.
+fn unique(what: &str) -> io::Result<OsString> {
+    Ok(format!("{what}-{}", atomic::random_hex(8)?).into())
 }
 
 /// Makes the names in a folder durable.

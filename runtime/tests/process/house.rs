@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, IoSlice, Read, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, IoSlice, Read, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -259,7 +259,7 @@ impl Control {
     pub(crate) fn answer(&mut self) -> Option<Answer> {
         let mut length = [0; 4];
         match self.stream.read_exact(&mut length) {
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return None,
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return None,
             read => read.unwrap(),
         }
         let mut text = vec![0; u32::from_be_bytes(length) as usize];
@@ -292,13 +292,17 @@ impl Watched {
     }
 }
 
-/// Makes a folder for a machine.
+/// Makes a folder for a machine. One that a failed test left is passed over: process ids come again.
 pub(crate) fn a_folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("msb-rt-{}-{number}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("msb-rt-{}-{number}", std::process::id()));
+        match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| folder).unwrap(),
+        }
+    }
 }
 
 fn a_pipe() -> (OwnedFd, OwnedFd) {
