@@ -12,6 +12,7 @@ mod place;
 mod serve;
 mod session;
 mod sessions;
+mod shares;
 mod shutdown;
 mod sys;
 mod users;

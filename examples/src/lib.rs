@@ -13,16 +13,19 @@ pub struct Example {
     pub instances: usize,
     /// How many volumes.
     pub volumes: usize,
+    /// The script that makes what it takes as there, where it does.
+    pub prepare: Option<&'static str>,
 }
 
 /// Every example.
-pub const ALL: [Example; 3] = [
+pub const ALL: [Example; 4] = [
     Example {
         name: "hello",
         file: "Sandboxfile",
         text: include_str!("../hello/Sandboxfile"),
         instances: 1,
         volumes: 0,
+        prepare: None,
     },
     Example {
         name: "web-and-db",
@@ -30,6 +33,7 @@ pub const ALL: [Example; 3] = [
         text: include_str!("../web-and-db/Sandboxfile"),
         instances: 3,
         volumes: 1,
+        prepare: None,
     },
     Example {
         name: "ci-job",
@@ -37,5 +41,14 @@ pub const ALL: [Example; 3] = [
         text: include_str!("../ci-job/Sandboxfile.yaml"),
         instances: 2,
         volumes: 0,
+        prepare: None,
+    },
+    Example {
+        name: "mounts",
+        file: "Sandboxfile",
+        text: include_str!("../mounts/Sandboxfile"),
+        instances: 1,
+        volumes: 2,
+        prepare: Some(include_str!("../mounts/prepare")),
     },
 ];

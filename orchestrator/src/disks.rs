@@ -1,5 +1,6 @@
 //! Uppers and volume disks: made once per size, copied with their holes.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -206,19 +207,45 @@ fn copy_range(source: &File, target: &File, start: u64, end: u64) -> io::Result<
     Ok(())
 }
 
-/// Returns when a disk was last written to, milliseconds since 1970, as far as its file tells.
+/// Returns when a disk or a folder was last written to, milliseconds since 1970, as far as its
+/// files tell.
 #[must_use]
 pub fn written_ms(path: &Path) -> Option<u64> {
-    let written = fs::metadata(path).ok()?.modified().ok()?;
-    let since = written.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let mut last = None;
+    look_at(path, &mut |meta| last = last.max(meta.modified().ok()));
+    let since = last?.duration_since(std::time::UNIX_EPOCH).ok()?;
     u64::try_from(since.as_millis()).ok()
 }
 
-/// Returns what a file occupies on the host.
+/// Returns what a file, or a folder with all that is in it, occupies on the host.
 #[must_use]
 pub fn occupied(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
-    fs::metadata(path).map_or(0, |meta| meta.blocks() * 512)
+    let (mut bytes, mut linked) = (0, BTreeSet::new());
+    let is_folder = path.is_dir();
+    look_at(path, &mut |meta| {
+        // A file with two names occupies what it does once; the folder itself is the volume's.
+        let counts = meta.nlink() < 2 || meta.is_dir() || linked.insert((meta.dev(), meta.ino()));
+        if counts {
+            bytes += meta.blocks() * 512;
+        }
+    });
+    let own = if is_folder { fs::metadata(path).map_or(0, |meta| meta.blocks() * 512) } else { 0 };
+    bytes.saturating_sub(own)
+}
+
+/// Looks at a file, or at a folder and all that is in it, without following a link.
+fn look_at(path: &Path, see: &mut impl FnMut(&fs::Metadata)) {
+    let mut waiting = vec![path.to_path_buf()];
+    while let Some(path) = waiting.pop() {
+        // What went meanwhile, or is not for us to see, counts for nothing.
+        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+        see(&meta);
+        if meta.is_dir() {
+            let below = fs::read_dir(&path).into_iter().flatten().flatten();
+            waiting.extend(below.map(|entry| entry.path()));
+        }
+    }
 }
 
 #[cfg(test)]

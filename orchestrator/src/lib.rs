@@ -14,6 +14,7 @@ pub mod graph;
 pub mod images;
 pub mod machines;
 pub mod models;
+pub mod mounts;
 pub mod observe;
 pub mod pins;
 pub mod plan;

@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use schema::name::{ProjectName, VolumeName};
+use schema::project::VolumeKind;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -21,6 +22,15 @@ pub(crate) const MARKER: &str = "volume";
 
 /// The name of the disk in a volume's folder.
 const DISK: &str = "disk.raw";
+
+/// The folder of a volume that is one.
+const DATA: &str = "data";
+
+/// What a volume's folder holds: its bytes, its files, and the most bytes it may hold.
+const USAGE: &str = "usage";
+
+/// Where in that file the limit stands.
+const LIMIT_AT: u64 = 16;
 
 /// The folder that stands in for the disk where there is no machine.
 const STAND_IN: &str = "process";
@@ -39,11 +49,11 @@ pub struct Marker {
     /// Where its project's file lies.
     #[serde(default)]
     pub project_folder: Option<PathBuf>,
-    /// `disk`.
-    pub kind: String,
-    /// Its size.
+    /// Disk or folder.
+    pub kind: VolumeKind,
+    /// The size of a disk; of a folder, zero.
     pub size_bytes: u64,
-    /// What it may hold beyond its size; never, for a disk.
+    /// The most that a folder may hold; never, for a disk.
     pub quota_bytes: Option<u64>,
 }
 
@@ -84,6 +94,32 @@ pub fn folder_name(project: &ProjectName, name: &VolumeName) -> String {
 #[must_use]
 pub fn disk(home: &Path, folder: &str) -> PathBuf {
     home.join("volumes").join(folder).join(DISK)
+}
+
+/// Returns the folder that guests see of the volume in `folder`.
+#[must_use]
+pub fn data(home: &Path, folder: &str) -> PathBuf {
+    home.join("volumes").join(folder).join(DATA)
+}
+
+/// Returns the file of what the volume in `folder` holds.
+#[must_use]
+pub fn usage(home: &Path, folder: &str) -> PathBuf {
+    home.join("volumes").join(folder).join(USAGE)
+}
+
+/// Returns where the bytes of the volume in `folder` lie, disk or folder.
+#[must_use]
+pub fn content(home: &Path, folder: &str) -> PathBuf {
+    let data = data(home, folder);
+    if data.is_dir() { data } else { disk(home, folder) }
+}
+
+/// Returns what the volume in `folder` occupies on the host; `None` where there is nothing.
+#[must_use]
+pub fn used(home: &Path, folder: &str) -> Option<u64> {
+    let path = content(home, folder);
+    path.exists().then(|| disks::occupied(&path))
 }
 
 /// Returns the folder that stands in for the disk where there is no machine; makes it.
@@ -148,6 +184,31 @@ pub fn grow(home: &Path, folder: &str, bytes: u64) -> Result<(), VolumeError> {
         .map_err(io::Error::other)
         .and_then(|marker| atomic::write(&path.with_file_name(MARKER), &marker))
         .map_err(|source| VolumeError::Folder { path, source })
+}
+
+/// Sets the most that a volume may hold; machines that have it mounted heed it from now on.
+///
+/// # Errors
+/// It cannot be written down.
+pub fn limit(home: &Path, folder: &str, quota_bytes: Option<u64>) -> Result<(), VolumeError> {
+    use std::os::unix::fs::FileExt as _;
+    let path = usage(home, folder);
+    let failed = |source| VolumeError::Folder { path: path.clone(), source };
+    let Some(marker) = marker(home, folder) else { return Ok(()) };
+    let bytes = serde_json::to_vec(&Marker { quota_bytes, ..marker });
+    bytes
+        .map_err(io::Error::other)
+        .and_then(|marker| atomic::write(&path.with_file_name(MARKER), &marker))
+        .map_err(failed)?;
+    // Nobody has mounted it yet where there is no such file.
+    match fs::OpenOptions::new().write(true).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(error)),
+        Ok(file) => {
+            let limit = quota_bytes.unwrap_or(u64::MAX);
+            file.write_all_at(&limit.to_ne_bytes(), LIMIT_AT).map_err(failed)
+        }
+    }
 }
 
 /// Gives a volume another name, and the folder that goes with it.
@@ -235,10 +296,16 @@ fn hidden(home: &Path, folder: &str) -> PathBuf {
 }
 
 fn furnish(home: &Path, folder: &Path, wanted: &Marker) -> Result<(), VolumeError> {
-    disks::make(home, Purpose::Volume, wanted.size_bytes, &folder.join(DISK))
-        .map_err(VolumeError::Disk)?;
+    let failed = |source| VolumeError::Folder { path: folder.to_owned(), source };
+    match wanted.kind {
+        VolumeKind::Disk => {
+            disks::make(home, Purpose::Volume, wanted.size_bytes, &folder.join(DISK))
+                .map_err(VolumeError::Disk)?;
+        }
+        VolumeKind::Dir => {
+            DirBuilder::new().mode(0o700).create(folder.join(DATA)).map_err(failed)?;
+        }
+    }
     let marker = serde_json::to_vec(wanted).map_err(io::Error::other);
-    marker
-        .and_then(|marker| atomic::write(&folder.join(MARKER), &marker))
-        .map_err(|source| VolumeError::Folder { path: folder.to_owned(), source })
+    marker.and_then(|marker| atomic::write(&folder.join(MARKER), &marker)).map_err(failed)
 }

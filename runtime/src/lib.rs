@@ -18,6 +18,7 @@ mod logs;
 mod peer;
 pub mod probe;
 mod relay;
+pub mod share;
 mod standing;
 pub mod supervise;
 mod sys;

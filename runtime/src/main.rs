@@ -16,11 +16,17 @@ fn main() -> ExitCode {
         None if job.is_none() => runtime::supervise::run(),
         Some("initramfs") => runtime::initramfs::run(arguments),
         Some("probe") => runtime::probe::run(arguments),
-        _ => {
-            writeln!(std::io::stderr(), "usage: msb-runtime [initramfs | probe …]").ok();
-            ExitCode::from(64)
-        }
+        Some("share") => match arguments.next().and_then(|word| word.into_string().ok()) {
+            Some(word) => runtime::share::run(&word),
+            None => usage(),
+        },
+        _ => usage(),
     }
+}
+
+fn usage() -> ExitCode {
+    writeln!(std::io::stderr(), "usage: msb-runtime [initramfs | probe | share …]").ok();
+    ExitCode::from(64)
 }
 
 /// Returns an error with its causes, on one line.

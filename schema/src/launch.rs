@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::project::{FsType, HostPerms, StatVirt};
+
 /// The format this build writes; a runtime refuses a newer one.
 pub const FORMAT: u32 = 1;
 
@@ -69,6 +71,9 @@ pub struct LaunchRecord {
     pub timers: Timers,
     /// What is logged.
     pub logs: Logs,
+    /// What shared folders leave free on the host's file systems.
+    #[serde(default)]
+    pub reserve_bytes: u64,
     /// Whether a jail with a layer missing refuses the start.
     pub require_jail: bool,
     /// Whether the machine stops when its creator goes away.
@@ -219,8 +224,12 @@ pub enum Role {
     Upper,
     /// Another disk.
     Disk,
-    /// A folder that stands in for a disk under the driver `process`.
+    /// A folder or file that stands in for a mount under the driver `process`.
     Folder,
+    /// A folder that is shared, or the folder of a file that is; named, not opened.
+    Share,
+    /// The figures of what a share holds.
+    Usage,
     /// The executable of agentd, for the driver `process`.
     Agent,
 }
@@ -271,6 +280,15 @@ pub enum MountSource {
         /// The disk's serial.
         serial: String,
     },
+    /// A raw image or block device of the host; its resource has this serial.
+    Disk {
+        /// The disk's serial.
+        serial: String,
+        /// Its file system; absent: what its signature says.
+        fstype: Option<FsType>,
+    },
+    /// A folder or file of the host, or a named volume of kind dir.
+    Share(Share),
     /// Memory.
     Tmpfs {
         /// Its size; absent: half of the memory.
@@ -278,6 +296,23 @@ pub enum MountSource {
         /// Mode of its root folder.
         mode: u32,
     },
+}
+
+/// A folder or file of the host that the guest sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// What its resource, and that of its figures, are known by.
+    pub serial: String,
+    /// The name below the resource, where a single file is shared.
+    pub file: Option<String>,
+    /// Whether the guest's owners and modes are kept beside the files.
+    pub stat_virt: StatVirt,
+    /// The modes of new files on the host.
+    pub host_perms: HostPerms,
+    /// The most that it may hold.
+    pub quota_bytes: Option<u64>,
+    /// Paths that the guest may not change, relative to the folder.
+    pub protected: Vec<String>,
 }
 
 /// What the guest is told.

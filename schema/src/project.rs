@@ -52,6 +52,7 @@ pub use sandbox::{
 pub use secret::{OnViolation, Placeholder, PlaceholderError, Secret, SecretPlace, SecretSource};
 pub use source::{
     DirMount, DiskMount, FileChange, FileMount, FsType, HostEnsure, HostPerms, StatVirt,
+    disk_format,
 };
 pub use volume::{Ensure, External, Quota, Volume, VolumeKind};
 

@@ -10,6 +10,7 @@ fn each_example_reads_comes_up_and_goes() {
     for example in ALL {
         let home = Home::process();
         home.write(example.file, example.text);
+        home.prepare(example.prepare);
         home.msb(["fmt", "--check"]).exits(0);
         let diff = home.msb(["diff"]).exits(2);
         golden::check(&format!("example_{}", example.name), &golden::steady(&home, &diff.stdout));

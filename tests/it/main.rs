@@ -26,6 +26,7 @@ mod install;
 mod kills;
 mod model;
 mod models;
+mod mounts;
 mod not_yet;
 mod pages;
 mod preflight;

@@ -60,7 +60,13 @@ fn a_name_is_taken_once_and_if_missing_takes_what_agrees() {
     again(&["--size", "1MiB"]).exits(64).complains(&["16 MiB to 16 TiB"]);
     again(&["--size", "16MiB", "--quota", "1GiB"]).exits(64).complains(&["--quota"]);
     home.msb(["volume", "create", "x", "--size", "1GiB"]).exits(64).complains(&["--kind disk"]);
-    home.msb(["volume", "create", "x"]).exits(1).complains(&["not supported yet"]);
+    home.msb(["volume", "create", "x"]).exits(0);
+    let folder = |more: &[&str]| home.msb_with(&[&["volume", "create", "x"][..], more].concat());
+    folder(&["--if-missing"]).exits(0);
+    folder(&["--if-missing", "--quota", "1GiB"]).exits(1).complains(&["quota 10 GiB, not 1 GiB"]);
+    folder(&["--kind", "disk", "--size", "16MiB", "--if-missing"])
+        .exits(1)
+        .complains(&["kind dir, not disk"]);
     home.msb(["volume", "create", "shop/x"]).exits(64).complains(&["made by its file"]);
 }
 

@@ -129,6 +129,18 @@ impl Home {
         put(&self.project().join(name), text);
     }
 
+    /// Runs the script of an example in the project folder, where it has one.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn prepare(&self, script: Option<&str>) {
+        let Some(script) = script else { return };
+        let mut shell = bare("/bin/sh");
+        shell.current_dir(self.project()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        shell.args(["-c", script]);
+        self.spawn(shell).wait(self.rung.patience()).exits(0);
+    }
+
     /// Returns a path for a file of the test's own, outside home and project.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.root.join(name)

@@ -8,4 +8,5 @@ mod example;
 mod faults;
 mod guest;
 mod kernel;
+mod mounts;
 mod proof;

@@ -65,6 +65,7 @@ pub(super) fn connect(
         held: Held::default(),
         limits: Vec::new(),
         disks: None,
+        shares: None,
     })
 }
 

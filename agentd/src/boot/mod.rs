@@ -20,6 +20,7 @@ mod network;
 mod pivot;
 mod ports;
 mod root;
+mod shares;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -32,6 +33,7 @@ use thiserror::Error;
 use crate::channel::{Channel, ChannelError};
 use crate::log;
 use crate::place::Place;
+use crate::shares::Shares;
 use crate::shutdown::settle_disks;
 use crate::sys;
 use crate::sys::limits::Limit;
@@ -64,7 +66,7 @@ const STEPS: [(&str, Scope, Step); 13] = [
     ("clock", Scope::Machine, clock::run),
     ("limits", Scope::Machine, limits::run),
     ("disks", Scope::Machine, disks::run),
-    ("shares", Scope::Nowhere, nothing),
+    ("shares", Scope::Machine, shares::run),
     ("root", Scope::Machine, root::run),
     ("pivot", Scope::Machine, pivot::run),
     ("mounts", Scope::Machine, mounts::run),
@@ -148,6 +150,7 @@ struct Booting {
     held: Held,
     limits: Vec<Limit>,
     disks: Option<DiskWatch>,
+    shares: Option<Shares>,
 }
 
 /// A guest that is up.

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown};
 use std::path::{Component, Path};
 
 use schema::wire::boot::{Mount, MountSource};
 
 use super::root::mount_disk;
 use super::{Attempt as _, Booting, StepError};
-use crate::sys::mount::{Flags, mount};
-use crate::users::Users;
+use crate::sys::mount::{Flags, bind, mount};
+use crate::users::{Identity, Users};
 
 /// What an ext4 that was just made holds.
 const FRESH: &str = "lost+found";
@@ -18,6 +18,7 @@ const FRESH: &str = "lost+found";
 pub(super) fn run(booting: &mut Booting) -> Result<(), StepError> {
     let mut mounts = std::mem::take(&mut booting.record.mounts);
     mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
+    say_user(booting)?;
     for mount in &mounts {
         make(booting, mount)?;
         booting.held.mounts.push(mount.target.clone().into());
@@ -28,12 +29,9 @@ pub(super) fn run(booting: &mut Booting) -> Result<(), StepError> {
 
 fn make(booting: &mut Booting, wanted: &Mount) -> Result<(), StepError> {
     let target = checked(&wanted.target)?;
-    if !target.is_dir() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(target)
-            .attempt(|| format!("making {}", wanted.target))?;
+    match wanted.source {
+        MountSource::Share { is_file: true, .. } => make_file(target)?,
+        _ => make_folder(target)?,
     }
     let restricted = booting.record.restricted;
     let flags = Flags::NONE
@@ -54,6 +52,13 @@ fn make(booting: &mut Booting, wanted: &Mount) -> Result<(), StepError> {
             }
             Ok(())
         }
+        MountSource::Share { index, is_file } => {
+            let shares = booting.shares.as_ref();
+            let shares = shares.ok_or_else(|| StepError::Record("no folder is shared".into()))?;
+            let flags = flags.and_if(wanted.read_only, Flags::READ_ONLY);
+            bind(&shares.path(*index, *is_file), target, flags)
+                .attempt(|| format!("mounting share {index} at {}", wanted.target))
+        }
         MountSource::Tmpfs { size_bytes, mode } => {
             let size = size_bytes.map_or_else(|| "50%".into(), |bytes| bytes.to_string());
             let options = format!("size={size},mode={mode:o}");
@@ -62,6 +67,47 @@ fn make(booting: &mut Booting, wanted: &Mount) -> Result<(), StepError> {
                 .attempt(|| format!("mounting tmpfs at {}", wanted.target))
         }
     }
+}
+
+/// Says whose the shared folders are, before the first of them is looked at.
+fn say_user(booting: &Booting) -> Result<(), StepError> {
+    let Some(shares) = &booting.shares else { return Ok(()) };
+    let who = user(booting)?;
+    shares.say_user(who.uid, who.gid).attempt(|| "speaking to who shares the folders".into())
+}
+
+fn user(booting: &Booting) -> Result<Identity, StepError> {
+    let spec = booting.record.user.as_deref().unwrap_or("0");
+    Users::read().resolve(spec).map_err(|error| StepError::Record(error.to_string()))
+}
+
+fn make_folder(target: &Path) -> Result<(), StepError> {
+    if target.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(target)
+        .attempt(|| format!("making {}", target.display()))
+}
+
+/// Makes the file that another one will be seen in place of.
+fn make_file(target: &Path) -> Result<(), StepError> {
+    if target.is_dir() {
+        let target = target.display();
+        return Err(StepError::Record(format!(
+            "{target} is a folder, and a file is mounted there"
+        )));
+    }
+    if target.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = target.parent() {
+        make_folder(parent)?;
+    }
+    let made = fs::File::options().write(true).create_new(true).mode(0o644).open(target);
+    made.map(drop).attempt(|| format!("making {}", target.display()))
 }
 
 /// Refuses a target that is not one absolute path below the root.
@@ -79,8 +125,7 @@ fn own(booting: &Booting, folder: &Path) -> Result<(), StepError> {
     if !is_fresh(folder).attempt(|| format!("listing {}", folder.display()))? {
         return Ok(());
     }
-    let spec = booting.record.user.as_deref().unwrap_or("0");
-    let who = Users::read().resolve(spec).map_err(|error| StepError::Record(error.to_string()))?;
+    let who = user(booting)?;
     chown(folder, Some(who.uid), Some(who.gid))
         .attempt(|| format!("giving {} to its user", folder.display()))
 }

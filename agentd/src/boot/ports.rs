@@ -1,4 +1,4 @@
-//! Step `ports`: the console port that leads to the runtime.
+//! Step `ports`: the console ports that lead to the host.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
@@ -14,6 +14,9 @@ use crate::sys;
 /// The name the runtime gives the agent's port.
 const AGENT_PORT: &str = "msb.agent";
 
+/// The name of the port that leads to who serves shared folders.
+const FILES_PORT: &str = "msb.files";
+
 /// Where the kernel lists ports, each with a file `name`.
 const PORTS: &str = "/sys/class/virtio-ports";
 
@@ -22,7 +25,7 @@ const WAIT_MS: u64 = 2000;
 
 /// Opens the agent's port, once for the whole life of the guest, and speaks first.
 pub(super) fn open() -> Result<OwnedFd, StepError> {
-    let node = wait_for_port()?;
+    let node = wait_for_port(AGENT_PORT)?;
     fs::set_permissions(&node, Permissions::from_mode(0o600))
         .attempt(|| format!("closing {} to others", node.display()))?;
     let mut port = File::options()
@@ -37,24 +40,32 @@ pub(super) fn open() -> Result<OwnedFd, StepError> {
     Ok(port)
 }
 
-fn wait_for_port() -> Result<PathBuf, StepError> {
+/// Opens the port of shared folders, whose reads and writes wait.
+pub(super) fn open_files() -> Result<OwnedFd, StepError> {
+    let node = wait_for_port(FILES_PORT)?;
+    fs::set_permissions(&node, Permissions::from_mode(0o600))
+        .attempt(|| format!("closing {} to others", node.display()))?;
+    let port = File::options().read(true).write(true).open(&node);
+    Ok(port.attempt(|| format!("opening {}", node.display()))?.into())
+}
+
+fn wait_for_port(wanted: &str) -> Result<PathBuf, StepError> {
     let until = sys::clock::monotonic_ms() + WAIT_MS;
     loop {
-        if let Some(node) = find_port() {
+        if let Some(node) = find_port(wanted) {
             return Ok(node);
         }
         if sys::clock::monotonic_ms() >= until {
-            return Err(StepError::Record(format!("no console port is named `{AGENT_PORT}`")));
+            return Err(StepError::Record(format!("no console port is named `{wanted}`")));
         }
         sys::poll::pause(1);
     }
 }
 
-fn find_port() -> Option<PathBuf> {
+fn find_port(wanted: &str) -> Option<PathBuf> {
     let entries = fs::read_dir(PORTS).ok()?.flatten();
     let mut named = entries.filter(|entry| {
-        fs::read_to_string(entry.path().join("name"))
-            .is_ok_and(|name| name.trim_end() == AGENT_PORT)
+        fs::read_to_string(entry.path().join("name")).is_ok_and(|name| name.trim_end() == wanted)
     });
     let node = Path::new("/dev").join(named.next()?.file_name());
     node.exists().then_some(node)

@@ -50,6 +50,12 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
+/// Tells whether a call of the kernel was interrupted, or what it was about is there no more.
+pub(crate) fn is_gone_or_interrupted(error: &io::Error) -> bool {
+    let passing = [libc::ENOENT, libc::EINTR, libc::EAGAIN];
+    error.raw_os_error().is_some_and(|errno| passing.contains(&errno))
+}
+
 /// Takes over a descriptor that this process was started with, and closes it on exec.
 ///
 /// # Errors

@@ -8,6 +8,9 @@ use std::path::Path;
 
 use super::{c_string, check};
 
+/// Opens a folder or file to name it, and does nothing else with it.
+pub(crate) const NAME_ONLY: libc::c_int = libc::O_PATH;
+
 /// How a file system is mounted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flags(libc::c_ulong);
@@ -63,6 +66,28 @@ pub(crate) fn mount(
 /// Moves what is mounted at one place to another.
 pub(crate) fn move_to(from: &Path, to: &Path) -> io::Result<()> {
     change(Some(from), to, libc::MS_MOVE)
+}
+
+/// Shows at one place what is mounted at another, with flags of its own.
+pub(crate) fn bind(from: &Path, to: &Path, flags: Flags) -> io::Result<()> {
+    change(Some(from), to, libc::MS_BIND)?;
+    if flags == Flags::NONE {
+        return Ok(());
+    }
+    change(None, to, libc::MS_REMOUNT | libc::MS_BIND | flags.0)
+}
+
+/// Ends the connection of a file system that another process serves: who waits for it gets an error.
+pub(crate) fn abort(root: impl AsFd) -> io::Result<()> {
+    let target = path(&path_of(root))?;
+    // SAFETY: the text ends with a zero and lives through the call.
+    check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_FORCE) })?;
+    Ok(())
+}
+
+/// Returns the path under which the kernel knows what a descriptor names.
+pub(crate) fn path_of(fd: impl AsFd) -> std::path::PathBuf {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()).into()
 }
 
 /// Makes what is mounted here read-only, for everybody who has it mounted.

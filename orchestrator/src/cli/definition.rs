@@ -1,7 +1,7 @@
 //! The flags that define a sandbox, for `run` and `create`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -236,7 +236,10 @@ impl Definition {
         let level = self.log_level.map(LevelFlag::level);
         let inherited = call.settings.level.filter(|_| is_new).and_then(level_of);
         sandbox.log_level = level.or(inherited).or(sandbox.log_level);
-        let volumes = self.mounts.apply(&mut sandbox)?;
+        let user = call.context.environment.get("HOME").map(Path::new);
+        let places =
+            mounts::Places { folder: &call.context.folder, user, home: call.context.home() };
+        let volumes = self.mounts.apply(&mut sandbox, places)?;
         Ok((sandbox, volumes))
     }
 }

@@ -1,11 +1,14 @@
 //! Show everything that is known of sandboxes
 
+mod mounts;
+
 use std::fmt::Write as _;
 
 use schema::control::AGENT_SOCKET;
-use schema::project::{MountSource, Sandbox};
+use schema::project::Sandbox;
 use serde_json::{Value, json};
 
+use self::mounts::Mounts;
 use super::call::Call;
 use super::ending::Ending;
 use super::shapes;
@@ -29,16 +32,17 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let views = args.names.iter().map(|name| targets::find(call, name));
     let views = views.collect::<Result<Vec<_>, _>>()?;
     let now = call.context.clock.unix_ms();
+    let mounts = Mounts::of(call)?;
     if call.report.is_text() {
-        views.iter().for_each(|view| call.report.out(&text(view, now)));
+        views.iter().for_each(|view| call.report.out(&text(view, &mounts, now)));
     } else {
-        let rows: Vec<Value> = views.iter().map(|view| shape(view, now)).collect();
+        let rows: Vec<Value> = views.iter().map(|view| shape(view, &mounts, now)).collect();
         call.report.document(&rows);
     }
     Ok(0)
 }
 
-fn text(view: &SandboxView, now: u64) -> String {
+fn text(view: &SandboxView, mounts: &Mounts, now: u64) -> String {
     let mut text = format!("{}\n", view.name);
     let mut line = |label: &str, value: String| {
         if !value.is_empty() {
@@ -55,17 +59,7 @@ fn text(view: &SandboxView, now: u64) -> String {
         line("Command", command(view, sandbox));
         line("Resources", resources(sandbox));
         line("Security", sandbox.security.as_str().into());
-        for (at, mount) in sandbox.mounts.iter().enumerate() {
-            let source = match &mount.source {
-                MountSource::Named(name) => format!("volume:{}/{name}", view.project),
-                MountSource::Tmpfs { size, .. } => format!("tmpfs {}", human::size(size.0)),
-                MountSource::Dir(_) | MountSource::File(_) | MountSource::Disk(_) => {
-                    let path = mount.source.host_path().unwrap_or_else(|| std::path::Path::new(""));
-                    format!("{}:{}", mount.source.kind(), path.display())
-                }
-            };
-            let options = mount.options.to_string().replace(' ', ",");
-            let value = format!("{}  {source}  {options}", mount.destination.as_str());
+        for (at, value) in mounts.lines(view, sandbox).into_iter().enumerate() {
             line(if at == 0 { "Mounts" } else { "" }, value);
         }
         line("Env", env(sandbox));
@@ -146,7 +140,7 @@ fn last_exit(view: &SandboxView) -> String {
     format!("{code}{phase}{forced}, {at}")
 }
 
-fn shape(view: &SandboxView, now: u64) -> Value {
+fn shape(view: &SandboxView, mounts: &Mounts, now: u64) -> Value {
     let mut value = serde_json::to_value(shapes::sandbox(view, now, false)).unwrap_or_default();
     let definition = view.definition.as_ref();
     let record = view.record.as_ref();
@@ -154,7 +148,7 @@ fn shape(view: &SandboxView, now: u64) -> Value {
     let ended = record.filter(|record| record.ended_at_ms.is_some());
     value["defined_at"] = Value::Null;
     value["spec"] = serde_json::to_value(definition).unwrap_or_default();
-    value["mounts"] = mounts(definition.map(|body| &**body));
+    value["mounts"] = mounts.shape(view);
     value["network"] = json!({"preset": "off", "rules": [], "ipv4": null, "ipv6": null, "dns": []});
     value["secrets"] = json!([]);
     value["image_labels"] = json!({});
@@ -176,32 +170,4 @@ fn shape(view: &SandboxView, now: u64) -> Value {
     });
     value["jail_missing"] = json!(record.map(|record| &record.jail_missing));
     value
-}
-
-fn mounts(definition: Option<&Sandbox>) -> Value {
-    use schema::project::{Access, MountFlag};
-    let rows = definition.into_iter().flat_map(|sandbox| &sandbox.mounts).map(|mount| {
-        let (kind, source, size) = match &mount.source {
-            MountSource::Named(name) => ("named", Some(name.to_string()), None),
-            MountSource::Tmpfs { size, .. } => ("tmpfs", None, Some(size.0)),
-            MountSource::Dir(_) | MountSource::File(_) | MountSource::Disk(_) => {
-                let path = mount.source.host_path().map(|path| path.display().to_string());
-                (mount.source.kind(), path, None)
-            }
-        };
-        json!({
-            "target": mount.destination.as_str(),
-            "kind": kind,
-            "source": source,
-            "mode": if mount.options.access == Access::ReadOnly { "ro" } else { "rw" },
-            "noexec": mount.options.has(MountFlag::NoExec),
-            "nosuid": mount.options.has(MountFlag::NoSuid),
-            "nodev": mount.options.has(MountFlag::NoDev),
-            "volume_kind": (kind == "named").then_some("disk"),
-            "size_bytes": size,
-            "quota_bytes": null,
-            "fstype": (kind == "named").then_some("ext4"),
-        })
-    });
-    Value::Array(rows.collect())
 }

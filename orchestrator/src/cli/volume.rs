@@ -20,7 +20,7 @@ use super::ending::Ending;
 use super::failure::{Failure, first};
 use crate::engine::VolumeView;
 use crate::report::json::rfc3339;
-use crate::{disks, volumes};
+use crate::volumes;
 
 /// Named storage that outlives sandboxes
 #[derive(Debug, clap::Args)]
@@ -92,14 +92,14 @@ impl fmt::Display for Target {
 }
 
 /// What there is, and what lies in the trash.
-pub(super) struct Storage {
-    pub(super) live: Vec<VolumeView>,
+pub(crate) struct Storage {
+    pub(crate) live: Vec<VolumeView>,
     trash: Vec<VolumeView>,
 }
 
 impl Storage {
     /// Looks; creates nothing.
-    pub(super) fn of(call: &Call) -> Result<Self, Failure> {
+    pub(crate) fn of(call: &Call) -> Result<Self, Failure> {
         let (live, trash) = match call.context.existing_home()? {
             Some(_) => call.engine.storage().map_err(first)?,
             None => (Vec::new(), Vec::new()),
@@ -156,13 +156,12 @@ pub(super) fn not_found(views: &[VolumeView], target: &Target) -> Failure {
 
 /// Returns where a volume's bytes lie.
 fn path(call: &Call, view: &VolumeView) -> PathBuf {
-    volumes::disk(call.context.home(), &view.row.folder)
+    volumes::content(call.context.home(), &view.row.folder)
 }
 
 /// Returns what the volume occupies on the disk, holes left out.
 fn used_bytes(call: &Call, view: &VolumeView) -> Option<u64> {
-    let path = path(call, view);
-    path.exists().then(|| disks::occupied(&path))
+    volumes::used(call.context.home(), &view.row.folder)
 }
 
 /// Returns a volume as it is named in messages.

@@ -205,7 +205,7 @@ impl Watcher {
         let mut text = String::new();
         for address in addresses {
             let Address::Volume(name) = address else { continue };
-            let disk = volumes::disk(&self.home, &volumes::folder_name(project, name));
+            let disk = volumes::content(&self.home, &volumes::folder_name(project, name));
             let size = human::size(disks::occupied(&disk));
             let written = disks::written_ms(&disk).map(time::local).unwrap_or_default();
             let _ = writeln!(text, "  {name}  {size}, last written {written}");

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use schema::change::Class;
 use schema::name::{ProjectName, VolumeName};
+use schema::project::VolumeKind;
 use schema::units::Bytes;
 
 use super::storage::{Fate, NewVolume, VolumeView, is_taken, may_go, taken};
@@ -181,7 +182,12 @@ impl VolumeAct<'_> {
             widens: false,
             place: None,
         };
-        let own = [("kind", "disk".to_owned()), ("size", new.size.to_string())];
+        let none = || "none".to_owned();
+        let limit = match new.kind {
+            VolumeKind::Disk => ("size", new.size.map_or_else(none, |size| size.to_string())),
+            VolumeKind::Dir => ("quota", new.quota.map_or_else(none, |most| most.to_string())),
+        };
+        let own = [("kind", new.kind.as_str().to_owned()), limit];
         let own = own.into_iter().map(|(path, after)| field(path.to_owned(), after));
         let labels = new.labels.iter();
         let labels = labels.map(|(key, value)| field(format!("labels.{key}"), value.clone()));

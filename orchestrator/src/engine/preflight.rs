@@ -5,8 +5,8 @@ use std::path::Path;
 
 use schema::failure::Report;
 use schema::launch::{Accelerator, DriverName};
-use schema::name::InstanceName;
-use schema::project::{MountSource, Sandbox};
+use schema::name::{InstanceName, VolumeName};
+use schema::project::{Access, Mount, MountSource, Sandbox, VolumeKind};
 use schema::units::Bytes;
 
 use super::{Trouble, Troubles, apply, read_env_files, read_source};
@@ -73,9 +73,10 @@ fn found(
         .filter_map(|n| Some((n, &**wish.project.sandboxes.get(n)?, drivers.get(n))))
         .collect();
     for (name, want, driver) in &boots {
-        let limits = driver.and_then(|driver| limits(want, driver));
+        let limits = driver.and_then(|driver| limits(want, wish, driver));
         troubles.extend(limits.map(|report| at(name, report)));
         troubles.extend(sources(context, want).into_iter().map(|report| at(name, report)));
+        troubles.extend(mounts(context, want).map(|report| at(name, report)));
     }
     let is_real = |driver: &Option<&Driver>| driver.is_none_or(|d| d.name != DriverName::Process);
     let real = boots.iter().filter(|(name, _, driver)| is_real(driver) && !running.contains(*name));
@@ -102,18 +103,27 @@ fn report(code: &str, stage: &str, message: String, hint: &str) -> Report {
 }
 
 /// What the driver cannot have.
-fn limits(want: &Sandbox, driver: &Driver) -> Option<Report> {
+fn limits(want: &Sandbox, wish: &Wish, driver: &Driver) -> Option<Report> {
     if driver.name == DriverName::Process {
         return None;
     }
-    let disks = want.mounts.iter().filter(|m| matches!(m.source, MountSource::Named(_))).count();
+    let is_disk_volume = |name: &VolumeName| {
+        wish.project.volumes.get(name).is_some_and(|it| it.kind == Some(VolumeKind::Disk))
+    };
+    let is_disk = |mount: &&Mount| match &mount.source {
+        MountSource::Disk(_) => true,
+        // Of one whose kind the file leaves open the launch knows.
+        MountSource::Named(name) => is_disk_volume(name),
+        MountSource::Dir(_) | MountSource::File(_) | MountSource::Tmpfs { .. } => false,
+    };
+    let disks = want.mounts.iter().filter(is_disk).count();
     let emulated = driver.accelerator == Accelerator::Tcg;
     let cpus_max = if emulated { TCG_CPUS_MAX } else { KVM_CPUS_MAX };
     let refused = |message: String| {
         Some(report("msb::host::driver-limit", "driver", message, "Ask for less."))
     };
     if disks > QEMU_DISKS_MAX {
-        return refused(format!("{disks} disk volumes; the driver has room for {QEMU_DISKS_MAX}"));
+        return refused(format!("{disks} disks; the driver has room for {QEMU_DISKS_MAX}"));
     }
     if want.cpus.max > cpus_max {
         return refused(format!("{} processors; the driver can have {cpus_max}", want.cpus.max));
@@ -123,6 +133,19 @@ fn limits(want: &Sandbox, driver: &Driver) -> Option<Report> {
         return refused(format!("{max} of memory; under emulation there can be {TCG_MEMORY_MAX}"));
     }
     None
+}
+
+/// What is mounted of the host and cannot be.
+fn mounts<'a>(context: &'a Context, want: &'a Sandbox) -> impl Iterator<Item = Report> + 'a {
+    let hosts = want.mounts.iter().filter(|mount| mount.source.host_path().is_some());
+    hosts.filter_map(|mount| {
+        let writable = mount.options.access == Access::ReadWrite;
+        let error = crate::mounts::look(&mount.source, writable, context.home()).err()?;
+        let message = format!("the mount at {}: {error}", mount.destination);
+        let causes = std::error::Error::source(&error).map(ToString::to_string);
+        let found = report(error.code(), "mount", message, error.hint());
+        Some(Report { causes: causes.into_iter().collect(), ..found })
+    })
 }
 
 /// Values that the file refers to and that are not there.

@@ -11,7 +11,6 @@ use schema::project::Kind;
 use super::outcome::{Kept, ResultRow, Verb};
 use super::trouble::Trouble;
 use crate::context::Context;
-use crate::disks;
 use crate::execute::{Ended, FailureKind};
 use crate::machines::Folder;
 use crate::observe::{Depth, Observed};
@@ -190,7 +189,7 @@ pub(super) fn kept(context: &Context, observed: &Observed, project: &ProjectName
     let own = observed.volumes.values().filter(|volume| volume.owner.as_ref() == Some(project));
     own.map(|volume| Kept {
         name: volume.row.name.clone(),
-        bytes: disks::occupied(&volumes::disk(context.home(), &volume.row.folder)),
+        bytes: volumes::used(context.home(), &volume.row.folder).unwrap_or(0),
     })
     .collect()
 }

@@ -58,8 +58,12 @@ fn until_ms(trashed_at: &str, kept: Duration) -> Option<u64> {
 pub struct NewVolume {
     /// Its name.
     pub name: VolumeName,
-    /// Its size.
-    pub size: Bytes,
+    /// What it is.
+    pub kind: VolumeKind,
+    /// The size of a disk.
+    pub size: Option<Bytes>,
+    /// The most that a folder may hold.
+    pub quota: Option<Bytes>,
     /// Its labels.
     pub labels: Labels,
 }
@@ -134,9 +138,9 @@ pub(super) async fn create(
         project_id: None,
         name: new.name.clone(),
         folder,
-        kind: VolumeKind::Disk,
-        size_bytes: Some(new.size.0),
-        quota_bytes: None,
+        kind: new.kind,
+        size_bytes: new.size.map(|size| size.0),
+        quota_bytes: new.quota.map(|most| most.0),
         protect: false,
         labels: new.labels.clone(),
         created_at: time::rfc3339(context.clock.unix_ms()),
@@ -148,11 +152,11 @@ pub(super) async fn create(
         name: row.name.clone(),
         project_id: None,
         project_folder: None,
-        kind: "disk".to_owned(),
-        size_bytes: new.size.0,
-        quota_bytes: None,
+        kind: row.kind,
+        size_bytes: row.size_bytes.unwrap_or(0),
+        quota_bytes: row.quota_bytes,
     };
-    let more = json!({ "labels": row.labels, "bytes": new.size.0 });
+    let more = json!({ "labels": row.labels, "bytes": row.size_bytes });
     let (home, command) = (context.home(), how.0.command.as_str());
     work.act(
         (Op::EnsureVolume, &row, &row.folder, more),

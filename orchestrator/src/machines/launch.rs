@@ -1,7 +1,9 @@
 //! From a definition and an image to what a new runtime is told.
 
+mod mounts;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -12,14 +14,14 @@ use schema::launch::{
     SERIAL_ROOT, SERIAL_UPPER, Shape, Timers, Workload, fd,
 };
 use schema::project::{
-    Access, EnvValue, Kind, Limit, MountFlag, MountSource, Probe, Rlimit, Sandbox, StopSignal,
-    argv, instance_hostname,
+    EnvValue, Kind, Limit, Probe, Rlimit, Sandbox, StopSignal, VolumeKind, argv, instance_hostname,
 };
 use thiserror::Error;
 
 use super::Folder;
 use crate::drivers::{Driver, Parts};
 use crate::images::ImageConfig;
+use crate::mounts::SourceError;
 use crate::plan::unbuilt;
 
 /// How long a boot may go without progress, and how much longer under emulation.
@@ -39,11 +41,15 @@ pub struct ImageFacts {
 
 /// A volume as a machine needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VolumeDisk {
+pub struct VolumeSource {
     /// The volume's id.
     pub id: String,
-    /// Its disk, or the folder that stands in for it.
+    /// Disk or folder.
+    pub kind: VolumeKind,
+    /// Its disk, its folder, or the folder that stands in for its disk.
     pub path: PathBuf,
+    /// The most that its folder may hold, and the file of what it holds.
+    pub quota: Option<(u64, PathBuf)>,
 }
 
 /// What a machine is made from.
@@ -62,7 +68,11 @@ pub struct Making<'a> {
     /// Kernel and initramfs, where the driver needs them.
     pub parts: Option<Parts>,
     /// The volumes it mounts, by name.
-    pub volumes: BTreeMap<String, VolumeDisk>,
+    pub volumes: BTreeMap<String, VolumeSource>,
+    /// Files of the host that a guest may read and never change.
+    pub protected: Vec<PathBuf>,
+    /// Where state lives, which no guest is shown.
+    pub home: PathBuf,
     /// Values that come from outside the file, by variable.
     pub values: BTreeMap<String, Vec<u8>>,
     /// Its folder.
@@ -127,6 +137,15 @@ pub enum LaunchError {
     /// A volume is not there.
     #[error("volume {0} does not exist")]
     NoVolume(String),
+    /// What is mounted from the host cannot be.
+    #[error("the mount at {target}")]
+    Source {
+        /// Where in the guest.
+        target: String,
+        /// Why.
+        #[source]
+        source: SourceError,
+    },
     /// No machine can have this yet.
     #[error("{0} is not supported yet")]
     NotYet(String),
@@ -139,6 +158,7 @@ impl LaunchError {
         match self {
             Self::Busy { .. } => ("msb::volume::busy", "volume"),
             Self::NoVolume(_) => ("msb::volume::not-found", "volume"),
+            Self::Source { source, .. } => (source.code(), "mount"),
             Self::TooManyDisks { .. } => ("msb::host::driver-limit", "driver"),
             Self::NotYet(_) => ("msb::usage::not-yet", "mount"),
             Self::Open { .. } => ("msb::boot::failed", "boot"),
@@ -146,8 +166,8 @@ impl LaunchError {
     }
 }
 
-/// The disks that a driver has room for, besides root and upper.
-const QEMU_DISKS_MAX: usize = 3;
+/// What shared folders leave free on the host's file systems.
+const RESERVE_BYTES: u64 = 512 << 20;
 
 /// Opens what a machine needs and writes down what it is told.
 ///
@@ -166,7 +186,7 @@ pub fn assemble(making: Making<'_>) -> Result<Launch, LaunchError> {
         }
         DriverName::Qemu | DriverName::Krun => machine_files(&making, &mut open)?,
     }
-    let mounts = mounts(&making, &mut open)?;
+    let mounts = mounts::mounts(&making, &mut open)?;
     let record = record(&making, mounts, open.listed);
     let values = making.values.into_iter().map(|(key, value)| (format!("env:{key}"), value));
     Ok(Launch {
@@ -189,55 +209,6 @@ fn machine_files(making: &Making<'_>, open: &mut Opened) -> Result<(), LaunchErr
     }
     let upper = making.folder.upper();
     open.file((Role::Upper, SERIAL_UPPER), "the private disk", &upper, Lock::Exclusive)
-}
-
-/// The mounts, and the disks behind them.
-fn mounts(making: &Making<'_>, open: &mut Opened) -> Result<Vec<launch::Mount>, LaunchError> {
-    let restricted = making.want.security == schema::project::Security::Restricted;
-    let mut mounts = Vec::new();
-    let mut disks = 0;
-    for mount in &making.want.mounts {
-        let read_only = mount.options.access == Access::ReadOnly;
-        let source = match &mount.source {
-            MountSource::Tmpfs { size, mode } => {
-                launch::MountSource::Tmpfs { size_bytes: Some(size.0), mode: *mode }
-            }
-            MountSource::Dir(_) | MountSource::File(_) | MountSource::Disk(_) => {
-                return Err(LaunchError::NotYet(format!("mounts.{}", mount.destination)));
-            }
-            MountSource::Named(name) => {
-                let volume = making.volumes.get(name.as_str());
-                let volume = volume.ok_or_else(|| LaunchError::NoVolume(name.to_string()))?;
-                let serial = format!("v-{}", volume.id);
-                disks += 1;
-                match (making.driver.name, read_only) {
-                    (DriverName::Process, _) => open.folder(&serial, &volume.path, read_only)?,
-                    (_, true) => {
-                        let role = (Role::Disk, serial.as_str());
-                        open.file(role, "a volume", &volume.path, Lock::Shared)?;
-                    }
-                    (_, false) => {
-                        let role = (Role::Disk, serial.as_str());
-                        open.file(role, "a volume", &volume.path, Lock::Exclusive)?;
-                    }
-                }
-                launch::MountSource::Named { volume: name.to_string(), serial }
-            }
-        };
-        mounts.push(launch::Mount {
-            target: mount.destination.to_string(),
-            source,
-            read_only,
-            noexec: mount.options.has(MountFlag::NoExec),
-            nosuid: restricted || mount.options.has(MountFlag::NoSuid),
-            nodev: restricted || mount.options.has(MountFlag::NoDev),
-        });
-    }
-    if making.driver.name == DriverName::Qemu && disks > QEMU_DISKS_MAX {
-        let driver = making.driver.name.as_str();
-        return Err(LaunchError::TooManyDisks { have: disks, max: QEMU_DISKS_MAX, driver });
-    }
-    Ok(mounts)
 }
 
 /// How a file is locked for as long as its descriptor lives in any process.
@@ -265,6 +236,18 @@ impl Opened {
         let failed = |source| LaunchError::Open { what, path: path.to_owned(), source };
         let writable = lock == Lock::Exclusive;
         let file = OpenOptions::new().read(true).write(writable).open(path).map_err(failed)?;
+        self.locked((role, serial), (what, path), file.into(), lock)
+    }
+
+    /// Takes an open file, locked for as long as its descriptor lives in any process.
+    fn locked(
+        &mut self,
+        (role, serial): (Role, &str),
+        (what, path): (&'static str, &Path),
+        file: OwnedFd,
+        lock: Lock,
+    ) -> Result<(), LaunchError> {
+        let failed = |source| LaunchError::Open { what, path: path.to_owned(), source };
         let operation = match lock {
             Lock::None => None,
             Lock::Shared => Some(FlockOperation::NonBlockingLockShared),
@@ -277,17 +260,14 @@ impl Opened {
             }
             Err(errno) => return Err(failed(errno.into())),
         }
-        self.list(role, serial, path, !writable);
-        self.files.push(file.into());
+        self.given((role, serial), path, file, lock != Lock::Exclusive);
         Ok(())
     }
 
-    fn folder(&mut self, serial: &str, path: &Path, read_only: bool) -> Result<(), LaunchError> {
-        let failed = |source| LaunchError::Open { what: "a volume", path: path.to_owned(), source };
-        let folder = File::open(path).map_err(failed)?;
-        self.list(Role::Folder, serial, path, read_only);
-        self.files.push(folder.into());
-        Ok(())
+    /// Takes something that is open already.
+    fn given(&mut self, (role, serial): (Role, &str), path: &Path, fd: OwnedFd, read_only: bool) {
+        self.list(role, serial, path, read_only);
+        self.files.push(fd);
     }
 
     fn list(&mut self, role: Role, serial: &str, path: &Path, read_only: bool) {
@@ -361,6 +341,7 @@ fn record(
                 .to_owned(),
             boot_debug: making.log_level == "trace",
         },
+        reserve_bytes: RESERVE_BYTES,
         require_jail: making.require_jail,
         attached: making.attached,
     }

@@ -15,7 +15,7 @@ use schema::record::Record;
 
 pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
-pub use launch::{ImageFacts, Launch, LaunchError, Making, VolumeDisk, assemble, kind};
+pub use launch::{ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, kind};
 pub use shelf::Shelf;
 pub use spawn::{Creator, SpawnError, Started, spawn};
 

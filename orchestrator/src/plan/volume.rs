@@ -71,15 +71,19 @@ fn absent(wish: &Wish, name: &VolumeName, want: &Volume) -> VolumeVerdict {
             format!("Create it with `msb volume create {name}`, or write ensure=\"ensure\".");
         return refuse(wish, (name, "ensure"), code, "it does not exist", Some(hint));
     }
-    if want.kind != Some(VolumeKind::Disk) {
-        let hint = "Write kind=\"disk\" and a size.".to_owned();
-        let text = "volumes of kind dir are not supported yet";
-        return refuse(wish, (name, "kind"), "msb::usage::not-yet", text, Some(hint));
-    }
-    let Some(size) = want.size else {
-        let hint = "Write its size, as in size=\"1GiB\".".to_owned();
-        let text = "a disk that is to be made needs a size";
-        return refuse(wish, (name, "size"), "msb::schema::missing-key", text, Some(hint));
+    let own = match (want.kind, want.size) {
+        (Some(VolumeKind::Disk), None) => {
+            let hint = "Write its size, as in size=\"1GiB\".".to_owned();
+            let text = "a disk that is to be made needs a size";
+            return refuse(wish, (name, "size"), "msb::schema::missing-key", text, Some(hint));
+        }
+        (Some(VolumeKind::Disk), Some(size)) => {
+            [("kind", "disk".to_owned()), ("size", size.to_string())]
+        }
+        (Some(VolumeKind::Dir) | None, _) => {
+            let quota = want.quota.unwrap_or(Volume::QUOTA);
+            [("kind", "dir".to_owned()), ("quota", quota.to_string())]
+        }
     };
     let field = |path: &str, after: String| Field {
         path: path.to_owned(),
@@ -90,7 +94,7 @@ fn absent(wish: &Wish, name: &VolumeName, want: &Volume) -> VolumeVerdict {
         widens: false,
         place: place(wish, name, path),
     };
-    let fields = vec![field("kind", "disk".to_owned()), field("size", size.to_string())];
+    let fields = own.into_iter().map(|(path, after)| field(path, after)).collect();
     let (action, class, reason) = (Action::Create, Class::Recreate, because("new", "new"));
     VolumeVerdict::Change(VolumeChange { action, class, reason, fields, was: None })
 }

@@ -155,7 +155,7 @@ fn put_volume(
             marker.project_id,
             marker.name.as_str(),
             folder,
-            marker.kind,
+            marker.kind.as_str(),
             i64::try_from(marker.size_bytes).unwrap_or(i64::MAX),
             now
         ],
@@ -166,6 +166,8 @@ fn put_volume(
 
 #[cfg(test)]
 mod tests {
+    use schema::project::VolumeKind;
+
     use super::*;
     use crate::scratch::Scratch;
     use crate::store::invariants;
@@ -210,7 +212,7 @@ mod tests {
             name: "data".parse().unwrap(),
             project_id: Some("q".to_owned()),
             project_folder: Some("/srv/other".into()),
-            kind: "disk".to_owned(),
+            kind: VolumeKind::Disk,
             size_bytes: 16 << 20,
             quota_bytes: None,
         };

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use schema::launch::{DriverName, LaunchRecord, Role};
 
 use super::places::places;
+use super::shares::{Shares, shares};
 use super::{BootError, Prepared};
 use crate::hypervisor::{self, DiskFd, Hypervisor, Scratch};
 
@@ -19,6 +20,7 @@ pub(crate) struct Built {
     pub(super) prepared: Prepared,
     pub(super) driver: Box<dyn Hypervisor>,
     pub(super) parts: hypervisor::Built,
+    pub(super) shares: Option<Shares>,
 }
 
 impl Prepared {
@@ -33,12 +35,12 @@ impl Prepared {
             return Err(BootError::Jail { missing: Self::jail_missing() });
         }
         let driver = hypervisor::open(&self.launch.driver)?;
-        let parts = self.parts()?;
+        let (parts, shares) = self.parts()?;
         driver.check(&parts.shape, parts.disks.len())?;
-        Ok(Built { prepared: self, driver, parts })
+        Ok(Built { prepared: self, driver, parts, shares })
     }
 
-    fn parts(&mut self) -> Result<hypervisor::Built, BootError> {
+    fn parts(&mut self) -> Result<(hypervisor::Built, Option<Shares>), BootError> {
         let mut sorted = Sorted::default();
         let descriptors = std::mem::take(&mut self.resources);
         for (resource, fd) in self.launch.resources.iter().zip(descriptors) {
@@ -51,11 +53,16 @@ impl Prepared {
                 Role::Upper => sorted.disks[1].push(DiskFd { fd, serial, read_only }),
                 Role::Disk => sorted.disks[2].push(DiskFd { fd, serial, read_only }),
                 Role::Folder => drop(sorted.folders.insert(serial, fd)),
+                Role::Share => drop(sorted.shares.insert(serial, fd)),
+                Role::Usage => drop(sorted.usages.insert(serial, fd)),
             }
         }
         let lease = self.lease.try_clone();
         let failed = |source| BootError::Folder { what: "a copy of the lease".into(), source };
-        sorted.finish(self, lease.map_err(failed)?)
+        let lease = lease.map_err(failed)?;
+        let found = (std::mem::take(&mut sorted.shares), std::mem::take(&mut sorted.usages));
+        let shares = shares(&self.launch, found)?;
+        Ok((sorted.finish(self, lease)?, shares))
     }
 }
 
@@ -68,6 +75,8 @@ struct Sorted {
     /// Root, upper, the others.
     disks: [Vec<DiskFd>; 3],
     folders: BTreeMap<String, OwnedFd>,
+    shares: BTreeMap<String, OwnedFd>,
+    usages: BTreeMap<String, OwnedFd>,
 }
 
 impl Sorted {

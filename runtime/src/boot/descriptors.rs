@@ -114,17 +114,20 @@ const fn expected_of(role: Role) -> &'static str {
     match role {
         Role::Kernel | Role::Initramfs | Role::Agent => "a file",
         Role::Root | Role::Upper | Role::Disk => "a file or a block device",
-        Role::Folder => "a folder",
+        Role::Folder => "a folder or a file",
+        Role::Share => "a folder",
+        Role::Usage => "a file",
     }
 }
 
 fn is_kind_of(role: Role, kind: FileType) -> bool {
     match role {
-        Role::Kernel | Role::Initramfs | Role::Agent => kind == FileType::RegularFile,
+        Role::Kernel | Role::Initramfs | Role::Agent | Role::Usage => kind == FileType::RegularFile,
         Role::Root | Role::Upper | Role::Disk => {
             matches!(kind, FileType::RegularFile | FileType::BlockDevice)
         }
-        Role::Folder => kind == FileType::Directory,
+        Role::Folder => matches!(kind, FileType::Directory | FileType::RegularFile),
+        Role::Share => kind == FileType::Directory,
     }
 }
 

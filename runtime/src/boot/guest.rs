@@ -26,7 +26,7 @@ pub(crate) fn boot_record(
         hosts: Vec::new(),
         disks: if is_machine { disks(launch) } else { Vec::new() },
         root: if is_machine { root(launch) } else { boot::Root::default() },
-        mounts: launch.mounts.iter().map(mount).collect(),
+        mounts: mounts(launch),
         files: Vec::new(),
         env: env(launch, values)?,
         user: guest.user.clone(),
@@ -55,10 +55,26 @@ fn root(launch: &LaunchRecord) -> boot::Root {
     }
 }
 
-fn mount(mount: &schema::launch::Mount) -> boot::Mount {
+/// Returns the mounts; shares are counted in their order, which is the share server's.
+fn mounts(launch: &LaunchRecord) -> Vec<boot::Mount> {
+    let mut shares = 0;
+    launch.mounts.iter().map(|wanted| mount(wanted, &mut shares)).collect()
+}
+
+fn mount(mount: &schema::launch::Mount, shares: &mut u32) -> boot::Mount {
     boot::Mount {
         target: mount.target.clone(),
         source: match &mount.source {
+            MountSource::Disk { serial, fstype } => boot::MountSource::Disk {
+                serial: serial.clone(),
+                fstype: fstype.map(|fstype| fstype.as_str().to_owned()),
+                own_when_empty: false,
+            },
+            MountSource::Share(share) => {
+                let index = *shares;
+                *shares += 1;
+                boot::MountSource::Share { index, is_file: share.file.is_some() }
+            }
             MountSource::Named { serial, .. } => boot::MountSource::Disk {
                 serial: serial.clone(),
                 fstype: None,

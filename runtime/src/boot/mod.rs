@@ -13,6 +13,7 @@ mod guest;
 mod places;
 mod prepared;
 mod running;
+mod shares;
 mod startup;
 mod values;
 
@@ -62,6 +63,9 @@ pub(crate) enum BootError {
     /// The host refuses layers of the jail that must be there.
     #[error("the jail lacks {}", missing.join(", "))]
     Jail { missing: Vec<String> },
+    /// The server of shared folders did not start.
+    #[error("cannot share the folders of the host")]
+    Shares(#[source] DriverError),
     /// The driver did not start the machine.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -80,7 +84,8 @@ impl BootError {
             | Self::Launch { .. }
             | Self::Format { .. }
             | Self::Values { .. }
-            | Self::Folder { .. } => Report::of("msb::boot::failed", "boot", self),
+            | Self::Folder { .. }
+            | Self::Shares(_) => Report::of("msb::boot::failed", "boot", self),
         }
     }
 
@@ -93,7 +98,8 @@ impl BootError {
             | Self::Format { .. }
             | Self::Values { .. }
             | Self::Lease(_)
-            | Self::Folder { .. } => "internal",
+            | Self::Folder { .. }
+            | Self::Shares(_) => "internal",
         }
     }
 }

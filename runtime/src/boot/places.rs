@@ -15,16 +15,18 @@ pub(super) fn places(
 ) -> Result<Vec<Place>, BootError> {
     let mut places = Vec::new();
     for mount in mounts {
-        let folder = match &mount.source {
-            MountSource::Tmpfs { .. } => None,
-            MountSource::Named { serial, volume } => {
-                let folder = folders.remove(serial);
-                let folder = folder.ok_or_else(|| BootError::Launch {
-                    why: format!("volume {volume} has no folder with the serial {serial}"),
-                })?;
-                Some(folder)
-            }
+        let serial = match &mount.source {
+            // Nothing here reads a disk: a folder stands in for it.
+            MountSource::Tmpfs { .. } | MountSource::Disk { .. } => None,
+            MountSource::Named { serial, .. } => Some(serial),
+            MountSource::Share(share) => Some(&share.serial),
         };
+        let folder = serial.map(|serial| {
+            folders.remove(serial).ok_or_else(|| BootError::Launch {
+                why: format!("nothing with the serial {serial} stands in for {}", mount.target),
+            })
+        });
+        let folder = folder.transpose()?;
         places.push(Place { target: mount.target.clone(), folder });
     }
     Ok(places)

@@ -1,19 +1,21 @@
 //! The last stage: the VMM runs.
 
 use super::{BootError, Built, Prepared};
-use crate::hypervisor::{DriverError, Machine};
+use crate::hypervisor::{Child, DriverError, Machine};
 
 /// A machine that was started; dropping it kills the VMM.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) prepared: Prepared,
     pub(crate) machine: Machine,
+    /// The server of its shared folders.
+    pub(crate) shares: Option<Child>,
 }
 
 impl Built {
     /// Starts the machine; what was prepared comes back when it does not start.
     pub(crate) fn run(self) -> Result<Running, Box<(Prepared, BootError)>> {
-        let Self { prepared, driver, parts } = self;
+        let Self { prepared, driver, parts, shares } = self;
         let started = driver.start(parts).and_then(|machine| {
             let blocking =
                 |source| DriverError::Prepare { what: "the machine's links".into(), source };
@@ -21,9 +23,18 @@ impl Built {
             machine.links.agent.set_nonblocking(true).map_err(blocking)?;
             Ok(machine)
         });
+        let started = started.map_err(BootError::from).and_then(|mut machine| {
+            // Nobody listens on a stream of folders where none are shared.
+            let stream = machine.links.files.take();
+            let shares = match (shares, stream) {
+                (Some(shares), Some(stream)) => Some(shares.serve(stream.into())?),
+                _ => None,
+            };
+            Ok((machine, shares))
+        });
         match started {
-            Ok(machine) => Ok(Running { prepared, machine }),
-            Err(error) => Err(Box::new((prepared, error.into()))),
+            Ok((machine, shares)) => Ok(Running { prepared, machine, shares }),
+            Err(error) => Err(Box::new((prepared, error))),
         }
     }
 }

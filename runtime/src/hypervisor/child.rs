@@ -35,7 +35,12 @@ pub struct Plan {
     pub stderr: Option<OwnedFd>,
     /// What it has open beyond the standard three, under the numbers they have here.
     pub keep: Vec<OwnedFd>,
+    /// How many files it may have open; absent: as many as this process might.
+    pub files_max: Option<u64>,
 }
+
+/// How many files a process of ours has open, unless it serves files.
+pub const FILES_MAX: Option<u64> = Some(1024);
 
 /// How a process ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,7 +91,7 @@ impl Child {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(plan.stderr.map_or_else(Stdio::piped, Stdio::from));
         let keep = plan.keep.iter().map(|fd| fd.as_raw_fd()).collect();
-        crate::sys::confined(&mut command, keep);
+        crate::sys::confined(&mut command, keep, plan.files_max);
         let mut child = command.spawn().map_err(failed)?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| failed(io::Error::other("no such number is a process")))?;

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use schema::launch::{self, DriverName, Isolation, Shape};
 use tokio::sync::mpsc;
 
-pub use child::{Child, Plan, VmmEnd};
+pub use child::{Child, FILES_MAX, Plan, VmmEnd};
 pub use error::DriverError;
 
 /// What a driver can do on this host; constant for a driver and an accelerator.
@@ -112,7 +112,7 @@ pub struct Place {
 pub struct Machine {
     /// The process that carries it.
     pub process: Child,
-    /// Its two streams.
+    /// Its streams.
     pub links: Links,
     /// The driver's own line to it.
     pub monitor: Box<dyn Monitor>,
@@ -127,6 +127,8 @@ pub struct Links {
     pub console: UnixStream,
     /// The agent protocol.
     pub agent: UnixStream,
+    /// Shared folders; absent where they appear without a stream.
+    pub files: Option<UnixStream>,
 }
 
 /// A driver's own line to its machine.

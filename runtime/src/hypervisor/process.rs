@@ -14,8 +14,8 @@ use schema::launch::{Isolation, Shape};
 use tokio::sync::mpsc;
 
 use super::{
-    Built, Capabilities, Child, DriverError, Hypervisor, Links, Machine, Monitor, Place, Plan,
-    Scratch,
+    Built, Capabilities, Child, DriverError, FILES_MAX, Hypervisor, Links, Machine, Monitor, Place,
+    Plan, Scratch,
 };
 
 /// Name of the scratch folder in the machine folder.
@@ -75,9 +75,11 @@ impl Hypervisor for Process {
             env: host_path(),
             stderr: Some(console_end.into()),
             keep,
+            files_max: FILES_MAX,
         })?;
         let (_, notices) = mpsc::channel(1);
-        Ok(Machine { process, links: Links { console, agent }, monitor: Box::new(Deaf), notices })
+        let links = Links { console, agent, files: None };
+        Ok(Machine { process, links, monitor: Box::new(Deaf), notices })
     }
 }
 

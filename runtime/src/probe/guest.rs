@@ -188,7 +188,7 @@ async fn listen(
     heard: &mut Heard,
     clock: &impl Clock,
 ) -> Result<(), String> {
-    let Machine { process, links: Links { console, agent }, notices, .. } = machine;
+    let Machine { process, links: Links { console, agent, .. }, notices, .. } = machine;
     let mut console = watched(console)?;
     let mut agent = watched(agent)?;
     let (mut speech, mut from_console) = (Speech::default(), [0; 4096]);

@@ -145,7 +145,7 @@ impl Begun {
         signals: Signals,
         pipe: &mut StartPipe,
     ) -> Result<(), BootError> {
-        let Running { prepared, machine } = running;
+        let Running { prepared, machine, shares } = running;
         let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
         let hub = Hub::new(Rc::clone(&self.log));
@@ -156,8 +156,8 @@ impl Begun {
         let console = UnixStream::from_std(machine.links.console).map_err(failed)?;
         tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(&hub), agent, heard));
         tokio::task::spawn_local(console::listen(console, bytes));
-        let streams =
-            Streams { channel, console: console_bytes, notices: machine.notices, asks: asked };
+        let notices = machine.notices;
+        let streams = Streams { channel, console: console_bytes, notices, asks: asked, shares };
         let mut senses = Senses::new(streams, creator, signals).map_err(failed)?;
         let (due, mut dues) = mpsc::channel(1);
         let listener = sockets.control.try_clone().and_then(UnixListener::from_std);

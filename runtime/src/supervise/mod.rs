@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use schema::event::What;
 use schema::launch::LaunchRecord;
 use schema::record::Exit;
 use tokio::sync::oneshot;
@@ -140,6 +141,7 @@ impl Supervisor {
                     self.last_words_until = Some(now + LAST_WORDS);
                     self.vmm_end = Some(end);
                 }
+                Sensed::SharesEnded(end) => self.hear_shares_end(&end),
                 Sensed::Due => {}
             }
             self.tick(now);
@@ -182,6 +184,15 @@ impl Supervisor {
     fn hear(&mut self, heard: Heard, now: Instant) {
         let acts = self.life.hear(heard, now);
         self.act(acts, now);
+    }
+
+    /// The server of shared folders is gone: after the machine, or before its time.
+    fn hear_shares_end(&mut self, end: &VmmEnd) {
+        if self.vmm_end.is_some() || self.life.is_closing() {
+            return;
+        }
+        tracing::error!("the server of shared folders is gone: {end}");
+        self.note(What::Mount { serial: String::new(), detail: "shares-lost".into() });
     }
 
     /// The VMM is reaped and its last words are read.

@@ -23,6 +23,7 @@ pub(super) enum Sensed {
     Signal,
     CreatorGone,
     VmmEnded(VmmEnd),
+    SharesEnded(VmmEnd),
     Due,
 }
 
@@ -32,6 +33,8 @@ pub(super) struct Streams {
     pub(super) console: mpsc::Receiver<Vec<u8>>,
     pub(super) notices: mpsc::Receiver<Notice>,
     pub(super) asks: mpsc::Receiver<Ask>,
+    /// The server of shared folders.
+    pub(super) shares: Option<Child>,
 }
 
 /// The signals that ask for an end. From [`Signals::listen`] on none is lost.
@@ -58,6 +61,7 @@ pub(super) struct Senses {
     creator: Option<pipe::Receiver>,
     signals: Signals,
     vmm_is_over: bool,
+    shares: Option<Child>,
 }
 
 impl Senses {
@@ -75,6 +79,7 @@ impl Senses {
             creator: creator.map(pipe::Receiver::from_owned_fd).transpose()?,
             signals,
             vmm_is_over: false,
+            shares: streams.shares,
         })
     }
 
@@ -85,7 +90,8 @@ impl Senses {
 
     /// Tells whether nothing more can come of the machine.
     pub(super) const fn are_over(&self) -> bool {
-        self.vmm_is_over && self.channel.is_none() && self.console.is_none()
+        let streams = self.channel.is_none() && self.console.is_none();
+        self.vmm_is_over && streams && self.shares.is_none()
     }
 
     /// Waits for the next thing, at most until `deadline`.
@@ -105,6 +111,7 @@ impl Senses {
                 self.vmm_is_over = true;
                 Sensed::VmmEnded(end)
             }
+            end = end_of(&mut self.shares) => Sensed::SharesEnded(end),
             heard = next_of(&mut self.channel) => heard.map_or(Sensed::Due, Sensed::Channel),
             bytes = next_of(&mut self.console) => bytes.map_or(Sensed::Due, Sensed::Console),
             notice = next_of(&mut self.notices) => notice.map_or(Sensed::Due, Sensed::Notice),
@@ -121,6 +128,14 @@ async fn next_of<T>(stream: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
         *stream = None;
     }
     next
+}
+
+/// Waits for the end of a process, which is told once.
+async fn end_of(process: &mut Option<Child>) -> VmmEnd {
+    let Some(running) = process else { return pending().await };
+    let end = running.ended().await;
+    *process = None;
+    end
 }
 
 /// Waits for the creator's word; tells whether it went without one.

@@ -4,12 +4,14 @@
 #![expect(unsafe_code, reason = "kernel interfaces; each block states why it is sound")]
 
 mod chance;
+mod counters;
 mod cycles;
 mod descriptor;
 mod spawn;
 mod watch;
 
 pub(crate) use chance::random;
+pub(crate) use counters::Counters;
 pub(crate) use cycles::cycles;
 pub(crate) use descriptor::{close_others, inherited, standard_error};
 pub(crate) use spawn::confined;

@@ -5,14 +5,11 @@ use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// The most descriptors a child may have open.
-const OPEN_FILES_MAX: libc::rlim_t = 1024;
-
 /// Makes `command` start in a session of its own that dies with this thread.
 ///
 /// The child gains no privileges, dumps no core, and has `keep` and the
-/// standard three open, nothing else.
-pub(crate) fn confined(command: &mut Command, keep: Vec<RawFd>) {
+/// standard three open, nothing else; of those at most `files_max`.
+pub(crate) fn confined(command: &mut Command, keep: Vec<RawFd>, files_max: Option<u64>) {
     let parent = std::process::id();
     let enter = move || {
         die_with(parent)?;
@@ -21,7 +18,9 @@ pub(crate) fn confined(command: &mut Command, keep: Vec<RawFd>) {
         // SAFETY: integers only.
         check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
         limit(libc::RLIMIT_CORE, 0)?;
-        limit(libc::RLIMIT_NOFILE, OPEN_FILES_MAX)?;
+        if let Some(most) = files_max {
+            limit(libc::RLIMIT_NOFILE, most)?;
+        }
         only(&keep)
     };
     // SAFETY: `enter` makes system calls and reads memory copied by fork; it allocates nothing.

@@ -84,6 +84,7 @@ pub(crate) fn launch(argv: Option<&[&str]>) -> LaunchRecord {
         ready: Probe { kind: ProbeKind::Agent, timeout_ms: 10_000 },
         timers: Timers { stop_grace_ms: 5000, boot_ms: 10_000 },
         logs: Logs { level: "debug".into(), boot_debug: false },
+        reserve_bytes: 0,
         require_jail: false,
         attached: false,
     }

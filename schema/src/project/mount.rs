@@ -211,6 +211,19 @@ impl GuestPath {
     }
 }
 
+/// Where the guest's own file systems are.
+const RESERVED: [&str; 4] = ["/proc", "/sys", "/dev", "/.msb"];
+
+impl MountSource {
+    /// Tells whether it can be mounted at a place: not over the root, nor over the guest's own.
+    #[must_use]
+    pub fn may_be_at(&self, path: &GuestPath) -> bool {
+        let is_shared_memory = path.as_str() == "/dev/shm" && matches!(self, Self::Tmpfs { .. });
+        let is_reserved = RESERVED.iter().any(|reserved| path.is_within(reserved));
+        is_shared_memory || (path.as_str() != "/" && !is_reserved)
+    }
+}
+
 impl fmt::Display for GuestPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

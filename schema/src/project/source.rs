@@ -1,6 +1,6 @@
 //! Mounts whose source lies on the host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,13 @@ pub struct DiskMount {
     pub path: PathBuf,
     /// Its file system; `None` is told by its signature, in the guest.
     pub fstype: Option<FsType>,
+}
+
+/// Returns the format of a disk image whose name says that it is not raw.
+#[must_use]
+pub fn disk_format(path: &Path) -> Option<&'static str> {
+    let suffix = path.extension()?.to_str()?.to_ascii_lowercase();
+    ["qcow2", "qcow", "vmdk", "vdi", "vhd", "vhdx"].into_iter().find(|format| *format == suffix)
 }
 
 /// Whether a source of the host is made where it is absent.

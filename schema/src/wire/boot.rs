@@ -176,6 +176,16 @@ pub enum MountSource {
         #[n(1)]
         mode: u32,
     },
+    /// A folder or file of the host, by its place among the shares.
+    #[n(2)]
+    Share {
+        /// The place.
+        #[n(0)]
+        index: u32,
+        /// Whether it is a single file.
+        #[n(1)]
+        is_file: bool,
+    },
 }
 
 /// A small file to place, whole or not at all.

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod generation;
 pub mod message;
 pub mod relay;
+pub mod share;
 
 pub use frame::{Decoder, Frame, FrameError, Kind};
 pub use message::{DecodeError, Message};

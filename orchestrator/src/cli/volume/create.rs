@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use schema::name::{ProjectName, VolumeName};
-use schema::project::{Labels, VolumeKind};
+use schema::project::{Labels, Quota, Volume, VolumeKind};
 use schema::units::Bytes;
 
 use super::{Storage, Target, shape};
@@ -108,23 +108,33 @@ fn wanted(args: &Args) -> Result<NewVolume, Failure> {
         (Kind::Disk, None, None) => {
             return Err(usage("a disk needs a size", "Give `--size`, as `--size 4GiB`."));
         }
-        (Kind::Dir, None, _) => {
-            let failure = Failure::not_yet("volumes of kind dir");
-            return Err(failure.hint("Give `--kind disk --size SIZE`."));
-        }
-        (Kind::Disk, Some(_), None) => {}
+        (Kind::Dir, None, _) | (Kind::Disk, Some(_), None) => {}
     }
-    let size = args.size.unwrap_or(SIZES[0]);
-    if size < SIZES[0] || size > SIZES[1] || !size.is_whole_mib() {
-        let message = format!("--size: {size} is not from 16 MiB to 16 TiB in whole MiB");
-        return Err(usage(&message, "Give a size in that range, as `4GiB`."));
+    for (flag, size) in [("--size", args.size), ("--quota", args.quota)] {
+        let fits = |size: &Bytes| (SIZES[0]..=SIZES[1]).contains(size) && size.is_whole_mib();
+        if let Some(size) = size.filter(|size| !fits(size)) {
+            let message = format!("{flag}: {size} is not from 16 MiB to 16 TiB in whole MiB");
+            return Err(usage(&message, "Give a size in that range, as `4GiB`."));
+        }
     }
     let label = |(key, value): &(String, Option<String>)| match value {
         Some(value) => Ok((key.clone(), value.clone())),
         None => Err(usage(&format!("--label {key}: there is no value"), "Write `KEY=VALUE`.")),
     };
     let labels = args.labels.iter().map(label).collect::<Result<Labels, Failure>>()?;
-    Ok(NewVolume { name: args.name.name.clone(), size, labels })
+    let name = args.name.name.clone();
+    Ok(match args.kind {
+        Kind::Disk => {
+            NewVolume { name, kind: VolumeKind::Disk, size: args.size, quota: None, labels }
+        }
+        Kind::Dir => {
+            let quota = args.quota.or(match Volume::QUOTA {
+                Quota::Bytes(most) => Some(most),
+                Quota::None => None,
+            });
+            NewVolume { name, kind: VolumeKind::Dir, size: None, quota, labels }
+        }
+    })
 }
 
 /// Holds that a volume is what was said; what was not said agrees with anything.
@@ -134,11 +144,17 @@ fn agrees(view: &VolumeView, new: &NewVolume, args: &Args) -> Result<(), Failure
         Err(Failure::new("volume::mismatch", "volume", message)
             .hint("Leave the flag out to take it as it is, or choose another name."))
     };
-    if view.row.kind != VolumeKind::Disk {
-        return differs("kind", view.row.kind.as_str().to_owned(), "disk".to_owned());
+    if view.row.kind != new.kind {
+        return differs("kind", view.row.kind.as_str().to_owned(), new.kind.as_str().to_owned());
     }
-    if let Some(have) = view.row.size_bytes.filter(|have| *have != new.size.0) {
-        return differs("size", Bytes(have).to_string(), new.size.to_string());
+    let told = |bytes: Option<Bytes>| bytes.map_or_else(|| "none".to_owned(), |b| b.to_string());
+    for (field, said, have) in [
+        ("size", args.size, view.row.size_bytes.map(Bytes)),
+        ("quota", args.quota, view.row.quota_bytes.map(Bytes)),
+    ] {
+        if said.is_some() && have != said {
+            return differs(field, told(have), told(said));
+        }
     }
     if !args.labels.is_empty() && view.row.labels != new.labels {
         let list = |labels: &Labels| {

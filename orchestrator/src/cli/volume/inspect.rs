@@ -1,5 +1,6 @@
 //! Show everything about volumes
 
+use schema::project::VolumeKind;
 use serde_json::{Value, json};
 
 use super::{Storage, Target, path, shape};
@@ -59,7 +60,7 @@ fn document(call: &Call, view: &VolumeView, past: &[VolumePast]) -> Value {
         |one| json!({ "at": one.at, "command": one.command, "do": one.op, "state": one.state }),
     );
     document["path"] = json!(path(call, view));
-    document["fstype"] = json!("ext4");
+    document["fstype"] = json!((view.row.kind == VolumeKind::Disk).then_some("ext4"));
     document["last_write_at"] = json!(last_write_ms(call, view).map(rfc3339));
     document["history"] = past.collect();
     document

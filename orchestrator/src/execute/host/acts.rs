@@ -11,7 +11,7 @@ use schema::failure::Report;
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
-use schema::project::{Image, ImageRef, Kind, Root};
+use schema::project::{Image, ImageRef, Kind, Quota, Root, Volume, VolumeKind};
 
 use super::boot::complaints;
 use super::{Host, Ticket, bug};
@@ -31,6 +31,14 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(StepError::from("msb::host::event-loop", "state", &error)))
 }
 
+/// Returns the most that a volume may hold that is made as wanted.
+pub(super) fn quota_bytes(want: &Volume) -> Option<u64> {
+    match (want.kind, want.quota.unwrap_or(Volume::QUOTA)) {
+        (Some(VolumeKind::Disk), _) | (_, Quota::None) => None,
+        (_, Quota::Bytes(most)) => Some(most.0),
+    }
+}
+
 impl Host {
     pub(super) async fn make_volume(&self, name: &VolumeName, ticket: &Ticket) -> Done {
         let want = self.wish.project.volumes.get(name).ok_or_else(|| bug("no such volume"))?;
@@ -40,17 +48,21 @@ impl Host {
             name: name.clone(),
             project_id: Some(self.project_id.clone()),
             project_folder: Some(self.wish.project.folder.clone()),
-            kind: "disk".to_owned(),
+            kind: want.kind.unwrap_or(VolumeKind::Dir),
             size_bytes: want.size.map_or(0, |size| size.0),
-            quota_bytes: None,
+            quota_bytes: quota_bytes(want),
         };
+        let is_limited = want.quota.is_some();
         let home = self.context.home().to_path_buf();
         let folder = volumes::folder_name(&self.wish.project.name, name);
         blocking(move || {
-            let made = if marker.id.is_empty() {
-                volumes::grow(&home, &folder, marker.size_bytes)
-            } else {
-                volumes::make(&home, &folder, &marker)
+            let is_new = !marker.id.is_empty();
+            let there = volumes::marker(&home, &folder).map(|there| there.kind);
+            let made = match (is_new, there) {
+                (true, _) => volumes::make(&home, &folder, &marker),
+                (false, Some(VolumeKind::Disk)) => volumes::grow(&home, &folder, marker.size_bytes),
+                (false, _) if is_limited => volumes::limit(&home, &folder, marker.quota_bytes),
+                (false, _) => Ok(()),
             };
             made.map(|()| Effect::default())
                 .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))

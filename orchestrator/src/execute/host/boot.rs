@@ -1,6 +1,7 @@
 //! The acts that bring a machine up, wait for it, and bring the old one back.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schema::control::Milestone;
@@ -8,7 +9,7 @@ use schema::failure::Report;
 use schema::launch::{self, DriverName};
 use schema::lifecycle::Phase;
 use schema::name::InstanceName;
-use schema::project::{EnvValue, MountSource, Sandbox};
+use schema::project::{EnvValue, MountSource, Sandbox, VolumeKind};
 use schema::record::{Exit, Record};
 
 use super::acts::asked;
@@ -18,7 +19,7 @@ use crate::drivers::Drivers;
 use crate::engine::AttachedEnd;
 use crate::execute::world::{Done, Effect, FailureKind, StepError};
 use crate::follow::{Logs, Source};
-use crate::machines::{self, Folder, Machine, Making, Reached, VolumeDisk, process};
+use crate::machines::{self, Folder, Machine, Making, Reached, VolumeSource, process};
 use crate::report::clean::clean;
 use crate::store::inventory::{self, MachineRow, Role};
 use crate::volumes;
@@ -64,7 +65,9 @@ impl Host {
             image: self.image(name).await?,
             driver: self.driver(name)?.clone(),
             parts: self.parts.clone(),
-            volumes: self.volume_disks(name, want)?,
+            volumes: self.volume_sources(name, want)?,
+            protected: self.protected(),
+            home: self.context.home().to_path_buf(),
             values: self.values(want)?,
             folder: self.folder(&id),
             installation: self.installation()?,
@@ -111,11 +114,21 @@ impl Host {
         Ok(found.unwrap_or_default())
     }
 
-    fn volume_disks(
+    /// The project's own files, which no guest of it changes.
+    fn protected(&self) -> Vec<PathBuf> {
+        if !self.wish.project.protect_config {
+            return Vec::new();
+        }
+        let inputs = &self.wish.inputs;
+        let files = inputs.files.iter().chain(&inputs.lock).map(|file| &file.path);
+        files.filter_map(|path| std::fs::canonicalize(path).ok()).collect()
+    }
+
+    fn volume_sources(
         &self,
         name: &InstanceName,
         want: &Sandbox,
-    ) -> Result<BTreeMap<String, VolumeDisk>, StepError> {
+    ) -> Result<BTreeMap<String, VolumeSource>, StepError> {
         let id = self.sandbox_row(name)?.id;
         let volumes = self.store.borrow_mut().read(|db| self.volumes_of(db, &id))?;
         let process = self.driver(name)?.name == DriverName::Process;
@@ -124,13 +137,16 @@ impl Host {
         for mount in &want.mounts {
             let MountSource::Named(volume) = &mount.source else { continue };
             let Some(row) = volumes.meant(volume, &mount.destination) else { continue };
-            let path = if process {
-                volumes::stand_in(home, &row.folder)
-                    .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))?
-            } else {
-                volumes::disk(home, &row.folder)
+            let path = match row.kind {
+                VolumeKind::Dir => volumes::data(home, &row.folder),
+                VolumeKind::Disk if process => volumes::stand_in(home, &row.folder)
+                    .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))?,
+                VolumeKind::Disk => volumes::disk(home, &row.folder),
             };
-            found.insert(volume.to_string(), VolumeDisk { id: row.id.clone(), path });
+            let usage = |most| (most, volumes::usage(home, &row.folder));
+            let quota = row.quota_bytes.filter(|_| row.kind == VolumeKind::Dir).map(usage);
+            let source = VolumeSource { id: row.id.clone(), kind: row.kind, path, quota };
+            found.insert(volume.to_string(), source);
         }
         Ok(found)
     }

@@ -365,9 +365,9 @@ impl Host {
                 project_id: Some(self.project_id.clone()),
                 name: name.clone(),
                 folder: self.folder_name(name),
-                kind: want.kind.unwrap_or(VolumeKind::Disk),
+                kind: want.kind.unwrap_or(VolumeKind::Dir),
                 size_bytes: want.size.map(|size| size.0),
-                quota_bytes: None,
+                quota_bytes: super::acts::quota_bytes(want),
                 protect: want.protect,
                 labels: want.labels.clone(),
                 created_at: time::rfc3339(self.now_ms()),
@@ -380,10 +380,17 @@ impl Host {
             Op::Move => row.size_bytes,
             _ => want.size.map_or(row.size_bytes, |size| Some(size.0)),
         };
+        let quota_bytes = match op {
+            Op::Move => row.quota_bytes,
+            _ if row.kind == VolumeKind::Dir && want.quota.is_some() => {
+                super::acts::quota_bytes(want)
+            }
+            _ => row.quota_bytes,
+        };
         let at = format!("volume.{name}");
         let protect = self.wish.holds(&at, "lifecycle.protect", (row.protect, want.protect));
         let labels = want.labels.clone();
-        let row = VolumeRow { size_bytes, protect, labels, ..row };
+        let row = VolumeRow { size_bytes, quota_bytes, protect, labels, ..row };
         inventory::put_volume(db, &row, &self.options.command)
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Held {
     pub(super) console: RawFd,
     /// The agent channel's socket.
     pub(super) agent: RawFd,
+    /// The socket of shared folders.
+    pub(super) files: RawFd,
     /// The guest kernel.
     pub(super) kernel: RawFd,
     /// The initramfs.
@@ -133,7 +135,7 @@ fn command_line(wanted: &Wanted<'_>) -> String {
 }
 
 fn channels(line: &mut Line, wanted: &Wanted<'_>) {
-    let Held { qmp, console, agent, .. } = wanted.held;
+    let Held { qmp, console, agent, files, .. } = wanted.held;
     line.option("-chardev", format!("socket,id=qmp,fd={qmp}"));
     line.words("-mon chardev=qmp,mode=control");
     // With the serial port on, both consoles share the one socket.
@@ -141,10 +143,12 @@ fn channels(line: &mut Line, wanted: &Wanted<'_>) {
     line.option("-chardev", format!("socket,id=con,fd={console}{shared}"));
     line.words(if wanted.debug { "-serial chardev:con" } else { "-serial none" });
     line.option("-chardev", format!("socket,id=agent,fd={agent}"));
+    line.option("-chardev", format!("socket,id=files,fd={files}"));
     line.words(
         "-device virtio-serial-device,id=vs,max_ports=4 \
          -device virtconsole,bus=vs.0,nr=0,chardev=con,name=msb.console \
-         -device virtserialport,bus=vs.0,nr=1,chardev=agent,name=msb.agent",
+         -device virtserialport,bus=vs.0,nr=1,chardev=agent,name=msb.agent \
+         -device virtserialport,bus=vs.0,nr=2,chardev=files,name=msb.files",
     );
 }
 
@@ -172,7 +176,7 @@ mod tests {
             Disk { fd: 9, serial: "msb-upper", read_only: false },
             Disk { fd: 10, serial: "data", read_only: false },
         ];
-        let held = Held { qmp: 3, console: 4, agent: 5, kernel: 6, initramfs: 7 };
+        let held = Held { qmp: 3, console: 4, agent: 5, kernel: 6, initramfs: 7, files: 11 };
         let cycles_khz = Some(2_596_100);
         Wanted { accelerator, cpus: 2, memory_mib: 512, debug: false, cycles_khz, held, disks }
     }
@@ -213,9 +217,11 @@ mod tests {
 -chardev socket,id=con,fd=4
 -serial none
 -chardev socket,id=agent,fd=5
+-chardev socket,id=files,fd=11
 -device virtio-serial-device,id=vs,max_ports=4
 -device virtconsole,bus=vs.0,nr=0,chardev=con,name=msb.console
 -device virtserialport,bus=vs.0,nr=1,chardev=agent,name=msb.agent
+-device virtserialport,bus=vs.0,nr=2,chardev=files,name=msb.files
 -add-fd fd=8,set=0
 -blockdev driver=file,node-name=msb-root,filename=/dev/fdset/0,read-only=on,discard=unmap,locking=off
 -device virtio-blk-device,drive=msb-root,serial=msb-root

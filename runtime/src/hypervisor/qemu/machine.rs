@@ -12,7 +12,7 @@ use super::monitor;
 use super::pace::Look;
 use crate::clock::HostClock;
 use crate::hypervisor::{
-    Built, Capabilities, Child, DiskFd, DriverError, Hypervisor, Links, Machine, Plan,
+    Built, Capabilities, Child, DiskFd, DriverError, FILES_MAX, Hypervisor, Links, Machine, Plan,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -96,11 +96,13 @@ impl Hypervisor for Qemu {
         let initramfs = given(built.initramfs, "the initramfs")?;
         let (console, console_end) = pair("the console's socket")?;
         let (agent, agent_end) = pair("the agent's socket")?;
+        let (files, files_end) = pair("the socket of shared folders")?;
         let (qmp, qmp_end) = pair("the socket to QEMU")?;
         let held = Held {
             qmp: qmp_end.as_raw_fd(),
             console: console_end.as_raw_fd(),
             agent: agent_end.as_raw_fd(),
+            files: files_end.as_raw_fd(),
             kernel: kernel.as_raw_fd(),
             initramfs: initramfs.as_raw_fd(),
         };
@@ -113,16 +115,16 @@ impl Hypervisor for Qemu {
             held,
             disks: built.disks.iter().map(said).collect(),
         });
-        let channels = [qmp_end, console_end, agent_end].map(OwnedFd::from);
+        let channels = [qmp_end, console_end, agent_end, files_end].map(OwnedFd::from);
         let mut keep = vec![kernel, initramfs, built.lease];
         keep.extend(channels);
         keep.extend(built.disks.into_iter().map(|disk| disk.fd));
         let program = self.program.clone();
-        let plan =
-            Plan { program, name: "qemu-system-x86_64", args, env: vec![], stderr: None, keep };
+        let (name, env, files_max) = ("qemu-system-x86_64", vec![], FILES_MAX);
+        let plan = Plan { program, name, args, env, stderr: None, keep, files_max };
         let process = Child::spawn(plan)?;
         let (monitor, notices) = monitor::listen(qmp, self.patience())?;
-        let links = Links { console, agent };
+        let links = Links { console, agent, files: Some(files) };
         Ok(Machine { process, links, monitor: Box::new(monitor), notices })
     }
 }

@@ -254,12 +254,7 @@ impl Decoder<'_, '_> {
 
     /// Refuses places that belong to the guest's own file systems.
     fn forbidden(&mut self, path: &GuestPath, source: &MountSource, at: Span) -> Option<()> {
-        let tmpfs = matches!(source, MountSource::Tmpfs { .. });
-        if tmpfs && path.as_str() == "/dev/shm" {
-            return Some(());
-        }
-        let taken = FORBIDDEN.iter().find(|taken| path.is_within(taken));
-        if path.as_str() != "/" && taken.is_none() {
+        if source.may_be_at(path) {
             return Some(());
         }
         let message = format!("nothing can be mounted at `{path}`");
@@ -304,4 +299,3 @@ impl Decoder<'_, '_> {
 }
 
 const MOUNTS_MAX: usize = 128;
-const FORBIDDEN: &[&str] = &["/proc", "/sys", "/dev", "/.msb"];

@@ -92,9 +92,7 @@ impl Decoder<'_, '_> {
 
     /// Refuses disk images that are not raw; the host never probes one.
     pub(super) fn is_raw(&mut self, path: &std::path::Path, scalar: &Scalar<'_>) -> Option<()> {
-        let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or("");
-        let suffix = suffix.to_ascii_lowercase();
-        if !matches!(suffix.as_str(), "qcow2" | "qcow" | "vmdk" | "vdi" | "vhd" | "vhdx") {
+        if crate::project::disk_format(path).is_none() {
             return Some(());
         }
         let message = format!("`{}` is not a raw image", shown(scalar.told()));

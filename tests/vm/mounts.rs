@@ -1,0 +1,145 @@
+//! Every kind of mount in a real guest: what it sees, what it may, and what stays.
+
+use std::fs;
+use std::time::Duration;
+
+use examples::ALL;
+use tests::home::{Home, put};
+use tests::oracle::reversed;
+use tests::run::{Run, eventually};
+
+/// Returns a home with the example of all mounts, up.
+fn example() -> Home {
+    example_with("64MiB")
+}
+
+/// Returns the same with another limit of the folder volume.
+fn example_with(quota: &str) -> Home {
+    let home = Home::machine();
+    let example = ALL.iter().find(|example| example.name == "mounts").unwrap();
+    home.write(example.file, &example.text.replace("64MiB", quota));
+    home.prepare(example.prepare);
+    home.msb(["up"]).exits(0);
+    home
+}
+
+fn sh(home: &Home, script: &str) -> Run {
+    home.msb(["exec", "box", "--", "sh", "-c", script])
+}
+
+/// Writes to every kind that can be written.
+const WRITE: &str = "for at in /cache /rows /work; do mkdir -p $at/deep; \
+                     echo kept > $at/deep/file; done; echo on > /var/lib/box/state; sync";
+
+/// Reads it all back.
+const READ: &str = "cat /cache/deep/file /rows/deep/file /work/deep/file /var/lib/box/state";
+
+fn is_kept(home: &Home) {
+    assert_eq!(sh(home, READ).exits(0).stdout, "kept\nkept\nkept\non\n");
+}
+
+#[test]
+fn each_kind_is_seen_as_written_and_its_data_outlives_machine_and_runtime() {
+    let home = example();
+    let project = home.project();
+    sh(&home, "cat /docs/README /etc/app.conf /reference/words").exits(0).says(&[
+        "read me",
+        "colour = green",
+        "a word",
+    ]);
+    sh(&home, WRITE).exits(0);
+    is_kept(&home);
+    assert_eq!(fs::read_to_string(project.join("work/deep/file")).unwrap(), "kept\n");
+    assert_eq!(fs::read_to_string(project.join("state")).unwrap(), "on\n");
+    let volume = home.path().join("volumes/mounts.cache/data/deep/file");
+    assert_eq!(fs::read_to_string(volume).unwrap(), "kept\n");
+
+    // Its own Sandboxfile lies in no folder that is shared here; flags are in force.
+    sh(&home, "grep -E ' (/docs|/rows|/scratch) ' /proc/mounts").exits(0).says(&[
+        "/docs fuse ro,noexec",
+        "/rows ext4 rw,nosuid,nodev",
+        "/scratch tmpfs",
+    ]);
+    // What may not be written is not, by whatever way the guest tries.
+    for script in [
+        "echo x > /docs/new",
+        "echo x > /etc/app.conf",
+        "echo x > /reference/new",
+        "mount -o remount,rw /docs && echo x > /docs/new",
+        "mount -o remount,rw /reference && echo x > /reference/new",
+    ] {
+        assert_ne!(sh(&home, script).code, 0, "{script}");
+    }
+    assert!(!project.join("docs/new").exists());
+    assert_eq!(fs::read_to_string(project.join("app.conf")).unwrap(), "colour = green\n");
+    home.msb(["inspect", "box"]).exits(0).says(&[
+        "ro,noexec",
+        "rw,nosuid,nodev",
+        "volume:mounts/rows",
+    ]);
+
+    // An editor on the host replaces the file; the guest sees the new one at its next open.
+    put(&project.join("draft"), "colour = blue\n");
+    fs::rename(project.join("draft"), project.join("app.conf")).unwrap();
+    sh(&home, "cat /etc/app.conf").exits(0).says(&["colour = blue"]);
+    put(&project.join("docs/README"), "changed on the host\n");
+    sh(&home, "cat /docs/README").exits(0).says(&["changed on the host"]);
+
+    home.msb(["down"]).exits(0).says(&["Kept: 2 volumes"]);
+    home.msb(["up"]).exits(0);
+    is_kept(&home);
+
+    // The runtime is killed, and with it the machine: what was synced is there.
+    sh(&home, "echo again > /rows/deep/file; echo again > /cache/deep/file; sync").exits(0);
+    let runtime = home.alive().into_iter().find(|it| it.command.contains("msb-runtime")).unwrap();
+    runtime.kill();
+    eventually("nothing of the machine lives", Duration::from_secs(20), || {
+        home.alive().is_empty().then_some(())
+    });
+    home.msb(["up"]).exits(0);
+    assert_eq!(sh(&home, READ).exits(0).stdout, "again\nagain\nkept\non\n");
+    reversed(&home);
+}
+
+#[test]
+fn s4_a_guest_cannot_fill_the_host_through_a_folder() {
+    let home = example_with("16MiB");
+    sh(&home, "dd if=/dev/zero of=/cache/big bs=1M count=100").exits(1).complains(&["quota"]);
+    let big = fs::metadata(home.path().join("volumes/mounts.cache/data/big")).unwrap();
+    assert!((15 << 20..=16 << 20).contains(&big.len()), "{}", big.len());
+    sh(&home, "rm /cache/big; echo room > /cache/file").exits(0);
+    // As many files as the limit has blocks; one is there already.
+    let many = "i=0; while [ $i -lt 4200 ]; do : > /cache/f$i || exit 3; i=$((i+1)); done";
+    sh(&home, many).complains(&["quota"]);
+    let made = fs::read_dir(home.path().join("volumes/mounts.cache/data")).unwrap().count();
+    assert_eq!(made, 4096);
+    sh(&home, "rm -rf /cache/*; echo room > /cache/file").exits(0);
+    let figures = sh(&home, "stat -f -c '%S %b' /cache").exits(0).stdout;
+    assert_eq!(figures, "4096 4096\n");
+    reversed(&home);
+}
+
+#[test]
+fn owners_links_and_modes_are_kept_and_the_host_sees_private_files() {
+    let home = example();
+    let script = "cd /work && echo x > f && chown 1234:4321 f && chmod 4751 f && ln f g && \
+                  ln -s h l && mkdir d && chmod 1777 d && mkfifo p && mv f h && \
+                  stat -c '%n %u %g %a %h' h g && stat -c '%n %a %F' d p l && cat l g";
+    let run = sh(&home, script);
+    assert_eq!(
+        run.stdout,
+        "h 1234 4321 4751 2\ng 1234 4321 4751 2\nd 1777 directory\np 644 fifo\n\
+         l 777 symbolic link\nx\nx\n",
+        "{run}"
+    );
+    let host = |name: &str| {
+        use std::os::unix::fs::MetadataExt as _;
+        let meta = fs::symlink_metadata(home.project().join("work").join(name)).unwrap();
+        (meta.uid(), meta.mode() & 0o7777)
+    };
+    let me = rustix::process::geteuid().as_raw();
+    assert_eq!((host("h"), host("d")), ((me, 0o600), (me, 0o700)));
+    sh(&home, "mknod /work/dev c 1 3").exits(1);
+    sh(&home, "cd /work && echo data | tee p & cat /work/p").exits(0).says(&["data"]);
+    reversed(&home);
+}
