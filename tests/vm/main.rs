@@ -9,4 +9,5 @@ mod faults;
 mod guest;
 mod kernel;
 mod mounts;
+mod posix;
 mod proof;

@@ -56,6 +56,8 @@ enum StartError {
 
 /// Serves the job on the descriptor that `word` names, until the guest is gone.
 pub fn run(word: &str) -> ExitCode {
+    // It was started by the name of a descriptor, which tells nobody what it is.
+    rustix::thread::set_name(c"msb-share").ok();
     let server = job(word).and_then(|job| Ok((confine()?, job))).and_then(|(files, job)| {
         let stream = Stream::new(inherited(job.stream)?);
         let shares = job.shares.iter().enumerate();
