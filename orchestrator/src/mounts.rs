@@ -375,4 +375,42 @@ mod tests {
         assert_eq!(code(&home, &disk(home.join("db/state"))), Some("msb::mount::access"));
         assert_eq!(code(&home, &dir(home.join("volumes/v/data"), must)), None);
     }
+
+    #[test]
+    fn s5_a_source_that_is_swapped_for_a_link_is_refused_or_what_it_was() {
+        use std::os::unix::fs::MetadataExt as _;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let scratch = Scratch::new();
+        let home = scratch.path().join("home");
+        let path = |name: &str| scratch.path().join(name);
+        std::fs::create_dir(path("canary")).unwrap();
+        std::fs::create_dir(path("source")).unwrap();
+        let canary = std::fs::metadata(path("canary")).unwrap().ino();
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    std::fs::rename(path("source"), path("away")).unwrap();
+                    symlink("canary", path("source")).unwrap();
+                    std::fs::remove_file(path("source")).unwrap();
+                    std::fs::rename(path("away"), path("source")).unwrap();
+                }
+            });
+            let source = dir(path("source"), HostEnsure::MustExist);
+            let mut seen = std::collections::BTreeMap::new();
+            for _ in 0..5_000 {
+                let what = match open(&source, true, &home) {
+                    Ok(opened) => {
+                        assert_ne!(fstat(&opened.fd).unwrap().st_ino, canary);
+                        "opened"
+                    }
+                    Err(error) => error.code(),
+                };
+                *seen.entry(what).or_insert(0) += 1;
+            }
+            is_done.store(true, Ordering::Relaxed);
+            assert!(seen.contains_key("opened"), "{seen:?}");
+        });
+    }
 }

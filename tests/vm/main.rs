@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod debian;
+mod durable;
 mod example;
 mod faults;
 mod guest;

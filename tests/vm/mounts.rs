@@ -143,3 +143,52 @@ fn owners_links_and_modes_are_kept_and_the_host_sees_private_files() {
     sh(&home, "cd /work && echo data | tee p & cat /work/p").exits(0).says(&["data"]);
     reversed(&home);
 }
+
+const OWN: &str = r#"
+project "own"
+sandbox "box" {
+    image "builtin:base"
+    memory "96MiB"
+    command "sh" "-c" "exec sleep 1000000"
+    stop-grace "2s"
+    mount "/src" { dir "." }
+}
+"#;
+
+#[test]
+fn a_project_that_shows_itself_keeps_its_own_files() {
+    let home = Home::machine();
+    home.write("Sandboxfile", OWN);
+    home.msb(["up"]).exits(0);
+    for script in [
+        "echo >> /src/Sandboxfile",
+        "rm /src/Sandboxfile",
+        "mv /src/Sandboxfile /src/other",
+        "echo x > /src/x; mv /src/x /src/Sandboxfile",
+        "chmod 777 /src/Sandboxfile",
+        "ln /src/Sandboxfile /src/link",
+        "truncate -s 0 /src/Sandboxfile",
+    ] {
+        sh(&home, script).complains(&["Read-only file system"]);
+    }
+    sh(&home, "cat /src/Sandboxfile && echo free > /src/else").exits(0).says(&["project"]);
+    assert_eq!(fs::read_to_string(home.project().join("Sandboxfile")).unwrap(), OWN);
+    home.msb(["diff"]).exits(0);
+    reversed(&home);
+}
+
+#[test]
+fn a_folder_whose_server_is_killed_answers_with_an_error_and_the_machine_goes_on() {
+    let home = example();
+    let server = home.alive().into_iter().find(|it| it.command.starts_with("msb-share")).unwrap();
+    server.kill();
+    let read = eventually("the folder is lost", Duration::from_secs(20), || {
+        Some(sh(&home, "cat /docs/README")).filter(|run| run.code != 0)
+    });
+    assert!(!read.stderr.is_empty(), "{read}");
+    sh(&home, "echo on > /rows/file && cat /rows/file").exits(0).says(&["on"]);
+    home.msb(["logs", "box", "--source", "runtime"]).exits(0).says(&["shared folders is gone"]);
+    home.msb(["restart", "box"]).exits(0);
+    sh(&home, "cat /docs/README").exits(0).says(&["read me"]);
+    reversed(&home);
+}
