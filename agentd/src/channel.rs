@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use schema::wire::frame::DATA_BYTES_MAX;
+use schema::wire::frame::{DATA_BYTES_MAX, encode_data};
 use schema::wire::{CONTROL_SESSION, Decoder, Frame, FrameError, Message};
 use thiserror::Error;
 
@@ -111,6 +111,11 @@ impl Channel {
     /// Puts a frame behind what waits to be written.
     pub(crate) fn send(&mut self, frame: &Frame) {
         frame.encode(&mut self.out);
+    }
+
+    /// Puts bytes of a stream behind what waits to be written.
+    pub(crate) fn send_data(&mut self, session: u32, stream: u16, bytes: &[u8]) {
+        encode_data(session, stream, bytes, &mut self.out);
     }
 
     /// Puts bytes that are no frame behind what waits to be written.

@@ -1,7 +1,7 @@
 //! What each frame of the runtime asks for.
 
 use schema::wire::message::{
-    Done, Error, ErrorCode, Exec, OnGone, Refused, Signal, Update, Updated,
+    Done, Error, ErrorCode, ExecFailed, OnGone, Refused, Signal, Update, Updated,
 };
 use schema::wire::relay::IDS_PER_SLOT;
 use schema::wire::{CONTROL_SESSION, DecodeError, Frame, Kind, Message};
@@ -10,6 +10,8 @@ use crate::boot::{Share, follow_clock, set_share, user_of};
 use crate::log;
 use crate::serve::Agent;
 use crate::session::Session;
+use crate::session::settings::Settings;
+use crate::session::tree::Errand;
 use crate::sessions::Abandoned;
 use crate::sys;
 
@@ -79,7 +81,15 @@ impl Agent {
 
     fn hear_in_session(&mut self, id: u32, message: Message) {
         match message {
-            Message::Exec(exec) => self.exec(id, &exec),
+            Message::Exec(exec) => {
+                self.open(id, 0x0100, |settings| Session::start(id, &exec, settings));
+            }
+            Message::TreeGet(get) => {
+                self.open(id, 0x0230, |settings| Session::carry(id, Errand::Get(&get), settings));
+            }
+            Message::TreePut(put) => {
+                self.open(id, 0x0231, |settings| Session::carry(id, Errand::Put(&put), settings));
+            }
             Message::Signal(signal) => self.signal(id, &signal),
             Message::Resize(size) => {
                 self.ask(id, 0x0105, |session| session.resize(&size));
@@ -93,18 +103,24 @@ impl Agent {
         }
     }
 
-    fn exec(&mut self, id: u32, exec: &Exec) {
+    /// Opens a session with the message of this number.
+    fn open(
+        &mut self,
+        id: u32,
+        code: u16,
+        start: impl FnOnce(&Settings) -> Result<Session, ExecFailed>,
+    ) {
         let admitted = if self.is_stopping() {
             Err(Error::new(ErrorCode::Stopping, "the guest is shutting down"))
         } else {
             self.sessions.admit(id)
         };
         if let Err(mut refusal) = admitted {
-            refusal.operation = Some(0x0100);
+            refusal.operation = Some(code);
             self.channel.say(id, refusal);
             return;
         }
-        match Session::start(id, exec, &self.settings) {
+        match start(&self.settings) {
             Ok(session) => self.sessions.add(id, session),
             Err(failure) => {
                 self.channel.say(id, failure);

@@ -1,11 +1,12 @@
 //! Process 1 of a guest: boots it, runs commands, shuts it down.
 //!
-//! Started with `--process --root DIR --agent-fd N` it does the same without a
+//! Its children for files are this program again, see [`errand`]. Started with `--process --root DIR --agent-fd N` it does the same without a
 //! machine, for tests: commands run on the host, below that folder.
 
 mod boot;
 mod channel;
 mod dispatch;
+mod errand;
 mod groups;
 mod log;
 mod place;
@@ -28,6 +29,9 @@ use crate::serve::{Agent, End};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(code) = errand::run(&arguments) {
+        return code;
+    }
     let is_test = arguments.first().is_some_and(|first| first == "--process");
     if std::process::id() == 1 && !is_test {
         run(Place::Machine, None);

@@ -22,6 +22,7 @@ pub mod report;
 pub mod sessions;
 pub mod sources;
 pub mod store;
+pub mod transfer;
 pub mod volumes;
 pub mod watch;
 pub mod worker;

@@ -1,8 +1,10 @@
 //! The shapes that cross a boundary between msb's programs.
 //!
-//! Nothing here opens a file, a socket or a clock. [`wire`] is what `agentd`
-//! needs and compiles alone; everything else comes with the feature `host`.
+//! Nothing here opens a file, a socket or a clock. [`wire`] and [`archive`] are
+//! what `agentd` needs and compile alone; everything else comes with the feature
+//! `host`.
 
+pub mod archive;
 pub mod wire;
 
 #[cfg(feature = "host")]

@@ -10,6 +10,7 @@ mod checkouts;
 mod cli_sessions;
 mod cli_words;
 mod configuration;
+mod cp;
 mod crash;
 mod diagnostics;
 mod diff_page;

@@ -7,13 +7,14 @@ use tests::skip::{LIST, foreseen};
 use tests::source::{Source, files, rust};
 
 /// Our crates, and which of the others each may import.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("schema", &[]),
-    ("orchestrator", &["schema"]),
+    ("tree", &["schema"]),
+    ("orchestrator", &["schema", "tree"]),
     ("runtime", &["schema"]),
-    ("agentd", &["schema"]),
+    ("agentd", &["schema", "tree"]),
     ("examples", &["schema"]),
-    ("tests", &["schema", "orchestrator", "runtime", "agentd", "examples"]),
+    ("tests", &["schema", "tree", "orchestrator", "runtime", "agentd", "examples"]),
 ];
 
 /// Outside crates, as they are named in code, and the only places that may name them; tests beside

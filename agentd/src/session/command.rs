@@ -65,6 +65,27 @@ impl Command {
         })
     }
 
+    /// Returns this program again, with words of its own: what a session's user may, and no environment.
+    pub(crate) fn ours(
+        program: &str,
+        argv: Vec<CString>,
+        user: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Self, ExecFailed> {
+        let user = user.or(settings.user.as_deref());
+        let who = user_of(&settings.place, user)
+            .map_err(|unknown| failed(ExecFailure::User, 0, unknown.to_string()))?;
+        Ok(Self {
+            programs: c_strings([program.to_owned()])?,
+            argv,
+            envp: Vec::new(),
+            cwd: c"/".to_owned(),
+            credentials: credentials(&settings.place, who),
+            limits: limits(settings, &[])?,
+            name: program.to_owned(),
+        })
+    }
+
     /// Says why the child could not become this command.
     pub(crate) fn explain(&self, stage: Stage, errno: i32) -> ExecFailed {
         let kind = match (stage, errno) {

@@ -15,6 +15,7 @@ mod environment;
 mod input;
 mod output;
 pub(crate) mod settings;
+pub(crate) mod tree;
 
 use std::fs::File;
 use std::io;
@@ -30,6 +31,7 @@ use self::command::{Command, failed};
 use self::input::Input;
 use self::output::{LINGER_MS, Output};
 use self::settings::Settings;
+use self::tree::Errand;
 use crate::channel::Channel;
 use crate::groups::Group;
 use crate::sys;
@@ -43,6 +45,9 @@ pub(crate) const MAIN: &str = "main";
 
 /// How long a command whose client is gone has between the hang-up and the end.
 pub(crate) const HANG_UP_MS: u64 = 5000;
+
+/// The size of a pipe that carries a tree of files, where the kernel allows it.
+const WIDE_PIPE_BYTES: i32 = 1024 * 1024;
 
 /// How far a session is.
 #[derive(Debug)]
@@ -95,15 +100,40 @@ impl Session {
     /// Starts a command; whether it became one is known later, see [`Session::hear_report`].
     pub(crate) fn start(id: u32, exec: &Exec, settings: &Settings) -> Result<Self, ExecFailed> {
         let command = Command::prepare(exec, settings)?;
+        let streams = match &exec.tty {
+            Some(tty) => Streams::terminal(tty, &command),
+            None => Streams::pipes(exec.stdin),
+        };
+        let is_main = exec.name.as_deref() == Some(MAIN);
+        let session = Self::launch(id, command, streams, settings)?;
+        Ok(Self { is_main, on_gone: exec.on_gone, ..session })
+    }
+
+    /// Starts the child that sends or takes a tree of files.
+    pub(crate) fn carry(
+        id: u32,
+        errand: Errand<'_>,
+        settings: &Settings,
+    ) -> Result<Self, ExecFailed> {
+        let command = errand.command(settings)?;
+        let streams = Streams::pipes(errand.stdin());
+        if let Ok(streams) = &streams {
+            streams.widen();
+        }
+        Self::launch(id, command, streams, settings)
+    }
+
+    fn launch(
+        id: u32,
+        command: Command,
+        streams: io::Result<Streams>,
+        settings: &Settings,
+    ) -> Result<Self, ExecFailed> {
         let other = |what: &str, error: &io::Error| {
             let errno = error.raw_os_error().unwrap_or(0);
             failed(ExecFailure::Other, errno, format!("{what}: {error}"))
         };
-        let streams = match &exec.tty {
-            Some(tty) => Streams::terminal(tty, &command),
-            None => Streams::pipes(exec.stdin),
-        }
-        .map_err(|error| other("making its streams", &error))?;
+        let streams = streams.map_err(|error| other("making its streams", &error))?;
         let (report, theirs) = sys::io::pipe().map_err(|error| other("making a pipe", &error))?;
         let mut group = if settings.place.is_machine() {
             Group::create(id).map_err(|error| other("making its control group", &error))?
@@ -119,7 +149,7 @@ impl Session {
             credentials: command.credentials.as_ref(),
             limits: &command.limits,
             stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
-            has_terminal: exec.tty.is_some(),
+            has_terminal: streams.terminal.is_some(),
             profile: settings.profile,
             group: group.birthplace(),
             bond: if settings.place.is_machine() { Bond::None } else { Bond::DiesWithUs },
@@ -137,8 +167,8 @@ impl Session {
             id,
             life: Life::Starting(report),
             command,
-            is_main: exec.name.as_deref() == Some(MAIN),
-            on_gone: exec.on_gone,
+            is_main: false,
+            on_gone: OnGone::Kill,
             pid,
             group,
             terminal: streams.terminal,
@@ -379,6 +409,14 @@ impl Session {
 }
 
 impl Streams {
+    /// Makes room for more on the way, so that both ends work in larger pieces.
+    fn widen(&self) {
+        for end in &self.theirs {
+            // A pipe of the usual size is as good, only slower.
+            sys::io::set_pipe_size(end, WIDE_PIPE_BYTES).ok();
+        }
+    }
+
     fn pipes(stdin: StdinMode) -> io::Result<Self> {
         let (input, stdin) = match stdin {
             StdinMode::None => (None, OwnedFd::from(File::open("/dev/null")?)),

@@ -68,7 +68,7 @@ impl Output {
         match sys::io::read(fd.as_fd(), space) {
             Ok(count) if count > 0 => {
                 let bytes = space.get(..count).unwrap_or_default();
-                channel.send(&Frame::data(session, self.stream, bytes));
+                channel.send_data(session, self.stream, bytes);
                 self.credit -= u32::try_from(count).unwrap_or(self.credit);
                 self.own_left = self.own_left.map(|left| left.saturating_sub(count as u64));
             }

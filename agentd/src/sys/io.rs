@@ -28,6 +28,13 @@ pub(crate) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a pipe hold so many bytes.
+pub(crate) fn set_pipe_size(end: impl AsFd, bytes: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is borrowed, so it is open; the call takes integers.
+    check(unsafe { libc::fcntl(end.as_fd().as_raw_fd(), libc::F_SETPIPE_SZ, bytes) })?;
+    Ok(())
+}
+
 /// Returns how many bytes can be read without waiting.
 pub(crate) fn available(fd: impl AsFd) -> io::Result<u64> {
     let mut bytes: libc::c_int = 0;

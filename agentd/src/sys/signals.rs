@@ -63,6 +63,12 @@ impl AsFd for Signals {
     }
 }
 
+/// Goes on when somebody hangs up.
+pub(crate) fn ignore_hang_up() {
+    // SAFETY: to ignore a signal is no function of ours.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+}
+
 /// Sends a signal to one process.
 pub(crate) fn send(pid: u32, number: u8) -> io::Result<()> {
     send_to(pid_of(pid)?, number)

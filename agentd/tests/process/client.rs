@@ -158,9 +158,14 @@ impl Agent {
 
     /// Opens a session and returns its id.
     pub(crate) fn open(&mut self, exec: Exec) -> u32 {
+        self.open_with(exec)
+    }
+
+    /// Opens a session with any message and returns its id.
+    pub(crate) fn open_with(&mut self, message: impl Into<Message>) -> u32 {
         let id = self.next_session;
         self.next_session += 1;
-        self.say(id, exec);
+        self.say(id, message);
         id
     }
 

@@ -4,6 +4,7 @@
 mod client;
 mod sessions;
 mod shutdown;
+mod trees;
 
 use schema::wire::boot::{BootRecord, EnvVar, STEPS, SmallFile};
 use schema::wire::message::{ClockSync, ErrorCode, Hello, Update};

@@ -32,8 +32,8 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Sandboxes",
         &[
-            "run", "create", "start", "stop", "kill", "restart", "rm", "list", "exec", "logs",
-            "inspect", "wait",
+            "run", "create", "start", "stop", "kill", "restart", "rm", "list", "exec", "cp",
+            "logs", "inspect", "wait",
         ],
     ),
     ("Images", &["load", "image"]),

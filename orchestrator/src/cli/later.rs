@@ -3,8 +3,6 @@
 /// Commands that are not built yet.
 const COMMANDS: &[&str] = &[
     "completion",
-    "copy",
-    "cp",
     "df",
     "history",
     "lsp",

@@ -24,6 +24,7 @@ mod asking;
 mod attach;
 mod config;
 mod convert;
+mod cp;
 mod create;
 mod definition;
 mod diff;
@@ -126,6 +127,8 @@ pub(crate) enum Command {
     #[command(visible_alias = "ls")]
     List(list::Args),
     Exec(Box<exec::Args>),
+    #[command(visible_alias = "copy")]
+    Cp(cp::Args),
     Inspect(inspect::Args),
     Wait(wait::Args),
     Load(load::Args),
@@ -225,6 +228,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Rm(args) => rm::run(args, call),
         Command::List(args) => list::run(args, call),
         Command::Exec(args) => exec::run(args, call),
+        Command::Cp(args) => cp::run(args, call),
         Command::Inspect(args) => inspect::run(args, call),
         Command::Wait(args) => wait::run(args, call),
         Command::Load(args) => load::run(args, call),

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use schema::archive::{Kind, Reader, TarError, normal};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -14,7 +15,6 @@ use super::digest::Digest;
 use super::draft::Draft;
 use super::json::JSON_BYTES_MAX;
 use super::source::{Source, Wanted};
-use super::tar::{Kind, Reader, TarError, normal};
 
 /// The most bytes of an archive.
 const ARCHIVE_BYTES_MAX: u64 = 64 << 30;
@@ -281,7 +281,8 @@ fn from_symlink(path: &[u8], text: &[u8]) -> Result<Vec<u8>, ArchiveError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tar::write::Archive as Tar;
+    use schema::archive::craft::Archive as Tar;
+
     use super::*;
     use crate::scratch::Scratch;
 

@@ -2,7 +2,7 @@
 //! the entries are merged from the bottom up.
 //!
 //! ```text
-//! blob ─▶ Source ─▶ tar::Reader ─▶ entries ─(bounded channel)─▶ merge ─▶ Tree
+//! blob ─▶ Source ─▶ archive::Reader ─▶ entries ─(bounded channel)─▶ merge ─▶ Tree
 //!           digests      └─▶ bytes ─▶ Spool
 //! ```
 //!
@@ -15,13 +15,13 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use schema::archive::{Entry, Reader, TarError};
 use thiserror::Error;
 
 use super::digest::Digest;
 use super::merge::{self, Dropped};
 use super::source::{Coding, Source, Wanted};
 use super::spool::{Allowance, Spool};
-use super::tar::{Entry, Reader, TarError};
 use super::tree::{Data, Tree};
 
 /// The most entries of all layers together.

@@ -1,7 +1,8 @@
 //! The rules by which one layer lies over another: what replaces, what merges
 //! and what a whiteout hides.
 
-use super::tar::{Entry, Kind};
+use schema::archive::{Entry, Kind};
+
 use super::tree::{Attributes, Content, Data, Folder, Inode, Missing, Name, ROOT, Tree, Xattr};
 
 /// What marks an entry that hides others.
@@ -163,7 +164,8 @@ fn is_kept(name: &[u8]) -> bool {
 mod tests {
     use std::fmt::Write as _;
 
-    use super::super::tar::{Reader, write::Archive};
+    use schema::archive::{Reader, craft::Archive};
+
     use super::*;
 
     /// Merges layers and returns the tree as lines, or why it was refused.

@@ -27,7 +27,6 @@ mod merge;
 mod prune;
 mod source;
 mod spool;
-mod tar;
 #[cfg(test)]
 mod tests;
 mod tree;

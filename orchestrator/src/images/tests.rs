@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use schema::archive::craft::Archive as Tar;
 use schema::project::ImageRef;
 
 use super::digest::Digest;
-use super::tar::write::Archive as Tar;
 use super::*;
 use crate::scratch::Scratch;
 use crate::store::images::in_memory;

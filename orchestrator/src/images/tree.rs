@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::tar::{DEPTH_MAX, Time};
+use schema::archive::{DEPTH_MAX, Time};
 
 /// An extended attribute: its name and its value.
 pub(crate) type Xattr = (Box<[u8]>, Box<[u8]>);

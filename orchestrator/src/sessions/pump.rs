@@ -21,6 +21,9 @@ const WINDOW_BYTES: u32 = 512 * 1024;
 /// How much is read from our input at once.
 const READ_BYTES: usize = 32 * 1024;
 
+/// How much is kept of what was written, so that it is not moved for every piece.
+const WRITTEN_BYTES_MAX: usize = 1024 * 1024;
+
 /// Consumed bytes are granted again in pieces of at least this size.
 const GRANT_BYTES: u32 = 32 * 1024;
 
@@ -380,8 +383,9 @@ impl Pump<'_> {
             Err(_) => piece.len(),
         };
         stream.written += count;
-        if stream.written == stream.waiting.len() {
-            stream.waiting.clear();
+        // A command that is always ahead must not keep what was written long ago.
+        if stream.written == stream.waiting.len() || stream.written > WRITTEN_BYTES_MAX {
+            stream.waiting.drain(..stream.written);
             stream.written = 0;
         }
         self.consume(at, count);

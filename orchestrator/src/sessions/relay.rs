@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schema::wire::frame::encode_data;
 use schema::wire::generation::{self, UnsupportedOperation};
 use schema::wire::message::{Error as AgentError, Ready};
 use schema::wire::relay::{WELCOME_BYTES, Welcome};
@@ -124,6 +125,11 @@ impl Relay {
         frame.encode(&mut self.unsent);
     }
 
+    /// Puts bytes of a stream behind what waits to be sent.
+    pub fn send_data(&mut self, session: u32, stream: u16, bytes: &[u8]) {
+        encode_data(session, stream, bytes, &mut self.unsent);
+    }
+
     /// Returns how many bytes wait to be sent.
     #[must_use]
     pub const fn backlog(&self) -> usize {
@@ -138,7 +144,14 @@ impl Relay {
         while self.backlog() > 0 {
             match self.socket.write(&self.unsent[self.sent..]) {
                 Ok(count) => self.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // A sender that is never done must not keep what was sent long ago.
+                    if self.sent > BACKLOG_BYTES_MAX {
+                        self.unsent.drain(..self.sent);
+                        self.sent = 0;
+                    }
+                    return Ok(());
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(RelayError::Broken(error)),
             }
@@ -199,7 +212,7 @@ fn read_message(socket: &mut UnixStream, decoder: &mut Decoder) -> Result<Messag
 }
 
 /// A reset carries an `Error`.
-pub(super) const RESET_CODE: u16 = 0x0008;
+pub(crate) const RESET_CODE: u16 = 0x0008;
 
 #[cfg(test)]
 mod tests {

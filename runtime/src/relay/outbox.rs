@@ -122,11 +122,21 @@ impl Waiting {
             frame.flags = if end { FLAG_END } else { 0 };
             frame.payload = bytes.into();
         } else {
-            frame.payload = bytes.drain(..DATA_BYTES_MAX).collect();
+            frame.payload = front(&mut bytes, DATA_BYTES_MAX);
             self.parts.push_front(Part::Stream { stream, bytes, end });
         }
         Some(frame)
     }
+}
+
+/// Takes the first bytes, in pieces and not one by one.
+fn front(bytes: &mut VecDeque<u8>, count: usize) -> Vec<u8> {
+    let (first, second) = bytes.as_slices();
+    let mut taken = Vec::with_capacity(count);
+    taken.extend_from_slice(&first[..first.len().min(count)]);
+    taken.extend_from_slice(&second[..second.len().min(count - taken.len())]);
+    bytes.drain(..taken.len());
+    taken
 }
 
 #[cfg(test)]

@@ -140,14 +140,8 @@ impl Frame {
 
     /// Appends the frame's bytes to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let length = u32::try_from(self.payload.len() + HEAD_BYTES - 4)
-            .expect("payloads are bounded far below 4 GiB by their makers");
-        out.extend_from_slice(&length.to_be_bytes());
-        out.extend_from_slice(&self.session.to_be_bytes());
-        out.push(self.kind.byte());
-        out.push(self.flags);
-        out.extend_from_slice(&self.code.to_be_bytes());
-        out.extend_from_slice(&self.payload);
+        let head = (self.session, self.kind, self.flags, self.code);
+        encode(head, &self.payload, out);
     }
 
     /// Returns the frame's bytes.
@@ -157,6 +151,21 @@ impl Frame {
         self.encode(&mut out);
         out
     }
+}
+
+/// Appends a data frame of bytes that are nobody's yet; see [`Frame::data`].
+pub fn encode_data(session: u32, stream: u16, bytes: &[u8], out: &mut Vec<u8>) {
+    encode((session, Kind::Data, 0, stream), bytes, out);
+}
+
+fn encode((session, kind, flags, code): (u32, Kind, u8, u16), payload: &[u8], out: &mut Vec<u8>) {
+    let length = u32::try_from(payload.len() + HEAD_BYTES - 4)
+        .expect("payloads are bounded far below 4 GiB by their makers");
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&session.to_be_bytes());
+    out.extend_from_slice(&[kind.byte(), flags]);
+    out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(payload);
 }
 
 /// Returns the frames that carry `bytes` on a stream, each within the limit.
@@ -256,6 +265,13 @@ mod tests {
             assert_eq!(seen, frames, "cut every {step} bytes");
             assert!(!decoder.is_inside_a_frame());
         }
+    }
+
+    #[test]
+    fn bytes_become_a_frame_without_being_one_first() {
+        let mut bytes = Vec::new();
+        encode_data(7, 1, b"hello", &mut bytes);
+        assert_eq!(bytes, Frame::data(7, 1, b"hello").to_bytes());
     }
 
     fn refused(head: [u8; HEAD_BYTES], why: FrameError) {

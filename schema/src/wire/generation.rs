@@ -50,6 +50,8 @@ pub const MESSAGES: &[(u16, &str, u32)] = &[
     (0x0103, "Exited", 1),
     (0x0104, "Signal", 1),
     (0x0105, "Resize", 1),
+    (0x0230, "TreeGet", 1),
+    (0x0231, "TreePut", 1),
 ];
 
 /// Returns the name of a message number, if this build knows it.

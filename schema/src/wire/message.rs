@@ -10,6 +10,7 @@ pub use super::exec::{
     Exec, ExecFailed, ExecFailure, Exited, OnGone, Resize, Rlimit, Signal, SignalTarget, Started,
     StdinMode, Tty,
 };
+pub use super::files::{TreeGet, TreePut};
 use super::frame::{Frame, Kind};
 
 /// Why a payload is not the message its number says.
@@ -117,6 +118,10 @@ messages! {
     Signal = 0x0104,
     /// The terminal has a new size.
     Resize = 0x0105,
+    /// Send a tree of files out of the guest; opens a session.
+    TreeGet = 0x0230,
+    /// Take a tree of files into the guest; opens a session.
+    TreePut = 0x0231,
 }
 
 impl Message {

@@ -9,6 +9,7 @@
 
 pub mod boot;
 pub mod exec;
+pub mod files;
 pub mod frame;
 pub mod generation;
 pub mod message;

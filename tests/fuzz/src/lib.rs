@@ -1,7 +1,7 @@
 //! Any bytes end in a tree or in errors: what is held against every input, fuzzed or kept.
 //!
 //! ```text
-//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers
+//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive
 //!          (a second, 256 MiB)              what must hold, as panics
 //! ```
 //!
@@ -9,6 +9,7 @@
 
 #![expect(clippy::panic, reason = "a promise that does not hold ends the input")]
 
+mod archive;
 mod both_readers;
 mod cost;
 mod document;
@@ -35,11 +36,14 @@ pub enum Target {
     Resolve,
     /// Our reader of KDL and the package's, side by side.
     BothReaders,
+    /// An archive of a stranger, unpacked below a folder.
+    Archive,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 4] = [Self::Kdl, Self::Yaml, Self::Resolve, Self::BothReaders];
+    pub const ALL: [Self; 5] =
+        [Self::Kdl, Self::Yaml, Self::Resolve, Self::BothReaders, Self::Archive];
 }
 
 /// Gives an input to a target.
@@ -55,5 +59,6 @@ pub fn run(target: Target, bytes: &[u8]) {
             resolve::check(bytes, Format::Yaml);
         }
         Target::BothReaders => both_readers::check(bytes),
+        Target::Archive => archive::check(bytes),
     });
 }

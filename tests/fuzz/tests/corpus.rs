@@ -59,6 +59,11 @@ fn sf_t15_both_readers_agree_on_what_is_kept() {
 }
 
 #[test]
+fn s14_what_is_kept_is_unpacked_below_its_folder_or_not_at_all() {
+    replay(Target::Archive);
+}
+
+#[test]
 fn every_example_is_a_seed() {
     let seeds = files(&house().join("tests/fuzz/corpus"));
     let seeds: Vec<_> = seeds.iter().map(|seed| seed.canonicalize().unwrap()).collect();

@@ -105,7 +105,7 @@ fn machine(line: &mut Line, wanted: &Wanted<'_>) {
     line.words("-global virtio-mmio.force-legacy=off");
     line.words(match wanted.accelerator {
         Accelerator::Kvm => "-accel kvm -cpu host",
-        // A guest that finds fast string moves copies byte by byte, each of which is emulated.
+        // A processor that calls `rep movsb` fast is believed, and emulated a byte at a time.
         Accelerator::Tcg | Accelerator::None => "-accel tcg,thread=multi,tb-size=64 -cpu max,-erms",
     });
     line.option("-smp", wanted.cpus.to_string());

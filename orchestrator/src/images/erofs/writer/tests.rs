@@ -5,7 +5,8 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::process::Command;
 
-use super::super::super::tar::Time;
+use schema::archive::Time;
+
 use super::super::super::tree::{Attributes, Extent, Folder, Name, ROOT, Xattr};
 use super::super::read::{self, Found};
 use super::*;

@@ -2,30 +2,30 @@
 
 /// A time as file systems keep it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Time {
+pub struct Time {
     /// Seconds since 1970, never before.
-    pub(crate) seconds: u64,
+    pub seconds: u64,
     /// What comes after the second, below a billion.
-    pub(crate) nanos: u32,
+    pub nanos: u32,
 }
 
 impl Time {
     /// The last second that a kernel's signed clock can hold.
-    pub(crate) const SECONDS_MAX: u64 = i64::MAX as u64;
+    pub const SECONDS_MAX: u64 = i64::MAX as u64;
 }
 
 /// Where a piece of stored data belongs in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Segment {
+pub struct Segment {
     /// The first byte in the file.
-    pub(crate) offset: u64,
+    pub offset: u64,
     /// How many bytes.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A regular file.
     File,
     /// A second name of the entry at this path.
@@ -44,35 +44,38 @@ pub(crate) enum Kind {
 
 /// One entry, without its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The path without a leading slash; empty for the root itself.
-    pub(crate) path: Vec<u8>,
+    pub path: Vec<u8>,
     /// What it is.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// Permissions with setuid, setgid and sticky.
-    pub(crate) mode: u16,
+    pub mode: u16,
     /// The owner.
-    pub(crate) uid: u32,
+    pub uid: u32,
     /// The group.
-    pub(crate) gid: u32,
+    pub gid: u32,
     /// When its content was last changed.
-    pub(crate) mtime: Time,
+    pub mtime: Time,
     /// Extended attributes, sorted by name.
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The apparent size of a regular file.
-    pub(crate) size: u64,
+    pub size: u64,
 }
 
 /// The longest path, in bytes.
-pub(crate) const PATH_BYTES_MAX: usize = 4095;
+pub const PATH_BYTES_MAX: usize = 4095;
 /// The longest component of a path, in bytes.
-pub(crate) const NAME_BYTES_MAX: usize = 255;
+pub const NAME_BYTES_MAX: usize = 255;
 /// The most components of a path.
-pub(crate) const DEPTH_MAX: usize = 256;
+pub const DEPTH_MAX: usize = 256;
 
 /// Returns `path` without leading slash and empty or `.` components, or why
-/// it cannot stand in an image.
-pub(crate) fn normal(path: &[u8]) -> Result<Vec<u8>, &'static str> {
+/// it is not allowed.
+///
+/// # Errors
+/// It leads out, or is longer or deeper than paths may be.
+pub fn normal(path: &[u8]) -> Result<Vec<u8>, &'static str> {
     if path.contains(&0) {
         return Err("the path holds a NUL");
     }

@@ -1,19 +1,23 @@
-//! The one strict reader of tar archives: bytes to entries, limits first.
+//! The one strict reader of tar archives, bytes to entries, limits first; and
+//! the one writer of what it reads.
 //!
 //! It knows ustar, PAX (`x` and `g`), GNU long names and links, and the sparse
 //! files of both. Whatever two readers could understand differently is
-//! refused. It reads a stream once and holds no more than one header.
+//! refused. It reads a stream once and holds no more than one header. The
+//! stream is the caller's: nothing here opens anything.
 
+pub mod craft;
 mod entry;
 mod header;
 mod pax;
 mod sparse;
+pub mod write;
 
 use std::io::{self, BufRead};
 
 use thiserror::Error;
 
-pub(crate) use entry::{DEPTH_MAX, Entry, Kind, Segment, Time, normal};
+pub use entry::{DEPTH_MAX, Entry, Kind, NAME_BYTES_MAX, PATH_BYTES_MAX, Segment, Time, normal};
 use header::{BLOCK, Header};
 use pax::Records;
 use sparse::MapLines;
@@ -23,13 +27,13 @@ const EXTENSION_BYTES_MAX: u64 = 1 << 20;
 /// The longest GNU name, its final NUL included.
 const LONG_NAME_BYTES_MAX: u64 = 4097;
 /// The largest apparent size of one file.
-pub(crate) const FILE_BYTES_MAX: u64 = 64 << 30;
+pub const FILE_BYTES_MAX: u64 = 64 << 30;
 /// The most bytes of attributes of one entry.
 const XATTR_BYTES_MAX: usize = 64 << 10;
 
 /// Why an archive was not read to its end.
 #[derive(Debug, Error)]
-pub(crate) enum TarError {
+pub enum TarError {
     /// The stream below gave no bytes.
     #[error("cannot read the archive")]
     Read(#[source] io::Error),
@@ -60,13 +64,27 @@ pub(crate) enum TarError {
     },
 }
 
+/// What an archive holds next, for a reader that leaves out what it may not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// An entry.
+    Entry(Entry),
+    /// Something that is not allowed; its data is skipped.
+    Refused {
+        /// Its path as it was written.
+        path: Vec<u8>,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
 fn named(path: &[u8]) -> String {
     if path.is_empty() { String::new() } else { format!("`{}` ", path.escape_ascii()) }
 }
 
 /// Reads one archive.
 #[derive(Debug)]
-pub(crate) struct Reader<R> {
+pub struct Reader<R> {
     stream: R,
     /// How many bytes were taken from the stream.
     at: u64,
@@ -78,12 +96,13 @@ pub(crate) struct Reader<R> {
     segments: Vec<Segment>,
     /// Padding behind that data.
     padding: u64,
+    file_bytes_max: u64,
     done: bool,
 }
 
 impl<R: BufRead> Reader<R> {
     /// Returns a reader of `stream` from its first byte.
-    pub(crate) fn new(stream: R) -> Self {
+    pub fn new(stream: R) -> Self {
         Self {
             stream,
             at: 0,
@@ -92,45 +111,70 @@ impl<R: BufRead> Reader<R> {
             global: Records::default(),
             segments: Vec::new(),
             padding: 0,
+            file_bytes_max: FILE_BYTES_MAX,
             done: false,
         }
     }
 
+    /// Returns the reader with another limit for the apparent size of a file.
+    #[must_use]
+    pub fn with_file_bytes_max(self, file_bytes_max: u64) -> Self {
+        Self { file_bytes_max, ..self }
+    }
+
     /// Returns the stream, which is at its end once `next_entry` gave `None`.
-    pub(crate) fn into_inner(self) -> R {
+    pub fn into_inner(self) -> R {
         self.stream
     }
 
     /// Returns the next entry, or `None` at the end of the archive.
     ///
     /// Data of the entry before that was not taken is skipped.
-    pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+    ///
+    /// # Errors
+    /// The stream breaks off, or holds something that is not allowed.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+        match self.next_or_refused()? {
+            None => Ok(None),
+            Some(Next::Entry(entry)) => Ok(Some(entry)),
+            Some(Next::Refused { why, .. }) => Err(self.refused(why)),
+        }
+    }
+
+    /// Returns what comes next; an entry whose name or kind is not allowed is told, not an error.
+    ///
+    /// # Errors
+    /// The stream breaks off, or cannot be understood any further.
+    pub fn next_or_refused(&mut self) -> Result<Option<Next>, TarError> {
         self.take_data(|_, _, _| Ok(()))?;
         if self.done {
             return Ok(None);
         }
-        let mut next = Next::default();
+        let mut said = Said::default();
         self.entry_at = self.at;
         self.entry_path.clear();
         loop {
             let mut block = [0; BLOCK];
             self.fill(&mut block)?;
             if block == [0; BLOCK] {
-                if next.is_begun {
+                if said.is_begun {
                     return Err(self.refused("an extended header stands before nothing"));
                 }
                 return self.finish().map(|()| None);
             }
             let header = Header::parse(&block).map_err(|why| self.refused(why))?;
-            if !self.extend(&header, &mut next)? {
-                return self.entry(&header, &next).map(Some);
+            if !self.extend(&header, &mut said)? {
+                return self.entry(&header, &said).map(Some);
             }
         }
     }
 
     /// Gives every byte of the current entry's data to `keep`, with where it
     /// belongs in the file and where it stood in the stream.
-    pub(crate) fn take_data(
+    ///
+    /// # Errors
+    /// The stream breaks off, or `keep` fails.
+    pub fn take_data(
         &mut self,
         mut keep: impl FnMut(u64, u64, &[u8]) -> io::Result<()>,
     ) -> Result<(), TarError> {
@@ -157,7 +201,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Takes a header that only says something of the next one, if it is such.
-    fn extend(&mut self, header: &Header<'_>, next: &mut Next) -> Result<bool, TarError> {
+    fn extend(&mut self, header: &Header<'_>, said: &mut Said) -> Result<bool, TarError> {
         let limit = match header.kind() {
             b'x' | b'g' => EXTENSION_BYTES_MAX,
             b'L' | b'K' => LONG_NAME_BYTES_MAX,
@@ -169,50 +213,58 @@ impl<R: BufRead> Reader<R> {
         }
         let body = self.body(bytes)?;
         let taken = match header.kind() {
-            b'x' if next.has_records => Err("two PAX headers stand before one entry"),
+            b'x' if said.has_records => Err("two PAX headers stand before one entry"),
             b'x' => {
-                next.has_records = true;
-                next.own.add(&body)
+                said.has_records = true;
+                said.own.add(&body)
             }
             b'g' => match self.global.add(&body) {
                 Ok(()) if !self.global.may_be_global() => Err("a global header names one entry"),
                 result => result,
             },
-            b'L' => long_name(&mut next.long_name, &body),
-            _ => long_name(&mut next.long_link, &body),
+            b'L' => long_name(&mut said.long_name, &body),
+            _ => long_name(&mut said.long_link, &body),
         };
         taken.map_err(|why| self.refused(why))?;
-        next.is_begun = next.is_begun || header.kind() != b'g';
+        said.is_begun = said.is_begun || header.kind() != b'g';
         Ok(true)
     }
 
-    /// Returns the entry of `header`, and makes its data ready to be taken.
-    fn entry(&mut self, header: &Header<'_>, next: &Next) -> Result<Entry, TarError> {
-        let name = next.own.sparse.name.clone().or_else(|| next.own.path.clone());
-        let name = name.or_else(|| next.long_name.clone()).unwrap_or_else(|| header.name());
+    /// Returns the entry of `header`, and makes its data ready to be taken, or to be skipped.
+    fn entry(&mut self, header: &Header<'_>, said: &Said) -> Result<Next, TarError> {
+        let name = said.own.sparse.name.clone().or_else(|| said.own.path.clone());
+        let name = name.or_else(|| said.long_name.clone()).unwrap_or_else(|| header.name());
         self.entry_path.clone_from(&name);
-        let path = normal(&name).map_err(|why| self.refused(why))?;
-        if name.is_empty() {
-            return Err(self.refused("the name is empty"));
+        let stored = stored_size(header, &said.own).map_err(|why| self.refused(why))?;
+        let padded = stored.checked_next_multiple_of(BLOCK as u64);
+        let padded = padded.ok_or_else(|| self.refused("its size is too large"))?;
+        let described = describe(header, said, &self.global, &name);
+        if let (Err(why), b'S') = (&described, header.kind()) {
+            // Where its data begins is said in blocks that were not read.
+            return Err(self.refused(why));
         }
-        let stored = stored_size(header, &next.own).map_err(|why| self.refused(why))?;
-        let mut entry =
-            describe(header, next, &self.global, path, &name).map_err(|why| self.refused(why))?;
-        if entry.kind != Kind::File {
-            if stored != 0 {
-                return Err(self.refused("only a file may have data"));
+        let is_file = described.as_ref().map_or(true, |entry| entry.kind == Kind::File);
+        if !is_file && stored != 0 {
+            return Err(self.refused("only a file may have data"));
+        }
+        if !is_file && (header.kind() == b'S' || said.own.sparse.is_present()) {
+            return Err(self.refused("only a file may be sparse"));
+        }
+        let size = if described.is_ok() && is_file {
+            self.lay_out(header, &said.own, stored)?
+        } else {
+            // Of what is not taken it only matters where it ends.
+            self.segments = vec![Segment { offset: 0, bytes: stored }];
+            stored
+        };
+        self.padding = padded - stored;
+        match described {
+            Ok(_) if size > self.file_bytes_max => {
+                Ok(Next::Refused { path: name, why: "the file is larger than is allowed" })
             }
-            if header.kind() == b'S' || next.own.sparse.is_present() {
-                return Err(self.refused("only a file may be sparse"));
-            }
-            return Ok(entry);
+            Ok(entry) => Ok(Next::Entry(Entry { size, ..entry })),
+            Err(why) => Ok(Next::Refused { path: name, why }),
         }
-        entry.size = self.lay_out(header, &next.own, stored)?;
-        if entry.size > FILE_BYTES_MAX {
-            return Err(self.refused("the file is larger than 64 GiB"));
-        }
-        self.padding = stored.next_multiple_of(BLOCK as u64) - stored;
-        Ok(entry)
     }
 
     /// Finds out where the data of a file belongs, and returns the file's size.
@@ -321,7 +373,7 @@ const NO_SIZE: &str = "a sparse file does not say its size";
 
 /// What extended headers said of the entry to come.
 #[derive(Debug, Default)]
-struct Next {
+struct Said {
     own: Records,
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
@@ -357,14 +409,17 @@ fn stored_size(header: &Header<'_>, own: &Records) -> Result<u64, &'static str> 
 /// Returns what a header and its records say, but for the data.
 fn describe(
     header: &Header<'_>,
-    next: &Next,
+    said: &Said,
     global: &Records,
-    path: Vec<u8>,
     name: &[u8],
 ) -> Result<Entry, &'static str> {
-    let own = &next.own;
+    let path = normal(name)?;
+    if name.is_empty() {
+        return Err("the name is empty");
+    }
+    let own = &said.own;
     let link =
-        || own.link.clone().or_else(|| next.long_link.clone()).unwrap_or_else(|| header.link());
+        || own.link.clone().or_else(|| said.long_link.clone()).unwrap_or_else(|| header.link());
     let device = || -> Result<(u32, u32), &'static str> {
         let (major, minor) = header.device()?;
         let within = major < 1 << 12 && minor < 1 << 20;
@@ -405,7 +460,7 @@ fn describe(
 }
 
 fn symlink_text(text: Vec<u8>) -> Result<Vec<u8>, &'static str> {
-    if text.is_empty() || text.len() > entry::PATH_BYTES_MAX || text.contains(&0) {
+    if text.is_empty() || text.len() > PATH_BYTES_MAX || text.contains(&0) {
         return Err("the text of a link is empty, too long or holds a NUL");
     }
     Ok(text)
@@ -413,5 +468,3 @@ fn symlink_text(text: Vec<u8>) -> Result<Vec<u8>, &'static str> {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-pub(crate) mod write;
