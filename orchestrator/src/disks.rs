@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::{FlockOperation, SeekFrom, flock, seek};
-use rustix::io::retry_on_intr;
 use thiserror::Error;
 
 use crate::store::atomic;
@@ -111,16 +110,9 @@ fn blank(home: &Path, bytes: u64) -> Result<PathBuf, DiskError> {
         let path = path.to_owned();
         move |source| DiskError::File { what, path, source }
     };
-    let alone = File::open(&folder).map_err(failed("open", &folder))?;
-    retry_on_intr(|| flock(&alone, FlockOperation::LockExclusive))
-        .map_err(|errno| failed("lock", &folder)(errno.into()))?;
+    let _alone = atomic::alone(&folder).map_err(failed("lock", &folder))?;
     if path.is_file() {
         return Ok(path);
-    }
-    for entry in fs::read_dir(&folder).map_err(failed("list", &folder))?.flatten() {
-        if entry.file_name().to_str().is_some_and(atomic::is_draft) {
-            drop(fs::remove_file(entry.path()));
-        }
     }
     let draft = atomic::beside(&path).map_err(failed("name", &path))?;
     let made = format(Purpose::Upper, bytes, &draft)

@@ -323,7 +323,11 @@ impl Drivers {
             return Ok(path);
         }
         fs::create_dir_all(&folder).map_err(failed)?;
-        let draft = folder.join(format!(".agent-{}.tmp", atomic::random_hex(4).map_err(failed)?));
+        let _alone = atomic::alone(&folder).map_err(failed)?;
+        if path.is_file() {
+            return Ok(path);
+        }
+        let draft = atomic::beside(&path).map_err(failed)?;
         let mut command = tokio::process::Command::new(self.runtime()?);
         command.arg("initramfs").arg("--agent").arg(&agent).arg("--out").arg(&draft);
         let output = command.env_clear().stdin(Stdio::null()).output().await.map_err(failed)?;

@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
+
 /// Writes `bytes` to `path` by way of a synced temporary file beside it; mode 0600.
 ///
 /// # Errors
@@ -63,6 +66,22 @@ pub fn write_lazily(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[must_use]
 pub fn is_draft(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(".tmp")
+}
+
+/// Lets nobody else make files in a folder as long as what is returned lives, and removes what others
+/// had begun by then: nobody goes on with it.
+///
+/// # Errors
+/// The folder cannot be opened, locked or listed.
+pub fn alone(folder: &Path) -> io::Result<File> {
+    let lock = File::open(folder)?;
+    retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))?;
+    for entry in fs::read_dir(folder)?.flatten() {
+        if entry.file_name().to_str().is_some_and(is_draft) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+    Ok(lock)
 }
 
 /// Makes the entries of the folder that holds `path` durable.

@@ -115,11 +115,16 @@ fn is_users(parts: &[std::borrow::Cow<'_, str>]) -> bool {
     match parts {
         [first, _, third, ..] if first == "machines" => third == "root",
         [first, trash, _, fourth, ..] if first == "volumes" && trash == ".trash" => {
-            fourth == "process"
+            is_content(fourth)
         }
-        [first, _, third, ..] if first == "volumes" => third == "process",
+        [first, _, third, ..] if first == "volumes" => is_content(third),
         _ => false,
     }
+}
+
+/// What a volume holds: a folder, or what stands in for a disk.
+fn is_content(name: &str) -> bool {
+    matches!(name, "data" | "process")
 }
 
 fn is_half_made(parts: &[std::borrow::Cow<'_, str>], name: &str) -> bool {
