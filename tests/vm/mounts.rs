@@ -192,3 +192,39 @@ fn a_folder_whose_server_is_killed_answers_with_an_error_and_the_machine_goes_on
     sh(&home, "cat /docs/README").exits(0).says(&["read me"]);
     reversed(&home);
 }
+
+/// Two sandboxes on one disk, each as the options say.
+fn two(first: &str, second: &str) -> String {
+    let sandbox = |name: &str, options: &str| {
+        format!(
+            "sandbox \"{name}\" {{\n    image \"builtin:base\"\n    memory \"96MiB\"\n    \
+             command \"sleep\" \"1000000\"\n    stop-grace \"1s\"\n    \
+             mount \"/rows\" {{ named \"rows\"; options \"{options}\" }}\n}}\n"
+        )
+    };
+    format!(
+        "project \"two\"\nvolume \"rows\" {{ kind \"disk\"; size \"16MiB\" }}\n{}{}",
+        sandbox("a", first),
+        sandbox("b", second)
+    )
+}
+
+#[test]
+fn a_disk_has_one_writer_or_readers_alone() {
+    let home = Home::machine();
+    home.write("Sandboxfile", &two("rw", "rw"));
+    home.msb(["up"]).exits(65).complains(&["rule::disk-shared", "`a` and `b`"]);
+    home.write("Sandboxfile", &two("ro", "ro"));
+    home.msb(["up"]).exits(0);
+    home.msb(["down"]).exits(0);
+    home.write("Sandboxfile", &two("rw", "ro"));
+    home.msb(["up", "a"]).exits(0);
+    home.msb(["up"]).exits(1).complains(&["volume::busy", "two/a has it mounted", "one writer"]);
+    home.msb(["exec", "a", "--", "sh", "-c", "echo x > /rows/file"]).exits(0);
+    home.msb(["stop", "a"]).exits(0);
+    home.msb(["start", "b"]).exits(0);
+    home.msb(["exec", "b", "--", "cat", "/rows/file"]).exits(0).says(&["x"]);
+    home.msb(["down"]).exits(0);
+    home.write("Sandboxfile", &two("ro", "ro"));
+    reversed(&home);
+}

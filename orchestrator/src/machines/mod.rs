@@ -2,6 +2,7 @@
 
 mod control;
 mod folder;
+mod holder;
 mod launch;
 pub mod process;
 mod shelf;
@@ -15,6 +16,7 @@ use schema::record::Record;
 
 pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
+pub use holder::holders;
 pub use launch::{ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, kind};
 pub use shelf::Shelf;
 pub use spawn::{Creator, SpawnError, Started, spawn};

@@ -32,7 +32,9 @@ mod share;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trial;
 pub mod wire;
 
 pub use job::{Job, ShareJob};
 pub use process::run;
+pub use trial::trial;

@@ -36,3 +36,43 @@ pub(super) const READDIRPLUS: u32 = 44;
 pub(super) const RENAME2: u32 = 45;
 pub(super) const LSEEK: u32 = 46;
 pub(super) const COPY_FILE_RANGE: u32 = 47;
+
+/// All of them.
+pub(super) const ALL: [u32; 36] = [
+    LOOKUP,
+    FORGET,
+    GETATTR,
+    SETATTR,
+    READLINK,
+    SYMLINK,
+    MKNOD,
+    MKDIR,
+    UNLINK,
+    RMDIR,
+    RENAME,
+    LINK,
+    OPEN,
+    READ,
+    WRITE,
+    STATFS,
+    RELEASE,
+    FSYNC,
+    SETXATTR,
+    GETXATTR,
+    LISTXATTR,
+    REMOVEXATTR,
+    INIT,
+    OPENDIR,
+    READDIR,
+    RELEASEDIR,
+    FSYNCDIR,
+    CREATE,
+    INTERRUPT,
+    DESTROY,
+    BATCH_FORGET,
+    FALLOCATE,
+    READDIRPLUS,
+    RENAME2,
+    LSEEK,
+    COPY_FILE_RANGE,
+];

@@ -1,16 +1,17 @@
 //! Target `archive`: the bytes of a stranger as files of the host, as `msb cp` unpacks them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schema::wire::files::{Destination, Owners};
 use tree::{LinkRule, Rules, Target, unpack};
 
+use crate::ground::Ground;
+
 /// Unpacks `bytes` into a folder, and holds that nothing is made beside it and no link leads out.
 pub(crate) fn check(bytes: &[u8]) {
-    let ground = std::env::temp_dir().join(format!("msb-fuzz-{}", std::process::id()));
-    let ground = Ground::make(ground.join(format!("{:?}", std::thread::current().id())));
-    let folder = ground.0.join("in");
+    let ground = Ground::new();
+    let folder = ground.path().join("in");
     fs::create_dir_all(&folder).expect("the system's folder for temporary files can be written");
     let target = Target::find(&folder, None, Destination::Folder).expect("it was just made");
     let rules = Rules {
@@ -23,7 +24,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let mut notes = 0_u64;
     // An archive that breaks off is an error; what came before it holds to the same promises.
     drop(unpack(bytes, &target, rules, &mut |_| notes += 1));
-    let beside = fs::read_dir(&ground.0).expect("it is ours").count();
+    let beside = fs::read_dir(ground.path()).expect("it is ours").count();
     assert_eq!(beside, 1, "something stands beside the target");
     let root = fs::canonicalize(&folder).expect("the target is still there");
     look(&folder, &root);
@@ -47,22 +48,5 @@ fn look(folder: &Path, root: &Path) {
         {
             assert!(end.starts_with(root), "{} leads to {}", path.display(), end.display());
         }
-    }
-}
-
-/// A folder of one input, gone when the input ends.
-struct Ground(PathBuf);
-
-impl Ground {
-    fn make(path: PathBuf) -> Self {
-        drop(fs::remove_dir_all(&path));
-        fs::create_dir_all(&path).expect("the system's folder for temporary files can be written");
-        Self(path)
-    }
-}
-
-impl Drop for Ground {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
     }
 }

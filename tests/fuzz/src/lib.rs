@@ -1,7 +1,7 @@
 //! Any bytes end in a tree or in errors: what is held against every input, fuzzed or kept.
 //!
 //! ```text
-//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive
+//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive │ share
 //!          (a second, 256 MiB)              what must hold, as panics
 //! ```
 //!
@@ -14,8 +14,10 @@ mod both_readers;
 mod cost;
 mod document;
 mod facts;
+mod ground;
 mod guard;
 mod resolve;
+mod share;
 mod sys;
 mod tree;
 
@@ -38,12 +40,14 @@ pub enum Target {
     BothReaders,
     /// An archive of a stranger, unpacked below a folder.
     Archive,
+    /// The calls of a guest's kernel, done in a folder that is shared.
+    Share,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 5] =
-        [Self::Kdl, Self::Yaml, Self::Resolve, Self::BothReaders, Self::Archive];
+    pub const ALL: [Self; 6] =
+        [Self::Kdl, Self::Yaml, Self::Resolve, Self::BothReaders, Self::Archive, Self::Share];
 }
 
 /// Gives an input to a target.
@@ -60,5 +64,6 @@ pub fn run(target: Target, bytes: &[u8]) {
         }
         Target::BothReaders => both_readers::check(bytes),
         Target::Archive => archive::check(bytes),
+        Target::Share => share::check(bytes),
     });
 }

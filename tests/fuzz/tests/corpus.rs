@@ -64,6 +64,11 @@ fn s14_what_is_kept_is_unpacked_below_its_folder_or_not_at_all() {
 }
 
 #[test]
+fn no_call_of_a_guest_leaves_a_shared_folder() {
+    replay(Target::Share);
+}
+
+#[test]
 fn every_example_is_a_seed() {
     let seeds = files(&house().join("tests/fuzz/corpus"));
     let seeds: Vec<_> = seeds.iter().map(|seed| seed.canonicalize().unwrap()).collect();

@@ -19,7 +19,7 @@ use crate::drivers::Drivers;
 use crate::engine::AttachedEnd;
 use crate::execute::world::{Done, Effect, FailureKind, StepError};
 use crate::follow::{Logs, Source};
-use crate::machines::{self, Folder, Machine, Making, Reached, VolumeSource, process};
+use crate::machines::{self, Folder, LaunchError, Machine, Making, Reached, VolumeSource, process};
 use crate::report::clean::clean;
 use crate::store::inventory::{self, MachineRow, Role};
 use crate::volumes;
@@ -75,10 +75,7 @@ impl Host {
             attached: attach.is_some(),
             require_jail: self.options.require_jail,
         };
-        let mut launch = machines::assemble(making).map_err(|error| {
-            let (code, stage) = error.code();
-            StepError::from(code, stage, &error)
-        })?;
+        let mut launch = machines::assemble(making).map_err(|error| self.not_assembled(&error))?;
         launch.environment = self.environment();
         // Where it does not come free, the runtime says so.
         drop(self.folder(&id).released_within(RELEASED_MAX).await);
@@ -98,6 +95,29 @@ impl Host {
             Ok(Reached::No(record)) => Err(failure((name, &self.folder(&id)), &record)),
             Err(error) => Err(self.lost(name, &started.machine, &asked(&error, "boot"))),
         }
+    }
+
+    /// Says why a machine could not be put together; of a disk in use, by whom.
+    fn not_assembled(&self, error: &LaunchError) -> StepError {
+        let (code, stage) = error.code();
+        let mut failed = StepError::from(code, stage, error);
+        match error {
+            LaunchError::Busy { path, .. } => {
+                let holders = machines::holders(self.context.home(), path);
+                let notes = holders.iter().map(|name| format!("{name} has it mounted"));
+                failed.report.notes.extend(notes);
+                let hint = "Stop the other one first; a disk has one writer, or readers alone.";
+                failed.report.hints.push(hint.to_owned());
+            }
+            LaunchError::Source { source, .. } => {
+                failed.report.hints.push(source.hint().to_owned());
+            }
+            LaunchError::Open { .. }
+            | LaunchError::TooManyDisks { .. }
+            | LaunchError::NoVolume(_)
+            | LaunchError::NotYet(_) => {}
+        }
+        failed
     }
 
     /// The variables of the runtime's own process.
