@@ -11,8 +11,9 @@ use super::reply::{Dirent, Entry, NO_ENTRY, Reply};
 use super::serve::{Place, Server};
 use super::wire::Name;
 
-/// What is asked of the host at once.
-const LIST_BYTES: usize = 32 << 10;
+/// What is asked of the host at once: some of what is to be told, which is longer.
+const LIST_BYTES_MIN: usize = 1 << 10;
+const LIST_BYTES_MAX: usize = 32 << 10;
 
 /// The kinds of entries, as a folder tells them.
 const KIND_FOLDER: u32 = 4;
@@ -50,7 +51,8 @@ impl Server {
         let open = self.folders.get(handle)?;
         let _alone = open.alone.lock().unwrap_or_else(PoisonError::into_inner);
         seek(&open.fd, SeekFrom::Start(offset))?;
-        let mut buffer = Vec::with_capacity(LIST_BYTES);
+        let wanted = if plus { size / 4 } else { size };
+        let mut buffer = Vec::with_capacity(wanted.clamp(LIST_BYTES_MIN, LIST_BYTES_MAX));
         let mut entries = RawDir::new(&open.fd, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry?;

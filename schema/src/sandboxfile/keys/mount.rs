@@ -8,7 +8,7 @@ pub(super) const MOUNT: &[Key] = &[
     key(
         "named",
         Shape::Line { principal: principal("volume", Type::Name), attributes: NAMED },
-        "A volume of the project.",
+        "A volume of the project; an empty one is not filled from the image.",
     )
     .class("restart"),
     key(
