@@ -57,6 +57,8 @@ pub fn steady(home: &Home, text: &str) -> String {
         .replace(home.project().to_str().expect("our own paths are text"), "PROJECT")
         .replace(home.path().to_str().expect("our own paths are text"), "HOME");
     let rules = [
+        // How far what follows a path is moved away tells how long the path was.
+        (r"(?m)^(.*PROJECT/\S.*?\S) {2,}(\S+)$", "$1  $2"),
         (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?", "DATE"),
         (r"\b\d\d:\d\d:\d\d\b", "CLOCK"),
         (r"\b\d+\.\d\ds\b|\b\d+s\b", "TIME"),
@@ -81,5 +83,10 @@ mod tests {
             "{project}/Sandboxfile:3 at 2026-11-22 10:02:11 took 0.31s, pid 4121, 4f2a9c017be3d85a"
         );
         assert_eq!(steady(&home, &text), "PROJECT/Sandboxfile:3 at DATE took TIME, pid N, ID");
+        let columns = format!("  a  dir {project}/src at /src    Sandboxfile:3\n  b      c\n");
+        assert_eq!(
+            steady(&home, &columns),
+            "  a  dir PROJECT/src at /src  Sandboxfile:3\n  b      c\n"
+        );
     }
 }
