@@ -74,6 +74,7 @@ impl Host {
             log_level: self.options.log_level.clone(),
             attached: attach.is_some(),
             require_jail: self.options.require_jail,
+            reserve_bytes: self.context.disk_reserve.0,
         };
         let mut launch = machines::assemble(making).map_err(|error| {
             let (code, stage) = error.code();
