@@ -1,5 +1,6 @@
 //! The acts that make, change and remove.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -11,7 +12,9 @@ use schema::failure::Report;
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
-use schema::project::{Image, ImageRef, Kind, Quota, Root, Volume, VolumeKind};
+use schema::project::{
+    FileChange, Image, ImageRef, Kind, Quota, Root, Sandbox, Volume, VolumeKind,
+};
 
 use super::boot::complaints;
 use super::{Host, Ticket, bug};
@@ -19,7 +22,7 @@ use crate::disks::{self, Purpose};
 use crate::execute::world::{Done, Effect, StepError};
 use crate::images::ImageEntry;
 use crate::machines::{ControlError, ImageFacts};
-use crate::store::inventory::Role;
+use crate::store::inventory::{self, Role};
 use crate::store::{Store, atomic};
 use crate::volumes::{self, Marker};
 
@@ -167,20 +170,48 @@ impl Host {
             memory_bytes: changed(want.memory.size.0, effective.memory_bytes),
             stop_grace_ms: changed(want.stop_grace.0, effective.stop_grace_ms),
         };
-        if update == Update::default() {
-            return Ok(Effect::default());
+        let owed = self.signals(name, want)?;
+        if update != Update::default() {
+            let answer = machine.update(update).await;
+            let (_, refused) = answer.map_err(|error| asked(&error, "update"))?;
+            if let Some((field, why)) = refused.first() {
+                return Err(StepError::of(Report {
+                    code: "msb::step::failed".to_owned(),
+                    stage: "agent".to_owned(),
+                    message: format!("the machine refuses to change {field}: {why}"),
+                    hints: vec![format!("Run `msb restart {name}` to apply it.")],
+                    ..Report::default()
+                }));
+            }
         }
-        let (_, refused) = machine.update(update).await.map_err(|error| asked(&error, "update"))?;
-        match refused.first() {
-            None => Ok(Effect::default()),
-            Some((field, why)) => Err(StepError::of(Report {
-                code: "msb::step::failed".to_owned(),
-                stage: "agent".to_owned(),
-                message: format!("the machine refuses to change {field}: {why}"),
-                hints: vec![format!("Run `msb restart {name}` to apply it.")],
-                ..Report::default()
-            })),
+        for number in owed {
+            let answer = machine.signal(number).await;
+            answer.map_err(|error| asked(&error, "signal its workload"))?;
         }
+        Ok(Effect::default())
+    }
+
+    /// Returns the signals that a workload is owed, each once: those of files that hold something
+    /// else than it was last told of.
+    fn signals(&self, name: &InstanceName, want: &Sandbox) -> Result<BTreeSet<u8>, StepError> {
+        let numbered = want.mounts.iter().filter_map(|mount| match &mount.followed()?.on_change {
+            FileChange::Signal(signal) => {
+                Some((mount.content_path(), u8::try_from(signal.number()).ok()?))
+            }
+            FileChange::Ignore | FileChange::Restart => None,
+        });
+        let numbered: Vec<(String, u8)> = numbered.collect();
+        if numbered.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let (now, row) = (self.contents(name), self.sandbox_row(name)?);
+        let mut store = self.store.borrow_mut();
+        let then = store.read(|db| inventory::applied_digests(db, &row.id))?;
+        let moved = |path: &String| match (then.get(path), now.get(path)) {
+            (Some(then), Some(now)) => then != now,
+            _ => false,
+        };
+        Ok(numbered.into_iter().filter(|(path, _)| moved(path)).map(|(_, signal)| signal).collect())
     }
 
     pub(super) async fn stop_current(&self, name: &InstanceName) -> Done {

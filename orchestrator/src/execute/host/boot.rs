@@ -43,6 +43,8 @@ impl Host {
         want: &Sandbox,
         (id, nonce): (String, String),
     ) -> Done {
+        // Before the guest can see them.
+        self.contents(name);
         let row = self.sandbox_row(name)?;
         if self.driver(name)?.name != DriverName::Process {
             disks::grow(&self.folder(&id).upper(), want.upper.0)
