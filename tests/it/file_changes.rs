@@ -115,6 +115,26 @@ fn a_file_that_is_to_be_made_counts_as_empty_until_it_holds_something() {
 }
 
 #[test]
+fn a_file_that_is_away_for_a_while_is_compared_with_what_it_was() {
+    let home = with_a_file("on-change=\"restart\"");
+    is_up(&home);
+    let (before, path) = (running(&home), home.project().join("app.conf"));
+    std::fs::remove_file(&path).unwrap();
+    let file = std::fs::read_to_string(home.project().join("Sandboxfile")).unwrap();
+    let labelled = file.replace("  mount", "  labels { team \"core\" }\n  mount");
+    home.write("Sandboxfile", &labelled);
+    home.msb(["up"]).exits(0);
+    assert_eq!(running(&home), before);
+    put(&path, "green\n");
+    home.msb(["diff"]).exits(0);
+    put(&path, "blue\n");
+    home.msb(["diff"]).exits(2).says(&["mounts./etc/app.conf.content", "1 restart"]);
+    home.msb(["up"]).exits(0);
+    assert_ne!(running(&home), before);
+    reversed(&home);
+}
+
+#[test]
 fn a_file_with_too_much_in_it_is_refused_where_its_changes_count() {
     let home = with_a_file("on-change=\"restart\"");
     let file = std::fs::File::create(home.project().join("app.conf")).unwrap();

@@ -193,25 +193,29 @@ impl Host {
 
     /// Returns the signals that a workload is owed, each once: those of files that hold something
     /// else than it was last told of.
+    ///
+    /// A file that asks for a restart and changed since the plan was made, or is not there, stays
+    /// remembered as it was: the next plan finds it.
     fn signals(&self, name: &InstanceName, want: &Sandbox) -> Result<BTreeSet<u8>, StepError> {
-        let numbered = want.mounts.iter().filter_map(|mount| match &mount.followed()?.on_change {
-            FileChange::Signal(signal) => {
-                Some((mount.content_path(), u8::try_from(signal.number()).ok()?))
-            }
-            FileChange::Ignore | FileChange::Restart => None,
-        });
-        let numbered: Vec<(String, u8)> = numbered.collect();
-        if numbered.is_empty() {
-            return Ok(BTreeSet::new());
+        let mut owed = BTreeSet::new();
+        if want.mounts.iter().all(|mount| mount.followed().is_none()) {
+            return Ok(owed);
         }
-        let (now, row) = (self.contents(name), self.sandbox_row(name)?);
-        let mut store = self.store.borrow_mut();
-        let then = store.read(|db| inventory::applied_digests(db, &row.id))?;
-        let moved = |path: &String| match (then.get(path), now.get(path)) {
-            (Some(then), Some(now)) => then != now,
-            _ => false,
-        };
-        Ok(numbered.into_iter().filter(|(path, _)| moved(path)).map(|(_, signal)| signal).collect())
+        let (mut now, row) = (self.contents(name), self.sandbox_row(name)?);
+        let then = self.store.borrow_mut().read(|db| inventory::applied_digests(db, &row.id))?;
+        for mount in &want.mounts {
+            let path = mount.content_path();
+            let (Some(file), Some(old)) = (mount.followed(), then.get(&path)) else { continue };
+            match (&file.on_change, now.get(&path)) {
+                (_, Some(new)) if new == old => {}
+                (FileChange::Signal(signal), Some(_)) => {
+                    owed.extend(u8::try_from(signal.number()).ok());
+                }
+                _ => drop(now.insert(path, old.clone())),
+            }
+        }
+        self.contents.borrow_mut().insert(name.clone(), now);
+        Ok(owed)
     }
 
     pub(super) async fn stop_current(&self, name: &InstanceName) -> Done {
