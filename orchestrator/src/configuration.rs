@@ -41,6 +41,8 @@ pub struct Configuration {
     pub detach_keys: Option<String>,
     /// How long what was removed can be restored.
     pub trash_keep: Option<Duration>,
+    /// What stays free on a file system of the host that is written to.
+    pub disk_reserve: Option<Bytes>,
     /// How many machines boot at once.
     pub boots: Option<usize>,
     /// What a reading may cost.
@@ -98,7 +100,7 @@ const KEYS: &[Key] = &[
     ("registry", Later),
     ("vmm-user", Later),
     ("guest-net", Later),
-    ("disk-reserve", Later),
+    ("disk-reserve", Built),
     ("trash-keep", Built),
     ("update", Later),
 ];
@@ -123,6 +125,9 @@ const LIMITS: &[Key] = &[
 
 /// The least that the trash keeps what was removed, in milliseconds: a minute.
 const TRASH_KEEP_MIN: u64 = 60_000;
+
+/// The most that can be kept free: more than any file system holds.
+const DISK_RESERVE_MAX: u64 = 1 << 50;
 
 /// The largest that a limit in bytes may be: places in files have 32 bits.
 const BYTES_MAX: u64 = 1 << 30;
@@ -196,6 +201,7 @@ impl Reader<'_> {
                 "defaults" => found.defaults = self.defaults(entry),
                 "parallel" => found.boots = self.boots(entry),
                 "limits" => found.limits = self.limits(entry),
+                "disk-reserve" => found.disk_reserve = self.size(entry, (0, DISK_RESERVE_MAX)),
                 "trash-keep" => {
                     let time = self.one(entry, |item| value::duration(item, TRASH_KEEP_MIN));
                     found.trash_keep = time.map(schema::units::Millis::as_duration);
@@ -411,7 +417,7 @@ mod tests {
                     progress \"plain\"; lock-timeout \"1m30s\"; detach-keys \"ctrl-p,ctrl-q\"\n\
                     defaults { cpus 2; memory \"1GiB\"; upper \"8GiB\"; security \"restricted\"; shell \"/bin/bash\" }\n\
                     parallel boots=8 // and no more\n\
-                    trash-keep \"7d\"\n\
+                    trash-keep \"7d\"; disk-reserve \"2GiB\"\n\
                     limits { file-bytes \"16MiB\"; instances 20000; files 100; problems 7; seconds 60; expanded-bytes \"5MiB\" }\n";
         let found = read(text).unwrap();
         assert_eq!(found.log_level, Some("info"));
@@ -421,6 +427,7 @@ mod tests {
         assert_eq!(found.detach_keys.as_deref(), Some("ctrl-p,ctrl-q"));
         assert_eq!(found.boots, Some(8));
         assert_eq!(found.trash_keep, Some(Duration::from_secs(7 * 86_400)));
+        assert_eq!(found.disk_reserve, Some(Bytes::gib(2)));
         let defaults = Defaults {
             cpus: Some(2),
             memory: Some(Bytes::gib(1)),
@@ -474,6 +481,8 @@ mod tests {
         refuses("color \"auto\" { x }", &["one value and no fields"]);
         refuses("limits 5", &["has no value of its own"]);
         refuses("trash-keep \"5s\"", &["out of range", "write 1m or more"]);
+        refuses("disk-reserve 512", &["config::invalid", "write the unit"]);
+        refuses("disk-reserve \"2048TiB\"", &["out of range", "1024 TiB"]);
         refuses("limits { instances 0 }", &["between 1 and 1000000"]);
         refuses("limits { file-bytes \"2GiB\" }", &["out of range"]);
         refuses("color \"auto\"\ncolor \"never\"", &["2:1", "written twice", "1:1"]);

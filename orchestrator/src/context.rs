@@ -11,12 +11,16 @@ mod terminal;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use schema::units::Bytes;
 use thiserror::Error;
 
 pub use clock::{Clock, SystemClock};
 pub use environment::{Environment, KNOWN_VARIABLES};
 pub use home::HomeError;
 pub use terminal::{Stream, Terminal};
+
+/// What stays free on the host's file systems where `config.kdl` says nothing of it.
+pub const DISK_RESERVE: Bytes = Bytes::mib(512);
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub struct Context {
     pub terminal: Terminal,
     /// The clock.
     pub clock: SystemClock,
+    /// What stays free on a file system of the host that is written to.
+    pub disk_reserve: Bytes,
     /// Where state lives; absolute; it need not exist.
     home: PathBuf,
 }
@@ -65,7 +71,9 @@ impl Context {
             (None, Some(user)) => folder.join(user).join(".microsandbox"),
             (None, None) => return Err(ContextError::NoHome),
         };
-        Ok(Self { environment, folder, programs, terminal, clock: SystemClock::start(), home })
+        let clock = SystemClock::start();
+        let disk_reserve = DISK_RESERVE;
+        Ok(Self { environment, folder, programs, terminal, clock, disk_reserve, home })
     }
 
     /// Returns the context with another home folder, made absolute.

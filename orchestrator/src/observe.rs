@@ -56,6 +56,8 @@ pub enum Source {
     Digest(String),
     /// It is not there.
     Missing,
+    /// It is a file with more in it than is compared.
+    TooLarge,
 }
 
 /// A sandbox as it was found.

@@ -32,6 +32,8 @@ pub(crate) enum Ask {
     Kill { actor: String, done: oneshot::Sender<()> },
     /// Change live values.
     Update { wanted: Update, done: oneshot::Sender<Updated> },
+    /// Give the workload a signal; answered when it is on its way.
+    Signal { number: u8, done: oneshot::Sender<()> },
     /// Forget the creator.
     Detach { done: oneshot::Sender<()> },
     /// Follow the events.
@@ -133,6 +135,9 @@ async fn answer(desk: Rc<Desk>, request: Request, answers: Answers, due: Due) {
             .ask(|done| Ask::Update { wanted, done })
             .await
             .map(|Updated { applied, refused }| Reply::Updated { applied, refused }),
+        Call::Signal { number } => {
+            desk.ask(|done| Ask::Signal { number, done }).await.map(|()| Reply::Done)
+        }
         Call::Detach {} => desk.ask(|done| Ask::Detach { done }).await.map(|()| Reply::Done),
         Call::Subscribe { after } => {
             let following = desk.ask(|done| Ask::Follow { after, done }).await;

@@ -69,6 +69,11 @@ pub enum Call {
     },
     /// Change live values.
     Update(Update),
+    /// Give the workload a signal; where none runs there is nobody to tell.
+    Signal {
+        /// Its number on Linux.
+        number: u8,
+    },
     /// Forget the creator: the machine no longer ends with it.
     Detach {},
     /// Push events from now on, the kept ones after a sequence number first.
@@ -178,6 +183,13 @@ mod tests {
         let text = serde_json::to_string(&request).unwrap();
         assert_eq!(text, r#"{"id":7,"method":"wait","params":{"until":"ready"}}"#);
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+    }
+
+    #[test]
+    fn a_signal_reads_as_the_page_shows_it() {
+        let request = Request { id: 8, call: Call::Signal { number: 1 } };
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(text, r#"{"id":8,"method":"signal","params":{"number":1}}"#);
     }
 
     #[test]

@@ -91,3 +91,27 @@ fn what_run_and_create_make_follows_the_defaults_and_a_file_does_not() {
     assert!(!read.contains("268435456"), "{read}");
     home.msb(["rm", "-f", "box"]).exits(0);
 }
+
+#[test]
+fn what_is_to_stay_free_on_the_host_is_one_number_for_all_who_write_there() {
+    let home = configured("");
+    let file = "project \"shop\"\nsandbox \"box\" { image \"builtin:base\"; \
+                command \"sleep\" \"1000\" }\n";
+    home.write("Sandboxfile", file);
+    home.msb(["up"]).exits(0);
+    let make_one = ["exec", "box", "sh", "-c", "echo one > \"$MSB_ROOT/one\""];
+    home.msb(make_one).exits(0);
+    put(&home.path().join("config.kdl"), "disk-reserve \"1000TiB\"\n");
+    home.msb(["cp", "box:/one", "one"]).exits(1).complains(&["transfer::no-room"]);
+    assert!(!home.project().join("one").exists());
+    home.msb(["down"]).exits(0);
+    let run = home.msb(["up"]).exits(1);
+    run.complains(&["msb::host::disk-space", "MiB free", "1000 TiB", "`disk-reserve`"]);
+    assert!(home.msb(["ps", "-q"]).stdout.is_empty(), "nothing was made");
+    assert!(home.msb(["doctor", "--json"]).stdout.contains("1000 TiB"));
+    put(&home.path().join("config.kdl"), "disk-reserve \"0B\"\n");
+    home.msb(["up"]).exits(0);
+    home.msb(make_one).exits(0);
+    home.msb(["cp", "box:/one", "one"]).exits(0);
+    home.msb(["down"]).exits(0);
+}

@@ -19,6 +19,7 @@ mod dry_runs;
 mod events;
 mod examples;
 mod export;
+mod file_changes;
 mod file_tools;
 mod floors;
 mod following_logs;

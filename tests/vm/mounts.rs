@@ -228,3 +228,28 @@ fn a_disk_has_one_writer_or_readers_alone() {
     home.write("Sandboxfile", &two("ro", "ro"));
     reversed(&home);
 }
+
+#[test]
+fn a_workload_that_is_signalled_reads_what_the_host_wrote() {
+    let home = Home::machine();
+    put(&home.project().join("app.conf"), "green\n");
+    home.write(
+        "Sandboxfile",
+        "project \"shop\"\nsandbox \"box\" {\n  image \"builtin:base\"\n  command \"sh\" \"-c\" \
+         \"trap 'cat /etc/app.conf' HUP; cat /etc/app.conf; while true; do sleep 1; done\"\n  \
+         mount \"/etc/app.conf\" { file \"./app.conf\" on-change=\"signal:HUP\"; options \"ro\" }\n}\n",
+    );
+    home.msb(["up"]).exits(0);
+    let says = |colour: &str| {
+        let is_said = || home.msb(["logs", "box"]).stdout.contains(colour).then_some(());
+        eventually(colour, Duration::from_secs(60), is_said);
+    };
+    says("green");
+    put(&home.project().join("draft"), "blue\n");
+    fs::rename(home.project().join("draft"), home.project().join("app.conf")).unwrap();
+    home.msb(["diff"]).exits(2).says(&["1 live"]);
+    home.msb(["up"]).exits(0);
+    says("blue");
+    home.msb(["up"]).exits(0).says(&["nothing to do"]);
+    reversed(&home);
+}

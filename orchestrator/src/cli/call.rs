@@ -42,6 +42,9 @@ impl Call {
             context = context.with_home(home);
         }
         let configuration = configuration(globals, &context)?;
+        if let Some(reserve) = configuration.disk_reserve {
+            context.disk_reserve = reserve;
+        }
         let report = Rc::new(Report::new(globals.form(&context, &configuration)?));
         let settings = globals.settings(&context, &configuration)?;
         for name in context.environment.unknown() {

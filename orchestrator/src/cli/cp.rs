@@ -70,6 +70,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
             links: if args.follow { Links::Followed } else { Links::Kept },
             owners: if args.archive { Owners::Kept } else { Owners::Own },
             into,
+            reserve_bytes: call.context.disk_reserve.0,
         };
         match transfer::copy(&job, &mut tally) {
             Ok(()) => {}

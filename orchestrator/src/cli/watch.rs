@@ -237,7 +237,9 @@ impl Watch<'_> {
                 EnvValue::FromFile(path) => Some(path),
                 EnvValue::Literal(_) | EnvValue::FromEnv(_) | EnvValue::Secret(_) => None,
             });
-            sandbox.env_files.iter().chain(files).map(|path| folder.join(path))
+            let mounts = sandbox.mounts.iter().filter_map(|mount| Some(&mount.followed()?.path));
+            let files = sandbox.env_files.iter().chain(files).chain(mounts);
+            files.map(|path| folder.join(path))
         });
         let lock = wish.pins.path.iter().map(|path| self.call.context.absolute(path));
         let files = inputs.chain(of_values).chain(lock).chain(self.machines.iter().cloned());

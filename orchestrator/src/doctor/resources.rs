@@ -5,9 +5,6 @@ use crate::context::Context;
 use crate::report::human;
 use crate::store::Store;
 
-/// Below this the disk is nearly full.
-const DISK_RESERVE_BYTES: u64 = 512 << 20;
-
 /// Below this not even a small machine boots.
 const MEMORY_RESERVE_BYTES: u64 = 512 << 20;
 
@@ -46,7 +43,8 @@ pub(super) fn disk(context: &Context) -> Finding {
     };
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     let detail = format!("{} free", human::size(free));
-    if free < DISK_RESERVE_BYTES {
+    if free < context.disk_reserve.0 {
+        let detail = format!("{detail}, {} are to stay free", context.disk_reserve);
         return Finding::fail("disk", detail).hint("free some, or name a home on another disk");
     }
     Finding::ok("disk", detail)

@@ -16,6 +16,7 @@ mod adopt;
 mod apply;
 mod blockers;
 mod by_hand;
+mod contents;
 mod moved;
 mod options;
 mod outcome;
@@ -56,7 +57,7 @@ pub use options::{
     AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
 };
 pub use outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
-pub(crate) use sources::{read_env_files, read_source, sensitive_digests};
+pub(crate) use sources::{content_digests, read_env_files, read_source, sensitive_digests};
 pub use storage::{Fate, NewVolume, TRASH_KEPT, VolumeView};
 pub use trouble::{Trouble, Troubles};
 pub use view::SandboxView;

@@ -15,9 +15,6 @@ use crate::drivers::Driver;
 use crate::observe::Observed;
 use crate::plan::{Address, Op, Plan, Wish, is_preflight, plan};
 
-/// What stays free on the home's file system.
-const DISK_RESERVE: u64 = 512 * Bytes::MIB;
-
 /// The disks that QEMU has room for besides root and upper.
 const QEMU_DISKS_MAX: usize = 3;
 
@@ -83,7 +80,7 @@ fn found(
     let wanted: u64 = real.map(|(_, want, _)| want.memory.size.0).sum();
     troubles.extend(memory(wanted).map(Trouble::of));
     if !boots.is_empty() {
-        troubles.extend(disk_space(context.home()).map(Trouble::of));
+        troubles.extend(disk_space(context.home(), context.disk_reserve).map(Trouble::of));
     }
     troubles
 }
@@ -182,12 +179,13 @@ pub(super) fn memory_available() -> u64 {
     kib.map_or(u64::MAX, |kib| kib * 1024)
 }
 
-fn disk_space(home: &Path) -> Option<Report> {
+fn disk_space(home: &Path, reserve: Bytes) -> Option<Report> {
     // A home that is not made yet will lie where its nearest folder does.
     let there = home.ancestors().find(|folder| folder.is_dir())?;
     let free = rustix::fs::statvfs(there).ok().map(|stat| stat.f_bavail * stat.f_frsize)?;
-    (free < DISK_RESERVE).then(|| {
+    (free < reserve.0).then(|| {
         let message = format!("{} has {} MiB free", home.display(), free / Bytes::MIB);
-        report("msb::host::disk-space", "resolve", message, "Make room of at least 512 MiB.")
+        let hint = format!("Make room: {reserve} stay free (`disk-reserve` of config.kdl).");
+        report("msb::host::disk-space", "resolve", message, &hint)
     })
 }

@@ -11,7 +11,7 @@ use schema::launch::DriverName;
 use schema::name::{EnvKey, InstanceName};
 use schema::project::{EnvValue, Image, ImageRef, Place, Sandbox};
 
-use super::Troubles;
+use super::{Troubles, contents};
 use crate::context::Context;
 use crate::observe::Source;
 use crate::plan::Wish;
@@ -25,10 +25,10 @@ const VALUE_BYTES_MAX: u64 = 131_071;
 const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Opens without waiting for somebody at the other end.
-const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+pub(super) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// The bytes of the key that digests of values are made with.
-const KEY_BYTES: usize = 32;
+pub(super) const KEY_BYTES: usize = 32;
 
 /// Returns the manifest digest of each image that the wish names, as far as it is in the store.
 ///
@@ -67,8 +67,9 @@ pub(super) fn locked(wish: &Wish) -> BTreeMap<ImageRef, Place> {
 
 /// Returns today's digests of the values that the wish only refers to.
 pub(super) fn digests(context: &Context, wish: &Wish) -> BTreeMap<(InstanceName, String), Source> {
-    let Some(key) = key(context) else { return BTreeMap::new() };
-    let mut found = BTreeMap::new();
+    let key = key(context);
+    let mut found = contents::of(wish, key.as_ref());
+    let Some(key) = key else { return found };
     for (name, sandbox) in &wish.project.sandboxes {
         for (variable, value) in sandbox.env.iter().filter(|(_, value)| value.is_digested()) {
             let source = match read_source(context, value) {
@@ -149,6 +150,21 @@ pub(crate) fn sensitive_digests(
         found.insert("env-file".to_owned(), digest);
     }
     found
+}
+
+/// Returns the digests of what the mounted files of one sandbox hold, where that counts, to be
+/// remembered.
+pub(crate) fn content_digests(context: &Context, sandbox: &Sandbox) -> BTreeMap<String, String> {
+    let followed = || sandbox.mounts.iter().filter_map(|mount| Some((mount, mount.followed()?)));
+    if followed().next().is_none() {
+        return BTreeMap::new();
+    }
+    let Some(key) = made_key(context) else { return BTreeMap::new() };
+    let digests = followed().filter_map(|(mount, file)| match contents::read(file, Some(&key))? {
+        Source::Digest(digest) => Some((mount.content_path(), digest)),
+        Source::Missing | Source::TooLarge => None,
+    });
+    digests.collect()
 }
 
 /// Reads a value that a file only refers to; `None` where it is not there or too long.

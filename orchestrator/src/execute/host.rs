@@ -41,6 +41,8 @@ pub struct Host {
     parts: Option<Parts>,
     store: RefCell<Store>,
     creators: RefCell<BTreeMap<InstanceName, Creator>>,
+    /// What mounted files held when this run first looked, by sandbox and field.
+    contents: RefCell<BTreeMap<InstanceName, BTreeMap<String, String>>>,
 }
 
 /// Why a host cannot begin a run.
@@ -91,8 +93,18 @@ impl Host {
     pub fn begin_run(beginning: Beginning) -> Self {
         let Beginning { context, wish, options, project_id, run, drivers, parts, store } =
             beginning;
-        let (store, creators) = (RefCell::new(store), RefCell::default());
-        Self { context, wish, options, project_id, run, drivers, parts, store, creators }
+        Self {
+            context,
+            wish,
+            options,
+            project_id,
+            run,
+            drivers,
+            parts,
+            store: RefCell::new(store),
+            creators: RefCell::default(),
+            contents: RefCell::default(),
+        }
     }
 
     /// Takes the pipes that keep attached machines.
@@ -124,6 +136,17 @@ impl Host {
 
     fn driver(&self, name: &InstanceName) -> Result<&Driver, StepError> {
         self.drivers.get(name).ok_or_else(|| bug("no driver was chosen for it"))
+    }
+
+    /// Returns the digests of what its mounted files hold, where that counts, as this run first saw
+    /// them: what changes after that is for the next run, never missed.
+    fn contents(&self, name: &InstanceName) -> BTreeMap<String, String> {
+        let Some(want) = self.wish.project.sandboxes.get(name) else { return BTreeMap::new() };
+        if want.mounts.iter().all(|mount| mount.followed().is_none()) {
+            return BTreeMap::new();
+        }
+        let read = || crate::engine::content_digests(&self.context, want);
+        self.contents.borrow_mut().entry(name.clone()).or_insert_with(read).clone()
     }
 
     /// Takes the lock of one instance for the length of a step.

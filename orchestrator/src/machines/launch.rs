@@ -85,6 +85,8 @@ pub struct Making<'a> {
     pub attached: bool,
     /// Whether a jail with a layer missing refuses the start.
     pub require_jail: bool,
+    /// What shared folders leave free on the host's file systems.
+    pub reserve_bytes: u64,
 }
 
 /// Everything that a runtime is started with.
@@ -165,9 +167,6 @@ impl LaunchError {
         }
     }
 }
-
-/// What shared folders leave free on the host's file systems.
-const RESERVE_BYTES: u64 = 512 << 20;
 
 /// Opens what a machine needs and writes down what it is told.
 ///
@@ -341,7 +340,7 @@ fn record(
                 .to_owned(),
             boot_debug: making.log_level == "trace",
         },
-        reserve_bytes: RESERVE_BYTES,
+        reserve_bytes: making.reserve_bytes,
         require_jail: making.require_jail,
         attached: making.attached,
     }

@@ -175,6 +175,17 @@ impl Machine {
         }
     }
 
+    /// Gives its workload a signal.
+    ///
+    /// # Errors
+    /// It does not answer, or does not know how.
+    pub async fn signal(&self, number: u8) -> Result<(), ControlError> {
+        match self.control().await?.call(Call::Signal { number }).await? {
+            Reply::Done => Ok(()),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
     /// Returns the last answer of the gate's probe.
     pub async fn last_probe(&self) -> Option<String> {
         match self.control().await.ok()?.call(Call::Status {}).await.ok()? {

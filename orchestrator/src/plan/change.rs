@@ -8,7 +8,7 @@ use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::name::InstanceName;
 use schema::project::{
-    ArgumentList, Body, Definition, Direction, FieldChange, Kind, MountSource, Sandbox,
+    ArgumentList, Body, Definition, Direction, FieldChange, FileChange, Kind, MountSource, Sandbox,
 };
 use schema::units::{Bytes, Millis};
 
@@ -155,6 +155,7 @@ impl<'a> Compared<'a> {
         compared.fields(wish, (name, want), applied, seen);
         compared.image(wish, observed, name, seen);
         compared.sensitive(wish, observed, name, seen);
+        compared.contents(wish, observed, name, seen);
         compared.edits.sort_by(|a, b| a.path.cmp(&b.path));
         compared
     }
@@ -266,6 +267,33 @@ impl<'a> Compared<'a> {
                 let field = self.field(wish, name, &change, None);
                 self.edits.push(field);
             }
+        }
+    }
+
+    /// A mounted file that holds something else by now, where that is to do something.
+    fn contents(&mut self, wish: &Wish, observed: &Observed, name: &InstanceName, seen: &Seen) {
+        for mount in &self.want.mounts {
+            let Some(file) = mount.followed() else { continue };
+            let path = mount.content_path();
+            let now = observed.sources.get(&(name.clone(), path.clone()));
+            let then = seen.sensitive.get(&path);
+            let (Some(Source::Digest(now)), Some(then)) = (now, then) else { continue };
+            if now == then {
+                continue;
+            }
+            let (before, after) = (Some(short_content(then)), Some(short_content(now)));
+            let (direction, sensitive) = (Direction::Other, false);
+            let change = FieldChange { path, before, after, direction, sensitive };
+            let class = match (&file.on_change, self.want.kind) {
+                (FileChange::Signal(_), _) => Class::Live,
+                (_, Kind::Job) => Class::Recreate,
+                (_, Kind::Service) => Class::Restart,
+            };
+            if class >= Class::Restart {
+                self.raised = self.raised.or(Some("a mounted file has changed"));
+            }
+            let field = self.field(wish, name, &change, Some(class));
+            self.edits.push(field);
         }
     }
 
@@ -495,6 +523,11 @@ fn place(wish: &Wish, name: &InstanceName, path: &str) -> Option<schema::project
 fn short_digest(digest: &str) -> String {
     let (kind, hex) = digest.split_once(':').unwrap_or(("", digest));
     format!("{kind}:{}", hex.get(..8).unwrap_or(hex))
+}
+
+/// Returns a digest of content as plans show it.
+fn short_content(digest: &str) -> String {
+    format!("blake3:{}", digest.get(..8).unwrap_or(digest))
 }
 
 fn new_fields(wish: &Wish, observed: &Observed, name: &InstanceName, want: &Sandbox) -> Vec<Field> {

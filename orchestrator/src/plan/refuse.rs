@@ -8,7 +8,7 @@ use super::scene::{self, Scene};
 use super::unbuilt;
 use super::value::{Action, Address, Change, Refusal};
 use super::wish::{Goal, Reach, Wish};
-use crate::observe::{Observed, SeenVolume};
+use crate::observe::{Observed, SeenVolume, Source};
 
 /// More destroyed instances than this, and more than half, is a mass deletion.
 const MASS_DELETE_ABOVE: usize = 3;
@@ -26,6 +26,7 @@ pub(super) fn refuse(
     let mut refused: Vec<Refusal> = owner(wish, observed).into_iter().collect();
     refused.extend(missing_images(wish, observed, changes));
     refused.extend(changes.iter().flat_map(|change| not_built(wish, change)));
+    refused.extend(too_large(wish, observed, scene));
     changes.retain(|change| match protection(observed, scene, change) {
         None => true,
         Some(refusal) => {
@@ -131,6 +132,21 @@ fn not_built(wish: &Wish, change: &Change) -> Vec<Refusal> {
         place: wish.origins.nearest(&at, &field),
     };
     fields.into_iter().map(refusal).collect()
+}
+
+/// A mounted file with more in it than is compared; one that is never looked at may be any size.
+fn too_large(wish: &Wish, observed: &Observed, scene: &Scene<'_>) -> Vec<Refusal> {
+    let sources = observed.sources.iter().filter(|(_, source)| **source == Source::TooLarge);
+    let large = sources.filter(|((name, _), _)| wish.goal != Goal::Down && scene.has(name));
+    let refusal = |(name, path): &(InstanceName, String)| Refusal {
+        address: Some(Address::Sandbox(name.clone())),
+        word: "",
+        code: "msb::mount::too-large",
+        text: format!("{path}: a file whose changes count has 16 MiB or less"),
+        hint: Some("Mount a smaller one, or leave `on-change` out.".to_owned()),
+        place: wish.origins.nearest(&format!("sandbox.{}", name.sandbox), path),
+    };
+    large.map(|(at, _)| refusal(at)).collect()
 }
 
 /// What is protected is neither destroyed nor made anew.
@@ -241,6 +257,7 @@ pub fn is_preflight(refusal: &Refusal) -> bool {
             | "msb::volume::exists"
             | "msb::volume::mismatch"
             | "msb::usage::not-yet"
+            | "msb::mount::too-large"
     )
 }
 

@@ -510,9 +510,16 @@ impl Saved {
     }
 
     fn moved_values(&self, observed: &Observed) -> Vec<String> {
-        let boots = self.plan.changes.iter().filter(|change| change.action.boots());
+        // Who is told of a file's content while it runs is told of what was planned, or of nothing.
+        let told = |change: &Change| {
+            let want = change.address.sandbox().and_then(|n| self.wish.project.sandboxes.get(n));
+            let followed =
+                want.is_some_and(|want| want.mounts.iter().any(|m| m.followed().is_some()));
+            followed && change.action == Action::Update
+        };
+        let acts = self.plan.changes.iter().filter(|it| it.action.boots() || told(it));
         let mut moved = Vec::new();
-        for name in boots.filter_map(|change| change.address.sandbox()) {
+        for name in acts.filter_map(|change| change.address.sandbox()) {
             for (path, digest) in self.sensitive.get(name).into_iter().flatten() {
                 let now = observed.sources.get(&(name.clone(), path.clone()));
                 if now != Some(&Source::Digest(digest.clone())) {

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use schema::change::Class;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName, VolumeName};
 use schema::project::{
-    ArgumentList, Body, Dependency, GuestPath, ImageRef, Kind, Mount, MountOptions, MountSource,
-    OnChange, Origins, Project, Sandbox, Until, Volume, VolumeKind,
+    ArgumentList, Body, Dependency, FileChange, FileMount, GuestPath, HostEnsure, ImageRef, Kind,
+    Mount, MountOptions, MountSource, OnChange, Origins, Project, Sandbox, Until, Volume,
+    VolumeKind,
 };
 use schema::units::Bytes;
 
 use super::{Action, Inputs, Op, Plan, Selection, Wish, document, plan, show};
-use crate::observe::{Observed, Seen, SeenMachine, SeenVolume};
+use crate::observe::{Observed, Seen, SeenMachine, SeenVolume, Source};
 use crate::store::inventory::{MachineRow, ProjectRow, Role, SandboxRow, VolumeRow};
 
 /// Reads `db=1`, `web=2>db`, `job seed=1>db`: a name, an image's tag, what it depends on.
@@ -401,4 +403,66 @@ fn a_volume_grows_while_its_user_rests() {
     );
     found.volumes.values_mut().for_each(|volume| volume.row.protect = true);
     assert_eq!(words(&plan(&wish, &found)), "refused msb::protect::refused");
+}
+
+/// Plans for a sandbox or a job whose mounted file was `then` and is `now`.
+fn followed(what: &str, on_change: &str, then: Option<&str>, now: Source) -> Plan {
+    let (wanted, _) = what.rsplit_once(':').unwrap();
+    let (mut wish, mut found) = (wish(wanted), observed(what));
+    let mount = Mount {
+        destination: GuestPath::parse("/etc/app.conf").unwrap(),
+        source: MountSource::File(FileMount {
+            path: "/srv/app.conf".into(),
+            ensure: HostEnsure::MustExist,
+            on_change: FileChange::parse(on_change).unwrap(),
+        }),
+        options: MountOptions::default(),
+    };
+    let (name, want) = wish.project.sandboxes.iter_mut().next().unwrap();
+    let path = mount.content_path();
+    found.sources.insert((name.clone(), path.clone()), now);
+    want.mounts.push(mount);
+    let want = want.clone();
+    let seen = found.sandboxes.values_mut().next().unwrap();
+    seen.applied = Some(want);
+    seen.sensitive.extend(then.map(|then| (path, then.to_owned())));
+    plan(&wish, &found)
+}
+
+#[test]
+fn what_a_followed_file_holds_is_part_of_the_definition() {
+    let moved = |what, on_change| {
+        words(&followed(what, on_change, Some("a"), Source::Digest("b".to_owned())))
+    };
+    assert_eq!(moved("db=1:Ready", "restart"), "restart db");
+    assert_eq!(moved("db=1:Ready", "signal:HUP"), "update db");
+    assert_eq!(moved("db=1:Ready", "ignore"), "");
+    assert_eq!(moved("db=1:Stopped", "signal:HUP"), "start db");
+    assert_eq!(moved("job seed=1:Completed", "restart"), "recreate seed");
+    assert_eq!(moved("job seed=1:Starting", "signal:HUP"), "update seed");
+    let same = Source::Digest("a".to_owned());
+    assert_eq!(words(&followed("db=1:Ready", "restart", Some("a"), same.clone())), "");
+    assert_eq!(
+        words(&followed("db=1:Ready", "restart", None, same)),
+        "",
+        "nothing to compare with"
+    );
+}
+
+#[test]
+fn a_followed_file_shows_short_digests_and_is_refused_where_it_is_too_large() {
+    let now = Source::Digest("0123456789".repeat(6));
+    let plan = followed("db=1:Ready", "signal:HUP", Some("abcdefabcdef"), now);
+    let [change] = plan.changes.as_slice() else { panic!("{}", words(&plan)) };
+    assert_eq!((change.reason.code, change.class), ("edited", Class::Live));
+    let field = &change.fields[0];
+    assert_eq!(field.path, "mounts./etc/app.conf.content");
+    assert_eq!(field.before.as_deref(), Some("blake3:abcdefab"));
+    assert_eq!(field.after.as_deref(), Some("blake3:01234567"));
+    assert!(!field.sensitive && !field.widens);
+    let large = followed("db=1:Ready", "restart", Some("a"), Source::TooLarge);
+    assert_eq!(words(&large), "refused msb::mount::too-large");
+    assert!(super::is_preflight(&large.refused[0]));
+    let gone = followed("db=1:Ready", "restart", Some("a"), Source::Missing);
+    assert!(words(&gone).is_empty() && gone.warnings[0].contains("content is not there"));
 }

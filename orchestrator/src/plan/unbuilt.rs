@@ -5,10 +5,7 @@
 //! nobody's wish: what counts is what was written, or differs from the default.
 
 use schema::project::network::{Network, Preset};
-use schema::project::{
-    EnvValue, FileChange, FileMount, MountSource, Probe, Restart, RestartPolicy, Root, Sandbox,
-    Until,
-};
+use schema::project::{EnvValue, Probe, Restart, RestartPolicy, Root, Sandbox, Until};
 
 /// Returns the fields of a sandbox that no machine honours yet, by path.
 ///
@@ -22,21 +19,6 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
         Root::Image(_) => {}
         Root::Disk(_) => add("root-disk"),
         Root::Dir(_) => add("root-dir"),
-    }
-    for mount in &sandbox.mounts {
-        match mount.source {
-            // A change of what is in it is not noticed yet.
-            MountSource::File(FileMount { ref on_change, .. })
-                if *on_change != FileChange::Ignore =>
-            {
-                add(&format!("mounts.{}.on-change", mount.destination));
-            }
-            MountSource::Named(_)
-            | MountSource::Tmpfs { .. }
-            | MountSource::Dir(_)
-            | MountSource::File(_)
-            | MountSource::Disk(_) => {}
-        }
     }
     sandbox.ports.iter().for_each(|port| add(&format!("ports.{}", port.key())));
     sandbox.connect.keys().for_each(|target| add(&format!("connect.{target}")));

@@ -58,6 +58,18 @@ pub fn inhabitants(db: &Connection, project_id: Option<&str>) -> Found<Vec<Inhab
     Ok(found.collect())
 }
 
+/// Returns the digests of one sandbox as they were last applied, by path.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn applied_digests(db: &Connection, sandbox_id: &str) -> Found<BTreeMap<String, String>> {
+    let what = "read digests";
+    let sql = "SELECT path, digest FROM sensitive WHERE sandbox_id = ?1";
+    let mut statement = db.prepare_cached(sql).map_err(query(what))?;
+    let rows = statement.query_map([sandbox_id], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.and_then(Iterator::collect).map_err(query(what))
+}
+
 /// Returns the digests of sensitive values as they were last applied, by sandbox and path.
 fn sensitive(
     db: &Connection,

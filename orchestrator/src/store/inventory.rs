@@ -13,7 +13,7 @@ use serde::de::value::StrDeserializer;
 use super::{StoreError, migrate, time};
 
 pub use super::definitions::{definition_of, definitions, definitions_named, put_definition};
-pub use super::inhabitants::{Inhabitant, inhabitants};
+pub use super::inhabitants::{Inhabitant, applied_digests, inhabitants};
 pub use super::machines::{
     MachineRow, Role, machine_and_siblings, machines, machines_beside, machines_of, put_machine,
     remove_machine,

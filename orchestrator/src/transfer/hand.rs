@@ -9,7 +9,7 @@ use std::thread::{Builder, JoinHandle};
 use schema::wire::files::{FileNote, Links, NoteKind, Owners};
 use tree::{LinkRule, Rules, Source, Target, Totals};
 
-use super::{Job, RESERVE_BYTES, Tally, TransferError};
+use super::{Job, Tally, TransferError};
 
 /// How much is copied at once between our streams and the pipe.
 const COPY_BYTES: usize = 256 * 1024;
@@ -67,7 +67,7 @@ impl Hand {
         name: Option<Vec<u8>>,
         job: &Job,
     ) -> Result<Self, TransferError> {
-        let (path, into, rules) = (path.to_path_buf(), job.into, rules(job.owners));
+        let (path, into, rules) = (path.to_path_buf(), job.into, rules(job));
         Self::start(Kind::Unpacks, move |tally| {
             let target = Target::find(&path, name.as_deref(), into);
             let mut tell = |note| tally.leave_out(note);
@@ -138,16 +138,16 @@ impl Hand {
 
 /// Returns what a guest's archive may make on the host: nothing that leads out of it, and no
 /// program that runs as somebody else.
-const fn rules(owners: Owners) -> Rules {
+const fn rules(job: &Job) -> Rules {
     Rules {
-        owners,
+        owners: job.owners,
         links: LinkRule::Inside,
         file_bits: 0o777,
-        folder_bits: match owners {
+        folder_bits: match job.owners {
             Owners::Own => 0o777,
             Owners::Kept => 0o1777,
         },
-        reserve_bytes: Some(RESERVE_BYTES),
+        reserve_bytes: Some(job.reserve_bytes),
     }
 }
 

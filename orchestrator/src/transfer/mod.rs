@@ -32,9 +32,6 @@ use crate::sessions::signals::{ENDING, Signals};
 
 pub use self::tally::Tally;
 
-/// What stays free on a file system that is written to.
-pub const RESERVE_BYTES: u64 = 512 * 1024 * 1024;
-
 /// How much the pipe between the two sides holds, where the kernel allows it.
 const PIPE_BYTES: usize = 1024 * 1024;
 
@@ -67,6 +64,8 @@ pub struct Job {
     pub owners: Owners,
     /// What the destination is.
     pub into: Destination,
+    /// What stays free on a file system of the host that is written to.
+    pub reserve_bytes: u64,
 }
 
 /// Why a tree was not copied to its end.

@@ -123,6 +123,7 @@ fn attack(script: Script) -> (Scratch, Result<(), TransferError>, Tally, u64) {
         links: Links::Kept,
         owners: Owners::Kept,
         into: Destination::Either,
+        reserve_bytes: 0,
     };
     let mut tally = Tally::default();
     let done = copy(&job, &mut tally);

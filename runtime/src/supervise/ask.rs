@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use schema::control::Update;
-use schema::wire::message;
+use schema::wire::message::{self, Signal, SignalTarget};
 use tokio::sync::oneshot;
 
 use super::{PendingUpdate, Supervisor, UPDATE_MAX};
@@ -31,6 +31,10 @@ impl Supervisor {
                 self.stop(StopAsk { actor, reason, grace: None, urgency: Urgency::Kill }, now);
             }
             Ask::Update { wanted, done } => self.update(&wanted, done, now),
+            Ask::Signal { number, done } => {
+                self.signal(number);
+                answer(done, ());
+            }
             // The senses let go of the creator.
             Ask::Detach { done } => answer(done, ()),
             Ask::Follow { after, done } => answer(done, self.journal.follow(after)),
@@ -59,6 +63,14 @@ impl Supervisor {
     fn stop(&mut self, ask: StopAsk, now: Instant) {
         tracing::info!(actor = ask.actor, reason = ask.reason, "the machine is to end");
         self.hear(Heard::Stop(ask), now);
+    }
+
+    /// Passes a signal on to the workload's own process.
+    fn signal(&self, number: u8) {
+        tracing::info!(number, "the workload is given a signal");
+        if let Some(main) = &self.main {
+            self.hub.say(main.session, Signal { number, target: SignalTarget::Leader });
+        }
     }
 
     /// Changes what the runtime keeps at once, and asks the agent for the rest.

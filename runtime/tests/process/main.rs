@@ -20,6 +20,9 @@ use schema::wire::{Frame, Kind as FrameKind, Message};
 
 const SLEEP: &[&str] = &["sleep", "1000"];
 
+/// A workload that ends with 7 when a signal asks it to, and with 8 when its child is ended.
+const TRAPS: &str = "trap 'exit 7' USR1; echo up; sleep 2 || exit 8; exit 9";
+
 #[test]
 fn a_command_runs_in_a_machine_that_is_ready() {
     let mut house = House::serving(&launch(Some(SLEEP)));
@@ -220,6 +223,18 @@ fn live_values_hold_or_are_refused_by_name() {
     assert_eq!(applied, ["stop_grace_ms"]);
     assert_eq!(refused[0].0, "cpus");
     assert_eq!(house.record().effective.stop_grace_ms, 1234);
+}
+
+#[test]
+fn a_signal_reaches_the_workload_and_ends_none_of_its_children() {
+    let mut record = launch(Some(&["sh", "-c", TRAPS]));
+    record.ready.kind = ProbeKind::Log { pattern: "up".into() };
+    let mut house = House::serving(&record);
+    assert!(house.wait(Milestone::Ready));
+    let told = house.control().call(Call::Signal { number: 10 });
+    assert!(matches!(told, Answer::Ok { result: Reply::Done, .. }), "{told:?}");
+    house.ended();
+    assert_eq!(house.record().exit.and_then(|exit| exit.code), Some(7));
 }
 
 #[test]

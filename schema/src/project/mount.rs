@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::source::{DirMount, DiskMount, FileMount};
+use super::source::{DirMount, DiskMount, FileChange, FileMount};
 use crate::name::VolumeName;
 use crate::units::Bytes;
 
@@ -19,6 +19,26 @@ pub struct Mount {
     pub source: MountSource,
     /// How.
     pub options: MountOptions,
+}
+
+impl Mount {
+    /// Returns the file of the host whose content counts, where a change of it is to do something.
+    #[must_use]
+    pub fn followed(&self) -> Option<&FileMount> {
+        match &self.source {
+            MountSource::File(file) => Some(file).filter(|it| it.on_change != FileChange::Ignore),
+            MountSource::Named(_)
+            | MountSource::Dir(_)
+            | MountSource::Disk(_)
+            | MountSource::Tmpfs { .. } => None,
+        }
+    }
+
+    /// Returns the field that stands for the content of what is mounted.
+    #[must_use]
+    pub fn content_path(&self) -> String {
+        format!("mounts.{}.content", self.destination)
+    }
 }
 
 /// What is mounted.

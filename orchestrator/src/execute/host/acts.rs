@@ -1,5 +1,6 @@
 //! The acts that make, change and remove.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -11,7 +12,9 @@ use schema::failure::Report;
 use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
-use schema::project::{Image, ImageRef, Kind, Quota, Root, Volume, VolumeKind};
+use schema::project::{
+    FileChange, Image, ImageRef, Kind, Quota, Root, Sandbox, Volume, VolumeKind,
+};
 
 use super::boot::complaints;
 use super::{Host, Ticket, bug};
@@ -19,7 +22,7 @@ use crate::disks::{self, Purpose};
 use crate::execute::world::{Done, Effect, StepError};
 use crate::images::ImageEntry;
 use crate::machines::{ControlError, ImageFacts};
-use crate::store::inventory::Role;
+use crate::store::inventory::{self, Role};
 use crate::store::{Store, atomic};
 use crate::volumes::{self, Marker};
 
@@ -167,20 +170,52 @@ impl Host {
             memory_bytes: changed(want.memory.size.0, effective.memory_bytes),
             stop_grace_ms: changed(want.stop_grace.0, effective.stop_grace_ms),
         };
-        if update == Update::default() {
-            return Ok(Effect::default());
+        let owed = self.signals(name, want)?;
+        if update != Update::default() {
+            let answer = machine.update(update).await;
+            let (_, refused) = answer.map_err(|error| asked(&error, "update"))?;
+            if let Some((field, why)) = refused.first() {
+                return Err(StepError::of(Report {
+                    code: "msb::step::failed".to_owned(),
+                    stage: "agent".to_owned(),
+                    message: format!("the machine refuses to change {field}: {why}"),
+                    hints: vec![format!("Run `msb restart {name}` to apply it.")],
+                    ..Report::default()
+                }));
+            }
         }
-        let (_, refused) = machine.update(update).await.map_err(|error| asked(&error, "update"))?;
-        match refused.first() {
-            None => Ok(Effect::default()),
-            Some((field, why)) => Err(StepError::of(Report {
-                code: "msb::step::failed".to_owned(),
-                stage: "agent".to_owned(),
-                message: format!("the machine refuses to change {field}: {why}"),
-                hints: vec![format!("Run `msb restart {name}` to apply it.")],
-                ..Report::default()
-            })),
+        for number in owed {
+            let answer = machine.signal(number).await;
+            answer.map_err(|error| asked(&error, "signal its workload"))?;
         }
+        Ok(Effect::default())
+    }
+
+    /// Returns the signals that a workload is owed, each once: those of files that hold something
+    /// else than it was last told of.
+    ///
+    /// A file that asks for a restart and changed since the plan was made, or is not there, stays
+    /// remembered as it was: the next plan finds it.
+    fn signals(&self, name: &InstanceName, want: &Sandbox) -> Result<BTreeSet<u8>, StepError> {
+        let mut owed = BTreeSet::new();
+        if want.mounts.iter().all(|mount| mount.followed().is_none()) {
+            return Ok(owed);
+        }
+        let (mut now, row) = (self.contents(name), self.sandbox_row(name)?);
+        let then = self.store.borrow_mut().read(|db| inventory::applied_digests(db, &row.id))?;
+        for mount in &want.mounts {
+            let path = mount.content_path();
+            let (Some(file), Some(old)) = (mount.followed(), then.get(&path)) else { continue };
+            match (&file.on_change, now.get(&path)) {
+                (_, Some(new)) if new == old => {}
+                (FileChange::Signal(signal), Some(_)) => {
+                    owed.extend(u8::try_from(signal.number()).ok());
+                }
+                _ => drop(now.insert(path, old.clone())),
+            }
+        }
+        self.contents.borrow_mut().insert(name.clone(), now);
+        Ok(owed)
     }
 
     pub(super) async fn stop_current(&self, name: &InstanceName) -> Done {

@@ -43,6 +43,8 @@ impl Host {
         want: &Sandbox,
         (id, nonce): (String, String),
     ) -> Done {
+        // Before the guest can see them.
+        self.contents(name);
         let row = self.sandbox_row(name)?;
         if self.driver(name)?.name != DriverName::Process {
             disks::grow(&self.folder(&id).upper(), want.upper.0)
@@ -74,6 +76,7 @@ impl Host {
             log_level: self.options.log_level.clone(),
             attached: attach.is_some(),
             require_jail: self.options.require_jail,
+            reserve_bytes: self.context.disk_reserve.0,
         };
         let mut launch = machines::assemble(making).map_err(|error| self.not_assembled(&error))?;
         launch.environment = self.environment();

@@ -334,7 +334,9 @@ impl Host {
     }
 
     fn sensitive_digests(&self, name: &InstanceName) -> BTreeMap<String, String> {
-        crate::engine::sensitive_digests(&self.context, &self.wish, name)
+        let mut digests = crate::engine::sensitive_digests(&self.context, &self.wish, name);
+        digests.extend(self.contents(name));
+        digests
     }
 
     fn close_volume(
