@@ -253,3 +253,44 @@ fn a_workload_that_is_signalled_reads_what_the_host_wrote() {
     home.msb(["up"]).exits(0).says(&["nothing to do"]);
     reversed(&home);
 }
+
+/// The head of a qcow2 image with a backing file, as far as anybody probes.
+const QCOW2: &str =
+    "QFI\\373\\000\\000\\000\\003\\000\\000\\000\\000\\000\\000\\000\\150\\000\\000\\000\\013";
+
+#[test]
+fn s6_a_disk_stays_raw_whatever_a_guest_writes_to_its_start() {
+    let home = example();
+    // A mounted disk is not written to from the side. The first bytes of ext4 are nobody's: what stands there is kept, and believed by no one.
+    let write = format!(
+        "set -e; echo kept > /rows/file; dev=$(grep ' /rows ' /proc/mounts | cut -d' ' -f1); \
+         umount /rows; \
+         printf '{QCOW2}' | dd of=$dev bs=512 conv=notrunc; printf '/etc/passwd' | \
+         dd of=$dev bs=1 seek=104 conv=notrunc; sync; mount -t ext4 $dev /rows"
+    );
+    sh(&home, &write).exits(0);
+    home.msb(["restart", "box"]).exits(0);
+    sh(&home, "cat /rows/file").exits(0).says(&["kept"]);
+    let start = "dev=$(grep ' /rows ' /proc/mounts | cut -d' ' -f1); head -c 3 $dev; \
+                 dd if=$dev bs=1 skip=104 count=11";
+    sh(&home, start).exits(0).says(&["QFI/etc/passwd"]);
+    reversed(&home);
+}
+
+#[test]
+fn s5_a_source_that_is_replaced_while_a_guest_has_it_stays_what_it_was() {
+    let home = example();
+    let project = home.project();
+    sh(&home, "echo first > /work/file").exits(0);
+    fs::rename(project.join("work"), project.join("away")).unwrap();
+    std::os::unix::fs::symlink("/etc", project.join("work")).unwrap();
+    assert_eq!(sh(&home, "ls /work").exits(0).stdout, "file\n");
+    sh(&home, "echo second > /work/file").exits(0);
+    assert_eq!(fs::read_to_string(project.join("away/file")).unwrap(), "second\n");
+    home.msb(["restart", "box"]).exits(1).complains(&["mount::link", "/work"]);
+    fs::remove_file(project.join("work")).unwrap();
+    fs::rename(project.join("away"), project.join("work")).unwrap();
+    home.msb(["up"]).exits(0);
+    sh(&home, "cat /work/file").exits(0).says(&["second"]);
+    reversed(&home);
+}
