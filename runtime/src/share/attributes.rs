@@ -36,6 +36,21 @@ impl Meant {
         }
     }
 
+    fn share(&self) -> &Share {
+        match self {
+            Self::Node(node) => &node.share,
+            Self::Single(share, _) => share,
+        }
+    }
+
+    /// Changes an attribute, which may have a place of its own on the disk.
+    fn counted<T>(&self, change: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Node(node) => node.counted(change),
+            Self::Single(..) => change(),
+        }
+    }
+
     fn check_change(&self) -> Result<(), Errno> {
         match self {
             Self::Node(node) => node.check_change(),
@@ -68,14 +83,18 @@ impl Server {
         let file = self.meant(id)?;
         file.check_change()?;
         let flags = XattrFlags::from_bits(flags).ok_or(Errno::INVAL)?;
-        setxattr(file.path(), name, value, flags)
+        // Whether there is room; what it takes is known when it is there.
+        let bytes = value.len() as u64;
+        file.share().take(bytes, 0)?;
+        file.share().give_back(bytes, 0);
+        file.counted(|| setxattr(file.path(), name, value, flags))
     }
 
     pub(super) fn removexattr(&self, id: u64, name: &[u8]) -> Result<(), Errno> {
         check(name)?;
         let file = self.meant(id)?;
         file.check_change()?;
-        removexattr(file.path(), name)
+        file.counted(|| removexattr(file.path(), name))
     }
 
     pub(super) fn getxattr(

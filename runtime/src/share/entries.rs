@@ -1,5 +1,6 @@
 //! Entries of folders: made, linked, renamed, removed.
 
+use std::cmp::Ordering;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
@@ -46,10 +47,11 @@ impl Server {
     ) -> Result<(), Errno> {
         parent.check_entry(name.bytes())?;
         parent.share.take(0, 1)?;
-        let made = symlinkat(target, parent.fd(), name);
-        self.settle(parent, (0, 1), made)?;
+        let made = parent.counted(|| symlinkat(target, parent.fd(), name));
+        settle(parent, (0, 1), made)?;
         let fd = beneath::look(parent.fd(), name)?;
         let stat = rustix::fs::fstat(&fd)?;
+        count_new(parent, 0, &fd);
         if parent.share.stat_virt == schema::launch::StatVirt::Off {
             let owner = Owner { uid: caller.0, gid: caller.1, mode: stat.st_mode };
             // The link is there; whose it is says little.
@@ -71,14 +73,15 @@ impl Server {
         let share = &parent.share;
         share.take(FOLDER_BYTES, 1)?;
         let host = Mode::from_raw_mode(ownership::new_mode(share, mode, true));
-        let made = mkdirat(parent.fd(), name, host);
-        self.settle(parent, (FOLDER_BYTES, 1), made)?;
+        let made = parent.counted(|| mkdirat(parent.fd(), name, host));
+        settle(parent, (FOLDER_BYTES, 1), made)?;
         let made = beneath::look(parent.fd(), name).and_then(|fd| {
             let wanted = mode & PERMISSIONS | FileType::Directory.as_raw_mode();
             self.own(parent, &fd, (wanted, caller))?;
+            count_new(parent, FOLDER_BYTES, &fd);
             self.enter(parent, name, fd)
         });
-        let entry = self.or_remove(parent, name, (FOLDER_BYTES, AtFlags::REMOVEDIR), made)?;
+        let entry = or_remove(parent, name, (FOLDER_BYTES, AtFlags::REMOVEDIR), made)?;
         reply.entry(&entry);
         Ok(())
     }
@@ -100,7 +103,7 @@ impl Server {
         parent.share.take(0, 1)?;
         let wanted = (kind | mode & PERMISSIONS, caller);
         let made = self.make_node(parent, name, wanted);
-        let entry = self.settle(parent, (0, 1), made)?;
+        let entry = settle(parent, (0, 1), made)?;
         reply.entry(&entry);
         Ok(())
     }
@@ -115,11 +118,8 @@ impl Server {
         let (kind, share) = (wanted.0 & TYPE, &parent.share);
         if kind == REGULAR || share.stat_virt != schema::launch::StatVirt::Off {
             let mode = ownership::new_mode(share, wanted.0, false);
-            let open = beneath::create(parent.fd(), name, mode)?;
-            let made = beneath::name_of(open.as_fd()).and_then(|fd| {
-                self.own(parent, &fd, wanted)?;
-                self.enter(parent, name, fd)
-            });
+            let open = parent.counted(|| beneath::create(parent.fd(), name, mode))?;
+            let made = self.enter_new(parent, name, &open, wanted);
             match &made {
                 Ok(entry) if entry.attributes.mode & TYPE == kind => return made,
                 Ok(entry) => self.nodes.forget(entry.node, 1),
@@ -129,7 +129,7 @@ impl Server {
             made?;
         }
         let (kind, mode) = (FileType::from_raw_mode(kind), Mode::from_raw_mode(wanted.0 & 0o777));
-        mknodat(parent.fd(), name, kind, mode, 0)?;
+        parent.counted(|| mknodat(parent.fd(), name, kind, mode, 0))?;
         self.find(parent, name)
     }
 
@@ -143,8 +143,8 @@ impl Server {
         parent.check_entry(name.bytes())?;
         parent.share.take(0, 1)?;
         let host = ownership::new_mode(&parent.share, mode, false);
-        let made = beneath::create(parent.fd(), name, host);
-        let open = match self.settle(parent, (0, 1), made) {
+        let made = parent.counted(|| beneath::create(parent.fd(), name, host));
+        let open = match settle(parent, (0, 1), made) {
             Err(Errno::EXIST) if flags & O_EXCL == 0 => {
                 return self.open_found(parent, name, flags, reply);
             }
@@ -153,11 +153,9 @@ impl Server {
         if flags & O_APPEND != 0 {
             rustix::fs::fcntl_setfl(&open, OFlags::APPEND)?;
         }
-        let made = beneath::name_of(open.as_fd()).and_then(|fd| {
-            self.own(parent, &fd, (REGULAR | mode & PERMISSIONS, caller))?;
-            self.enter(parent, name, fd)
-        });
-        let entry = self.or_remove(parent, name, (0, AtFlags::empty()), made)?;
+        let wanted = (REGULAR | mode & PERMISSIONS, caller);
+        let made = self.enter_new(parent, name, &open, wanted);
+        let entry = or_remove(parent, name, (0, AtFlags::empty()), made)?;
         let file = OpenFile {
             fd: open,
             share: Arc::clone(&parent.share),
@@ -191,6 +189,20 @@ impl Server {
         }
     }
 
+    /// Gives a file that was just made to whoever asked for it, and knows it from now on.
+    fn enter_new(
+        &self,
+        parent: &Node,
+        name: Name<'_>,
+        open: &OwnedFd,
+        wanted: Wanted,
+    ) -> Result<Entry, Errno> {
+        let fd = beneath::name_of(open.as_fd())?;
+        self.own(parent, &fd, wanted)?;
+        count_new(parent, 0, &fd);
+        self.enter(parent, name, fd)
+    }
+
     /// Gives a new file to whoever asked for it.
     fn own(&self, parent: &Node, fd: &OwnedFd, (mode, caller): Wanted) -> Result<(), Errno> {
         let share = &parent.share;
@@ -199,33 +211,6 @@ impl Server {
         let made = Owner { uid: caller.0, gid: caller.1, mode };
         let is_folder = beneath::kind(&stat) == FileType::Directory;
         self.users.change(share, (fd.as_fd(), &stat), ownership::inherit(folder, made, is_folder))
-    }
-
-    /// Gives back what a change that failed had taken.
-    fn settle<T>(
-        &self,
-        parent: &Node,
-        (bytes, inodes): (u64, u64),
-        made: Result<T, Errno>,
-    ) -> Result<T, Errno> {
-        if made.is_err() {
-            parent.share.give_back(bytes, inodes);
-        }
-        made
-    }
-
-    /// Removes what was made and could not be given what it should be.
-    fn or_remove<T>(
-        &self,
-        parent: &Node,
-        name: Name<'_>,
-        (bytes, how): (u64, AtFlags),
-        made: Result<T, Errno>,
-    ) -> Result<T, Errno> {
-        if made.is_err() && unlinkat(parent.fd(), name, how).is_ok() {
-            parent.share.give_back(bytes, 1);
-        }
-        made
     }
 
     pub(super) fn link(
@@ -241,7 +226,7 @@ impl Server {
         node.check_change()?;
         parent.check_entry(name.bytes())?;
         let path = beneath::path(node.fd());
-        linkat(CWD, path, parent.fd(), name, AtFlags::SYMLINK_FOLLOW)?;
+        parent.counted(|| linkat(CWD, path, parent.fd(), name, AtFlags::SYMLINK_FOLLOW))?;
         let entry = self.find(parent, name)?;
         reply.entry(&entry);
         Ok(())
@@ -258,7 +243,7 @@ impl Server {
     fn remove(&self, parent: &Node, name: Name<'_>, how: AtFlags) -> Result<(), Errno> {
         parent.check_entry(name.bytes())?;
         let goes = self.counted(parent, name);
-        unlinkat(parent.fd(), name, how)?;
+        parent.counted(|| unlinkat(parent.fd(), name, how))?;
         self.gone(parent, goes);
         Ok(())
     }
@@ -280,7 +265,13 @@ impl Server {
         from.check_entry(name.bytes())?;
         to.check_entry(new.bytes())?;
         let goes = self.counted(to, new);
-        renameat_with(from.fd(), name, to.fd(), new, flags)?;
+        let change = || renameat_with(from.fd(), name, to.fd(), new, flags);
+        // Two renames that cross lock their folders in the same order.
+        match from.id.cmp(&to.id) {
+            Ordering::Equal => to.counted(change),
+            Ordering::Less => from.counted(|| to.counted(change)),
+            Ordering::Greater => to.counted(|| from.counted(change)),
+        }?;
         self.gone(to, goes);
         Ok(())
     }
@@ -306,6 +297,38 @@ impl Server {
             None => parent.share.give_back(occupied(&stat), 1),
         }
     }
+}
+
+/// Counts what something new occupies, in place of what was taken for it.
+fn count_new(parent: &Node, taken: u64, fd: &OwnedFd) {
+    if let (Some(usage), Ok(stat)) = (&parent.share.usage, rustix::fs::fstat(fd)) {
+        usage.correct(taken, occupied(&stat));
+    }
+}
+
+/// Gives back what a change that failed had taken.
+fn settle<T>(
+    parent: &Node,
+    (bytes, inodes): (u64, u64),
+    made: Result<T, Errno>,
+) -> Result<T, Errno> {
+    if made.is_err() {
+        parent.share.give_back(bytes, inodes);
+    }
+    made
+}
+
+/// Removes what was made and could not be given what it should be.
+fn or_remove<T>(
+    parent: &Node,
+    name: Name<'_>,
+    (bytes, how): (u64, AtFlags),
+    made: Result<T, Errno>,
+) -> Result<T, Errno> {
+    if made.is_err() && unlinkat(parent.fd(), name, how).is_ok() {
+        parent.share.give_back(bytes, 1);
+    }
+    made
 }
 
 /// Tells whether a folder can still be entered by a name; some file systems count no links of it.

@@ -178,8 +178,7 @@ impl Server {
             Place::Node(node) => {
                 node.check_change()?;
                 self.change_size(&node, changes)?;
-                let _alone = node.alone();
-                self.change_owner(&node.share, node.fd(), changes)?;
+                node.counted(|| self.change_owner(&node.share, node.fd(), changes))?;
                 change_times(node.fd(), changes)?;
             }
             Place::File(share) if share.read_only => return Err(Errno::ROFS),

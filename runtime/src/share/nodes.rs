@@ -74,6 +74,22 @@ impl Node {
         self.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes something of the file besides its bytes, and counts what that came to occupy.
+    ///
+    /// What is given back when it goes must have been counted: entries make a folder larger, and
+    /// attributes a file.
+    pub(super) fn counted<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _alone = self.alone();
+        let Some(usage) = &self.share.usage else { return change() };
+        let occupies = || self.stat().map(|stat| occupied(&stat));
+        let before = occupies();
+        let done = change();
+        if let (Ok(before), Ok(after)) = (before, occupies()) {
+            usage.correct(before, after);
+        }
+        done
+    }
+
     /// Returns what below it is protected.
     pub(super) fn guard(&self) -> Option<&Arc<Guard>> {
         self.guard.get()

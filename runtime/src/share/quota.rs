@@ -133,8 +133,8 @@ impl Usage {
             blocks: host.blocks.min(limit / block),
             free: host.free.min(left),
             available: host.available.min(left),
-            files: inodes_max(limit),
-            files_free: inodes_max(limit).saturating_sub(inodes),
+            files: host.files.min(inodes_max(limit)),
+            files_free: host.files_free.min(inodes_max(limit).saturating_sub(inodes)),
             ..host
         }
     }
@@ -142,7 +142,8 @@ impl Usage {
 
 /// Returns how many files and folders go with a limit.
 fn inodes_max(limit: u64) -> u64 {
-    (limit / BYTES_PER_INODE).min(INODES_MAX)
+    // No limit today: one may be set while guests write.
+    if limit == u64::MAX { u64::MAX } else { (limit / BYTES_PER_INODE).min(INODES_MAX) }
 }
 
 /// Returns the figures of the file system below a descriptor.

@@ -51,6 +51,21 @@ pub(super) struct Attributes {
     pub(super) block_bytes: u32,
 }
 
+/// A file of which nothing is said.
+pub(super) const NOTHING: Attributes = Attributes {
+    ino: 0,
+    size: 0,
+    blocks: 0,
+    accessed: (0, 0),
+    modified: (0, 0),
+    changed: (0, 0),
+    mode: 0,
+    links: 0,
+    uid: 0,
+    gid: 0,
+    block_bytes: 0,
+};
+
 /// A node as an entry leads to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -221,23 +236,7 @@ pub(super) struct Dirent<'a> {
 }
 
 /// An entry that says nothing of a node.
-pub(super) const NO_ENTRY: Entry = Entry {
-    node: 0,
-    belief: Belief::None,
-    attributes: Attributes {
-        ino: 0,
-        size: 0,
-        blocks: 0,
-        accessed: (0, 0),
-        modified: (0, 0),
-        changed: (0, 0),
-        mode: 0,
-        links: 0,
-        uid: 0,
-        gid: 0,
-        block_bytes: 0,
-    },
-};
+pub(super) const NO_ENTRY: Entry = Entry { node: 0, belief: Belief::None, attributes: NOTHING };
 
 #[cfg(test)]
 mod tests {

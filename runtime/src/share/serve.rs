@@ -16,7 +16,7 @@ use super::handles::{Handles, OpenFile, OpenFolder};
 use super::nodes::{Node, Nodes, ROOT};
 use super::ownership::Users;
 use super::quota;
-use super::reply::{Attributes, Belief, Entry, Reply};
+use super::reply::{Attributes, Belief, Entry, NOTHING, Reply};
 use super::share::Share;
 use super::wire::{Call, Head, Name, forgotten};
 
@@ -28,19 +28,8 @@ const FILES: u64 = 1 << 12;
 const FILE: &[u8] = b"f";
 
 /// What is told of folders that are on no host.
-const BARE_FOLDER: Attributes = Attributes {
-    mode: 0o040_755,
-    links: 2,
-    block_bytes: 4096,
-    ino: 1,
-    size: 0,
-    blocks: 0,
-    accessed: (0, 0),
-    modified: (0, 0),
-    changed: (0, 0),
-    uid: 0,
-    gid: 0,
-};
+const BARE_FOLDER: Attributes =
+    Attributes { mode: 0o040_755, links: 2, block_bytes: 4096, ino: 1, ..NOTHING };
 
 /// See the module.
 #[derive(Debug)]

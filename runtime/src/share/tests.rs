@@ -41,6 +41,7 @@ struct Wish {
     protected: &'static [&'static str],
     file: Option<&'static str>,
     nodes_max: usize,
+    reserve: u64,
 }
 
 const PLAIN: Wish = Wish {
@@ -51,6 +52,7 @@ const PLAIN: Wish = Wish {
     protected: &[],
     file: None,
     nodes_max: 1000,
+    reserve: 0,
 };
 
 impl House {
@@ -71,7 +73,7 @@ impl House {
             host_perms: wish.host_perms,
             usage,
             guard: Guard::new(wish.protected.iter().copied()),
-            reserve: 0,
+            reserve: wish.reserve,
         };
         let file = wish.file.map(|name| name.as_bytes().to_vec());
         let share = Share::new(0, scratch.open("data"), file, rules);
@@ -478,6 +480,70 @@ fn s4_a_quota_holds_bytes_and_gives_them_back() {
     house.release(handle);
     house.ask(opcode::FORGET, node, &longs(&[1])).unwrap();
     assert_eq!(house.write(other, 0, &block).unwrap(), 64 << 10);
+}
+
+/// Returns how many blocks and files may still be added.
+fn left(house: &House) -> (u64, u64) {
+    let figures = house.ask(opcode::STATFS, TOP, b"").unwrap();
+    (number(&figures, 8), number(&figures, 32))
+}
+
+#[test]
+fn s4_what_comes_and_goes_leaves_the_figures_as_they_were() {
+    let house = House::new(&Wish { quota: Some(64 << 20), ..PLAIN });
+    let (_, base) = house.create(TOP, "base", 0o600).unwrap();
+    house.write(base, 0, &vec![1; 1 << 20]).unwrap();
+    let before = left(&house);
+    let gone = |node: u64, call: u32, name: &str| {
+        house.ask(call, TOP, &text(&[name])).unwrap();
+        house.ask(opcode::FORGET, node, &longs(&[1])).unwrap();
+    };
+    // Long targets, large attributes and crowded folders have places of their own on a disk.
+    let target = "x".repeat(1000);
+    let value = vec![7; 2000];
+    for _ in 0..20 {
+        let entry = house.ask(opcode::SYMLINK, TOP, &text(&["link", &target])).unwrap();
+        gone(number(&entry, 0), opcode::UNLINK, "link");
+        let (node, handle) = house.create(TOP, "file", 0o4755).unwrap();
+        let body = [words(&[2000, 0]), text(&["user.large"]), value.clone()].concat();
+        // A file system without room for it beside the file says so.
+        house.ask(opcode::SETXATTR, node, &body).ok();
+        house.write(handle, 0, b"bytes").unwrap();
+        house.release(handle);
+        gone(node, opcode::UNLINK, "file");
+        let body = [words(&[0o1777, 0]), text(&["folder"])].concat();
+        let entry = house.ask(opcode::MKDIR, TOP, &body).unwrap();
+        gone(number(&entry, 0), opcode::RMDIR, "folder");
+    }
+    let body = [words(&[0o755, 0]), text(&["crowd"])].concat();
+    let crowd = number(&house.ask(opcode::MKDIR, TOP, &body).unwrap(), 0);
+    for at in 0..600 {
+        let name = format!("{at:0200}");
+        let (node, handle) = house.create(crowd, &name, 0o600).unwrap();
+        house.release(handle);
+        house.ask(opcode::UNLINK, crowd, &text(&[&name])).unwrap();
+        house.ask(opcode::FORGET, node, &longs(&[1])).unwrap();
+    }
+    gone(crowd, opcode::RMDIR, "crowd");
+    assert_eq!(left(&house), before);
+}
+
+#[test]
+fn s4_what_must_stay_free_on_the_host_is_no_guests() {
+    let house = House::new(&Wish { reserve: u64::MAX / 2, ..PLAIN });
+    assert_eq!(house.create(TOP, "file", 0o600).map(|it| it.0), Err(Errno::NOSPC));
+    assert!(!house.path("file").exists());
+}
+
+#[test]
+fn whose_a_link_is_cannot_be_kept_and_is_an_error_unless_that_does_not_matter() {
+    for (stat_virt, answer) in
+        [(StatVirt::Strict, Err(Errno::PERM)), (StatVirt::Relaxed, Ok([0o120_777, 0, 0]))]
+    {
+        let house = House::new(&Wish { stat_virt, ..PLAIN });
+        let entry = house.ask(opcode::SYMLINK, TOP, &text(&["link", "target"])).unwrap();
+        assert_eq!(house.setattr(number(&entry, 0), (6, 0, 7, 8)), answer);
+    }
 }
 
 #[test]
