@@ -29,6 +29,9 @@ const DATA: &str = "data";
 /// What a volume's folder holds: its bytes, its files, and the most bytes it may hold.
 const USAGE: &str = "usage";
 
+/// A limit that nothing reaches: one may be set later, while guests write.
+pub const UNLIMITED: u64 = u64::MAX;
+
 /// Where in that file the limit stands.
 const LIMIT_AT: u64 = 16;
 
@@ -205,7 +208,7 @@ pub fn limit(home: &Path, folder: &str, quota_bytes: Option<u64>) -> Result<(), 
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(error)),
         Ok(file) => {
-            let limit = quota_bytes.unwrap_or(u64::MAX);
+            let limit = quota_bytes.unwrap_or(UNLIMITED);
             file.write_all_at(&limit.to_ne_bytes(), LIMIT_AT).map_err(failed)
         }
     }

@@ -113,6 +113,17 @@ fn s4_a_guest_cannot_fill_the_host_through_a_folder() {
     sh(&home, many).complains(&["quota"]);
     let made = fs::read_dir(home.path().join("volumes/mounts.cache/data")).unwrap().count();
     assert_eq!(made, 4096);
+    // The limit moves while the machine runs, up and down.
+    let pid = home.sandbox("box")["pid"].clone();
+    let text = fs::read_to_string(home.project().join("Sandboxfile")).unwrap();
+    home.write("Sandboxfile", &text.replace("quota \"16MiB\"", "quota \"32MiB\""));
+    home.msb(["up"]).exits(0);
+    let more = "rm -rf /cache/*; dd if=/dev/zero of=/cache/big bs=1M count=24";
+    sh(&home, more).exits(0);
+    home.write("Sandboxfile", &text);
+    home.msb(["up"]).exits(0);
+    sh(&home, "echo more >> /cache/file").complains(&["quota"]);
+    assert_eq!(home.sandbox("box")["pid"], pid);
     sh(&home, "rm -rf /cache/*; echo room > /cache/file").exits(0);
     let figures = sh(&home, "stat -f -c '%S %b' /cache").exits(0).stdout;
     assert_eq!(figures, "4096 4096\n");

@@ -364,7 +364,7 @@ fn listed(addresses: &[Address]) -> String {
 const fn doing(op: Op) -> &'static str {
     match op {
         Op::BuildRoot => "making its root image",
-        Op::EnsureVolume => "making its disk",
+        Op::EnsureVolume => "making it",
         Op::GrowVolume => "growing its disk",
         Op::Prepare => "making its folder and upper",
         Op::Boot => "booting",
@@ -382,7 +382,7 @@ const fn doing(op: Op) -> &'static str {
 const fn done(op: Op) -> &'static str {
     match op {
         Op::BuildRoot => "root image made",
-        Op::EnsureVolume => "disk made",
+        Op::EnsureVolume => "made",
         Op::GrowVolume => "disk grown",
         Op::Prepare => "prepared",
         Op::Boot => "booted",

@@ -237,6 +237,10 @@ impl World for Host {
         self.make_volume(name, ticket).await
     }
 
+    async fn change_volume(&self, name: &VolumeName) -> Done {
+        self.limit_volume(name).await
+    }
+
     async fn trash_volume(&self, _: &VolumeName, ticket: &Ticket) -> Done {
         self.put_into_trash(ticket).await
     }

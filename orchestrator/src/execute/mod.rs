@@ -328,6 +328,7 @@ async fn act<W: World>(world: &W, step: &Step, ticket: &W::Ticket) -> Done {
         (Address::Volume(name), Op::EnsureVolume | Op::GrowVolume) => {
             world.ensure_volume(name, ticket).await
         }
+        (Address::Volume(name), Op::Update) => world.change_volume(name).await,
         (Address::Volume(name), Op::TrashVolume) => world.trash_volume(name, ticket).await,
         (Address::Volume(name), Op::Move) => world.rename_volume(name, ticket).await,
         // What else changes of a volume is in its row alone.

@@ -179,6 +179,10 @@ impl World for Model {
         Ok(Effect::default())
     }
 
+    async fn change_volume(&self, _: &VolumeName) -> Done {
+        Ok(Effect::default())
+    }
+
     async fn trash_volume(&self, _: &VolumeName, (): &()) -> Done {
         Ok(Effect::default())
     }

@@ -93,6 +93,9 @@ pub trait World {
     fn ensure_volume(&self, name: &VolumeName, ticket: &Self::Ticket)
     -> impl Future<Output = Done>;
 
+    /// Changes what of a volume holds while it is used: how much a folder may hold.
+    fn change_volume(&self, name: &VolumeName) -> impl Future<Output = Done>;
+
     /// Puts a volume into the trash.
     fn trash_volume(&self, name: &VolumeName, ticket: &Self::Ticket) -> impl Future<Output = Done>;
 

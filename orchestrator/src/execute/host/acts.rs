@@ -55,19 +55,31 @@ impl Host {
             size_bytes: want.size.map_or(0, |size| size.0),
             quota_bytes: quota_bytes(want),
         };
-        let is_limited = want.quota.is_some();
         let home = self.context.home().to_path_buf();
         let folder = volumes::folder_name(&self.wish.project.name, name);
         blocking(move || {
-            let is_new = !marker.id.is_empty();
-            let there = volumes::marker(&home, &folder).map(|there| there.kind);
-            let made = match (is_new, there) {
-                (true, _) => volumes::make(&home, &folder, &marker),
-                (false, Some(VolumeKind::Disk)) => volumes::grow(&home, &folder, marker.size_bytes),
-                (false, _) if is_limited => volumes::limit(&home, &folder, marker.quota_bytes),
-                (false, _) => Ok(()),
+            let made = if marker.id.is_empty() {
+                volumes::grow(&home, &folder, marker.size_bytes)
+            } else {
+                volumes::make(&home, &folder, &marker)
             };
             made.map(|()| Effect::default())
+                .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))
+        })
+        .await
+    }
+
+    /// Sets what a folder may hold, where that is said; what else changes is in the row alone.
+    pub(super) async fn limit_volume(&self, name: &VolumeName) -> Done {
+        let want = self.wish.project.volumes.get(name).ok_or_else(|| bug("no such volume"))?;
+        if want.quota.is_none() {
+            return Ok(Effect::default());
+        }
+        let (home, limit) = (self.context.home().to_path_buf(), quota_bytes(want));
+        let folder = volumes::folder_name(&self.wish.project.name, name);
+        blocking(move || {
+            volumes::limit(&home, &folder, limit)
+                .map(|()| Effect::default())
                 .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))
         })
         .await

@@ -166,8 +166,9 @@ impl Host {
                     .map_err(|error| StepError::from("msb::volume::failed", "volume", &error))?,
                 VolumeKind::Disk => volumes::disk(home, &row.folder),
             };
-            let usage = |most| (most, volumes::usage(home, &row.folder));
-            let quota = row.quota_bytes.filter(|_| row.kind == VolumeKind::Dir).map(usage);
+            let limit = row.quota_bytes.unwrap_or(volumes::UNLIMITED);
+            let usage = || (limit, volumes::usage(home, &row.folder));
+            let quota = (row.kind == VolumeKind::Dir).then(usage);
             let source = VolumeSource { id: row.id.clone(), kind: row.kind, path, quota };
             found.insert(volume.to_string(), source);
         }

@@ -311,6 +311,10 @@ impl World for Sim {
         .await
     }
 
+    async fn change_volume(&self, _: &VolumeName) -> Done {
+        self.act(Op::Update, |_| Ok(Effect::default())).await
+    }
+
     async fn trash_volume(&self, name: &VolumeName, ticket: &Ticket) -> Done {
         let Some((id, _)) = ticket.volume.clone() else { return Err(failure("no volume")) };
         if !self.may_lose || self.protected.contains(&id) {

@@ -113,7 +113,7 @@ impl Found<'_, '_> {
         let failed =
             |source| LaunchError::Open { what: "a volume", path: volume.path.clone(), source };
         if volume.kind == VolumeKind::Dir {
-            let folder = name_folder(&volume.path).map_err(failed)?;
+            let folder = self::name(&volume.path, OFlags::DIRECTORY).map_err(failed)?;
             let quota = volume.quota.clone();
             return self.share(plain(None), (&volume.path, folder), read_only, quota);
         }
@@ -140,7 +140,7 @@ impl Found<'_, '_> {
         self.shares += 1;
         if self.is_process() {
             // The link leads to the file itself.
-            let fd = if share.file.is_some() { name_file(path) } else { Ok(fd) };
+            let fd = if share.file.is_some() { name(path, OFlags::empty()) } else { Ok(fd) };
             let path = path.to_owned();
             let fd = fd.map_err(|source| LaunchError::Open {
                 what: "a file",
@@ -200,13 +200,9 @@ fn serial(target: &str) -> String {
     format!("d{}", digest.get(..SERIAL_DIGITS).unwrap_or_default())
 }
 
-fn name_folder(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(CWD, path, flags, Mode::empty())?)
-}
-
-fn name_file(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+/// Returns a descriptor that only names what lies at a path of ours.
+fn name(path: &Path, kind: OFlags) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | kind;
     Ok(openat(CWD, path, flags, Mode::empty())?)
 }
 
