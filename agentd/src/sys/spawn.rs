@@ -112,7 +112,7 @@ pub(crate) struct Launch<'a> {
 pub(crate) fn spawn(launch: &Launch<'_>) -> io::Result<u32> {
     let argv = pointers(launch.argv);
     let envp = pointers(launch.envp);
-    let child = Child { launch, argv: &argv, envp: &envp };
+    let child = Child { launch, argv: &argv, envp: &envp, parent: std::process::id() };
     // SAFETY: an all-zero `clone_args` asks for a plain fork.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     arguments.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
@@ -142,6 +142,7 @@ struct Child<'a> {
     launch: &'a Launch<'a>,
     argv: &'a [*const libc::c_char],
     envp: &'a [*const libc::c_char],
+    parent: u32,
 }
 
 type Step = Result<(), (Stage, i32)>;
@@ -185,10 +186,7 @@ impl Child<'_> {
         self.set_limits()?;
         self.restrict()?;
         self.become_user()?;
-        if self.launch.bond == Bond::DiesWithUs {
-            // SAFETY: this option takes one integer.
-            step(Stage::Setup, unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
-        }
+        self.die_with_us()?;
         // SAFETY: the text ends with a zero and lives as long as the launch.
         step(Stage::Cwd, unsafe { libc::chdir(self.launch.cwd.as_ptr()) })
     }
@@ -205,6 +203,22 @@ impl Child<'_> {
             return Err((Stage::Setup, errno()));
         }
         Ok(())
+    }
+
+    fn die_with_us(&self) -> Step {
+        if self.launch.bond == Bond::None {
+            return Ok(());
+        }
+        // SAFETY: this option takes one integer.
+        step(Stage::Setup, unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+        // SAFETY: the call takes nothing and cannot fail.
+        let parent = unsafe { libc::getppid() };
+        // We may have been killed before the line that asks for the signal; then nobody sends it.
+        if u32::try_from(parent) == Ok(self.parent) {
+            Ok(())
+        } else {
+            Err((Stage::Setup, libc::ESRCH))
+        }
     }
 
     fn take_terminal(&self) -> Step {
