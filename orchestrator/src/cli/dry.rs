@@ -58,7 +58,10 @@ pub(crate) fn wish(
 ) -> Result<Wish, super::failure::Failures> {
     let mut wish = call.engine.wish_of_state(project, goal)?;
     wish.selection.names = views.iter().map(|view| view.name.clone()).collect();
-    wish.selection.reach = if goal.compares() { Reach::Dependencies } else { Reach::Alone };
+    wish.selection.reach = match goal {
+        Goal::Up | Goal::Undrifted | Goal::Restarted => Reach::Dependencies,
+        Goal::Down | Goal::Stopped => Reach::Alone,
+    };
     wish.driver = super::select::driver(call);
     Ok(wish)
 }

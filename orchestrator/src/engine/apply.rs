@@ -11,7 +11,7 @@ use schema::project::{DriverChoice, Project};
 
 use super::options::{AttachedEnd, Options, SharedUi, Wait};
 use super::outcome::{Outcome, Verb};
-use super::regained::regained;
+use super::regained::{regained, wished};
 use super::session::Session;
 use super::{SandboxView, Trouble, Troubles, blockers, observe_with, preflight, results};
 use crate::consent::{self, Answer};
@@ -338,7 +338,6 @@ impl Run<'_> {
             };
             let row = match seen {
                 Some(seen) => {
-                    let moved = u64::from(seen.row.desired != desired);
                     // A row that changed since it was looked at belongs to somebody else's plan.
                     let now = inventory::sandbox_by_id(db, &seen.row.id)?;
                     if now.is_none() && change.action == Action::Destroy {
@@ -348,9 +347,8 @@ impl Run<'_> {
                         return Err(StoreError::Raced(name.to_string()));
                     }
                     let kind = want.map_or(seen.row.kind, |want| want.kind);
-                    let generation = seen.row.generation + moved;
                     let name = name.clone();
-                    SandboxRow { name, desired, generation, kind, ..seen.row.clone() }
+                    SandboxRow { name, kind, ..wished(change.action, seen, desired) }
                 }
                 None => {
                     let Some(want) = want else { continue };

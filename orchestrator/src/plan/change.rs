@@ -57,7 +57,8 @@ pub(super) fn judge(
         Kind::Service => compared.service(made, asked, wish.selection.sleepers),
         Kind::Job => compared.job(made, asked),
     };
-    let restart = wish.goal == Goal::Restarted && made.is_alive();
+    // What only comes along is started where it rests, and is not disturbed where it runs.
+    let restart = wish.goal == Goal::Restarted && made.is_alive() && wish.selection_names(name);
     if restart && verdict.action < Some(Action::Restart) {
         verdict.action = Some(Action::Restart);
         verdict.class = Class::Restart;

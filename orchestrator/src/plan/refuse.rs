@@ -4,7 +4,7 @@ use schema::lifecycle::Phase;
 use schema::name::InstanceName;
 use schema::project::ImageRef;
 
-use super::scene::{self, Scene};
+use super::scene::{self, Scene, is_up};
 use super::unbuilt;
 use super::value::{Action, Address, Change, Refusal};
 use super::wish::{Goal, Reach, Wish};
@@ -235,10 +235,9 @@ fn left_alone(observed: &Observed, scene: &Scene<'_>) -> Vec<Refusal> {
 
 /// Returns where the first instance of `target` is that is not up; `None` where all are.
 fn not_up(observed: &Observed, target: &InstanceName) -> Option<Phase> {
-    let up = |phase: &Phase| matches!(phase, Phase::Ready | Phase::Degraded | Phase::Completed);
     let mut phases =
         super::meant(&observed.sandboxes, target).map(|(_, seen)| seen.phase()).peekable();
-    if phases.peek().is_none() { Some(Phase::Absent) } else { phases.find(|phase| !up(phase)) }
+    if phases.peek().is_none() { Some(Phase::Absent) } else { phases.find(|phase| !is_up(*phase)) }
 }
 
 /// Tells whether a sandbox of another project mounts a volume.

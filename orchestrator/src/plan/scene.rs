@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schema::lifecycle::Phase;
 use schema::name::InstanceName;
 use schema::project::Body;
 
@@ -146,6 +147,13 @@ fn of_state<'a>(wish: &'a Wish, observed: &'a Observed) -> BTreeMap<&'a Instance
             }
         }
     }
+    if wish.goal == Goal::Restarted && wish.selection.reach == Reach::Dependencies {
+        let mut open: Vec<&InstanceName> = names.iter().copied().collect();
+        while let Some(name) = open.pop() {
+            let needed = missing(wish, observed, name);
+            open.extend(needed.into_iter().filter(|needed| names.insert(needed)));
+        }
+    }
     names.retain(|name| !wish.excludes(name));
     names
         .into_iter()
@@ -155,6 +163,23 @@ fn of_state<'a>(wish: &'a Wish, observed: &'a Observed) -> BTreeMap<&'a Instance
             (name, Pair { want, seen, was: None })
         })
         .collect()
+}
+
+/// Returns what an instance needs to start and that is not up.
+fn missing<'a>(
+    wish: &'a Wish,
+    observed: &'a Observed,
+    name: &InstanceName,
+) -> Vec<&'a InstanceName> {
+    let want = wish.project.sandboxes.get(name);
+    let targets = want.into_iter().flat_map(|want| want.depends_on.keys());
+    let needed = targets.flat_map(|target| super::meant(&observed.sandboxes, target));
+    needed.filter(|(_, seen)| !is_up(seen.phase())).map(|(name, _)| name).collect()
+}
+
+/// Tells whether what depends on a sandbox in this phase finds it as it needs it.
+pub(super) const fn is_up(phase: Phase) -> bool {
+    matches!(phase, Phase::Ready | Phase::Degraded | Phase::Completed)
 }
 
 /// Returns who depends on each instance, by what was last applied.

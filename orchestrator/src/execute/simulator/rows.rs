@@ -6,6 +6,7 @@ use schema::project::{Access, Kind, MountSource, VolumeKind};
 
 use super::state::{ADHOC, OpRow, PROJECT, State};
 use super::world::{Sim, Ticket};
+use crate::engine::regained::wished;
 use crate::execute::host::take_over;
 use crate::execute::{Done, Effect, StepError};
 use crate::observe::Observed;
@@ -46,10 +47,8 @@ pub(super) fn begin_run(state: &mut State, wish: &Wish, planned: &Plan, seen: &O
         let row = match (old, want) {
             (Some(old), want) => SandboxRow {
                 name: name.clone(),
-                generation: old.row.generation + u64::from(old.row.desired != desired),
-                desired,
                 kind: want.map_or(old.row.kind, |want| want.kind),
-                ..old.row.clone()
+                ..wished(change.action, old, desired)
             },
             (None, Some(want)) => {
                 SandboxRow::new(state.new_id("s"), PROJECT, (name, want.kind), desired)
