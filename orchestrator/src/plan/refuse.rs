@@ -1,5 +1,6 @@
 //! What no flag and no answer makes possible: ownership, protection, mass deletion.
 
+use schema::change::Class;
 use schema::lifecycle::Phase;
 use schema::name::InstanceName;
 use schema::project::ImageRef;
@@ -36,6 +37,7 @@ pub(super) fn refuse(
     });
     refused.extend(changes.iter().filter_map(|change| name_taken(observed, change)));
     refused.extend(mass_delete(wish, observed, changes));
+    refused.extend(changes.iter().filter_map(|change| held_elsewhere(observed, changes, change)));
     refused.extend(match (wish.goal, wish.selection.reach) {
         (Goal::Down, _) if wish.is_partial() => left_behind(observed, scene),
         (Goal::Up | Goal::Undrifted, Reach::Alone) => left_alone(observed, scene),
@@ -238,6 +240,40 @@ fn not_up(observed: &Observed, target: &InstanceName) -> Option<Phase> {
     let mut phases =
         super::meant(&observed.sandboxes, target).map(|(_, seen)| seen.phase()).peekable();
     if phases.peek().is_none() { Some(Phase::Absent) } else { phases.find(|phase| !is_up(*phase)) }
+}
+
+/// A volume that changes while somebody has it who does not rest for that: one that is let go, or
+/// another project's, whose data it would be.
+fn held_elsewhere(observed: &Observed, changes: &[Change], change: &Change) -> Option<Refusal> {
+    let Address::Volume(name) = change.was.as_ref().unwrap_or(&change.address) else { return None };
+    let is_new = matches!(change.action, Action::Create | Action::Trash);
+    let seen = observed.volumes.get(name).filter(|_| !is_new && change.class >= Class::Restart)?;
+    let loses = change.class == Class::DataLoss;
+    let has = |row: &str| seen.uses.iter().any(|one| one.sandbox_id == row);
+    let forgotten = changes.iter().filter(|other| other.action == Action::Forget);
+    let holder = forgotten.filter_map(|other| other.address.sandbox()).find(|name| {
+        let kept = observed.sandboxes.get(*name);
+        kept.is_some_and(|kept| has(&kept.row.id) && (loses || kept.is_alive()))
+    });
+    let (who, hint) = match holder {
+        Some(name) => (
+            format!("{name}, which is no longer in the file,"),
+            format!("Take it away with `msb down {name}`, or write it in the file again."),
+        ),
+        None if loses && is_used_elsewhere(observed, seen) => (
+            "a sandbox of another project".to_owned(),
+            format!("Take that away first; `msb volume inspect {name}` names it."),
+        ),
+        None => return None,
+    };
+    Some(Refusal {
+        address: Some(change.address.clone()),
+        word: change.class.as_str(),
+        code: "msb::volume::in-use",
+        text: format!("{}: {who} has it", change.reason.text),
+        hint: Some(hint),
+        place: change.fields.first().and_then(|field| field.place.clone()),
+    })
 }
 
 /// Tells whether a sandbox of another project mounts a volume.

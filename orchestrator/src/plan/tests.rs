@@ -14,7 +14,7 @@ use schema::units::Bytes;
 
 use super::{Action, Inputs, Op, Plan, Selection, Wish, document, plan, show};
 use crate::observe::{Observed, Seen, SeenMachine, SeenVolume, Source};
-use crate::store::inventory::{MachineRow, ProjectRow, Role, SandboxRow, VolumeRow};
+use crate::store::inventory::{MachineRow, ProjectRow, Role, SandboxRow, VolumeRow, VolumeUse};
 
 /// Reads `db=1`, `web=2>db`, `job seed=1>db`: a name, an image's tag, what it depends on.
 fn project(text: &str) -> Project {
@@ -342,8 +342,8 @@ fn a_sleeping_command_changes_nothing_of_a_machine_without_one() {
     assert_eq!(words(&plan(&wish, &found)), "update web");
 }
 
-#[test]
-fn a_volume_grows_while_its_user_rests() {
+/// Wishes for a disk of 64 MiB below `db`, which has one of 32.
+fn growing() -> (Wish, Observed, VolumeName) {
     let mut wish = wish("db=1");
     let mut found = observed("db=1:Ready");
     let name = VolumeName::parse("data").unwrap();
@@ -355,12 +355,13 @@ fn a_volume_grows_while_its_user_rests() {
     wish.project.sandboxes.values_mut().next().unwrap().mounts.push(mount.clone());
     let db = found.sandboxes.values_mut().next().unwrap();
     db.applied.as_mut().unwrap().mounts.push(mount);
-    let volume = |size| Volume {
-        kind: Some(VolumeKind::Disk),
-        size: Some(Bytes::mib(size)),
-        ..Volume::unsaid()
-    };
-    wish.project.volumes.insert(name.clone(), volume(64));
+    let uses = vec![VolumeUse {
+        volume_id: "v".into(),
+        sandbox_id: db.row.id.clone(),
+        destination: "/data".into(),
+        mode: "rw".into(),
+    }];
+    wish.project.volumes.insert(name.clone(), disk(64));
     let row = VolumeRow {
         id: "v".into(),
         project_id: Some("p".into()),
@@ -375,7 +376,30 @@ fn a_volume_grows_while_its_user_rests() {
         trashed_at: None,
     };
     let owner = Some(wish.project.name.clone());
-    found.volumes.insert(name.clone(), SeenVolume { row, owner, uses: Vec::new() });
+    found.volumes.insert(name.clone(), SeenVolume { row, owner, uses });
+    (wish, found, name)
+}
+
+fn disk(mib: u64) -> Volume {
+    Volume { kind: Some(VolumeKind::Disk), size: Some(Bytes::mib(mib)), ..Volume::unsaid() }
+}
+
+#[test]
+fn a_volume_does_not_change_under_a_sandbox_that_is_let_go() {
+    let (mut wish, mut found, name) = growing();
+    wish.project.sandboxes.clear();
+    wish.project.definitions.clear();
+    found.sandboxes.values_mut().next().unwrap().row.keep = true;
+    let grown = plan(&wish, &found);
+    assert_eq!(words(&grown), "forget db, update data, refused msb::volume::in-use");
+    assert!(grown.refused[0].text.contains("db, which is no longer in the file, has it"));
+    wish.project.volumes.insert(name, disk(32));
+    assert!(plan(&wish, &found).refused.is_empty(), "what does not change is nobody's loss");
+}
+
+#[test]
+fn a_volume_grows_while_its_user_rests() {
+    let (mut wish, mut found, name) = growing();
     let grown = plan(&wish, &found);
     assert_eq!(words(&grown), "restart db, update data");
     assert_eq!(
@@ -387,7 +411,7 @@ fn a_volume_grows_while_its_user_rests() {
             "gate db < boot db",
         ]
     );
-    wish.project.volumes.insert(name, volume(16));
+    wish.project.volumes.insert(name, disk(16));
     let shrunk = plan(&wish, &found);
     assert_eq!(words(&shrunk), "restart db, recreate data");
     assert_eq!(shrunk.summary().data_loss, 1);
