@@ -120,7 +120,7 @@ impl File {
     pub(super) fn edit(&mut self, edit: Edit) {
         let before = self.clone();
         self.change(edit);
-        if *self != before && self.wish(true).is_none() {
+        if *self != before && [true, false].iter().any(|extra| self.wish(*extra).is_none()) {
             *self = before;
         }
     }
