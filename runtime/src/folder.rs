@@ -38,6 +38,12 @@ impl Folder {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd()))
     }
 
+    /// Returns where it lies now, for people.
+    pub(crate) fn shown(&self) -> String {
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
+        path.map_or_else(|_| "?".to_owned(), |path| path.display().to_string())
+    }
+
     /// Opens a file of the folder for appending, making it if it is absent.
     pub(crate) fn append(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;

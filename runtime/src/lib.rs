@@ -12,6 +12,7 @@ mod health;
 mod host;
 pub mod hypervisor;
 pub mod initramfs;
+pub mod jail;
 mod journal;
 mod life;
 mod logs;

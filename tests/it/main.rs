@@ -25,6 +25,7 @@ mod floors;
 mod following_logs;
 mod hostile;
 mod install;
+mod jail;
 mod kills;
 mod model;
 mod models;

@@ -80,3 +80,56 @@ fn up_killed_while_it_boots_is_finished_by_the_next() {
     converged(&home);
     reversed(&home);
 }
+
+const SHARING: &str = r#"
+project "sharing"
+sandbox "box" {
+    image "builtin:base"
+    memory "96MiB"
+    command "sleep" "1000"
+    mount "/work" { dir "./work" ensure="ensure" }
+}
+"#;
+
+/// Returns the share server once it is in its jail.
+fn share_server(home: &Home) -> Option<Alive> {
+    home.alive().into_iter().find(|process| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid));
+        process.command.starts_with("msb-share ")
+            && status.is_ok_and(|status| status.contains("Seccomp:\t2"))
+    })
+}
+
+#[test]
+fn a_share_server_that_dies_while_the_guest_boots_ends_the_boot_with_its_cause() {
+    let home = Home::machine();
+    home.write("Sandboxfile", SHARING);
+    let up = home.start(["up"]);
+    let server =
+        eventually("the share server is there", Duration::from_secs(60), || share_server(&home));
+    server.kill();
+    // A boot that only went on would have two minutes.
+    let run = up.wait(Duration::from_secs(60)).exits(1);
+    run.complains(&["the server of shared folders is gone", "signal 9"]);
+    nothing_lives(&home);
+    converged(&home);
+    reversed(&home);
+}
+
+#[test]
+fn a_share_server_that_dies_later_is_an_error_in_the_guest_until_the_next_start() {
+    let home = Home::machine();
+    home.write("Sandboxfile", SHARING);
+    home.msb(["up"]).exits(0);
+    home.msb(["exec", "box", "--", "sh", "-c", "echo kept > /work/file"]).exits(0);
+    share_server(&home).unwrap().kill();
+    // The guest's kernel knows some answers of the last second still.
+    eventually("the folder is an error", Duration::from_secs(30), || {
+        let run = home.msb(["exec", "box", "--", "sh", "-c", "echo lost > /work/other"]);
+        (run.code != 0).then_some(())
+    });
+    home.msb(["logs", "box", "--source", "all"]).exits(0);
+    home.msb(["restart", "box"]).exits(0);
+    home.msb(["exec", "box", "--", "cat", "/work/file"]).exits(0).says(&["kept"]);
+    reversed(&home);
+}

@@ -3,6 +3,7 @@
 //! What `it` holds for plain processes has its case here, one at least for each promise.
 #![cfg(test)]
 
+mod calls;
 mod copies;
 mod debian;
 mod durable;

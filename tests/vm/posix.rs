@@ -9,6 +9,8 @@ use tests::oracle::reversed;
 use tests::programs::checkout;
 use tests::skip::skip;
 
+use crate::calls::Watched;
+
 const BOX: &str = r#"
 project "posix"
 sandbox "box" {
@@ -78,8 +80,9 @@ fn up() -> Option<Home> {
 }
 
 #[test]
-fn pjdfstest_holds_but_for_device_nodes() {
+fn s2_pjdfstest_holds_but_for_device_nodes_and_calls_nothing_unlisted() {
     let Some(home) = up() else { return skip("posix-tools") };
+    let watched = Watched::begin(&home);
     let run = home.msb([
         "exec",
         "box",
@@ -100,7 +103,13 @@ fn pjdfstest_holds_but_for_device_nodes() {
     let passed = names("ok").len();
     assert!(passed >= PASSED_MIN, "{passed} passed\n{run}");
     println!("pjdfstest: {passed} hold, {} need a device node", names("FAILED").len());
+    home.msb(["exec", "box", "--", "/tools/fsx", "-q", "-N", "500", "-S", "3", "/work/file"])
+        .exits(0);
     reversed(&home);
+    match watched {
+        Some(watched) => watched.end(),
+        None => skip("S2"),
+    }
 }
 
 #[test]

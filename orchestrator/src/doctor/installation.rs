@@ -44,11 +44,12 @@ pub(super) fn agent(context: &Context) -> Finding {
         .hint("run ./setup in the checkout, which builds and installs it")
 }
 
-/// Says that there is no jail yet.
+/// Says who is in a jail and who is not yet.
 pub(super) fn jail(_: &Context) -> Finding {
     Finding::warn(
         "jail",
-        "not built yet: machines run as this user, without namespaces, Landlock or seccomp",
+        "not built yet around the VMM, which runs as this user without namespaces, Landlock or \
+         seccomp; the server of shared folders has its own",
     )
 }
 

@@ -1,7 +1,8 @@
 //! The last stage: the VMM runs.
 
+use super::shares::Served;
 use super::{BootError, Built, Prepared};
-use crate::hypervisor::{Child, DriverError, Machine};
+use crate::hypervisor::{DriverError, Machine};
 
 /// A machine that was started; dropping it kills the VMM.
 #[derive(Debug)]
@@ -9,7 +10,7 @@ pub(crate) struct Running {
     pub(crate) prepared: Prepared,
     pub(crate) machine: Machine,
     /// The server of its shared folders.
-    pub(crate) shares: Option<Child>,
+    pub(crate) shares: Option<Served>,
 }
 
 impl Built {
@@ -27,7 +28,9 @@ impl Built {
             // Nobody listens on a stream of folders where none are shared.
             let stream = machine.links.files.take();
             let shares = match (shares, stream) {
-                (Some(shares), Some(stream)) => Some(shares.serve(stream.into())?),
+                (Some(shares), Some(stream)) => {
+                    Some(shares.serve(stream.into(), prepared.folder.shown())?)
+                }
                 _ => None,
             };
             Ok((machine, shares))

@@ -2,15 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::retry_on_intr;
+use rustix::pipe::{PipeFlags, pipe_with};
 use schema::launch::{DriverName, LaunchRecord, MountSource};
 
 use super::BootError;
 use crate::hypervisor::{Child, DriverError, Plan};
-use crate::share::{Job, ShareJob};
+use crate::share::{IN_JAIL, Job, ShareJob};
+
+/// How long a share server may take to say a word.
+const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// What is served, before there is a guest to serve.
 #[derive(Debug)]
@@ -18,6 +24,15 @@ pub(super) struct Shares {
     served: Vec<ShareJob>,
     held: Vec<OwnedFd>,
     reserve_bytes: u64,
+}
+
+/// A share server that is in its jail.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// The process.
+    pub(crate) child: Child,
+    /// What its jail lacks.
+    pub(crate) jail_missing: Vec<String>,
 }
 
 /// Returns what a machine shares, in the order of its mounts; `None` where it shares nothing.
@@ -60,15 +75,23 @@ pub(super) fn shares(
 }
 
 impl Shares {
-    /// Starts the process that serves them over `stream`; must run on the main thread.
-    pub(super) fn serve(self, stream: OwnedFd) -> Result<Child, BootError> {
+    /// Starts the process that serves them over `stream`, and waits until it is in its jail; must
+    /// run on the main thread. `whose` is what lists of processes show of it.
+    pub(super) fn serve(self, stream: OwnedFd, whose: String) -> Result<Served, BootError> {
         let prepared =
             |source| DriverError::Prepare { what: "the job of the share server".into(), source };
         let stream_number = stream.as_raw_fd();
-        let job =
-            Job { stream: stream_number, shares: self.served, reserve_bytes: self.reserve_bytes };
+        let (report, says) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(|errno| prepared(errno.into()))
+            .map_err(BootError::Shares)?;
+        let job = Job {
+            stream: stream_number,
+            report: says.as_raw_fd(),
+            shares: self.served,
+            reserve_bytes: self.reserve_bytes,
+        };
         let memory = memfd_create("msb-shares", MemfdFlags::CLOEXEC)
-            .map_err(std::io::Error::from)
+            .map_err(io::Error::from)
             .and_then(|memory| {
                 let mut file = File::from(memory);
                 serde_json::to_writer(&file, &job)?;
@@ -76,9 +99,9 @@ impl Shares {
                 Ok(OwnedFd::from(file))
             });
         let memory = memory.map_err(prepared).map_err(BootError::Shares)?;
-        let args = vec!["share".to_owned(), memory.as_raw_fd().to_string()];
+        let args = vec!["share".to_owned(), memory.as_raw_fd().to_string(), whose];
         let mut keep = self.held;
-        keep.extend([memory, stream]);
+        keep.extend([memory, stream, says]);
         let plan = Plan {
             program: "/proc/self/exe".into(),
             name: "msb-share",
@@ -88,6 +111,33 @@ impl Shares {
             keep,
             files_max: None,
         };
-        Child::spawn(plan).map_err(BootError::Shares)
+        let child = Child::spawn(plan).map_err(BootError::Shares)?;
+        let jail_missing = hear(File::from(report)).map_err(BootError::Shares)?;
+        Ok(Served { child, jail_missing })
     }
+}
+
+/// Returns what the jail of a share server lacks, once the server is in it.
+fn hear(mut report: File) -> Result<Vec<String>, DriverError> {
+    let failed =
+        |source| DriverError::Prepare { what: "the jail of the share server".into(), source };
+    let mut said = Vec::new();
+    loop {
+        let mut ready = [PollFd::new(&report, PollFlags::IN)];
+        match retry_on_intr(|| poll(&mut ready, Some(&PATIENCE))) {
+            Ok(0) => return Err(DriverError::Deadline { stage: "the jail of the share server" }),
+            Ok(_) => {}
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        let mut bytes = [0; 1024];
+        match report.read(&mut bytes).map_err(failed)? {
+            0 => break,
+            count => said.extend_from_slice(bytes.get(..count).unwrap_or_default()),
+        }
+    }
+    let said = String::from_utf8_lossy(&said);
+    let Some(missing) = said.strip_suffix(IN_JAIL) else {
+        return Err(failed(io::Error::other("it ended first; its log has why")));
+    };
+    Ok(missing.lines().map(|line| format!("share server: {line}")).collect())
 }

@@ -219,6 +219,11 @@ impl Life {
         self.stop.is_some() || self.verdict.is_some() || self.rests
     }
 
+    /// Tells whether the guest is not up yet.
+    pub(crate) fn is_booting(&self) -> bool {
+        self.phase == Phase::Booting
+    }
+
     /// Changes the grace of stops from now on.
     pub(crate) const fn set_grace(&mut self, grace: Duration) {
         self.terms.grace = grace;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Job {
     /// The stream to the guest.
     pub stream: RawFd,
+    /// Where it says what its jail lacks, and that it is in it.
+    pub report: RawFd,
     /// What is shared, in the order of the guest's folders `0`, `1` …
     pub shares: Vec<ShareJob>,
     /// What stays free on the host's file systems.

@@ -11,6 +11,7 @@
 
 mod attributes;
 mod beneath;
+mod calls;
 mod entries;
 mod files;
 mod folders;
@@ -35,6 +36,7 @@ mod tests;
 mod trial;
 pub mod wire;
 
+pub use calls::CALLS;
 pub use job::{Job, ShareJob};
-pub use process::run;
+pub use process::{IN_JAIL, run};
 pub use trial::trial;

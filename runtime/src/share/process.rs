@@ -1,7 +1,7 @@
 //! The process: what it gives up, its shares, its workers, and its end.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags, openat, syncfs};
 use rustix::io::Errno;
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
-};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
+use super::calls::CALLS;
 use super::guard::Guard;
 use super::job::{Job, ShareJob};
 use super::quota::{Usage, UsageError};
@@ -22,6 +21,7 @@ use super::serve::Server;
 use super::share::{Rules, Share};
 use super::stream::{Incoming, Over, Stream};
 use super::wire::{Call, OPCODE_USER};
+use crate::jail::{self, Access, Folder, Keep, Layer, Missing};
 use crate::sys;
 
 /// How many calls are done at once.
@@ -39,6 +39,9 @@ const NOTIFY_INVAL_ENTRY: i32 = 3;
 /// The address space, stacks of threads included.
 const ADDRESS_BYTES: u64 = 1 << 30;
 
+/// What a server says last of its jail.
+pub const IN_JAIL: &str = "in jail\n";
+
 /// Why a share server did not begin.
 #[derive(Debug, Error)]
 enum StartError {
@@ -50,6 +53,8 @@ enum StartError {
     Usage(usize, #[source] UsageError),
     #[error("cannot {0}")]
     Confine(&'static str, #[source] io::Error),
+    #[error("cannot tell that it is in its jail")]
+    Report(#[source] io::Error),
     #[error("cannot look at a share")]
     Look(#[source] io::Error),
 }
@@ -58,15 +63,7 @@ enum StartError {
 pub fn run(word: &str) -> ExitCode {
     // It was started by the name of a descriptor, which tells nobody what it is.
     rustix::thread::set_name(c"msb-share").ok();
-    let server = job(word).and_then(|job| Ok((confine()?, job))).and_then(|(files, job)| {
-        let stream = Stream::new(inherited(job.stream)?);
-        let shares = job.shares.iter().enumerate();
-        let shares = shares.map(|(at, share)| open(at, share, job.reserve_bytes).map(Arc::new));
-        let shares = shares.collect::<Result<Vec<_>, _>>()?;
-        let look = |errno: Errno| StartError::Look(errno.into());
-        Ok((Server::new(shares.clone(), files).map_err(look)?, stream, shares))
-    });
-    match server {
+    match job(word).and_then(|job| begin(&job)) {
         Err(error) => {
             say(&error);
             ExitCode::from(70)
@@ -85,6 +82,28 @@ pub fn run(word: &str) -> ExitCode {
     }
 }
 
+/// Goes to jail, and gets ready there.
+fn begin(job: &Job) -> Result<(Server, Stream, Vec<Arc<Share>>), StartError> {
+    let files = limit()?;
+    let stream = Stream::new(inherited(job.stream)?);
+    let report = File::from(inherited(job.report)?);
+    let folders = job.shares.iter().map(kept).collect::<Result<Vec<_>, _>>()?;
+    let (folders, missing) = jail::enter(Keep { folders, calls: CALLS }, &Layer::ALL);
+    tell(report, &missing)?;
+    let shares = job.shares.iter().zip(folders).enumerate();
+    let shares = shares.map(|(at, one)| open(at, one, job.reserve_bytes).map(Arc::new));
+    let shares = shares.collect::<Result<Vec<_>, _>>()?;
+    let look = |errno: Errno| StartError::Look(errno.into());
+    Ok((Server::new(shares.clone(), files).map_err(look)?, stream, shares))
+}
+
+/// Says what the jail lacks, a line each, and that this process is in it.
+fn tell(mut report: File, missing: &[Missing]) -> Result<(), StartError> {
+    let mut lines: String = missing.iter().map(|one| format!("{one}\n")).collect();
+    lines.push_str(IN_JAIL);
+    report.write_all(lines.as_bytes()).map_err(StartError::Report)
+}
+
 fn job(word: &str) -> Result<Job, StartError> {
     let failed = |error| StartError::Job(word.to_owned(), error);
     let number = word.parse().map_err(|error| failed(io::Error::other(error)))?;
@@ -100,23 +119,31 @@ fn inherited(number: i32) -> Result<OwnedFd, StartError> {
     sys::inherited(number).map_err(|error| StartError::Descriptor(number, error))
 }
 
-/// Gives up what is not needed; returns how many files the guest may hold.
-fn confine() -> Result<usize, StartError> {
+/// Takes the descriptor of what is shared.
+fn kept(share: &ShareJob) -> Result<Folder, StartError> {
+    let access = match (share.read_only, &share.file) {
+        (true, _) => Access::Read,
+        (false, Some(_)) => Access::Files,
+        (false, None) => Access::Change,
+    };
+    Ok(Folder { fd: inherited(share.folder)?, access })
+}
+
+/// Limits this process; returns how many files the guest may hold.
+fn limit() -> Result<usize, StartError> {
     let failed = |what| move |errno: Errno| StartError::Confine(what, errno.into());
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })
         .map_err(failed("raise the number of files"))?;
     let address = Rlimit { current: Some(ADDRESS_BYTES), maximum: Some(ADDRESS_BYTES) };
     setrlimit(Resource::As, address).map_err(failed("limit the memory"))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("hide the memory"))?;
     // New files have the modes they are made with.
     rustix::process::umask(Mode::empty());
     let spare = most.unwrap_or(1 << 20).saturating_sub(SPARE_FILES).max(64);
     Ok(usize::try_from(spare / 4 * 3).unwrap_or(usize::MAX))
 }
 
-fn open(at: usize, job: &ShareJob, reserve: u64) -> Result<Share, StartError> {
-    let folder = inherited(job.folder)?;
+fn open(at: usize, (job, folder): (&ShareJob, OwnedFd), reserve: u64) -> Result<Share, StartError> {
     let usage = match job.quota {
         None => None,
         Some((limit, figures)) => {
@@ -212,7 +239,6 @@ fn settle(shares: &[Arc<Share>]) {
 
 /// Says what went wrong, for the runtime's log.
 fn say(error: &dyn std::error::Error) {
-    use std::io::Write as _;
     let mut line = format!("share server: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {

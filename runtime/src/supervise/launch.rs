@@ -157,6 +157,11 @@ impl Begun {
         tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(&hub), agent, heard));
         tokio::task::spawn_local(console::listen(console, bytes));
         let notices = machine.notices;
+        let shares = shares.map(|served| {
+            // What is missing around the VMM stands there already.
+            self.standing.change(|record| record.jail_missing.extend(served.jail_missing));
+            served.child
+        });
         let streams = Streams { channel, console: console_bytes, notices, asks: asked, shares };
         let mut senses = Senses::new(streams, creator, signals).map_err(failed)?;
         let (due, mut dues) = mpsc::channel(1);

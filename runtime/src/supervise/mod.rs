@@ -141,7 +141,7 @@ impl Supervisor {
                     self.last_words_until = Some(now + LAST_WORDS);
                     self.vmm_end = Some(end);
                 }
-                Sensed::SharesEnded(end) => self.hear_shares_end(&end),
+                Sensed::SharesEnded(end) => self.hear_shares_end(&end, now),
                 Sensed::Due => {}
             }
             self.tick(now);
@@ -187,11 +187,16 @@ impl Supervisor {
     }
 
     /// The server of shared folders is gone: after the machine, or before its time.
-    fn hear_shares_end(&mut self, end: &VmmEnd) {
+    fn hear_shares_end(&mut self, end: &VmmEnd, now: Instant) {
         if self.vmm_end.is_some() || self.life.is_closing() {
             return;
         }
-        tracing::error!("the server of shared folders is gone: {end}");
+        let why = format!("the server of shared folders is gone: {end}");
+        tracing::error!("{why}");
+        if self.life.is_booting() {
+            // The guest would wait for its folders as long as a boot may take.
+            return self.hear(Heard::Unusable(why), now);
+        }
         self.note(What::Mount { serial: String::new(), detail: "shares-lost".into() });
     }
 

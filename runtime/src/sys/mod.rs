@@ -7,6 +7,7 @@ mod chance;
 mod counters;
 mod cycles;
 mod descriptor;
+mod namespace;
 mod spawn;
 mod watch;
 
@@ -14,5 +15,6 @@ pub(crate) use chance::random;
 pub(crate) use counters::Counters;
 pub(crate) use cycles::cycles;
 pub(crate) use descriptor::{close_others, inherited, standard_error};
+pub(crate) use namespace::{set_mount, unshare};
 pub(crate) use spawn::confined;
 pub(crate) use watch::watch;

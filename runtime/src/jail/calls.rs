@@ -1,0 +1,79 @@
+//! The last layer: seccomp, a list of system calls that says what each may be asked for.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter,
+};
+
+/// A system call on a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// Its name.
+    pub name: &'static str,
+    /// Its number here.
+    pub number: i64,
+    /// What it may be asked for.
+    pub only: Only,
+}
+
+/// What a call may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    /// Anything.
+    Any,
+    /// An argument that has none of these bits.
+    Without(u8, u64),
+    /// An argument that has all of these bits.
+    With(u8, u64),
+    /// An argument that is one of these.
+    One(u8, &'static [u64]),
+    /// Nothing: it is answered as a call that this kernel does not know.
+    Unknown,
+}
+
+/// Ends this process at the first call that is not on the list.
+pub(super) fn allow_only(calls: &[Call]) -> io::Result<()> {
+    let unknown = calls.iter().filter(|call| call.only == Only::Unknown);
+    let unknown: BTreeMap<i64, Vec<SeccompRule>> =
+        unknown.map(|call| (call.number, Vec::new())).collect();
+    if !unknown.is_empty() {
+        // Of two answers the kernel takes the stricter one.
+        let no_such_call = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+        install(unknown, SeccompAction::Allow, no_such_call)?;
+    }
+    let mut rules = BTreeMap::new();
+    for call in calls {
+        rules.insert(call.number, rule(call.only).map_err(io::Error::other)?);
+    }
+    install(rules, SeccompAction::KillProcess, SeccompAction::Allow)
+}
+
+fn install(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    otherwise: SeccompAction,
+    matching: SeccompAction,
+) -> io::Result<()> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
+    let filter = SeccompFilter::new(rules, otherwise, matching, arch).map_err(io::Error::other)?;
+    let program = BpfProgram::try_from(filter).map_err(io::Error::other)?;
+    apply_filter(&program).map_err(io::Error::other)
+}
+
+/// Returns what has to be true; one of several is enough, and of none nothing has to be.
+fn rule(only: Only) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let of = |argument, operator, value| {
+        let width = SeccompCmpArgLen::Qword;
+        SeccompRule::new(vec![SeccompCondition::new(argument, width, operator, value)?])
+    };
+    match only {
+        Only::Any | Only::Unknown => Ok(Vec::new()),
+        Only::Without(argument, bits) => Ok(vec![of(argument, SeccompCmpOp::MaskedEq(bits), 0)?]),
+        Only::With(argument, bits) => Ok(vec![of(argument, SeccompCmpOp::MaskedEq(bits), bits)?]),
+        Only::One(argument, values) => {
+            values.iter().map(|value| of(argument, SeccompCmpOp::Eq, *value)).collect()
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The layers by name.
+
+use std::fmt;
+use std::io;
+
+/// One layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// Own namespaces: mount, network, IPC, host name, control groups; users too, unless root.
+    Namespaces,
+    /// A root that holds nothing of the host's.
+    Root,
+    /// No capabilities; as root the three that files of others need.
+    Capabilities,
+    /// No debugger, no core, and an end with the parent.
+    Dumpable,
+    /// No file but those below the folders, no network, no signal to others.
+    Landlock,
+    /// No system call but those of a list.
+    Seccomp,
+}
+
+impl Layer {
+    /// Every layer, in the order in which they are put on.
+    pub const ALL: [Self; 6] = [
+        Self::Namespaces,
+        Self::Root,
+        Self::Capabilities,
+        Self::Dumpable,
+        Self::Landlock,
+        Self::Seccomp,
+    ];
+
+    /// Returns its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Namespaces => "namespaces",
+            Self::Root => "root",
+            Self::Capabilities => "capabilities",
+            Self::Dumpable => "dumpable",
+            Self::Landlock => "landlock",
+            Self::Seccomp => "seccomp",
+        }
+    }
+}
+
+/// A layer that the host refused.
+#[derive(Debug)]
+pub struct Missing {
+    /// Which.
+    pub layer: Layer,
+    /// What the kernel said.
+    pub why: io::Error,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.layer.as_str(), self.why)
+    }
+}

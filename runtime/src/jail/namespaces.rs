@@ -1,0 +1,31 @@
+//! The first layer: namespaces of its own.
+//!
+//! Not of processes: that would take a second process to be its parent, and no call that names
+//! another process is on any list.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+
+use rustix::process::{getegid, geteuid};
+
+use crate::sys;
+
+/// Moves this process into new namespaces.
+///
+/// Root stays in the namespace of users that it is in: in another one the owners of files would
+/// have no numbers. What root may do is taken away by the capabilities.
+pub(super) fn enter(is_root: bool) -> io::Result<()> {
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    sys::unshare(!is_root)?;
+    if !is_root {
+        tell("/proc/self/setgroups", "deny")?;
+        tell("/proc/self/uid_map", &format!("{user} {user} 1"))?;
+        tell("/proc/self/gid_map", &format!("{group} {group} 1"))?;
+    }
+    Ok(())
+}
+
+/// Tells the kernel something by a file of its own.
+fn tell(path: &str, words: &str) -> io::Result<()> {
+    File::options().write(true).open(path)?.write_all(words.as_bytes())
+}

@@ -1,0 +1,139 @@
+//! S1: who takes the share server over is in an empty room.
+//!
+//! A hostile program in the server's own jail tries to get out. Each attempt succeeds outside of the
+//! jail, fails in it, and fails by each of the layers that are to stop it, without the others.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use runtime::jail::Layer;
+use rustix::process::geteuid;
+use tests::home::put;
+use tests::programs;
+
+use Layer::{Capabilities, Landlock, Namespaces, Root, Seccomp};
+
+/// What is tried, and which layers stop it, each alone.
+const ATTEMPTS: &[(&str, &[&[Layer]])] = &[
+    ("open", &[&[Namespaces, Root], &[Landlock]]),
+    ("up", &[&[Namespaces, Root], &[Landlock]]),
+    ("up-from-what-is-read", &[&[Namespaces, Root], &[Landlock]]),
+    ("up-from-descriptors", &[&[Namespaces, Root], &[Landlock]]),
+    ("list", &[&[Namespaces, Root], &[Landlock]]),
+    ("write", &[&[Namespaces, Root], &[Landlock]]),
+    ("make", &[&[Namespaces, Root], &[Landlock]]),
+    ("device", &[&[Capabilities], &[Landlock]]),
+    ("run", &[&[Namespaces, Root], &[Landlock], &[Seccomp]]),
+    ("run-inside", &[&[Namespaces, Root], &[Landlock], &[Seccomp]]),
+    ("connect", &[&[Namespaces], &[Seccomp]]),
+    ("connect-abstract", &[&[Namespaces], &[Landlock], &[Seccomp]]),
+    ("signal", &[&[Landlock], &[Seccomp]]),
+    ("watch", &[&[Seccomp]]),
+    ("mount", &[&[Capabilities], &[Landlock], &[Seccomp]]),
+    ("capabilities", &[&[Capabilities], &[Seccomp]]),
+];
+
+/// What only root can do, in a jail or out of it.
+const ROOTS: [&str; 3] = ["device", "mount", "capabilities"];
+
+/// Somebody who is not root.
+const SOMEBODY: u32 = 65534;
+
+/// Two folders, a canary beside them, and what listens on the host.
+struct Yard {
+    folder: PathBuf,
+    port: u16,
+    _listeners: (TcpListener, UnixListener),
+}
+
+impl Yard {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("msb-yard-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
+        for name in ["", "work", "read"] {
+            fs::create_dir(folder.join(name)).unwrap();
+            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        for file in ["canary", "read/file"] {
+            put(&folder.join(file), "nobody sees this");
+            fs::set_permissions(folder.join(file), fs::Permissions::from_mode(0o666)).unwrap();
+        }
+        // It needs nothing else to run.
+        fs::copy(programs::folder().join("agentd"), folder.join("work/program")).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_intruder"), folder.join("intruder")).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        let name = SocketAddr::from_abstract_name(format!("msb-intruder-{port}")).unwrap();
+        let unix = UnixListener::bind_addr(&name).unwrap();
+        Self { folder, port, _listeners: (tcp, unix) }
+    }
+
+    fn attempt(&self, attempt: &str, layers: &[Layer], uid: u32) -> Output {
+        let names: Vec<&str> = layers.iter().map(|layer| layer.as_str()).collect();
+        let mut command = Command::new(self.folder.join("intruder"));
+        command.args([attempt, &names.join(",")]);
+        command.arg(self.folder.join("canary")).arg(self.port.to_string());
+        command.current_dir(&self.folder);
+        if uid != 0 && geteuid().is_root() {
+            command.uid(uid).gid(uid);
+        }
+        for made in ["read/new", "work/null"] {
+            drop(fs::remove_file(self.folder.join(made)));
+        }
+        command.output().unwrap()
+    }
+
+    /// Holds that an attempt fails in these layers, and that the host has all of them.
+    fn holds(&self, attempt: &str, layers: &[Layer], uid: u32) {
+        let output = self.attempt(attempt, layers, uid);
+        let says = String::from_utf8_lossy(&output.stderr);
+        assert!(!says.contains("missing:"), "{attempt} as {uid}: {says}");
+        assert!(!output.status.success(), "{attempt} as {uid} gets through {layers:?}");
+    }
+}
+
+impl Drop for Yard {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+#[test]
+fn s1_who_takes_the_share_server_over_is_in_an_empty_room() {
+    let yard = Yard::new("root");
+    let uid = geteuid().as_raw();
+    let without_seccomp: Vec<Layer> =
+        Layer::ALL.into_iter().filter(|layer| *layer != Seccomp).collect();
+    for (attempt, stopped_by) in ATTEMPTS {
+        if uid == 0 || !ROOTS.contains(attempt) {
+            let outside = yard.attempt(attempt, &[], uid);
+            assert!(outside.status.success(), "{attempt} fails by itself: {outside:?}");
+        }
+        yard.holds(attempt, &Layer::ALL, uid);
+        // A descriptor of a process that cannot be signalled or looked into is nothing.
+        if *attempt != "watch" {
+            yard.holds(attempt, &without_seccomp, uid);
+        }
+        for layers in *stopped_by {
+            yard.holds(attempt, layers, uid);
+        }
+    }
+}
+
+#[test]
+fn s1_the_room_is_as_empty_for_somebody_who_is_not_root() {
+    let yard = Yard::new("somebody");
+    for (attempt, _) in ATTEMPTS {
+        // Whoever tests as root is nobody that somebody may signal.
+        let cannot = ROOTS.contains(attempt) || (geteuid().is_root() && *attempt == "signal");
+        let outside = yard.attempt(attempt, &[], SOMEBODY);
+        assert!(cannot || outside.status.success(), "{attempt} fails by itself: {outside:?}");
+        yard.holds(attempt, &Layer::ALL, SOMEBODY);
+    }
+}

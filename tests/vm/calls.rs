@@ -1,0 +1,142 @@
+//! S2: the list of the share server's system calls is exact.
+//!
+//! The server is watched while it starts and ends, and while public test-suites work on a folder of
+//! it. A call beyond the list would have ended it; what is on the list and was not called stands
+//! here, with its reason.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use runtime::share::{CALLS, IN_JAIL, Job, ShareJob};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::{FdFlags, fcntl_setfd};
+use schema::launch::{HostPerms, StatVirt};
+use tests::home::{Home, put};
+use tests::programs;
+use tests::run::eventually;
+
+/// What is on the list and is not called while anybody watches, and why it stays there.
+const UNUSED: &[(&str, &str)] = &[
+    ("clock_gettime", "where the kernel's page for it is not mapped"),
+    ("copy_file_range", "a guest's program that copies so"),
+    ("exit", "a worker that ends, and what does not come back is not counted"),
+    ("exit_group", "as above"),
+    ("fchmodat", "host-perms mirror; the unit tests do"),
+    ("fchownat", "stat-virt off; the unit tests do"),
+    ("fsync", "a guest's program that syncs so"),
+    ("listxattr", "a guest's program that lists attributes; the unit tests do"),
+    ("mknodat", "a guest's program that makes a file so; the unit tests do"),
+    ("mremap", "the allocator, when a large list grows"),
+    ("removexattr", "a guest's program that removes attributes; the unit tests do"),
+    ("restart_syscall", "the kernel, when a wait goes on after a stop"),
+    ("rt_sigreturn", "the handler that tells of a stack that ran over"),
+];
+
+/// A share server that is watched.
+pub(crate) struct Watched {
+    strace: Child,
+    counts: PathBuf,
+    before: BTreeSet<String>,
+}
+
+impl Watched {
+    /// Watches the share server of the only machine of a home; none where this may not be done.
+    pub(crate) fn begin(home: &Home) -> Option<Self> {
+        let before = start_and_end(home)?;
+        let server = home.alive().into_iter().find(|process| {
+            let name = fs::read_to_string(format!("/proc/{}/comm", process.pid));
+            name.is_ok_and(|name| name == "msb-share\n")
+        });
+        let server = server.expect("a machine with a shared folder has a share server");
+        let counts = home.scratch("calls");
+        let mut command = strace(&counts);
+        command.args(["-p", &server.pid.to_string()]);
+        let mut strace = command.spawn().ok()?;
+        let status = format!("/proc/{}/status", server.pid);
+        let is_watched = eventually("strace watches, or may not", Duration::from_secs(10), || {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let traced = !text.contains("TracerPid:\t0\n");
+            let refused = strace.try_wait().unwrap().is_some();
+            (traced || refused).then_some(traced)
+        });
+        is_watched.then_some(Self { strace, counts, before })
+    }
+
+    /// Holds that what the server called is on the list, and that the rest of it has its reason.
+    pub(crate) fn end(mut self) {
+        self.strace.wait().unwrap();
+        let mut called = counted(&self.counts);
+        assert!(called.len() > 20, "nothing was watched: {called:?}");
+        let listed: BTreeSet<String> = CALLS.iter().map(|call| call.name.to_owned()).collect();
+        let beyond: Vec<_> = called.difference(&listed).collect();
+        assert!(beyond.is_empty(), "called and not listed: {beyond:?}");
+        called.append(&mut self.before);
+        let unused: Vec<_> = listed.difference(&called).collect();
+        let expected: Vec<_> = UNUSED.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let missing: Vec<_> = unused.iter().filter(|name| !expected.contains(name)).collect();
+        assert!(missing.is_empty(), "listed, not called, and without a reason: {missing:?}");
+        let stale: Vec<_> = expected.iter().filter(|name| !unused.contains(name)).collect();
+        assert!(stale.is_empty(), "called, and said not to be: {stale:?}");
+    }
+}
+
+/// Watches a share server that starts, measures a folder with a quota, and hears nothing.
+fn start_and_end(home: &Home) -> Option<BTreeSet<String>> {
+    let (folder, counts) = (home.scratch("shared"), home.scratch("start"));
+    fs::create_dir_all(folder.join("below")).unwrap();
+    put(&folder.join("below/file"), "a file");
+    let (stream, guest) = UnixStream::pair().unwrap();
+    let (reports, report) = std::io::pipe().unwrap();
+    let folder = File::open(&folder).unwrap();
+    let figures = memfd_create("figures", MemfdFlags::empty()).unwrap();
+    let job = Job {
+        stream: stream.as_raw_fd(),
+        report: report.as_raw_fd(),
+        shares: vec![ShareJob {
+            folder: folder.as_raw_fd(),
+            file: None,
+            read_only: false,
+            stat_virt: StatVirt::Strict,
+            host_perms: HostPerms::Private,
+            quota: Some((1 << 20, figures.as_raw_fd())),
+            protected: Vec::new(),
+        }],
+        reserve_bytes: 0,
+    };
+    let told = memfd_create("job", MemfdFlags::empty()).unwrap();
+    serde_json::to_writer(File::from(told.try_clone().unwrap()), &job).unwrap();
+    let handed = [OwnedFd::from(stream), report.into(), folder.into()];
+    handed.iter().for_each(|fd| fcntl_setfd(fd, FdFlags::empty()).unwrap());
+    let mut command = strace(&counts);
+    command.arg(programs::folder().join("msb-runtime"));
+    command.args(["share", &told.as_raw_fd().to_string()]);
+    let mut strace = command.spawn().ok()?;
+    drop(handed);
+    drop(guest);
+    let said = std::io::read_to_string(reports).unwrap();
+    let ended = strace.wait().unwrap();
+    // Without a word it was not even started: nobody may watch here.
+    if said.is_empty() {
+        return None;
+    }
+    assert_eq!((said.as_str(), ended.code()), (IN_JAIL, Some(0)));
+    Some(counted(&counts))
+}
+
+fn strace(counts: &Path) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-c", "-qq", "-o"]).arg(counts);
+    command
+}
+
+/// Returns what strace counted.
+fn counted(counts: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(counts).unwrap();
+    let rows = text.lines().skip(2).take_while(|line| !line.starts_with('-'));
+    rows.filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect()
+}
