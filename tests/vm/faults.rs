@@ -115,21 +115,3 @@ fn a_share_server_that_dies_while_the_guest_boots_ends_the_boot_with_its_cause()
     converged(&home);
     reversed(&home);
 }
-
-#[test]
-fn a_share_server_that_dies_later_is_an_error_in_the_guest_until_the_next_start() {
-    let home = Home::machine();
-    home.write("Sandboxfile", SHARING);
-    home.msb(["up"]).exits(0);
-    home.msb(["exec", "box", "--", "sh", "-c", "echo kept > /work/file"]).exits(0);
-    share_server(&home).unwrap().kill();
-    // The guest's kernel knows some answers of the last second still.
-    eventually("the folder is an error", Duration::from_secs(30), || {
-        let run = home.msb(["exec", "box", "--", "sh", "-c", "echo lost > /work/other"]);
-        (run.code != 0).then_some(())
-    });
-    home.msb(["logs", "box", "--source", "all"]).exits(0);
-    home.msb(["restart", "box"]).exits(0);
-    home.msb(["exec", "box", "--", "cat", "/work/file"]).exits(0).says(&["kept"]);
-    reversed(&home);
-}

@@ -272,7 +272,8 @@ const QCOW2: &str =
 #[test]
 fn s6_a_disk_stays_raw_whatever_a_guest_writes_to_its_start() {
     let home = example();
-    // A mounted disk is not written to from the side. The first bytes of ext4 are nobody's: what stands there is kept, and believed by no one.
+    // A mounted disk is not written to from the side. The first bytes of ext4 are nobody's: what
+    // stands there is kept, and believed by no one.
     let write = format!(
         "set -e; echo kept > /rows/file; dev=$(grep ' /rows ' /proc/mounts | cut -d' ' -f1); \
          umount /rows; \
@@ -303,5 +304,56 @@ fn s5_a_source_that_is_replaced_while_a_guest_has_it_stays_what_it_was() {
     fs::rename(project.join("away"), project.join("work")).unwrap();
     home.msb(["up"]).exits(0);
     sh(&home, "cat /work/file").exits(0).says(&["second"]);
+    reversed(&home);
+}
+
+/// What a guest tries on `/work`, whose neighbour on the host is a canary: each must fail.
+const WAYS_OUT: [&str; 9] = [
+    "cat /work/up",
+    "cat /work/far",
+    "cat /work/sub/../../canary",
+    "ls /work/../Sandboxfile",
+    "ln -s ../canary /work/own && cat /work/own",
+    "ln -s /proc/1/root/canary /work/magic && cat /work/magic",
+    "ln /work/file /scratch/file",
+    "mknod /work/null c 1 3",
+    "mknod /work/disk b 254 0",
+];
+
+/// How often the host swaps a folder for a link while the guest goes through it.
+const SWAPS: u32 = 3000;
+
+#[test]
+fn s3_a_guest_reaches_nothing_beside_a_shared_folder() {
+    let home = example();
+    let project = home.project();
+    let (work, canary) = (project.join("work"), project.join("canary"));
+    put(&canary, "outside");
+    fs::create_dir_all(work.join("sub")).unwrap();
+    put(&work.join("file"), "inside");
+    std::os::unix::fs::symlink("../canary", work.join("up")).unwrap();
+    std::os::unix::fs::symlink(&canary, work.join("far")).unwrap();
+    for way in WAYS_OUT {
+        let run = sh(&home, way);
+        assert!(run.code != 0 && !run.stdout.contains("outside"), "{way} leads out: {run}");
+    }
+    let (swap, away) = (work.join("swap"), work.join("away"));
+    fs::create_dir(&swap).unwrap();
+    put(&swap.join("canary"), "inside");
+    let through = "while [ ! -e /work/over ]; do cat /work/swap/canary; \
+                   echo guest > /work/swap/canary; done 2>/dev/null | sort -u";
+    let guest = home.start(["exec", "box", "--", "sh", "-c", through]);
+    for _ in 0..SWAPS {
+        fs::rename(&swap, &away).unwrap();
+        std::os::unix::fs::symlink("..", &swap).unwrap();
+        std::thread::sleep(Duration::from_micros(200));
+        fs::remove_file(&swap).unwrap();
+        fs::rename(&away, &swap).unwrap();
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    put(&work.join("over"), "");
+    let run = guest.wait(Duration::from_secs(60)).exits(0);
+    assert!(run.stdout.contains("guest") && !run.stdout.contains("outside"), "{run}");
+    assert_eq!(fs::read_to_string(&canary).unwrap(), "outside");
     reversed(&home);
 }
