@@ -6,7 +6,7 @@ use std::time::Duration;
 use examples::ALL;
 use tests::home::{Home, put};
 use tests::oracle::reversed;
-use tests::run::{Run, eventually};
+use tests::run::{Run, eventually, pause};
 
 /// Returns a home with the example of all mounts, up.
 fn example() -> Home {
@@ -346,10 +346,10 @@ fn s3_a_guest_reaches_nothing_beside_a_shared_folder() {
     for _ in 0..SWAPS {
         fs::rename(&swap, &away).unwrap();
         std::os::unix::fs::symlink("..", &swap).unwrap();
-        std::thread::sleep(Duration::from_micros(200));
+        pause(Duration::from_micros(200));
         fs::remove_file(&swap).unwrap();
         fs::rename(&away, &swap).unwrap();
-        std::thread::sleep(Duration::from_micros(200));
+        pause(Duration::from_micros(200));
     }
     put(&work.join("over"), "");
     let run = guest.wait(Duration::from_secs(60)).exits(0);
