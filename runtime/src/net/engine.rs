@@ -1,0 +1,376 @@
+//! The thread of a machine's network: one loop over one set of descriptors.
+//!
+//! Every wait is followed by a pass that goes as far as it can: frames of the guest, bytes both ways of
+//! each connection that something happened to, frames for the guest. What is waited for is said anew for
+//! each connection that was touched, so room on one side re-opens reading on the other.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use schema::project::network::Protocol;
+
+use super::command::{Command, Figures};
+use super::dial::{self, Dialled};
+use super::ether::{Framed, Wire};
+use super::gate::Gate;
+use super::icmp::{self, Refusal};
+use super::link::{Filled, Incoming, Outgoing};
+use super::listen::{Listener, Visit};
+use super::packet::{self, Carries, Packet};
+use super::pins::Pins;
+use super::stack::Stack;
+use super::table::{Key, Table};
+use super::tcp::{Bench, Connection, Turned};
+use super::udp::{self, Came};
+use super::watch::{Interest, Watch};
+use crate::clock::Clock;
+
+const LINK: u64 = 0;
+const WAKE: u64 = 1;
+const FIRST: u64 = 2;
+
+/// Frames of the guest that are handled before anybody else has a turn.
+const FRAMES: usize = 256;
+/// The buffers of the first connections, each way, and of those beyond.
+const BUFFER_BYTES: usize = 256 << 10;
+const BUFFER_BYTES_BEYOND: usize = 32 << 10;
+const LARGE_BUFFERS: usize = 64;
+/// Flows of datagrams at a time.
+pub(super) const FLOWS_MAX: usize = 1024;
+/// The ports of the gateway that call the guest.
+pub(super) const CALLING: (u16, u16) = (32_768, 60_999);
+
+/// See the module.
+pub(super) struct Engine<C> {
+    pub(super) clock: C,
+    pub(super) watch: Watch,
+    pub(super) link: OwnedFd,
+    pub(super) wake: OwnedFd,
+    pub(super) commands: Receiver<Command>,
+    pub(super) wire: Wire,
+    pub(super) stack: Stack,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing,
+    pub(super) gate: Gate,
+    pub(super) pins: Pins,
+    pub(super) connections: Table<Connection>,
+    pub(super) flows: Table<udp::Flow>,
+    pub(super) visits: Table<Visit>,
+    pub(super) listeners: Vec<(u64, Listener)>,
+    pub(super) next_token: u64,
+    pub(super) next_port: u16,
+    pub(super) scratch: Vec<u8>,
+    /// Whether the guest may have sent something that was not looked at.
+    pub(super) has_more: bool,
+}
+
+impl<C: Clock> Engine<C> {
+    /// Works until the machine is gone or somebody says so.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        self.watch.set(WAKE, self.wake.as_fd(), Interest::READ)?;
+        loop {
+            let listening = Interest { read: self.outgoing.has_room(), write: self.outgoing.waits() };
+            self.watch.set(LINK, self.link.as_fd(), listening)?;
+            let now = self.clock.now();
+            let timeout = self.deadline().map(|due| due.saturating_duration_since(now));
+            let timeout = if self.has_more { Some(Duration::ZERO) } else { timeout };
+            for event in self.watch.wait(timeout)? {
+                match event.token {
+                    LINK => self.has_more = true,
+                    WAKE => {
+                        if self.hear_commands()? == Turned::Over {
+                            return Ok(());
+                        }
+                    }
+                    token => self.hear(token)?,
+                }
+            }
+            // What was held back while nothing could be answered goes on with room, not with an event.
+            self.has_more |= self.incoming.holds();
+            if self.has_more && self.hear_guest()? == Turned::Over {
+                return Ok(());
+            }
+            self.tick()?;
+            self.outgoing.drain(self.link.as_fd())?;
+        }
+    }
+
+    /// Returns when something is due. Where the guest takes nothing, nothing is.
+    fn deadline(&self) -> Option<Instant> {
+        if !self.outgoing.has_room() {
+            return None;
+        }
+        [self.connections.deadline(), self.flows.deadline(), self.visits.deadline()]
+            .into_iter().flatten().min()
+    }
+
+    fn hear_commands(&mut self) -> io::Result<Turned> {
+        let mut counter = [0; 8];
+        // That there is nothing to read is as good.
+        rustix::io::read(&self.wake, &mut counter).ok();
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Policy(network)) => {
+                    self.gate.replace(*network);
+                    self.ask_again()?;
+                }
+                Ok(Command::Listen(listener)) => self.listen(listener)?,
+                Ok(Command::Silence(published)) => self.silence(published),
+                Ok(Command::Tell(answer)) => {
+                    // Whoever asked may be gone.
+                    answer.send(self.figures()).ok();
+                }
+                Err(TryRecvError::Empty) => return Ok(Turned::On),
+                Err(TryRecvError::Disconnected) => return Ok(Turned::Over),
+            }
+        }
+    }
+
+    /// Handles what the guest sent.
+    fn hear_guest(&mut self) -> io::Result<Turned> {
+        let mut count = 0;
+        while count < FRAMES && self.outgoing.has_room() {
+            let now = self.clock.now();
+            // Taken out for the time, so that the frame can be looked at while all else changes.
+            let mut incoming = std::mem::replace(&mut self.incoming, Incoming::none());
+            let mut is_empty = true;
+            while count < FRAMES && self.outgoing.has_room() {
+                let Some(frame) = incoming.next() else { break };
+                (is_empty, count) = (false, count + 1);
+                match self.wire.open(frame, &mut self.outgoing) {
+                    Framed::Packet(packet) => self.hear_packet(packet, now)?,
+                    Framed::Nothing => {}
+                    Framed::Foreign => incoming.malformed += 1,
+                }
+            }
+            self.incoming = incoming;
+            if is_empty {
+                match self.incoming.fill(self.link.as_fd())? {
+                    Filled::Some => {}
+                    Filled::Nothing => {
+                        self.has_more = false;
+                        break;
+                    }
+                    Filled::Over => return Ok(Turned::Over),
+                }
+            }
+            self.outgoing.drain(self.link.as_fd())?;
+        }
+        Ok(Turned::On)
+    }
+
+    fn hear_packet(&mut self, bytes: &[u8], now: Instant) -> io::Result<()> {
+        let Ok(packet) = packet::look(bytes) else {
+            self.incoming.malformed += 1;
+            return Ok(());
+        };
+        match packet.carries {
+            Carries::Tcp { from, begins, .. } => {
+                let key = Key { port: from, remote: packet.remote() };
+                self.hear_segment(key, (bytes, begins), now)
+            }
+            Carries::Udp { from, payload, .. } => {
+                let key = Key { port: from, remote: packet.remote() };
+                self.hear_datagram(key, (bytes, payload), now)
+            }
+            Carries::Icmp(message) => {
+                self.hear_icmp(&packet, message);
+                Ok(())
+            }
+        }
+    }
+
+    fn hear_icmp(&mut self, packet: &Packet<'_>, message: &[u8]) {
+        if super::is_gateway(packet.to) {
+            icmp::answer_echo(packet.to, message, (self.wire, &mut self.outgoing));
+        }
+    }
+
+    fn hear_segment(
+        &mut self,
+        key: Key,
+        (bytes, begins): (&[u8], bool),
+        now: Instant,
+    ) -> io::Result<()> {
+        if !self.connections.has(&key) {
+            if !begins || !self.call(key, bytes, now)? {
+                self.stack.refuse(bytes, (self.wire, &mut self.outgoing), now);
+                return Ok(());
+            }
+        }
+        self.turn(key, |connection, bench| connection.turn(Some(bytes), bench))
+    }
+
+    /// Begins a connection that the guest asks for; tells whether there is one now.
+    fn call(&mut self, key: Key, bytes: &[u8], now: Instant) -> io::Result<bool> {
+        let most = usize::from(self.gate.network().limits.max_connections);
+        let allowed = self.gate.egress(Protocol::Tcp, key.remote, (&self.pins, now));
+        if !allowed || self.connections.len() >= most {
+            return Ok(false);
+        }
+        let host = match dial::tcp(key.remote) {
+            Dialled::Soon(host) => host,
+            Dialled::Refused => return Ok(false),
+            Dialled::Unreachable => {
+                icmp::refuse(bytes, Refusal::Host, (self.wire, &mut self.outgoing));
+                return Ok(false);
+            }
+        };
+        let buffer = self.buffer_bytes();
+        let Some(connection) = Connection::of_guest(key.remote, host, buffer, now) else {
+            return Ok(false);
+        };
+        let is_tls = self.gate.network().tls.ports.contains(&key.remote.port());
+        let connection = if is_tls { connection.awaiting_hello() } else { connection };
+        let token = self.token();
+        self.connections.insert(key, token, connection);
+        Ok(true)
+    }
+
+    /// Lets one connection work, and says what it waits for then.
+    pub(super) fn turn(
+        &mut self,
+        key: Key,
+        work: impl FnOnce(&mut Connection, &mut Bench<'_>) -> Turned,
+    ) -> io::Result<()> {
+        let Some(row) = self.connections.get_mut(&key) else { return Ok(()) };
+        let now = self.clock.now();
+        let Self { stack, wire, outgoing, watch, gate, pins, .. } = self;
+        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let mut turned = work(&mut row.it, &mut bench);
+        if let Turned::Asks(name) = &turned {
+            let allowed = gate.greets(key.remote, name, (pins, now));
+            turned = if allowed { row.it.may_speak(&mut bench) } else { row.it.reset(&mut bench) };
+        }
+        match turned {
+            Turned::On | Turned::Asks(_) => {
+                watch.set(row.token, row.it.host(), row.it.interest())?;
+                let due = row.it.due(bench.stack, now);
+                self.connections.set_due(&key, due);
+            }
+            Turned::Over => {
+                watch.forget(row.token, row.it.host());
+                drop(self.connections.remove(&key));
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_datagram(
+        &mut self,
+        key: Key,
+        (bytes, payload): (&[u8], &[u8]),
+        now: Instant,
+    ) -> io::Result<()> {
+        if self.answer_peer(&key, payload, now) {
+            return Ok(());
+        }
+        if !self.flows.has(&key) {
+            if !self.gate.egress(Protocol::Udp, key.remote, (&self.pins, now)) {
+                icmp::refuse(bytes, Refusal::Prohibited, (self.wire, &mut self.outgoing));
+                return Ok(());
+            }
+            if self.flows.len() >= FLOWS_MAX {
+                return Ok(());
+            }
+            let Ok(host) = dial::udp(key.remote) else {
+                icmp::refuse(bytes, Refusal::Host, (self.wire, &mut self.outgoing));
+                return Ok(());
+            };
+            let token = self.token();
+            self.watch.set(token, host.as_fd(), Interest::READ)?;
+            self.flows.insert(key, token, udp::Flow::new(host, key.remote, key.port, now));
+        }
+        let Some(row) = self.flows.get_mut(&key) else { return Ok(()) };
+        if row.it.send(payload, now) == Came::Refused {
+            icmp::refuse(bytes, Refusal::Port, (self.wire, &mut self.outgoing));
+        }
+        let until = row.it.until();
+        self.flows.set_due(&key, Some(until));
+        Ok(())
+    }
+
+    /// Something happened to a descriptor of the host's.
+    fn hear(&mut self, token: u64) -> io::Result<()> {
+        if let Some(key) = self.connections.key(token) {
+            return self.turn(key, |connection, bench| connection.dialled(bench));
+        }
+        if let Some(key) = self.flows.key(token) {
+            let now = self.clock.now();
+            let Some(row) = self.flows.get_mut(&key) else { return Ok(()) };
+            row.it.receive(&mut self.scratch, (self.wire, &mut self.outgoing), now);
+            let until = row.it.until();
+            self.flows.set_due(&key, Some(until));
+            return Ok(());
+        }
+        if let Some(at) = self.listeners.iter().position(|(known, _)| *known == token) {
+            self.accept(at)?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> io::Result<()> {
+        if !self.outgoing.has_room() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        for key in self.connections.due(now) {
+            self.turn(key, |connection, bench| connection.tick(bench))?;
+        }
+        for key in self.flows.due(now) {
+            self.end_flow(&key);
+        }
+        for key in self.visits.due(now) {
+            self.end_visit(&key);
+        }
+        Ok(())
+    }
+
+    fn end_flow(&mut self, key: &Key) {
+        if let Some(row) = self.flows.get_mut(key) {
+            self.watch.forget(row.token, row.it.host());
+            drop(self.flows.remove(key));
+        }
+    }
+
+    /// Asks about everything that is open again, under another policy.
+    fn ask_again(&mut self) -> io::Result<()> {
+        let now = self.clock.now();
+        for key in self.connections.keys() {
+            let outside = self.connections.get_mut(&key).and_then(|row| row.it.peer());
+            let allowed = match outside {
+                Some(peer) => self.gate.ingress(Protocol::Tcp, peer, key.port),
+                None => self.gate.egress(Protocol::Tcp, key.remote, (&self.pins, now)),
+            };
+            if !allowed {
+                self.turn(key, |connection, bench| connection.reset(bench))?;
+            }
+        }
+        for key in self.flows.keys() {
+            if !self.gate.egress(Protocol::Udp, key.remote, (&self.pins, now)) {
+                self.end_flow(&key);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn buffer_bytes(&self) -> usize {
+        if self.connections.len() < LARGE_BUFFERS { BUFFER_BYTES } else { BUFFER_BYTES_BEYOND }
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            connections: self.connections.len(),
+            flows: self.flows.len() + self.visits.len(),
+            malformed: self.incoming.malformed,
+            denied: self.gate.denied().clone(),
+        }
+    }
+
+    pub(super) fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        FIRST + self.next_token
+    }
+}

@@ -1,0 +1,128 @@
+//! A machine's network as the rest of the runtime has it: a thread, and a way to speak to it.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use schema::project::network::Network;
+
+use super::command::{Command, Figures};
+use super::engine::{CALLING, Engine};
+use super::ether::Wire;
+use super::gate::Gate;
+use super::link::{Incoming, Outgoing};
+use super::listen::Listener;
+use super::pins::Pins;
+use super::stack::Stack;
+use super::table::Table;
+use super::udp::DATAGRAM_BYTES_MAX;
+use super::watch::Watch;
+use crate::clock::Clock;
+
+/// How many commands may wait.
+const COMMANDS_MAX: usize = 64;
+/// How long an answer of the thread may take.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// What a network is started with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The wire to the guest.
+    pub(crate) link: UnixStream,
+    /// The guest's hardware address.
+    pub(crate) mac: [u8; 6],
+    /// What it may reach.
+    pub(crate) policy: Network,
+    /// Its published ports.
+    pub(crate) listeners: Vec<Listener>,
+    /// What first sequence numbers are chosen by.
+    pub(crate) seed: u64,
+}
+
+/// See the module. Dropping it ends the thread and every connection.
+#[derive(Debug)]
+pub(crate) struct Net {
+    commands: Option<SyncSender<Command>>,
+    wake: OwnedFd,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Net {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The host has no descriptors or threads left.
+    pub(crate) fn start<C: Clock + Send + 'static>(settings: Settings, clock: C) -> io::Result<Self> {
+        let Settings { link, mac, policy, listeners, seed } = settings;
+        link.set_nonblocking(true)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let (sender, commands) = sync_channel(COMMANDS_MAX);
+        let mut engine = Engine {
+            stack: Stack::new(seed, clock.now()),
+            clock,
+            watch: Watch::new()?,
+            link: link.into(),
+            wake: wake.try_clone()?,
+            commands,
+            wire: Wire::new(mac),
+            incoming: Incoming::new(),
+            outgoing: Outgoing::default(),
+            gate: Gate::new(policy),
+            pins: Pins::default(),
+            connections: Table::default(),
+            flows: Table::default(),
+            visits: Table::default(),
+            listeners: Vec::new(),
+            next_token: 0,
+            next_port: CALLING.0,
+            scratch: vec![0; DATAGRAM_BYTES_MAX],
+            has_more: true,
+        };
+        for listener in listeners {
+            engine.listen(listener)?;
+        }
+        let work = move || match engine.run() {
+            Ok(()) => {}
+            Err(error) => tracing::error!(%error, "the network of the machine ended"),
+        };
+        let thread = std::thread::Builder::new().name("msb-net".into()).spawn(work)?;
+        Ok(Self { commands: Some(sender), wake, thread: Some(thread) })
+    }
+
+    /// Says something to the thread; tells whether it was taken.
+    pub(crate) fn say(&self, command: Command) -> bool {
+        let Some(commands) = &self.commands else { return false };
+        let taken = match commands.try_send(command) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        };
+        self.wake();
+        taken
+    }
+
+    /// Asks how it stands; `None` where the thread is gone or hangs.
+    pub(crate) fn figures(&self) -> Option<Figures> {
+        let (answer, figures) = sync_channel(1);
+        self.say(Command::Tell(answer)).then(|| figures.recv_timeout(ANSWER).ok()).flatten()
+    }
+
+    fn wake(&self) {
+        // A counter that is full wakes as well.
+        rustix::io::write(self.wake.as_fd(), &1_u64.to_ne_bytes()).ok();
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.commands = None;
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            thread.join().ok();
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Published ports: what comes from outside is handed to the guest.
+//!
+//! Listeners are bound before the machine is started. Who calls waits until the guest answers, and hears a
+//! reset where nobody listens in it.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, accept_with, bind,
+    getsockname, ipproto, listen, recvfrom, sendto, socket_with, sockopt,
+};
+use schema::project::Transport;
+use schema::project::network::Protocol;
+
+use super::addresses::GATEWAY;
+use super::engine::Engine;
+use super::table::Key;
+use super::tcp::{Bench, Connection};
+use super::udp;
+use super::watch::Interest;
+use crate::clock::Clock;
+
+/// Calls that wait to be taken.
+const BACKLOG: i32 = 128;
+/// Calls that are taken at once.
+const BATCH: usize = 64;
+/// How long a peer that sends datagrams is known.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A port of the host that leads to one of the guest.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: OwnedFd,
+    transport: Transport,
+    guest: u16,
+    bound: SocketAddr,
+    /// Who sends datagrams, and from which port of the gateway the guest sees it.
+    peers: HashMap<SocketAddr, u16>,
+}
+
+/// A peer that sends datagrams to a published port.
+#[derive(Debug)]
+pub(super) struct Visit {
+    listener: u64,
+    peer: SocketAddr,
+    last: Instant,
+}
+
+impl Listener {
+    /// Binds `address`; its port 0 is any.
+    ///
+    /// # Errors
+    /// The port is taken, forbidden, or the address is not this host's.
+    pub(crate) fn bind(transport: Transport, address: SocketAddr, guest: u16) -> io::Result<Self> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (kind, protocol) = match transport {
+            Transport::Tcp => (SocketType::STREAM, ipproto::TCP),
+            Transport::Udp => (SocketType::DGRAM, ipproto::UDP),
+        };
+        let socket = socket_with(family, kind, flags, Some(protocol))?;
+        if address.is_ipv6() {
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        if transport == Transport::Tcp {
+            // A port whose last connection is only cooling down is free.
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+        }
+        bind(&socket, &address)?;
+        if transport == Transport::Tcp {
+            listen(&socket, BACKLOG)?;
+        }
+        let bound = SocketAddr::try_from(getsockname(&socket)?)?;
+        Ok(Self { socket, transport, guest, bound, peers: HashMap::new() })
+    }
+
+    /// Returns what was bound.
+    pub(crate) const fn bound(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// Returns what carries it.
+    pub(crate) const fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Returns the port in the guest.
+    pub(crate) const fn guest(&self) -> u16 {
+        self.guest
+    }
+}
+
+impl<C: Clock> Engine<C> {
+    /// Takes calls on a port from now on.
+    pub(super) fn listen(&mut self, listener: Listener) -> io::Result<()> {
+        let token = self.token();
+        self.watch.set(token, listener.socket.as_fd(), Interest::READ)?;
+        self.listeners.push((token, listener));
+        Ok(())
+    }
+
+    /// Takes no more calls on a port; connections that are open go on.
+    pub(super) fn silence(&mut self, (transport, bound): (Transport, SocketAddr)) {
+        let is_it = |one: &Listener| (one.transport, one.bound) == (transport, bound);
+        while let Some(at) = self.listeners.iter().position(|(_, one)| is_it(one)) {
+            let (token, listener) = self.listeners.swap_remove(at);
+            self.watch.forget(token, listener.socket.as_fd());
+        }
+    }
+
+    /// Takes what waits on a published port.
+    pub(super) fn accept(&mut self, at: usize) -> io::Result<()> {
+        for _ in 0..BATCH {
+            let Some((_, listener)) = self.listeners.get(at) else { break };
+            let taken = match listener.transport {
+                Transport::Tcp => self.accept_call(at)?,
+                Transport::Udp => self.accept_datagram(at),
+            };
+            if !taken {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn accept_call(&mut self, at: usize) -> io::Result<bool> {
+        let Some((_, listener)) = self.listeners.get(at) else { return Ok(false) };
+        let (guest, local) = (listener.guest, listener.bound);
+        let host = match accept_with(&listener.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+        {
+            Ok(host) => host,
+            // Whoever called is gone, or there are too many files: the others wait.
+            Err(Errno::CONNABORTED | Errno::INTR) => return Ok(true),
+            Err(_) => return Ok(false),
+        };
+        let peer = rustix::net::getpeername(&host).ok().flatten();
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        let peer = peer.map_or(local.ip(), |peer| peer.ip().to_canonical());
+        let most = usize::from(self.gate.network().limits.max_connections);
+        let allowed = self.gate.ingress(Protocol::Tcp, peer, guest);
+        let from = self.calling_port(guest).filter(|_| allowed && self.connections.len() < most);
+        let Some(from) = from else {
+            // Closing it now says reset.
+            sockopt::set_socket_linger(&host, Some(Duration::ZERO)).ok();
+            return Ok(true);
+        };
+        sockopt::set_tcp_nodelay(&host, true)?;
+        let (buffer, now) = (self.buffer_bytes(), self.clock.now());
+        let Self { stack, wire, outgoing, .. } = self;
+        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let called = Connection::of_peer((guest, from), (host, peer), buffer, &mut bench);
+        let Some(connection) = called else { return Ok(true) };
+        let key = Key { port: guest, remote: SocketAddr::from((GATEWAY, from)) };
+        let token = self.token();
+        self.connections.insert(key, token, connection);
+        self.turn(key, |connection, bench| connection.turn(None, bench))?;
+        Ok(true)
+    }
+
+    fn accept_datagram(&mut self, at: usize) -> bool {
+        let now = self.clock.now();
+        let Some((_, listener)) = self.listeners.get(at) else { return false };
+        let (count, peer) = match recvfrom(&listener.socket, &mut *self.scratch, RecvFlags::empty())
+        {
+            Ok((count, _, peer)) => (count, peer),
+            Err(Errno::INTR | Errno::CONNREFUSED) => return true,
+            Err(_) => return false,
+        };
+        let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) else { return true };
+        let Some(from) = self.port_of(at, peer, now) else { return true };
+        let Some((_, listener)) = self.listeners.get(at) else { return false };
+        let payload = self.scratch.get(..count).unwrap_or_default();
+        let seen = SocketAddr::from((GATEWAY, from));
+        udp::deliver((seen, listener.guest), payload, (self.wire, &mut self.outgoing));
+        true
+    }
+
+    /// Returns the port of the gateway from which the guest sees a peer.
+    fn port_of(&mut self, at: usize, peer: SocketAddr, now: Instant) -> Option<u16> {
+        let (token, listener) = self.listeners.get(at)?;
+        let (token, guest) = (*token, listener.guest);
+        if let Some(from) = listener.peers.get(&peer).copied() {
+            let key = Key { port: guest, remote: SocketAddr::from((GATEWAY, from)) };
+            if let Some(row) = self.visits.get_mut(&key) {
+                row.it.last = now;
+                self.visits.set_due(&key, Some(now + IDLE));
+                return Some(from);
+            }
+        }
+        let allowed = self.gate.ingress(Protocol::Udp, peer.ip().to_canonical(), guest);
+        if !allowed || self.visits.len() >= super::engine::FLOWS_MAX {
+            return None;
+        }
+        let from = self.calling_port(guest)?;
+        let key = Key { port: guest, remote: SocketAddr::from((GATEWAY, from)) };
+        let visit_token = self.token();
+        self.visits.insert(key, visit_token, Visit { listener: token, peer, last: now });
+        self.visits.set_due(&key, Some(now + IDLE));
+        let (_, listener) = self.listeners.get_mut(at)?;
+        listener.peers.insert(peer, from);
+        Some(from)
+    }
+
+    /// Sends an answer of the guest to a peer; tells whether it was one.
+    pub(super) fn answer_peer(&mut self, key: &Key, payload: &[u8], now: Instant) -> bool {
+        let Some(row) = self.visits.get_mut(key) else { return false };
+        row.it.last = now;
+        let (listener, peer) = (row.it.listener, row.it.peer);
+        self.visits.set_due(key, Some(now + IDLE));
+        if let Some((_, listener)) = self.listeners.iter().find(|(token, _)| *token == listener) {
+            // What the host does not take now is lost, as datagrams are.
+            sendto(&listener.socket, payload, SendFlags::NOSIGNAL, &peer).ok();
+        }
+        true
+    }
+
+    /// Forgets a peer that has said nothing for long.
+    pub(super) fn end_visit(&mut self, key: &Key) {
+        let Some(visit) = self.visits.remove(key) else { return };
+        let mut listeners = self.listeners.iter_mut();
+        if let Some((_, listener)) = listeners.find(|(token, _)| *token == visit.listener) {
+            listener.peers.remove(&visit.peer);
+        }
+    }
+
+    /// Returns a port of the gateway that does not speak with this port of the guest.
+    fn calling_port(&mut self, guest: u16) -> Option<u16> {
+        let (first, last) = super::engine::CALLING;
+        for _ in first..=last {
+            let port = self.next_port;
+            self.next_port = if port >= last { first } else { port + 1 };
+            let key = Key { port: guest, remote: SocketAddr::from((GATEWAY, port)) };
+            if !self.connections.has(&key) && !self.visits.has(&key) && !self.flows.has(&key) {
+                return Some(port);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,39 @@
+//! The network of one machine: a stack of its own between the guest's wire and sockets of the host.
+//!
+//! ```text
+//! guest ─ frames ─ link ─ ether ─ packet ─┬─ stack: tcp ─┐
+//!                                         ├─ udp ────────┼─ sockets of the host
+//!                                         └─ icmp        │
+//!                    published ports ─ listen ───────────┘
+//! ```
+//!
+//! Nothing of the host is configured and nothing needs privileges. [`engine`] is one thread with one loop;
+//! everything else here is told the time and moves bytes. `gate` asks the policy before a flow begins.
+
+mod addresses;
+mod command;
+mod dial;
+mod engine;
+mod ether;
+mod gate;
+mod handle;
+mod hello;
+mod icmp;
+mod link;
+mod listen;
+mod packet;
+mod pins;
+mod stack;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tcp;
+mod udp;
+mod watch;
+
+use std::net::IpAddr;
+
+/// Tells whether an address is the gateway's.
+fn is_gateway(address: IpAddr) -> bool {
+    address == addresses::GATEWAY || address == addresses::GATEWAY6
+}

@@ -1,0 +1,373 @@
+//! One TCP connection: a socket of the stack towards the guest, a socket of the host towards the world.
+//!
+//! ```text
+//! guest ─ stack's receive buffer ─▶ host's socket        each way ends for itself
+//! guest ◀─ stack's send buffer ──── host's socket        nothing is read that has no room
+//! ```
+//!
+//! The host's side is dialled before the guest's call is answered, so a guest's `connect` says the
+//! truth. Room that appears on one side re-opens reading on the other within the same turn.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::{Errno, read, write};
+use rustix::net::{Shutdown, shutdown, sockopt};
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::wire::IpEndpoint;
+
+use super::addresses::{GATEWAY, GUEST};
+use super::ether::Wire;
+use super::hello::{self, HELLO_BYTES_MAX, Hello};
+use super::link::Outgoing;
+use super::stack::Stack;
+use super::watch::Interest;
+
+/// How long a dial may take.
+const DIAL: Duration = Duration::from_secs(30);
+/// How long a guest may take to answer a call from outside.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a guest may take to say whom it asks for.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long one side may be ended and the other say nothing.
+const HALF_OPEN: Duration = Duration::from_secs(600);
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The host's socket is being connected; the guest's call waits.
+    Dialling,
+    /// The guest was called and has not answered.
+    Calling,
+    /// Both sides are there.
+    Open,
+}
+
+/// Whether one way still carries bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    Ended,
+}
+
+/// Whether whom a guest asks for is still to be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Greeting {
+    /// Nobody wants to know, or it is known.
+    Over,
+    /// Nothing goes out before it is known.
+    Awaited,
+}
+
+/// What a turn came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// It goes on.
+    On,
+    /// It goes on if the guest may speak with whom it asks for.
+    Asks(String),
+    /// It is over and can be forgotten.
+    Over,
+}
+
+/// See the module.
+pub(super) struct Connection {
+    sockets: SocketSet<'static>,
+    handle: SocketHandle,
+    host: OwnedFd,
+    peer: Option<IpAddr>,
+    stage: Stage,
+    greeting: Greeting,
+    asks: Option<String>,
+    to_host: Way,
+    to_guest: Way,
+    /// When it is given up where nothing happens.
+    until: Option<Instant>,
+    /// Bytes that went each way.
+    pub(super) moved: Moved,
+}
+
+/// Bytes of a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) to_host: u64,
+    pub(super) to_guest: u64,
+}
+
+/// What a turn works with.
+pub(super) struct Bench<'a> {
+    pub(super) stack: &'a mut Stack,
+    pub(super) wire: Wire,
+    pub(super) outgoing: &'a mut Outgoing,
+    pub(super) now: Instant,
+}
+
+impl Connection {
+    /// Takes a call of the guest to `remote`, for which `host` is being connected.
+    ///
+    /// `None` where nobody can be called so: no address or no port.
+    pub(super) fn of_guest(
+        remote: SocketAddr,
+        host: OwnedFd,
+        buffer_bytes: usize,
+        now: Instant,
+    ) -> Option<Self> {
+        let mut socket = socket(buffer_bytes);
+        socket.listen(IpEndpoint::from(remote)).ok()?;
+        socket.pause_synack(true);
+        Some(Self::new(socket, host, Stage::Dialling, now + DIAL))
+    }
+
+    /// Calls the guest's `port` from `from`, a port of the gateway that nothing else uses, for a peer
+    /// from outside.
+    pub(super) fn of_peer(
+        (port, from): (u16, u16),
+        (host, peer): (OwnedFd, IpAddr),
+        buffer_bytes: usize,
+        bench: &mut Bench<'_>,
+    ) -> Option<Self> {
+        let mut socket = socket(buffer_bytes);
+        let (guest, gateway) = (SocketAddr::from((GUEST, port)), SocketAddr::from((GATEWAY, from)));
+        let (guest, gateway) = (IpEndpoint::from(guest), IpEndpoint::from(gateway));
+        socket.connect(bench.stack.context(), guest, gateway).ok()?;
+        let connection = Self::new(socket, host, Stage::Calling, bench.now + ANSWER);
+        Some(Self { peer: Some(peer), ..connection })
+    }
+
+    /// Returns who called from outside; `None` where the guest did.
+    pub(super) const fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
+    fn new(socket: Socket<'static>, host: OwnedFd, stage: Stage, until: Instant) -> Self {
+        let mut sockets = SocketSet::new(Vec::with_capacity(1));
+        let handle = sockets.add(socket);
+        Self {
+            sockets,
+            handle,
+            host,
+            peer: None,
+            stage,
+            greeting: Greeting::Over,
+            asks: None,
+            to_host: Way::Open,
+            to_guest: Way::Open,
+            until: Some(until),
+            moved: Moved::default(),
+        }
+    }
+
+    /// Waits with what the guest sends until it is known whom it asks for by TLS.
+    pub(super) fn awaiting_hello(self) -> Self {
+        Self { greeting: Greeting::Awaited, ..self }
+    }
+
+    /// Hears that the guest may speak with whom it asked for.
+    pub(super) fn may_speak(&mut self, bench: &mut Bench<'_>) -> Turned {
+        (self.greeting, self.until) = (Greeting::Over, None);
+        self.turn(None, bench)
+    }
+
+    /// Returns the host's socket.
+    pub(super) fn host(&self) -> BorrowedFd<'_> {
+        self.host.as_fd()
+    }
+
+    /// Tells whether both sides are there.
+    pub(super) fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    /// Hears a packet of the guest's, if there is one, and does what can be done by now.
+    pub(super) fn turn(&mut self, packet: Option<&[u8]>, bench: &mut Bench<'_>) -> Turned {
+        self.run(packet, bench);
+        if let Some(name) = self.asks.take() {
+            return Turned::Asks(name);
+        }
+        if self.stage == Stage::Calling && self.socket().may_send() {
+            (self.stage, self.until) = (Stage::Open, None);
+        }
+        while self.stage == Stage::Open && self.carry(bench.now) {
+            self.run(None, bench);
+        }
+        match self.asks.take() {
+            Some(name) => Turned::Asks(name),
+            None => self.judge(),
+        }
+    }
+
+    /// Hears that the host's socket is connected, or why not.
+    pub(super) fn dialled(&mut self, bench: &mut Bench<'_>) -> Turned {
+        if self.stage != Stage::Dialling {
+            return self.turn(None, bench);
+        }
+        match sockopt::socket_error(&self.host) {
+            Ok(Ok(())) => {
+                let awaits = self.greeting == Greeting::Awaited;
+                (self.stage, self.until) = (Stage::Open, awaits.then(|| bench.now + GREETING));
+                self.socket().pause_synack(false);
+                self.turn(None, bench)
+            }
+            Ok(Err(_)) | Err(_) => self.reset(bench),
+        }
+    }
+
+    /// Ends both sides at once, in a way that both hear of.
+    pub(super) fn reset(&mut self, bench: &mut Bench<'_>) -> Turned {
+        self.socket().abort();
+        self.run(None, bench);
+        self.judge()
+    }
+
+    /// Looks whether it waited too long.
+    pub(super) fn tick(&mut self, bench: &mut Bench<'_>) -> Turned {
+        if self.until.is_some_and(|until| until <= bench.now) {
+            return self.reset(bench);
+        }
+        self.turn(None, bench)
+    }
+
+    /// Returns when it is to be turned again, if nothing happens before.
+    pub(super) fn due(&self, stack: &mut Stack, now: Instant) -> Option<Instant> {
+        let timer = stack.due(&self.sockets, now);
+        [timer, self.until].into_iter().flatten().min()
+    }
+
+    /// Returns what it waits for on the host's side.
+    pub(super) fn interest(&self) -> Interest {
+        let socket = self.sockets.get::<Socket<'_>>(self.handle);
+        match self.stage {
+            Stage::Dialling => Interest { read: false, write: true },
+            Stage::Calling => Interest::default(),
+            Stage::Open => Interest {
+                read: self.to_guest == Way::Open && socket.can_send(),
+                write: self.to_host == Way::Open
+                    && self.greeting == Greeting::Over
+                    && socket.can_recv(),
+            },
+        }
+    }
+
+    fn socket(&mut self) -> &mut Socket<'static> {
+        self.sockets.get_mut(self.handle)
+    }
+
+    fn run(&mut self, packet: Option<&[u8]>, bench: &mut Bench<'_>) {
+        let Bench { stack, wire, outgoing, now } = bench;
+        stack.turn(&mut self.sockets, packet, (*wire, outgoing), *now);
+    }
+
+    /// Moves bytes both ways; tells whether the stack has something to say for it.
+    fn carry(&mut self, now: Instant) -> bool {
+        let before = (self.moved, self.to_host, self.to_guest);
+        if self.carry_to_host().and_then(|()| self.carry_to_guest()).is_err() {
+            self.socket().abort();
+            return true;
+        }
+        let changed = before != (self.moved, self.to_host, self.to_guest);
+        if changed {
+            let is_half = (self.to_host == Way::Ended) != (self.to_guest == Way::Ended);
+            let is_over = self.to_host == Way::Ended && self.to_guest == Way::Ended;
+            self.until = (is_half || is_over).then(|| now + HALF_OPEN);
+        }
+        changed
+    }
+
+    /// Looks for whom the guest asks; tells whether its bytes may go out.
+    fn has_greeted(&mut self) -> bool {
+        if self.greeting == Greeting::Over {
+            return true;
+        }
+        let socket = self.sockets.get_mut::<Socket<'_>>(self.handle);
+        let is_ended = !socket.may_recv();
+        match hello::look(socket.peek(HELLO_BYTES_MAX).unwrap_or_default()) {
+            Hello::Partial if !is_ended => return false,
+            Hello::Tls(Some(name)) => {
+                self.asks = Some(name);
+                return false;
+            }
+            Hello::Partial | Hello::Tls(None) | Hello::Other => {}
+        }
+        (self.greeting, self.until) = (Greeting::Over, None);
+        true
+    }
+
+    fn carry_to_host(&mut self) -> Result<(), Errno> {
+        if !self.has_greeted() {
+            return Ok(());
+        }
+        let Self { sockets, handle, host, .. } = self;
+        let socket = sockets.get_mut::<Socket<'_>>(*handle);
+        while self.to_host == Way::Open && socket.can_recv() {
+            let written = socket.recv(|bytes| match write(&*host, bytes) {
+                Ok(count) => (count, Ok(count)),
+                Err(errno) => (0, Err(errno)),
+            });
+            match written.unwrap_or(Err(Errno::AGAIN)) {
+                Ok(count) => self.moved.to_host += u64::try_from(count).unwrap_or(0),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        let has_ended = matches!(
+            socket.state(),
+            State::CloseWait | State::LastAck | State::Closing | State::TimeWait
+        );
+        if self.to_host == Way::Open && has_ended && socket.recv_queue() == 0 {
+            self.to_host = Way::Ended;
+            shutdown(&self.host, Shutdown::Write)?;
+        }
+        Ok(())
+    }
+
+    fn carry_to_guest(&mut self) -> Result<(), Errno> {
+        let Self { sockets, handle, host, .. } = self;
+        let socket = sockets.get_mut::<Socket<'_>>(*handle);
+        while self.to_guest == Way::Open && socket.can_send() {
+            let came = socket.send(|room| match read(&*host, room) {
+                Ok(count) => (count, Ok(count)),
+                Err(errno) => (0, Err(errno)),
+            });
+            match came.unwrap_or(Err(Errno::AGAIN)) {
+                Ok(0) => {
+                    self.to_guest = Way::Ended;
+                    socket.close();
+                }
+                Ok(count) => self.moved.to_guest += u64::try_from(count).unwrap_or(0),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether it is over; who is on the host's side hears of an end that was none.
+    fn judge(&mut self) -> Turned {
+        let is_over = self.to_host == Way::Ended && self.to_guest == Way::Ended;
+        match self.socket().state() {
+            // Both ends were said; nobody has to wait for what might still be under way.
+            State::TimeWait if is_over => Turned::Over,
+            State::Closed => {
+                if !is_over {
+                    // Closing it says reset, not end. Where it cannot be said it closes all the same.
+                    sockopt::set_socket_linger(&self.host, Some(Duration::ZERO)).ok();
+                }
+                Turned::Over
+            }
+            _ => Turned::On,
+        }
+    }
+}
+
+fn socket(buffer_bytes: usize) -> Socket<'static> {
+    let buffer = || SocketBuffer::new(vec![0; buffer_bytes]);
+    let mut socket = Socket::new(buffer(), buffer());
+    // Bytes come as the other side wrote them; waiting for more of them helps nobody here.
+    socket.set_nagle_enabled(false);
+    socket.set_ack_delay(None);
+    socket
+}

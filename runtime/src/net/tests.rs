@@ -1,0 +1,242 @@
+//! A network with a guest that is a stack of its own, and a host that is this one.
+
+mod guest;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use schema::project::Transport;
+use schema::project::network::{Network, Preset, Rule, RuleParts, Target};
+use smoltcp::socket::tcp::State;
+
+use super::addresses::{GATEWAY, GATEWAY6};
+use super::command::Command;
+use super::listen::Listener;
+use guest::Guest;
+
+/// A policy of such rules.
+fn policy(preset: Preset, allowed: &[&str]) -> Network {
+    let mut network = Network { preset, ..Network::default() };
+    for target in allowed {
+        let parts = RuleParts::allow(Target::parse(target).unwrap());
+        network.rules.push(Rule::new(parts).unwrap());
+    }
+    network
+}
+
+/// The host's own ports may be called.
+fn hosts() -> Network {
+    policy(Preset::None, &["host"])
+}
+
+fn gateway(port: u16) -> SocketAddr {
+    SocketAddr::from((GATEWAY, port))
+}
+
+/// A host that sends back what it hears, until it hears no more.
+fn echo(listener: TcpListener) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                let mut copy = stream.try_clone().unwrap();
+                std::io::copy(&mut copy, &mut stream).ok();
+                stream.shutdown(std::net::Shutdown::Write).ok();
+            });
+        }
+    });
+}
+
+fn listening() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+#[test]
+fn rt_9_5_a_guest_speaks_with_a_server_and_each_side_ends_for_itself() {
+    let (listener, port) = listening();
+    echo(listener);
+    let mut guest = Guest::new(hosts(), Vec::new());
+    let data: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let call = guest.connect(gateway(port));
+    guest.until("the call is answered", |guest| guest.state(call) == State::Established);
+    let (mut sent, mut came) = (0, Vec::new());
+    guest.until("everything came back", |guest| {
+        sent += guest.send(call, &data[sent..]);
+        if sent == data.len() {
+            guest.close(call);
+        }
+        guest.receive(call, &mut came);
+        came.len() == data.len()
+    });
+    assert!(came == data);
+    guest.until("both have ended", |guest| guest.figures().connections == 0);
+}
+
+#[test]
+fn rt_9_5_a_call_says_the_truth() {
+    let (listener, taken) = listening();
+    drop(listener);
+    let mut guest = Guest::new(hosts(), Vec::new());
+    let refused = guest.connect(gateway(taken));
+    guest.until("the refusal came", |guest| guest.state(refused) == State::Closed);
+    let denied = guest.connect(SocketAddr::from(([203, 0, 114, 1], 80)));
+    guest.until("the denial came", |guest| guest.state(denied) == State::Closed);
+    let figures = guest.figures();
+    assert_eq!((figures.connections, figures.denied.values().sum::<u64>()), (0, 1));
+}
+
+#[test]
+fn rt_9_3_a_slow_server_stalls_nobody_else() {
+    let (slow, slow_port) = listening();
+    let (listener, port) = listening();
+    echo(listener);
+    let mut guest = Guest::new(hosts(), Vec::new());
+    let stuck = guest.connect(gateway(slow_port));
+    guest.until("the slow one answers", |guest| guest.state(stuck) == State::Established);
+    let _held = slow.accept().unwrap();
+    let block = vec![7; 1 << 20];
+    let mut idle = 0;
+    guest.until("the slow one takes no more", |guest| {
+        idle = if guest.send(stuck, &block) == 0 { idle + 1 } else { 0 };
+        idle > 50
+    });
+    let call = guest.connect(gateway(port));
+    let mut came = Vec::new();
+    guest.until("the other one answers", |guest| guest.state(call) == State::Established);
+    guest.send(call, b"hello");
+    guest.until("the other one goes on", |guest| {
+        guest.receive(call, &mut came);
+        came == b"hello"
+    });
+}
+
+#[test]
+fn rt_9_9_a_published_port_leads_to_the_guest() {
+    let listener = Listener::bind(Transport::Tcp, "127.0.0.1:0".parse().unwrap(), 8080).unwrap();
+    let bound = listener.bound();
+    let mut guest = Guest::new(policy(Preset::None, &[]), vec![listener]);
+    let server = guest.listen(8080);
+    let client = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(bound).unwrap();
+        stream.write_all(b"question").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let mut came = Vec::new();
+    guest.until("the question came", |guest| {
+        guest.receive(server, &mut came);
+        came == b"question"
+    });
+    guest.send(server, b"answer");
+    guest.close(server);
+    guest.until("the client has its answer", |_| client.is_finished());
+    assert_eq!(client.join().unwrap(), "answer");
+    guest.until("both have ended", |guest| guest.figures().connections == 0);
+
+    // Nobody listens in the guest any more.
+    let mut refused = TcpStream::connect(bound).unwrap();
+    refused.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    guest.until("the reset came", |_| {
+        let read = refused.read(&mut [0]);
+        read.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    });
+}
+
+#[test]
+fn rt_9_7_datagrams_go_out_and_come_back() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; 65_536];
+        while let Ok((count, from)) = server.recv_from(&mut bytes) {
+            server.send_to(&bytes[..count], from).ok();
+        }
+    });
+    let mut guest = Guest::new(hosts(), Vec::new());
+    let socket = guest.datagrams(5000);
+    for length in [0, 1, 1400, 60_000] {
+        let data = vec![9; length];
+        guest.send_to(socket, gateway(port), &data);
+        let mut came = None;
+        guest.until("the datagram came back", |guest| {
+            came = guest.receive_from(socket);
+            came.is_some()
+        });
+        assert!(came.unwrap() == (gateway(port), data), "{length}");
+    }
+    assert_eq!(guest.figures().flows, 1);
+}
+
+#[test]
+fn rt_9_9_a_published_datagram_port_answers_each_peer() {
+    let listener = Listener::bind(Transport::Udp, "127.0.0.1:0".parse().unwrap(), 5353).unwrap();
+    let bound = listener.bound();
+    let mut guest = Guest::new(policy(Preset::None, &[]), vec![listener]);
+    let socket = guest.datagrams(5353);
+    let peers: Vec<UdpSocket> =
+        (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    for (number, peer) in peers.iter().enumerate() {
+        peer.set_nonblocking(true).unwrap();
+        peer.send_to(format!("question {number}").as_bytes(), bound).unwrap();
+    }
+    let mut answered = 0;
+    guest.until("three were asked", |guest| {
+        if let Some((from, question)) = guest.receive_from(socket) {
+            guest.send_to(socket, from, &question);
+            answered += 1;
+        }
+        answered == 3
+    });
+    for (number, peer) in peers.iter().enumerate() {
+        let mut bytes = [0; 99];
+        let mut came = None;
+        guest.until("the answer came", |_| {
+            came = peer.recv_from(&mut bytes).ok();
+            came.is_some()
+        });
+        let (count, from) = came.unwrap();
+        assert_eq!((&bytes[..count], from), (format!("question {number}").as_bytes(), bound));
+    }
+}
+
+#[test]
+fn a_change_of_the_policy_ends_what_is_allowed_no_longer() {
+    let (listener, port) = listening();
+    echo(listener);
+    let mut guest = Guest::new(hosts(), Vec::new());
+    let call = guest.connect(gateway(port));
+    guest.until("the call is answered", |guest| guest.state(call) == State::Established);
+    assert!(guest.net().say(Command::Policy(Box::new(policy(Preset::None, &[])))));
+    guest.until("the reset came", |guest| guest.state(call) == State::Closed);
+    assert_eq!(guest.figures().connections, 0);
+}
+
+#[test]
+fn the_gateway_answers_by_both_protocols() {
+    let mut guest = Guest::new(policy(Preset::None, &[]), Vec::new());
+    for address in [GATEWAY.into(), GATEWAY6.into()] {
+        assert!(guest.ping(address), "{address}");
+    }
+}
+
+#[test]
+fn half_closed_connections_leave_nothing_behind() {
+    let (listener, port) = listening();
+    echo(listener);
+    let mut guest = Guest::new(hosts(), Vec::new());
+    for _ in 0..300 {
+        let call = guest.connect(gateway(port));
+        guest.until("the call is answered", |guest| guest.state(call) == State::Established);
+        guest.close(call);
+        guest.until("the server has ended too", |guest| {
+            matches!(guest.state(call), State::TimeWait | State::Closed)
+        });
+        guest.forget(call);
+    }
+    guest.until("nothing is left", |guest| guest.figures().connections == 0);
+}
