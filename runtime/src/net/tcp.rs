@@ -43,6 +43,8 @@ enum Stage {
     Calling,
     /// Both sides are there.
     Open,
+    /// The host's side broke; what the guest sent before lies where it lies.
+    Broken,
 }
 
 /// Whether one way still carries bytes.
@@ -240,7 +242,7 @@ impl Connection {
         let socket = self.sockets.get::<Socket<'_>>(self.handle);
         match self.stage {
             Stage::Dialling => Interest { read: false, write: true },
-            Stage::Calling => Interest::default(),
+            Stage::Calling | Stage::Broken => Interest::default(),
             Stage::Open => Interest {
                 read: self.to_guest == Way::Open && socket.can_send(),
                 write: self.to_host == Way::Open
@@ -263,6 +265,7 @@ impl Connection {
     fn carry(&mut self, now: Instant) -> bool {
         let before = (self.moved, self.to_host, self.to_guest);
         if self.carry_to_host().and_then(|()| self.carry_to_guest()).is_err() {
+            self.stage = Stage::Broken;
             self.socket().abort();
             return true;
         }

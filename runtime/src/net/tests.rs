@@ -96,7 +96,7 @@ fn rt_9_3_a_slow_server_stalls_nobody_else() {
     let mut guest = Guest::new(hosts(), Vec::new());
     let stuck = guest.connect(gateway(slow_port));
     guest.until("the slow one answers", |guest| guest.state(stuck) == State::Established);
-    let _held = slow.accept().unwrap();
+    let held = slow.accept().unwrap();
     let block = vec![7; 1 << 20];
     let mut idle = 0;
     guest.until("the slow one takes no more", |guest| {
@@ -111,6 +111,10 @@ fn rt_9_3_a_slow_server_stalls_nobody_else() {
         guest.receive(call, &mut came);
         came == b"hello"
     });
+    // What it took and never read is lost with it, and the guest hears of that.
+    drop(held);
+    guest.until("the reset came", |guest| guest.state(stuck) == State::Closed);
+    assert_eq!(guest.figures().connections, 1);
 }
 
 #[test]
