@@ -16,6 +16,7 @@ pub mod jail;
 mod journal;
 mod life;
 mod logs;
+pub mod net;
 mod peer;
 pub mod probe;
 mod relay;

@@ -1,0 +1,3 @@
+//! The network of a machine: what its guest sends is judged here, and nothing passes that was not.
+
+pub mod pins;
