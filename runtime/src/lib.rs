@@ -16,7 +16,7 @@ pub mod jail;
 mod journal;
 mod life;
 mod logs;
-mod net;
+pub mod net;
 mod peer;
 pub mod probe;
 mod relay;

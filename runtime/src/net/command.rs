@@ -32,6 +32,8 @@ pub(crate) struct Figures {
     pub(crate) flows: usize,
     /// Frames that were none, and packets that were dropped unread.
     pub(crate) malformed: u64,
+    /// Names that were not looked up.
+    pub(crate) denied_names: u64,
     /// What was denied, by what denied it.
     pub(crate) denied: BTreeMap<By, u64>,
 }

@@ -56,6 +56,13 @@ pub(super) fn udp(remote: SocketAddr) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
+/// Returns a socket for a question to a server, as the host itself would ask it.
+pub(super) fn server(server: SocketAddr) -> Result<OwnedFd, Errno> {
+    let socket = open(server, SocketType::DGRAM)?;
+    connect(&socket, &server)?;
+    Ok(socket)
+}
+
 fn open(remote: SocketAddr, kind: SocketType) -> Result<OwnedFd, Errno> {
     let family = if remote.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let protocol = if kind == SocketType::STREAM { ipproto::TCP } else { ipproto::UDP };

@@ -18,6 +18,7 @@ use super::gate::Gate;
 use super::icmp::{self, Refusal};
 use super::link::{Filled, Incoming, Outgoing};
 use super::listen::{Listener, Visit};
+use super::names::{self, Names};
 use super::packet::{self, Carries, Packet};
 use super::pins::Pins;
 use super::stack::Stack;
@@ -35,7 +36,7 @@ const FIRST: u64 = 2;
 const FRAMES: usize = 256;
 /// The buffers of the first connections, each way, and of those beyond.
 const BUFFER_BYTES: usize = 256 << 10;
-const BUFFER_BYTES_BEYOND: usize = 32 << 10;
+pub(super) const BUFFER_BYTES_BEYOND: usize = 32 << 10;
 const LARGE_BUFFERS: usize = 64;
 /// Flows of datagrams at a time.
 pub(super) const FLOWS_MAX: usize = 1024;
@@ -55,6 +56,9 @@ pub(super) struct Engine<C> {
     pub(super) outgoing: Outgoing,
     pub(super) gate: Gate,
     pub(super) pins: Pins,
+    pub(super) names: Names,
+    /// Names that were not looked up.
+    pub(super) denied_names: u64,
     pub(super) connections: Table<Connection>,
     pub(super) flows: Table<udp::Flow>,
     pub(super) visits: Table<Visit>,
@@ -102,7 +106,8 @@ impl<C: Clock> Engine<C> {
         if !self.outgoing.has_room() {
             return None;
         }
-        [self.connections.deadline(), self.flows.deadline(), self.visits.deadline()]
+        let names = self.names.resolver.deadline();
+        [self.connections.deadline(), self.flows.deadline(), self.visits.deadline(), names]
             .into_iter().flatten().min()
     }
 
@@ -206,7 +211,17 @@ impl<C: Clock> Engine<C> {
     /// Begins a connection that the guest asks for; tells whether there is one now.
     fn call(&mut self, key: Key, bytes: &[u8], now: Instant) -> io::Result<bool> {
         let most = usize::from(self.gate.network().limits.max_connections);
-        let allowed = self.gate.egress(Protocol::Tcp, key.remote, (&self.pins, now));
+        if key.remote.port() == names::PORT {
+            let stream = match self.connections.len() < most {
+                true => self.ask_by_stream(key, now)?,
+                false => None,
+            };
+            let Some(connection) = stream else { return Ok(false) };
+            let token = self.token();
+            self.connections.insert(key, token, connection);
+            return Ok(true);
+        }
+        let allowed = self.gate.egress(Protocol::Tcp, key.remote, (&mut self.pins, now));
         if !allowed || self.connections.len() >= most {
             return Ok(false);
         }
@@ -222,6 +237,7 @@ impl<C: Clock> Engine<C> {
         let Some(connection) = Connection::of_guest(key.remote, host, buffer, now) else {
             return Ok(false);
         };
+        self.pins.hold(key.remote.ip(), now);
         let is_tls = self.gate.network().tls.ports.contains(&key.remote.port());
         let connection = if is_tls { connection.awaiting_hello() } else { connection };
         let token = self.token();
@@ -251,6 +267,9 @@ impl<C: Clock> Engine<C> {
                 self.connections.set_due(&key, due);
             }
             Turned::Over => {
+                if row.it.peer().is_none() {
+                    pins.release(key.remote.ip(), now);
+                }
                 watch.forget(row.token, row.it.host());
                 drop(self.connections.remove(&key));
             }
@@ -267,8 +286,11 @@ impl<C: Clock> Engine<C> {
         if self.answer_peer(&key, payload, now) {
             return Ok(());
         }
+        if key.remote.port() == names::PORT {
+            return self.ask(key, payload, now);
+        }
         if !self.flows.has(&key) {
-            if !self.gate.egress(Protocol::Udp, key.remote, (&self.pins, now)) {
+            if !self.gate.egress(Protocol::Udp, key.remote, (&mut self.pins, now)) {
                 icmp::refuse(bytes, Refusal::Prohibited, (self.wire, &mut self.outgoing));
                 return Ok(());
             }
@@ -281,6 +303,7 @@ impl<C: Clock> Engine<C> {
             };
             let token = self.token();
             self.watch.set(token, host.as_fd(), Interest::READ)?;
+            self.pins.hold(key.remote.ip(), now);
             self.flows.insert(key, token, udp::Flow::new(host, key.remote, key.port, now));
         }
         let Some(row) = self.flows.get_mut(&key) else { return Ok(()) };
@@ -305,6 +328,9 @@ impl<C: Clock> Engine<C> {
             self.flows.set_due(&key, Some(until));
             return Ok(());
         }
+        if self.hear_names(token)? {
+            return Ok(());
+        }
         if let Some(at) = self.listeners.iter().position(|(known, _)| *known == token) {
             self.accept(at)?;
         }
@@ -325,11 +351,13 @@ impl<C: Clock> Engine<C> {
         for key in self.visits.due(now) {
             self.end_visit(&key);
         }
-        Ok(())
+        self.tick_names(now)
     }
 
     fn end_flow(&mut self, key: &Key) {
         if let Some(row) = self.flows.get_mut(key) {
+            let now = self.clock.now();
+            self.pins.release(key.remote.ip(), now);
             self.watch.forget(row.token, row.it.host());
             drop(self.flows.remove(key));
         }
@@ -342,14 +370,14 @@ impl<C: Clock> Engine<C> {
             let outside = self.connections.get_mut(&key).and_then(|row| row.it.peer());
             let allowed = match outside {
                 Some(peer) => self.gate.ingress(Protocol::Tcp, peer, key.port),
-                None => self.gate.egress(Protocol::Tcp, key.remote, (&self.pins, now)),
+                None => self.gate.egress(Protocol::Tcp, key.remote, (&mut self.pins, now)),
             };
             if !allowed {
                 self.turn(key, |connection, bench| connection.reset(bench))?;
             }
         }
         for key in self.flows.keys() {
-            if !self.gate.egress(Protocol::Udp, key.remote, (&self.pins, now)) {
+            if !self.gate.egress(Protocol::Udp, key.remote, (&mut self.pins, now)) {
                 self.end_flow(&key);
             }
         }
@@ -365,6 +393,7 @@ impl<C: Clock> Engine<C> {
             connections: self.connections.len(),
             flows: self.flows.len() + self.visits.len(),
             malformed: self.incoming.malformed,
+            denied_names: self.denied_names,
             denied: self.gate.denied().clone(),
         }
     }

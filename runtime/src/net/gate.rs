@@ -38,7 +38,7 @@ impl Gate {
         &mut self,
         protocol: Protocol,
         remote: SocketAddr,
-        pinned: (&Pins, Instant),
+        pinned: (&mut Pins, Instant),
     ) -> bool {
         self.outward(protocol, remote, None, pinned)
     }
@@ -48,7 +48,7 @@ impl Gate {
         &mut self,
         remote: SocketAddr,
         name: &str,
-        pinned: (&Pins, Instant),
+        pinned: (&mut Pins, Instant),
     ) -> bool {
         self.outward(Protocol::Tcp, remote, Some(name), pinned)
     }
@@ -58,7 +58,7 @@ impl Gate {
         protocol: Protocol,
         remote: SocketAddr,
         sni: Option<&str>,
-        (pins, now): (&Pins, Instant),
+        (pins, now): (&mut Pins, Instant),
     ) -> bool {
         let names = pins.names_of(remote.ip(), now);
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();

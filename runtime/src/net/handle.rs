@@ -14,8 +14,10 @@ use super::command::{Command, Figures};
 use super::engine::{CALLING, Engine};
 use super::ether::Wire;
 use super::gate::Gate;
+use super::dns::{self, Chance, Resolver};
 use super::link::{Incoming, Outgoing};
 use super::listen::Listener;
+use super::names::Names;
 use super::pins::Pins;
 use super::stack::Stack;
 use super::table::Table;
@@ -39,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) policy: Network,
     /// Its published ports.
     pub(crate) listeners: Vec<Listener>,
+    /// What its resolver knows.
+    pub(crate) names: dns::Settings,
     /// What first sequence numbers are chosen by.
     pub(crate) seed: u64,
 }
@@ -57,7 +61,7 @@ impl Net {
     /// # Errors
     /// The host has no descriptors or threads left.
     pub(crate) fn start<C: Clock + Send + 'static>(settings: Settings, clock: C) -> io::Result<Self> {
-        let Settings { link, mac, policy, listeners, seed } = settings;
+        let Settings { link, mac, policy, listeners, names, seed } = settings;
         link.set_nonblocking(true)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (sender, commands) = sync_channel(COMMANDS_MAX);
@@ -73,6 +77,8 @@ impl Net {
             outgoing: Outgoing::default(),
             gate: Gate::new(policy),
             pins: Pins::default(),
+            names: Names::new(Resolver::new(names, chance())),
+            denied_names: 0,
             connections: Table::default(),
             flows: Table::default(),
             visits: Table::default(),
@@ -114,6 +120,12 @@ impl Net {
         // A counter that is full wakes as well.
         rustix::io::write(self.wake.as_fd(), &1_u64.to_ne_bytes()).ok();
     }
+}
+
+/// Returns numbers that nobody can guess.
+fn chance() -> Chance {
+    // The pool of the kernel cannot be empty; should it be, a question is told apart by its port.
+    Chance::from_fn(|| crate::sys::random::<8>().map_or(0, u64::from_ne_bytes))
 }
 
 impl Drop for Net {

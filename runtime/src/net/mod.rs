@@ -13,6 +13,7 @@
 mod addresses;
 mod command;
 mod dial;
+pub mod dns;
 mod engine;
 mod ether;
 mod gate;
@@ -21,8 +22,10 @@ mod hello;
 mod icmp;
 mod link;
 mod listen;
+mod names;
 mod packet;
-mod pins;
+pub mod pins;
+mod recent;
 mod stack;
 mod table;
 #[cfg(test)]

@@ -161,6 +161,13 @@ impl Connection {
         }
     }
 
+    /// Takes the host's side as connected already.
+    pub(super) fn is_there(mut self) -> Self {
+        (self.stage, self.until) = (Stage::Open, None);
+        self.socket().pause_synack(false);
+        self
+    }
+
     /// Waits with what the guest sends until it is known whom it asks for by TLS.
     pub(super) fn awaiting_hello(self) -> Self {
         Self { greeting: Greeting::Awaited, ..self }

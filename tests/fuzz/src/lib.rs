@@ -1,7 +1,7 @@
 //! Any bytes end in a tree or in errors: what is held against every input, fuzzed or kept.
 //!
 //! ```text
-//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive │ share
+//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive │ share │ dns
 //!          (a second, 256 MiB)              what must hold, as panics
 //! ```
 //!
@@ -12,6 +12,7 @@
 mod archive;
 mod both_readers;
 mod cost;
+mod dns;
 mod document;
 mod facts;
 mod ground;
@@ -42,12 +43,21 @@ pub enum Target {
     Archive,
     /// The calls of a guest's kernel, done in a folder that is shared.
     Share,
+    /// Questions of a guest and answers of servers, given to the resolver.
+    Dns,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 6] =
-        [Self::Kdl, Self::Yaml, Self::Resolve, Self::BothReaders, Self::Archive, Self::Share];
+    pub const ALL: [Self; 7] = [
+        Self::Kdl,
+        Self::Yaml,
+        Self::Resolve,
+        Self::BothReaders,
+        Self::Archive,
+        Self::Share,
+        Self::Dns,
+    ];
 }
 
 /// Gives an input to a target.
@@ -65,5 +75,6 @@ pub fn run(target: Target, bytes: &[u8]) {
         Target::BothReaders => both_readers::check(bytes),
         Target::Archive => archive::check(bytes),
         Target::Share => share::check(bytes),
+        Target::Dns => dns::check(bytes),
     });
 }

@@ -16,6 +16,7 @@ use smoltcp::wire::{
 
 use super::super::addresses::{GATEWAY, GATEWAY6, GUEST, GUEST6};
 use super::super::command::Figures;
+use super::super::dns;
 use super::super::handle::{Net, Settings};
 use super::super::link::{Filled, Incoming, Outgoing};
 use super::super::listen::Listener;
@@ -43,9 +44,17 @@ struct End {
 
 impl Guest {
     pub(super) fn new(policy: Network, listeners: Vec<Listener>) -> Self {
+        Self::with_names(policy, listeners, dns::Settings::of_host_name("box"))
+    }
+
+    pub(super) fn with_names(
+        policy: Network,
+        listeners: Vec<Listener>,
+        names: dns::Settings,
+    ) -> Self {
         let (link, theirs) = UnixStream::pair().unwrap();
         link.set_nonblocking(true).unwrap();
-        let settings = Settings { link: theirs, mac: MAC, policy, listeners, seed: 7 };
+        let settings = Settings { link: theirs, mac: MAC, policy, listeners, names, seed: 7 };
         let net = Net::start(settings, HostClock).unwrap();
         let mut wire = End { link, incoming: Incoming::new(), outgoing: Outgoing::default() };
         let config = Config::new(HardwareAddress::Ethernet(EthernetAddress(MAC)));
