@@ -75,7 +75,8 @@ impl<C: Clock> Engine<C> {
     pub(super) fn run(&mut self) -> io::Result<()> {
         self.watch.set(WAKE, self.wake.as_fd(), Interest::READ)?;
         loop {
-            let listening = Interest { read: self.outgoing.has_room(), write: self.outgoing.waits() };
+            let listening =
+                Interest { read: self.outgoing.has_room(), write: self.outgoing.waits() };
             self.watch.set(LINK, self.link.as_fd(), listening)?;
             let now = self.clock.now();
             let timeout = self.deadline().map(|due| due.saturating_duration_since(now));
@@ -108,7 +109,9 @@ impl<C: Clock> Engine<C> {
         }
         let names = self.names.resolver.deadline();
         [self.connections.deadline(), self.flows.deadline(), self.visits.deadline(), names]
-            .into_iter().flatten().min()
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn hear_commands(&mut self) -> io::Result<Turned> {

@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Packet,
-    Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
     RawHardwareAddress,
 };
 
@@ -80,8 +80,12 @@ impl Wire {
 
     fn answer_arp(&self, payload: &[u8], outgoing: &mut Outgoing) {
         let asked = ArpPacket::new_checked(payload).ok().and_then(|arp| ArpRepr::parse(&arp).ok());
-        let Some(ArpRepr::EthernetIpv4 { operation, source_hardware_addr, target_protocol_addr, .. }) =
-            asked
+        let Some(ArpRepr::EthernetIpv4 {
+            operation,
+            source_hardware_addr,
+            target_protocol_addr,
+            ..
+        }) = asked
         else {
             return;
         };

@@ -11,10 +11,10 @@ use rustix::event::{EventfdFlags, eventfd};
 use schema::project::network::Network;
 
 use super::command::{Command, Figures};
+use super::dns::{self, Chance, Resolver};
 use super::engine::{CALLING, Engine};
 use super::ether::Wire;
 use super::gate::Gate;
-use super::dns::{self, Chance, Resolver};
 use super::link::{Incoming, Outgoing};
 use super::listen::Listener;
 use super::names::Names;
@@ -60,7 +60,10 @@ impl Net {
     ///
     /// # Errors
     /// The host has no descriptors or threads left.
-    pub(crate) fn start<C: Clock + Send + 'static>(settings: Settings, clock: C) -> io::Result<Self> {
+    pub(crate) fn start<C: Clock + Send + 'static>(
+        settings: Settings,
+        clock: C,
+    ) -> io::Result<Self> {
         let Settings { link, mac, policy, listeners, names, seed } = settings;
         link.set_nonblocking(true)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;

@@ -38,7 +38,9 @@ pub(super) fn look(bytes: &[u8]) -> Hello {
         }
         handshake.extend_from_slice(after.get(..length).unwrap_or(after));
         match greeting(&handshake) {
-            Hello::Partial if after.len() > length => rest = after.get(length..).unwrap_or_default(),
+            Hello::Partial if after.len() > length => {
+                rest = after.get(length..).unwrap_or_default()
+            }
             Hello::Partial if handshake.len() > HELLO_BYTES_MAX => return Hello::Other,
             told => return told,
         }
@@ -165,7 +167,9 @@ mod tests {
     fn a_greeting_without_a_name_has_none_and_nonsense_is_no_greeting() {
         assert_eq!(look(&records(&hello(None), 10_000)), Hello::Tls(None));
         assert_eq!(look(&records(&hello(Some("a b")), 10_000)), Hello::Tls(None));
-        for other in [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x", &[22, 2, 0, 0, 5, 1], &[22, 3, 1, 0, 1, 2]] {
+        for other in
+            [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x", &[22, 2, 0, 0, 5, 1], &[22, 3, 1, 0, 1, 2]]
+        {
             assert_eq!(look(other), Hello::Other, "{other:?}");
         }
         let endless = records(&[&[CLIENT_HELLO, 0xff, 0xff, 0xff][..], &[0; 5000]].concat(), 1000);

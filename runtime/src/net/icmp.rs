@@ -72,7 +72,10 @@ pub(super) fn refuse(packet: &[u8], why: Refusal, (wire, outgoing): (Wire, &mut 
                 Refusal::Prohibited => Icmpv4DstUnreachable::CommProhibited,
                 Refusal::Host => Icmpv4DstUnreachable::HostUnreachable,
             };
-            send4((GATEWAY, &Icmpv4Repr::DstUnreachable { reason, header, data }), (wire, outgoing));
+            send4(
+                (GATEWAY, &Icmpv4Repr::DstUnreachable { reason, header, data }),
+                (wire, outgoing),
+            );
         }
         Some(6) => {
             let Ok(sent) = Ipv6Packet::new_checked(packet) else { return };
@@ -89,7 +92,10 @@ pub(super) fn refuse(packet: &[u8], why: Refusal, (wire, outgoing): (Wire, &mut 
                 Refusal::Prohibited => Icmpv6DstUnreachable::AdminProhibit,
                 Refusal::Host => Icmpv6DstUnreachable::AddrUnreachable,
             };
-            send6((GATEWAY6, &Icmpv6Repr::DstUnreachable { reason, header, data }), (wire, outgoing));
+            send6(
+                (GATEWAY6, &Icmpv6Repr::DstUnreachable { reason, header, data }),
+                (wire, outgoing),
+            );
         }
         _ => {}
     }

@@ -196,8 +196,9 @@ mod tests {
 
     #[test]
     fn frames_come_whole_however_the_stream_is_cut() {
-        let frames: Vec<Vec<u8>> =
-            [14, 60, 1514, 65_534].map(|length| vec![u8::try_from(length % 251).unwrap(); length]).to_vec();
+        let frames: Vec<Vec<u8>> = [14, 60, 1514, 65_534]
+            .map(|length| vec![u8::try_from(length % 251).unwrap(); length])
+            .to_vec();
         let stream: Vec<u8> = frames.iter().flat_map(|frame| framed(frame)).collect();
         for cut in [1, 3, 4, 7, 1000, 70_000] {
             let (mut incoming, mut came) = (Incoming::new(), Vec::new());
@@ -214,8 +215,13 @@ mod tests {
     #[test]
     fn what_is_no_frame_is_counted_and_passed_over() {
         let mut incoming = Incoming::new();
-        let stream =
-            [framed(&[1; 13]), framed(&[2; 20]), framed(&[]), framed(&vec![3; 65_535]), framed(&[4; 14])];
+        let stream = [
+            framed(&[1; 13]),
+            framed(&[2; 20]),
+            framed(&[]),
+            framed(&vec![3; 65_535]),
+            framed(&[4; 14]),
+        ];
         let mut came = Vec::new();
         for part in stream.concat().chunks(999) {
             incoming.push(part);

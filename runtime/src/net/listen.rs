@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, accept_with, bind,
-    getsockname, ipproto, listen, recvfrom, sendto, socket_with, sockopt,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, accept_with, bind, getsockname,
+    ipproto, listen, recvfrom, sendto, socket_with, sockopt,
 };
 use schema::project::Transport;
 use schema::project::network::Protocol;

@@ -28,9 +28,9 @@ pub mod pins;
 mod recent;
 mod stack;
 mod table;
+mod tcp;
 #[cfg(test)]
 mod tests;
-mod tcp;
 mod udp;
 mod watch;
 

@@ -13,8 +13,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use super::dial::{self, Dialled};
 use super::dns::{Act, Asker, Heard, Noted, QueryId, Resolver, Transport};
 use super::engine::Engine;
-use super::tcp::Connection;
 use super::table::Key;
+use super::tcp::Connection;
 use super::udp;
 use super::watch::{Interest, Watch};
 use crate::clock::Clock;
@@ -95,7 +95,11 @@ impl<C: Clock> Engine<C> {
     }
 
     /// Takes a guest that will ask by a stream; returns the connection's end of it.
-    pub(super) fn ask_by_stream(&mut self, key: Key, now: Instant) -> io::Result<Option<Connection>> {
+    pub(super) fn ask_by_stream(
+        &mut self,
+        key: Key,
+        now: Instant,
+    ) -> io::Result<Option<Connection>> {
         let (end, theirs) = UnixStream::pair()?;
         end.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;

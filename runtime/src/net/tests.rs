@@ -182,8 +182,7 @@ fn rt_9_9_a_published_datagram_port_answers_each_peer() {
     let bound = listener.bound();
     let mut guest = Guest::new(policy(Preset::None, &[]), vec![listener]);
     let socket = guest.datagrams(5353);
-    let peers: Vec<UdpSocket> =
-        (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    let peers: Vec<UdpSocket> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
     for (number, peer) in peers.iter().enumerate() {
         peer.set_nonblocking(true).unwrap();
         peer.send_to(format!("question {number}").as_bytes(), bound).unwrap();
@@ -243,4 +242,99 @@ fn half_closed_connections_leave_nothing_behind() {
         guest.forget(call);
     }
     guest.until("nothing is left", |guest| guest.figures().connections == 0);
+}
+
+/// A question for the IPv4 address of a name.
+fn question(id: u16, name: &str) -> Vec<u8> {
+    let mut message = [&id.to_be_bytes()[..], &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]].concat();
+    for label in name.split('.') {
+        message.push(u8::try_from(label.len()).unwrap());
+        message.extend_from_slice(label.as_bytes());
+    }
+    message.extend_from_slice(&[0, 0, 1, 0, 1]);
+    message
+}
+
+/// A server that answers every question for an address with 203.0.114.7 and says what it was asked.
+fn server() -> (SocketAddr, std::sync::mpsc::Receiver<Vec<u8>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let place = socket.local_addr().unwrap();
+    let (tell, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 1500];
+        while let Ok((count, from)) = socket.recv_from(&mut bytes) {
+            let name_end = 12 + bytes[12..count].iter().position(|byte| *byte == 0).unwrap();
+            let question = &bytes[12..name_end + 5];
+            let mut answer = bytes[..2].to_vec();
+            answer.extend_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+            answer.extend_from_slice(question);
+            answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 114, 7]);
+            socket.send_to(&answer, from).unwrap();
+            if tell.send(question.to_ascii_lowercase()).is_err() {
+                return;
+            }
+        }
+    });
+    (place, asked)
+}
+
+fn with_server(policy: Network) -> (Guest, std::sync::mpsc::Receiver<Vec<u8>>) {
+    let (place, asked) = server();
+    let mut names = super::dns::Settings::of_host_name("box");
+    names.servers = vec![place];
+    (Guest::with_names(policy, Vec::new(), names), asked)
+}
+
+#[test]
+fn rt_9_17_names_are_asked_for_by_datagram_and_by_stream_and_denied_ones_never_leave() {
+    let (mut guest, asked) = with_server(policy(Preset::None, &["api.example"]));
+    let socket = guest.datagrams(5000);
+    let ask = |guest: &mut Guest, name: &str| {
+        guest.send_to(socket, gateway(53), &question(77, name));
+        let mut came = None;
+        guest.until("an answer came", |guest| {
+            came = guest.receive_from(socket);
+            came.is_some()
+        });
+        came.unwrap().1
+    };
+    let answer = ask(&mut guest, "api.example");
+    assert_eq!((&answer[..2], answer[3] & 15, &answer[6..8]), (&[0, 77][..], 0, &[0, 1][..]));
+    assert!(answer.ends_with(&[203, 0, 114, 7]));
+    let denied = ask(&mut guest, "secret.other.example");
+    assert_eq!(denied[3] & 15, 3, "no such name");
+    assert_eq!(asked.try_iter().count(), 1, "one name left the host");
+    assert_eq!(guest.figures().denied_names, 1);
+
+    let call = guest.connect(gateway(53));
+    guest.until("the call is answered", |guest| guest.state(call) == State::Established);
+    let message = question(78, "api.example");
+    let length = u16::try_from(message.len()).unwrap().to_be_bytes();
+    guest.send(call, &[&length[..], &message].concat());
+    let mut came = Vec::new();
+    guest.until("an answer came by the stream", |guest| {
+        guest.receive(call, &mut came);
+        came.len() > 2 && came.len() == 2 + usize::from(u16::from_be_bytes([came[0], came[1]]))
+    });
+    assert!(came.ends_with(&[203, 0, 114, 7]));
+    guest.close(call);
+    guest.until("the stream has ended", |guest| guest.figures().connections == 0);
+}
+
+#[test]
+fn rt_9_14_an_address_may_be_called_while_it_is_an_answer_for_an_allowed_name() {
+    let (mut guest, _asked) = with_server(policy(Preset::None, &["api.example"]));
+    let there = SocketAddr::from(([203, 0, 114, 7], 9));
+    let early = guest.datagrams(5001);
+    guest.send_to(early, there, b"too early");
+    guest.until("the denial is counted", |guest| guest.figures().denied.values().sum::<u64>() == 1);
+    let socket = guest.datagrams(5000);
+    guest.send_to(socket, gateway(53), &question(1, "api.example"));
+    guest.until("an answer came", |guest| guest.receive_from(socket).is_some());
+    guest.send_to(early, there, b"now");
+    // This host may have no way there; that it was asked for one is what counts.
+    for _ in 0..200 {
+        guest.until("a moment", |_| true);
+    }
+    assert_eq!(guest.figures().denied.values().sum::<u64>(), 1, "the name is pinned");
 }

@@ -144,9 +144,8 @@ impl Guest {
     }
 
     pub(super) fn datagrams(&mut self, port: u16) -> SocketHandle {
-        let buffer = || {
-            udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 16], vec![0; 256 << 10])
-        };
+        let buffer =
+            || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 16], vec![0; 256 << 10]);
         let mut socket = udp::Socket::new(buffer(), buffer());
         socket.bind(port).unwrap();
         self.sockets.add(socket)
@@ -165,9 +164,8 @@ impl Guest {
 
     /// Asks whether somebody is there; waits for the answer.
     pub(super) fn ping(&mut self, to: IpAddr) -> bool {
-        let buffer = || {
-            icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 4], vec![0; 4096])
-        };
+        let buffer =
+            || icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 4], vec![0; 4096]);
         let mut socket = icmp::Socket::new(buffer(), buffer());
         socket.bind(icmp::Endpoint::Ident(77)).unwrap();
         let checks = ChecksumCapabilities::default();
