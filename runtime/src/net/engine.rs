@@ -5,6 +5,7 @@
 //! each connection that was touched, so room on one side re-opens reading on the other.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use schema::project::network::Protocol;
 
 use super::command::{Command, Figures};
 use super::dial::{self, Dialled};
+use super::echo::{self, Echo};
 use super::ether::{Framed, Wire};
 use super::gate::Gate;
 use super::icmp::{self, Refusal};
@@ -38,6 +40,8 @@ const FRAMES: usize = 256;
 const BUFFER_BYTES: usize = 256 << 10;
 pub(super) const BUFFER_BYTES_BEYOND: usize = 32 << 10;
 const LARGE_BUFFERS: usize = 64;
+/// Flows of echoes at a time.
+const ECHOES_MAX: usize = 64;
 /// Flows of datagrams at a time.
 pub(super) const FLOWS_MAX: usize = 1024;
 /// The ports of the gateway that call the guest.
@@ -62,6 +66,7 @@ pub(super) struct Engine<C> {
     pub(super) connections: Table<Connection>,
     pub(super) flows: Table<udp::Flow>,
     pub(super) visits: Table<Visit>,
+    pub(super) echoes: Table<Echo>,
     pub(super) listeners: Vec<(u64, Listener)>,
     pub(super) next_token: u64,
     pub(super) next_port: u16,
@@ -108,10 +113,16 @@ impl<C: Clock> Engine<C> {
             return None;
         }
         let names = self.names.resolver.deadline();
-        [self.connections.deadline(), self.flows.deadline(), self.visits.deadline(), names]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.connections.deadline(),
+            self.flows.deadline(),
+            self.visits.deadline(),
+            names,
+            self.echoes.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn hear_commands(&mut self) -> io::Result<Turned> {
@@ -183,17 +194,41 @@ impl<C: Clock> Engine<C> {
                 let key = Key { port: from, remote: packet.remote() };
                 self.hear_datagram(key, (bytes, payload), now)
             }
-            Carries::Icmp(message) => {
-                self.hear_icmp(&packet, message);
-                Ok(())
-            }
+            Carries::Icmp(message) => self.hear_icmp(&packet, (bytes, message), now),
         }
     }
 
-    fn hear_icmp(&mut self, packet: &Packet<'_>, message: &[u8]) {
+    fn hear_icmp(
+        &mut self,
+        packet: &Packet<'_>,
+        (bytes, message): (&[u8], &[u8]),
+        now: Instant,
+    ) -> io::Result<()> {
+        let Some(asked) = echo::asked(packet.to, message) else { return Ok(()) };
         if super::is_gateway(packet.to) {
-            icmp::answer_echo(packet.to, message, (self.wire, &mut self.outgoing));
+            icmp::answer(packet.to, &asked, (self.wire, &mut self.outgoing));
+            return Ok(());
         }
+        let key = Key { port: asked.ident, remote: SocketAddr::new(packet.to, 0) };
+        if !self.echoes.has(&key) {
+            let allowed = self.gate.egress(Protocol::Icmp, key.remote, (&mut self.pins, now));
+            if !allowed || self.echoes.len() >= ECHOES_MAX {
+                return Ok(());
+            }
+            let Ok(echo) = Echo::open(packet.to, asked.ident, now) else {
+                icmp::refuse(bytes, Refusal::Prohibited, (self.wire, &mut self.outgoing));
+                return Ok(());
+            };
+            let token = self.token();
+            self.watch.set(token, echo.host(), Interest::READ)?;
+            self.echoes.insert(key, token, echo);
+        }
+        if let Some(row) = self.echoes.get_mut(&key) {
+            row.it.send(&asked, now);
+            let until = row.it.until();
+            self.echoes.set_due(&key, Some(until));
+        }
+        Ok(())
     }
 
     fn hear_segment(
@@ -331,6 +366,12 @@ impl<C: Clock> Engine<C> {
             self.flows.set_due(&key, Some(until));
             return Ok(());
         }
+        if let Some(key) = self.echoes.key(token) {
+            let now = self.clock.now();
+            let Some(row) = self.echoes.get_mut(&key) else { return Ok(()) };
+            row.it.receive(&mut self.scratch, (self.wire, &mut self.outgoing), now);
+            return Ok(());
+        }
         if self.hear_names(token)? {
             return Ok(());
         }
@@ -353,6 +394,12 @@ impl<C: Clock> Engine<C> {
         }
         for key in self.visits.due(now) {
             self.end_visit(&key);
+        }
+        for key in self.echoes.due(now) {
+            if let Some(row) = self.echoes.get_mut(&key) {
+                self.watch.forget(row.token, row.it.host());
+                drop(self.echoes.remove(&key));
+            }
         }
         self.tick_names(now)
     }

@@ -85,6 +85,7 @@ impl Net {
             connections: Table::default(),
             flows: Table::default(),
             visits: Table::default(),
+            echoes: Table::default(),
             listeners: Vec::new(),
             next_token: 0,
             next_port: CALLING.0,

@@ -9,6 +9,7 @@ use smoltcp::wire::{
 };
 
 use super::addresses::{GATEWAY, GATEWAY6, GUEST, GUEST6};
+use super::echo::Asked;
 use super::ether::Wire;
 use super::link::Outgoing;
 
@@ -28,30 +29,20 @@ pub(super) enum Refusal {
     Host,
 }
 
-/// Answers an echo that is sent to the gateway itself; tells whether it was one.
-pub(super) fn answer_echo(
-    to: IpAddr,
-    message: &[u8],
-    (wire, outgoing): (Wire, &mut Outgoing),
-) -> bool {
-    let checks = ChecksumCapabilities::default();
-    match to {
-        IpAddr::V4(to) => {
-            let asked = Icmpv4Packet::new_checked(message).ok();
-            let asked = asked.and_then(|it| Icmpv4Repr::parse(&it, &checks).ok());
-            let Some(Icmpv4Repr::EchoRequest { ident, seq_no, data }) = asked else { return false };
-            let answer = Icmpv4Repr::EchoReply { ident, seq_no, data };
-            send4((to, &answer), (wire, outgoing));
+/// Gives the guest the answer to an echo, as `from` gave it.
+pub(super) fn answer(from: IpAddr, echo: &Asked<'_>, (wire, outgoing): (Wire, &mut Outgoing)) {
+    if !outgoing.has_room() {
+        return;
+    }
+    let Asked { ident, sequence: seq_no, data } = *echo;
+    match from {
+        IpAddr::V4(from) => {
+            send4((from, &Icmpv4Repr::EchoReply { ident, seq_no, data }), (wire, outgoing));
         }
-        IpAddr::V6(to) => {
-            let asked = Icmpv6Packet::new_checked(message).ok();
-            let asked = asked.and_then(|it| Icmpv6Repr::parse(&GUEST6, &to, &it, &checks).ok());
-            let Some(Icmpv6Repr::EchoRequest { ident, seq_no, data }) = asked else { return false };
-            let answer = Icmpv6Repr::EchoReply { ident, seq_no, data };
-            send6((to, &answer), (wire, outgoing));
+        IpAddr::V6(from) => {
+            send6((from, &Icmpv6Repr::EchoReply { ident, seq_no, data }), (wire, outgoing));
         }
     }
-    true
 }
 
 /// Tells the guest that a packet of its was not delivered.

@@ -14,6 +14,7 @@ mod addresses;
 mod command;
 mod dial;
 pub mod dns;
+mod echo;
 mod engine;
 mod ether;
 mod gate;
