@@ -96,6 +96,7 @@ impl Sorted {
             kernel: self.kernel,
             initramfs: self.initramfs,
             disks: self.disks.into_iter().flatten().collect(),
+            network: launch.network.link().map(|link| link.mac),
             boot_debug: launch.logs.boot_debug,
             lease,
             scratch,

@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::hypervisor::DriverError;
 pub(crate) use built::Built;
-pub(crate) use guest::boot_record;
+pub(crate) use guest::{Moment, boot_record};
 pub(crate) use prepared::{Prepared, Sockets};
 pub(crate) use running::Running;
 pub(crate) use startup::StartPipe;

@@ -1,5 +1,7 @@
 //! The last stage: the VMM runs.
 
+use std::os::unix::net::UnixStream;
+
 use super::shares::Served;
 use super::{BootError, Built, Prepared};
 use crate::hypervisor::{DriverError, Machine};
@@ -11,6 +13,8 @@ pub(crate) struct Running {
     pub(crate) machine: Machine,
     /// The server of its shared folders.
     pub(crate) shares: Option<Served>,
+    /// The far end of its network device, non-blocking; absent where it has none.
+    pub(crate) net: Option<UnixStream>,
 }
 
 impl Built {
@@ -22,21 +26,24 @@ impl Built {
                 |source| DriverError::Prepare { what: "the machine's links".into(), source };
             machine.links.console.set_nonblocking(true).map_err(blocking)?;
             machine.links.agent.set_nonblocking(true).map_err(blocking)?;
+            if let Some(net) = &machine.links.net {
+                net.set_nonblocking(true).map_err(blocking)?;
+            }
             Ok(machine)
         });
         let started = started.map_err(BootError::from).and_then(|mut machine| {
             // Nobody listens on a stream of folders where none are shared.
-            let stream = machine.links.files.take();
+            let (stream, net) = (machine.links.files.take(), machine.links.net.take());
             let shares = match (shares, stream) {
                 (Some(shares), Some(stream)) => {
                     Some(shares.serve(stream.into(), prepared.folder.shown())?)
                 }
                 _ => None,
             };
-            Ok((machine, shares))
+            Ok((machine, shares, net))
         });
         match started {
-            Ok((machine, shares)) => Ok(Running { prepared, machine, shares }),
+            Ok((machine, shares, net)) => Ok(Running { prepared, machine, shares, net }),
             Err(error) => Err(Box::new((prepared, error))),
         }
     }

@@ -145,7 +145,7 @@ impl Begun {
         signals: Signals,
         pipe: &mut StartPipe,
     ) -> Result<(), BootError> {
-        let Running { prepared, machine, shares } = running;
+        let Running { prepared, machine, shares, net } = running;
         let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
         let hub = Hub::new(Rc::clone(&self.log));
@@ -156,6 +156,9 @@ impl Begun {
         let console = UnixStream::from_std(machine.links.console).map_err(failed)?;
         tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(&hub), agent, heard));
         tokio::task::spawn_local(console::listen(console, bytes));
+        if let Some(net) = net {
+            tokio::task::spawn_local(unanswered(UnixStream::from_std(net).map_err(failed)?));
+        }
         let notices = machine.notices;
         let shares = shares.map(|served| {
             // What is missing around the VMM stands there already.
@@ -235,6 +238,12 @@ impl Supervisor {
             record.started_at_ms = Some(at);
         });
     }
+}
+
+/// Takes what a guest sends and answers nothing: its device must not run full.
+async fn unanswered(mut net: UnixStream) {
+    // The guest's end goes with the machine, and so does what is read here.
+    tokio::io::copy(&mut net, &mut tokio::io::sink()).await.ok();
 }
 
 fn failed(pipe: &mut StartPipe, error: &BootError) -> ExitCode {
