@@ -10,6 +10,7 @@ mod errand;
 mod groups;
 mod log;
 mod place;
+mod routes;
 mod serve;
 mod session;
 mod sessions;

@@ -1,4 +1,4 @@
-//! What the host says of processes: numbers that cannot be mistaken later.
+//! What the host says of processes, in numbers that cannot be mistaken later, and of its own reach.
 
 use std::fs::read_to_string;
 use std::io;
@@ -36,9 +36,57 @@ fn parse_field(stat: &str, field: usize) -> Option<u64> {
     fields.split_ascii_whitespace().nth(field)?.parse().ok()
 }
 
+/// Returns the servers that the host asks for names, in their order.
+pub(crate) fn name_servers() -> Vec<std::net::SocketAddr> {
+    let text = read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("nameserver"));
+    // An address with a scope is one of a neighbor, which no socket of ours reaches without it.
+    let addresses = lines.filter_map(|rest| rest.trim().parse().ok());
+    addresses.map(|address| std::net::SocketAddr::new(address, 53)).collect()
+}
+
+/// Tells whether the host has a way out by IPv6.
+pub(crate) fn has_ipv6() -> bool {
+    // A host without IPv6 has no such file.
+    read_to_string("/proc/net/ipv6_route").is_ok_and(|table| leads_out(&table))
+}
+
+/// The flags of a route: it is in use, it refuses.
+const ROUTE_UP: u32 = 0x0001;
+const ROUTE_REJECTS: u32 = 0x0200;
+
+/// Tells whether a table of IPv6 routes has one to everywhere that is more than a refusal.
+fn leads_out(table: &str) -> bool {
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [to, prefix, _, _, _, _, _, _, flags, device] = fields[..] else { return false };
+        let flags = u32::from_str_radix(flags, 16).unwrap_or(0);
+        let is_everywhere = prefix == "00" && to.bytes().all(|digit| digit == b'0');
+        is_everywhere && flags & ROUTE_UP != 0 && flags & ROUTE_REJECTS == 0 && device != "lo"
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_that_refuses_everything_is_no_way_out() {
+        let zeros = "0".repeat(32);
+        let route = |to: &str, prefix: &str, flags: &str, device: &str| {
+            let gateway = "fe800000000000000000000000000001";
+            format!(
+                "{to} {prefix} {zeros} 00 {gateway} 00000400 00000001 00000000 {flags} {device}\n"
+            )
+        };
+        let refusal = route(&zeros, "00", "00200200", "lo");
+        let near = route("fe800000000000000000000000000000", "40", "00000001", "eth0");
+        assert!(!leads_out(&format!("{refusal}{near}")));
+        assert!(!leads_out(&route(&zeros, "00", "00000201", "eth0")));
+        let everywhere = route(&zeros, "00", "00000003", "eth0");
+        assert!(leads_out(&format!("{refusal}{near}{everywhere}")));
+        assert!(!leads_out("") && !leads_out("what is this"));
+    }
 
     #[test]
     fn a_name_with_brackets_does_not_shift_the_fields() {

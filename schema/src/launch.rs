@@ -9,6 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::link::Mac;
+use crate::name::SandboxName;
+use crate::project::{Connect, PublishedPort, network};
+
 pub use crate::project::{FsType, HostPerms, StatVirt};
 
 /// The format this build writes; a runtime refuses a newer one.
@@ -63,7 +67,7 @@ pub struct LaunchRecord {
     pub guest: Guest,
     /// What it is for.
     pub workload: Workload,
-    /// Its network; today always [`Network::Off`].
+    /// Its network.
     pub network: Network,
     /// When it counts as ready.
     pub ready: Probe,
@@ -373,10 +377,36 @@ pub struct Workload {
 
 /// The network of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "preset", rename_all = "kebab-case")]
+#[serde(tag = "device", rename_all = "kebab-case")]
 pub enum Network {
     /// No network device.
     Off,
+    /// A device, with a stack of the runtime's at its far end.
+    On(Box<Link>),
+}
+
+/// A machine's network device, and what may pass it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The hardware address of the device.
+    pub mac: Mac,
+    /// What the machine may reach, and how.
+    pub policy: network::Network,
+    /// What this instance publishes on the host.
+    pub ports: Vec<PublishedPort>,
+    /// Siblings that it may reach.
+    pub connect: BTreeMap<SandboxName, Connect>,
+}
+
+impl Network {
+    /// Returns the link; `None` where there is no device.
+    #[must_use]
+    pub fn link(&self) -> Option<&Link> {
+        match self {
+            Self::Off => None,
+            Self::On(link) => Some(link),
+        }
+    }
 }
 
 /// When a sandbox counts as ready.
@@ -443,4 +473,26 @@ pub enum StartUp {
         /// Why.
         error: crate::failure::Report,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::network::{PortSet, Preset};
+
+    #[test]
+    fn a_network_reads_back_the_same() {
+        let db = SandboxName::parse("db").unwrap();
+        let ports = PortSet::parse("5432").unwrap();
+        let link = Link {
+            mac: Mac::of_machine("4f2a9c017be3d85a"),
+            policy: network::Network { preset: Preset::None, ..network::Network::default() },
+            ports: vec![],
+            connect: BTreeMap::from([(db.clone(), Connect { ports, alias: db })]),
+        };
+        for network in [Network::Off, Network::On(Box::new(link))] {
+            let text = serde_json::to_string(&network).unwrap();
+            assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), network, "{text}");
+        }
+    }
 }

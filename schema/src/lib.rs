@@ -20,6 +20,8 @@ pub mod launch;
 #[cfg(feature = "host")]
 pub mod lifecycle;
 #[cfg(feature = "host")]
+pub mod link;
+#[cfg(feature = "host")]
 pub mod record;
 
 #[cfg(feature = "host")]

@@ -12,5 +12,6 @@ mod faults;
 mod guest;
 mod kernel;
 mod mounts;
+mod network;
 mod posix;
 mod proof;

@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use schema::launch::{
-    self, Accelerator, DriverName, Guest, LaunchRecord, Logs, Network, Resource, Role, Root,
+    self, Accelerator, DriverName, Guest, LaunchRecord, Link, Logs, Network, Resource, Role, Root,
     SERIAL_ROOT, SERIAL_UPPER, Shape, Timers, Workload, fd,
 };
+use schema::link::Mac;
+use schema::project::network::Preset;
 use schema::project::{
     EnvValue, Kind, Limit, Probe, Rlimit, Sandbox, StopSignal, VolumeKind, argv, instance_hostname,
 };
@@ -322,7 +324,7 @@ fn record(
             stop_signal: stop_signal.and_then(|signal| u8::try_from(signal.number()).ok()),
             success_codes: want.success_codes.iter().copied().collect(),
         },
-        network: Network::Off,
+        network: network(want, &making.machine),
         ready: launch::Probe {
             kind: match &want.ready.probe {
                 Probe::Exec(words) => launch::ProbeKind::Exec { argv: words.clone() },
@@ -344,6 +346,22 @@ fn record(
         require_jail: making.require_jail,
         attached: making.attached,
     }
+}
+
+/// Returns the network of the instance that is made.
+fn network(want: &Sandbox, machine: &launch::Machine) -> Network {
+    if want.network.preset == Preset::Off {
+        return Network::Off;
+    }
+    // Where there is but one instance, it takes the first slice of the ports.
+    let index = machine.instance.parse().unwrap_or(0);
+    let ports = want.ports.iter().filter_map(|port| port.of_instance(index));
+    Network::On(Box::new(Link {
+        mac: Mac::of_machine(&machine.id),
+        policy: want.network.clone(),
+        ports: ports.collect(),
+        connect: want.connect.clone(),
+    }))
 }
 
 /// A time that the file left open is longer where the guest is emulated.
@@ -414,5 +432,47 @@ pub const fn kind(kind: Kind) -> launch::Kind {
     match kind {
         Kind::Service => launch::Kind::Service,
         Kind::Job => launch::Kind::Job,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::project::network::PortRange;
+    use schema::project::{HostPorts, ImageRef, PublishedPort, Transport};
+
+    use super::*;
+
+    fn machine(instance: &str) -> launch::Machine {
+        launch::Machine {
+            id: "4f2a9c017be3d85a".into(),
+            project: "shop".into(),
+            project_id: "p".into(),
+            sandbox: "web".into(),
+            instance: instance.into(),
+            kind: launch::Kind::Service,
+            ephemeral: false,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn rt_9_9_each_instance_is_told_its_own_ports() {
+        let mut web = Sandbox::new(Kind::Service, ImageRef::parse("x:1").unwrap());
+        web.ports.push(PublishedPort {
+            protocol: Transport::Tcp,
+            bind: PublishedPort::BIND,
+            host: HostPorts::parse("8080-8085").unwrap(),
+            guest: PortRange::parse("80-81").unwrap(),
+        });
+        for (instance, ports) in [("", "8080-8081"), ("0", "8080-8081"), ("2", "8084-8085")] {
+            let network = network(&web, &machine(instance));
+            let link = network.link().unwrap();
+            let told: Vec<String> = link.ports.iter().map(|port| port.host.to_string()).collect();
+            assert_eq!(told, [ports], "instance {instance:?}");
+            assert_eq!(link.mac, Mac::of_machine("4f2a9c017be3d85a"));
+            assert_eq!(link.policy, web.network);
+        }
+        web.network.preset = Preset::Off;
+        assert_eq!(network(&web, &machine("")), Network::Off);
     }
 }

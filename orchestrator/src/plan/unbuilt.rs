@@ -20,14 +20,7 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
         Root::Disk(_) => add("root-disk"),
         Root::Dir(_) => add("root-dir"),
     }
-    sandbox.ports.iter().for_each(|port| add(&format!("ports.{}", port.key())));
     sandbox.connect.keys().for_each(|target| add(&format!("connect.{target}")));
-    // No machine has a network yet, which is what `off` asks for.
-    let network = &sandbox.network;
-    let written = is_written("network") || *network != Network::default();
-    if written && network.preset != Preset::Off {
-        add("network");
-    }
     for (key, value) in &sandbox.env {
         if matches!(value, EnvValue::Secret(_)) {
             add(&format!("env.{key}"));

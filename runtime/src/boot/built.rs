@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use schema::launch::{DriverName, LaunchRecord, Role};
 
+use super::network::{Network, network};
 use super::places::places;
 use super::shares::{Shares, shares};
 use super::{BootError, Prepared};
@@ -21,6 +22,7 @@ pub(crate) struct Built {
     pub(super) driver: Box<dyn Hypervisor>,
     pub(super) parts: hypervisor::Built,
     pub(super) shares: Option<Shares>,
+    pub(super) network: Option<Network>,
 }
 
 impl Prepared {
@@ -37,7 +39,12 @@ impl Prepared {
         let driver = hypervisor::open(&self.launch.driver)?;
         let (parts, shares) = self.parts()?;
         driver.check(&parts.shape, parts.disks.len())?;
-        Ok(Built { prepared: self, driver, parts, shares })
+        let network = if self.launch.driver.name == DriverName::Process {
+            None
+        } else {
+            network(&self.launch)?
+        };
+        Ok(Built { prepared: self, driver, parts, shares, network })
     }
 
     fn parts(&mut self) -> Result<(hypervisor::Built, Option<Shares>), BootError> {
@@ -96,6 +103,7 @@ impl Sorted {
             kernel: self.kernel,
             initramfs: self.initramfs,
             disks: self.disks.into_iter().flatten().collect(),
+            network: launch.network.link().map(|link| link.mac),
             boot_debug: launch.logs.boot_debug,
             lease,
             scratch,

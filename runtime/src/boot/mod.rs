@@ -10,6 +10,7 @@
 mod built;
 mod descriptors;
 mod guest;
+mod network;
 mod places;
 mod prepared;
 mod running;
@@ -24,7 +25,7 @@ use thiserror::Error;
 
 use crate::hypervisor::DriverError;
 pub(crate) use built::Built;
-pub(crate) use guest::boot_record;
+pub(crate) use guest::{Moment, boot_record};
 pub(crate) use prepared::{Prepared, Sockets};
 pub(crate) use running::Running;
 pub(crate) use startup::StartPipe;
@@ -63,6 +64,14 @@ pub(crate) enum BootError {
     /// The host refuses layers of the jail that must be there.
     #[error("the jail lacks {}", missing.join(", "))]
     Jail { missing: Vec<String> },
+    /// A port of the host cannot be published on.
+    #[error("cannot publish on {address} ({})", protocol.as_str())]
+    Port {
+        protocol: schema::project::Transport,
+        address: std::net::SocketAddr,
+        #[source]
+        source: io::Error,
+    },
     /// The server of shared folders did not start.
     #[error("cannot share the folders of the host")]
     Shares(#[source] DriverError),
@@ -78,6 +87,13 @@ impl BootError {
             Self::Driver(error) => error.report(),
             Self::Jail { .. } => Report::of("msb::jail::incomplete", "driver", self)
                 .hint("Run `msb doctor` to see what each missing layer would have stopped."),
+            Self::Port { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Report::of("msb::ports::privileged", "ports", self)
+                    .hint("Choose a port from 1024 on, or lower net.ipv4.ip_unprivileged_port_start.")
+            }
+            Self::Port { .. } => {
+                Report::of("msb::ports::in-use", "ports", self).hint("Choose another port.")
+            }
             Self::Lease(_) => Report::of("msb::lock::busy", "lock", self)
                 .hint("Wait for the other command, or look at the machine with `msb ps`."),
             Self::Descriptor { .. }
@@ -93,6 +109,7 @@ impl BootError {
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Driver(_) | Self::Jail { .. } => "driver",
+            Self::Port { .. } => "ports",
             Self::Descriptor { .. }
             | Self::Launch { .. }
             | Self::Format { .. }

@@ -19,6 +19,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use schema::launch::{self, DriverName, Isolation, Shape};
+use schema::link::Mac;
 use tokio::sync::mpsc;
 
 pub use child::{Child, FILES_MAX, Plan, VmmEnd};
@@ -46,7 +47,7 @@ pub trait Hypervisor: Debug {
     /// [`DriverError::Shape`] and [`DriverError::TooManyDisks`] with the limit.
     fn check(&self, shape: &Shape, disks: usize) -> Result<(), DriverError>;
 
-    /// Starts the machine; returns with both links in hand.
+    /// Starts the machine; returns with its links in hand.
     ///
     /// Must be called on the main thread, inside the asynchronous runtime: the
     /// kernel ends the child with the thread that made it.
@@ -67,6 +68,8 @@ pub struct Built {
     pub initramfs: Option<OwnedFd>,
     /// The disks in guest order: root, upper, then the others.
     pub disks: Vec<DiskFd>,
+    /// The hardware address of its network device; absent: it has none.
+    pub network: Option<Mac>,
     /// Whether the guest's kernel speaks at length.
     pub boot_debug: bool,
     /// The lease's open file description: the VMM inherits it, so that the
@@ -129,6 +132,8 @@ pub struct Links {
     pub agent: UnixStream,
     /// Shared folders; absent where they appear without a stream.
     pub files: Option<UnixStream>,
+    /// The far end of the network device, as [`schema::link`] draws it; absent where there is none.
+    pub net: Option<UnixStream>,
 }
 
 /// A driver's own line to its machine.

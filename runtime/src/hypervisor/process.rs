@@ -78,7 +78,7 @@ impl Hypervisor for Process {
             files_max: FILES_MAX,
         })?;
         let (_, notices) = mpsc::channel(1);
-        let links = Links { console, agent, files: None };
+        let links = Links { console, agent, files: None, net: None };
         Ok(Machine { process, links, monitor: Box::new(Deaf), notices })
     }
 }

@@ -1,16 +1,10 @@
 //! The addresses that every machine has, and its gateway.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+pub(super) use schema::link::{
+    GATEWAY_V4 as GATEWAY, GATEWAY_V6 as GATEWAY6, GUEST_V4 as GUEST, GUEST_V6 as GUEST6,
+};
 
-/// The guest.
-pub(super) const GUEST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
-/// The gateway, the resolver and the host.
-pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
-/// The guest.
-pub(super) const GUEST6: Ipv6Addr = Ipv6Addr::new(0xfd6d, 0x7362, 0, 0, 0, 0, 0, 2);
-/// The gateway, the resolver and the host.
-pub(super) const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd6d, 0x7362, 0, 0, 0, 0, 0, 1);
 /// The gateway's hardware.
-pub(super) const GATEWAY_MAC: [u8; 6] = [0x02, 0x6d, 0x73, 0x62, 0x00, 0x01];
+pub(super) const GATEWAY_MAC: [u8; 6] = schema::link::GATEWAY_MAC.0;
 /// The longest packet.
-pub(super) const MTU: usize = 65_520;
+pub(super) const MTU: usize = schema::link::MTU as usize;

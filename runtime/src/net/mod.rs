@@ -35,6 +35,9 @@ mod tests;
 mod udp;
 mod watch;
 
+pub(crate) use handle::{Net, Settings};
+pub(crate) use listen::Listener;
+
 use std::net::IpAddr;
 
 /// Tells whether an address is the gateway's.

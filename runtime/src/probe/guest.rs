@@ -115,6 +115,7 @@ fn build(parts: &Parts) -> Result<Built, (PathBuf, io::Error)> {
         kernel: Some(open(&parts.kernel)?.into()),
         initramfs: Some(open(&parts.initramfs)?.into()),
         disks: Vec::new(),
+        network: None,
         boot_debug: false,
         // No machine, no lease: the device stands where the lease would be inherited.
         lease: open(&PathBuf::from("/dev/null"))?.into(),

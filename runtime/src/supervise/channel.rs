@@ -7,7 +7,7 @@ use schema::wire::message::{ExecFailure, Hello, Notice as AgentNotice, Ready};
 use schema::wire::{Message, encode_boot_record, generation};
 
 use super::Supervisor;
-use crate::boot::boot_record;
+use crate::boot::{Moment, boot_record};
 use crate::clock::Clock as _;
 use crate::hypervisor::Notice;
 use crate::life;
@@ -97,7 +97,9 @@ impl Supervisor {
                 return self.hear(life::Heard::Fault(fault), now);
             }
         };
-        match boot_record(&self.launch, &self.values, self.clock.wall_ns(), entropy) {
+        let has_ipv6 = crate::host::has_ipv6();
+        let moment = Moment { unix_ns: self.clock.wall_ns(), entropy, has_ipv6 };
+        match boot_record(&self.launch, &self.values, &moment) {
             Ok(record) => self.hub.boot(encode_boot_record(&record)),
             Err(error) => self.hear(life::Heard::Fault(error.to_string()), now),
         }
@@ -115,6 +117,9 @@ impl Supervisor {
         for option in &ready.missing_options {
             tracing::warn!(option, "the guest's kernel lacks an option");
         }
+        let steps: Vec<String> =
+            ready.steps.iter().map(|step| format!("{} {}", step.name, step.ms)).collect();
+        tracing::debug!(ms = steps.join(", "), "the guest is up");
         self.hub.open(&Message::Ready(ready));
         if let Some(listener) = self.agent_socket.take() {
             let hub = std::rc::Rc::clone(&self.hub);

@@ -145,7 +145,7 @@ impl Begun {
         signals: Signals,
         pipe: &mut StartPipe,
     ) -> Result<(), BootError> {
-        let Running { prepared, machine, shares } = running;
+        let Running { prepared, machine, shares, net } = running;
         let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
         let hub = Hub::new(Rc::clone(&self.log));
@@ -156,6 +156,8 @@ impl Begun {
         let console = UnixStream::from_std(machine.links.console).map_err(failed)?;
         tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(&hub), agent, heard));
         tokio::task::spawn_local(console::listen(console, bytes));
+        // It ends with this function, and every connection of the guest with it.
+        let _net = net;
         let notices = machine.notices;
         let shares = shares.map(|served| {
             // What is missing around the VMM stands there already.

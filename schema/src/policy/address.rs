@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
+use crate::link;
 use crate::project::network::{Cidr, Group, WRAPPINGS};
 
 /// What the whole world calls the same, the narrower before the wider. What stands in no row is
@@ -52,10 +53,18 @@ pub struct Surroundings {
 
 impl Default for Surroundings {
     fn default() -> Self {
-        let gateways =
-            [IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)), Cidr::literal("fd6d:7362::1").first()];
-        let networks = ["198.18.0.0/30", "198.19.0.0/16", "fd6d:7362::/64", "fd6d:7362:1::/64"];
-        Self { gateways, networks: networks.map(Cidr::literal).to_vec() }
+        let (siblings_v4, siblings_v6) = (link::SIBLINGS_V4, link::SIBLINGS_V6);
+        let networks: [(IpAddr, u8); 4] = [
+            (link::GUEST_V4.into(), link::PREFIX_V4),
+            (siblings_v4.0.into(), siblings_v4.1),
+            (link::GUEST_V6.into(), link::PREFIX_V6),
+            (siblings_v6.0.into(), siblings_v6.1),
+        ];
+        let network = |(at, bits)| Cidr::around(at, bits).expect("no address has so many bits");
+        Self {
+            gateways: [link::GATEWAY_V4.into(), link::GATEWAY_V6.into()],
+            networks: networks.map(network).to_vec(),
+        }
     }
 }
 

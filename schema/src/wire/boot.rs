@@ -3,6 +3,8 @@
 //! The boot record travels as the data stream of session 0 after `Boot`. It
 //! holds no secret value, and nothing that a boot step does not need.
 
+use std::net::IpAddr;
+
 use minicbor::{Decode, Encode};
 
 /// The steps of a boot, in order.
@@ -72,6 +74,9 @@ pub struct BootRecord {
     /// The signal that asks the workload to stop; absent is TERM.
     #[n(18)]
     pub stop_signal: Option<u8>,
+    /// Its network device; absent: it has none but the loopback.
+    #[n(19)]
+    pub network: Option<Network>,
 }
 
 /// A line of `/etc/hosts`.
@@ -84,6 +89,51 @@ pub struct HostLine {
     /// The names.
     #[n(1)]
     pub names: Vec<String>,
+}
+
+/// A network device and how it is set up.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Network {
+    /// The hardware address the guest finds it by.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub mac: [u8; 6],
+    /// Its largest packet.
+    #[n(1)]
+    pub mtu: u32,
+    /// Its addresses.
+    #[n(2)]
+    pub addresses: Vec<Subnet>,
+    /// What is reached through a gateway; a default route is one to everywhere.
+    #[n(3)]
+    pub routes: Vec<Route>,
+    /// Who answers for names.
+    #[n(4)]
+    pub resolver: IpAddr,
+}
+
+/// An address, and how many of its bits name the network around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Subnet {
+    /// The address.
+    #[n(0)]
+    pub address: IpAddr,
+    /// The bits.
+    #[n(1)]
+    pub prefix: u8,
+}
+
+/// What is reached through a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Route {
+    /// Where it leads.
+    #[n(0)]
+    pub to: Subnet,
+    /// The gateway.
+    #[n(1)]
+    pub via: IpAddr,
 }
 
 /// A variable of an environment.
@@ -224,6 +274,16 @@ mod tests {
                 nosuid: false,
                 nodev: true,
             }],
+            network: Some(Network {
+                mac: [2, 0x6d, 1, 2, 3, 4],
+                mtu: 65_520,
+                addresses: vec![Subnet { address: [198, 18, 0, 2].into(), prefix: 30 }],
+                routes: vec![Route {
+                    to: Subnet { address: [0_u16; 8].into(), prefix: 0 },
+                    via: [0xfd6d, 0x7362, 0, 0, 0, 0, 0, 1].into(),
+                }],
+                resolver: [198, 18, 0, 1].into(),
+            }),
             ..BootRecord::default()
         };
         let mut bytes = Vec::new();

@@ -54,6 +54,7 @@ def stand_alone(workshop, seen, stand_ins):
             value = stand_ins[option]
         value = re.sub(r"^socket,id=con,.*", "stdio,id=con,signal=off", value)
         value = re.sub(r"^socket,id=(\w+),.*", r"null,id=\1", value)
+        value = re.sub(r"^stream,id=net,.*", "hubport,id=net,hubid=0", value)
         value = re.sub(r"/dev/fdset/(\d+)", lambda match: sets[match.group(1)], value)
         command.append(option)
         if value and not value.startswith("-"):

@@ -12,6 +12,7 @@
 use std::os::fd::RawFd;
 
 use schema::launch::Accelerator;
+use schema::link::{MTU, Mac};
 
 /// The machine has eight virtio slots; console, network, root, upper and balloon take five.
 pub(super) const DISKS_MAX: usize = 3;
@@ -31,6 +32,8 @@ pub(super) struct Wanted<'a> {
     pub(super) cycles_khz: Option<u32>,
     /// What QEMU holds for every machine.
     pub(super) held: Held,
+    /// The network device, where there is one.
+    pub(super) network: Option<Device>,
     /// Disks in guest order.
     pub(super) disks: Vec<Disk<'a>>,
 }
@@ -50,6 +53,15 @@ pub(super) struct Held {
     pub(super) kernel: RawFd,
     /// The initramfs.
     pub(super) initramfs: RawFd,
+}
+
+/// A network device.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Device {
+    /// The socket of its frames.
+    pub(super) fd: RawFd,
+    /// What the guest knows it by.
+    pub(super) mac: Mac,
 }
 
 /// A disk.
@@ -73,6 +85,9 @@ pub(super) fn arguments(wanted: &Wanted<'_>) -> Vec<String> {
     );
     machine(&mut line, wanted);
     channels(&mut line, wanted);
+    if let Some(device) = wanted.network {
+        add_network(&mut line, device);
+    }
     for (index, disk) in wanted.disks.iter().enumerate() {
         add_disk(&mut line, index, disk);
     }
@@ -153,6 +168,12 @@ fn channels(line: &mut Line, wanted: &Wanted<'_>) {
     );
 }
 
+fn add_network(line: &mut Line, Device { fd, mac }: Device) {
+    let stream = format!("stream,id=net,server=off,addr.type=fd,addr.str={fd}");
+    line.option("-netdev", stream);
+    line.option("-device", format!("virtio-net-device,netdev=net,mac={mac},host_mtu={MTU}"));
+}
+
 fn add_disk(line: &mut Line, index: usize, disk: &Disk<'_>) {
     let Disk { fd, serial, .. } = *disk;
     let mode = if disk.read_only { "on" } else { "off" };
@@ -179,7 +200,9 @@ mod tests {
         ];
         let held = Held { qmp: 3, console: 4, agent: 5, kernel: 6, initramfs: 7, files: 11 };
         let cycles_khz = Some(2_596_100);
-        Wanted { accelerator, cpus: 2, memory_mib: 512, debug: false, cycles_khz, held, disks }
+        let network = Some(Device { fd: 12, mac: Mac([0x02, 0x6d, 0x01, 0x23, 0x45, 0x67]) });
+        let (cpus, memory_mib, debug) = (2, 512, false);
+        Wanted { accelerator, cpus, memory_mib, debug, cycles_khz, held, network, disks }
     }
 
     /// One option a line, as the page about drivers prints it.
@@ -223,6 +246,8 @@ mod tests {
 -device virtconsole,bus=vs.0,nr=0,chardev=con,name=msb.console
 -device virtserialport,bus=vs.0,nr=1,chardev=agent,name=msb.agent
 -device virtserialport,bus=vs.0,nr=2,chardev=files,name=msb.files
+-netdev stream,id=net,server=off,addr.type=fd,addr.str=12
+-device virtio-net-device,netdev=net,mac=02:6d:01:23:45:67,host_mtu=65520
 -add-fd fd=8,set=0
 -blockdev driver=file,node-name=msb-root,filename=/dev/fdset/0,read-only=on,discard=unmap,locking=off
 -device virtio-blk-device,drive=msb-root,serial=msb-root
@@ -253,7 +278,9 @@ mod tests {
         let doors = [
             "-drive ",
             "-virtfs",
-            "-netdev",
+            "-netdev user",
+            "-netdev tap",
+            "-nic",
             "vhost",
             "usb",
             "-vga",
@@ -265,6 +292,17 @@ mod tests {
         for door in doors {
             assert!(!said.contains(door), "{door} stands in {said}");
         }
+    }
+
+    #[test]
+    fn rt_2_11_a_machine_without_a_network_has_no_device_and_differs_in_nothing_else() {
+        let with = arguments(&wanted(Accelerator::Tcg));
+        let without = arguments(&Wanted { network: None, ..wanted(Accelerator::Tcg) });
+        let device = ["stream,id=net", "virtio-net-device"];
+        let is_device = |word: &str| device.iter().any(|start| word.starts_with(start));
+        let at = with.iter().position(|word| is_device(word)).unwrap() - 1;
+        assert_eq!([&with[..at], &with[at + 4..]].concat(), without);
+        assert!(!without.iter().any(|word| word.contains("net")), "{without:?}");
     }
 
     #[test]

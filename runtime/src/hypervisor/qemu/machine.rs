@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schema::launch::{Accelerator, Shape};
+use schema::link::Mac;
 
-use super::arguments::{DISKS_MAX, Disk, Held, Wanted, arguments};
+use super::arguments::{DISKS_MAX, Device, Disk, Held, Wanted, arguments};
 use super::monitor;
 use super::pace::Look;
 use crate::clock::HostClock;
@@ -98,6 +99,8 @@ impl Hypervisor for Qemu {
         let (agent, agent_end) = pair("the agent's socket")?;
         let (files, files_end) = pair("the socket of shared folders")?;
         let (qmp, qmp_end) = pair("the socket to QEMU")?;
+        let (net, net_end) =
+            built.network.map(|_| pair("the network's socket")).transpose()?.unzip();
         let held = Held {
             qmp: qmp_end.as_raw_fd(),
             console: console_end.as_raw_fd(),
@@ -113,20 +116,26 @@ impl Hypervisor for Qemu {
             debug: built.boot_debug,
             cycles_khz: self.cycles_khz(),
             held,
+            network: built.network.zip(net_end.as_ref()).map(device),
             disks: built.disks.iter().map(said).collect(),
         });
         let channels = [qmp_end, console_end, agent_end, files_end].map(OwnedFd::from);
         let mut keep = vec![kernel, initramfs, built.lease];
         keep.extend(channels);
+        keep.extend(net_end.map(OwnedFd::from));
         keep.extend(built.disks.into_iter().map(|disk| disk.fd));
         let program = self.program.clone();
         let (name, env, files_max) = ("qemu-system-x86_64", vec![], FILES_MAX);
         let plan = Plan { program, name, args, env, stderr: None, keep, files_max };
         let process = Child::spawn(plan)?;
         let (monitor, notices) = monitor::listen(qmp, self.patience())?;
-        let links = Links { console, agent, files: Some(files) };
+        let links = Links { console, agent, files: Some(files), net };
         Ok(Machine { process, links, monitor: Box::new(monitor), notices })
     }
+}
+
+fn device((mac, end): (Mac, &UnixStream)) -> Device {
+    Device { fd: end.as_raw_fd(), mac }
 }
 
 fn said(disk: &DiskFd) -> Disk<'_> {
