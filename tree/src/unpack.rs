@@ -21,7 +21,7 @@ use schema::wire::files::{FileNote, NoteKind, Owners};
 
 use self::room::{Metered, Room};
 use crate::beneath::{self, Beneath, Blocked, Pending};
-use crate::draft::Draft;
+use crate::draft::{self, Draft};
 use crate::links::stays_inside;
 use crate::target::{Place, Target};
 use crate::{Tell, Totals};
@@ -63,6 +63,7 @@ pub fn unpack(
     rules: Rules,
     tell: Tell<'_>,
 ) -> Result<Totals, FileNote> {
+    draft::sweep(target.folder());
     let room = Room::of(target.folder(), rules.reserve_bytes)?;
     let stream = BufReader::with_capacity(READ_BYTES, Metered::new(stream, room.all_bytes()));
     let mut reader = Reader::new(stream).with_file_bytes_max(i64::MAX.unsigned_abs());
