@@ -20,7 +20,7 @@ use schema::wire::files::{FileNote, Links, NoteKind};
 use self::ahead::{Batch, Name};
 use crate::out::Out;
 use crate::owners::Owners;
-use crate::{Tell, Totals, noted};
+use crate::{Gauge, Tell, Totals, noted};
 
 /// What is copied.
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +37,17 @@ pub struct Source<'a> {
 ///
 /// # Errors
 /// The source is not there, or the stream takes nothing more; the archive then has no end.
-pub fn pack(source: Source<'_>, stream: impl Write, tell: Tell<'_>) -> Result<Totals, FileNote> {
+pub fn pack(
+    source: Source<'_>,
+    stream: impl Write,
+    gauge: &Gauge,
+    tell: Tell<'_>,
+) -> Result<Totals, FileNote> {
     let mut path = source.name.to_vec();
     let mut packer = Packer {
         out: Out::new(stream),
         links: source.links,
+        gauge,
         tell,
         owners: Owners::read(),
         head: Vec::new(),
@@ -67,6 +73,7 @@ fn broken(error: &io::Error) -> FileNote {
 struct Packer<'a, W> {
     out: Out<W>,
     links: Links,
+    gauge: &'a Gauge,
     tell: Tell<'a>,
     owners: Owners,
     /// The headers of one entry, before they are put.
@@ -235,6 +242,7 @@ impl<W: Write> Packer<'_, W> {
         match rustix::fs::readlinkat(folder, name, Vec::new()) {
             Ok(text) => {
                 self.totals.files += 1;
+                self.gauge.one_more();
                 self.say(path, Kind::Symlink(text.into_bytes()), stat, 0)
             }
             Err(errno) => {
@@ -278,6 +286,7 @@ impl<W: Write> Packer<'_, W> {
         self.content(&fd, path, size)?;
         self.totals.files += 1;
         self.totals.bytes += size;
+        self.gauge.one_more();
         Ok(())
     }
 
@@ -288,6 +297,7 @@ impl<W: Write> Packer<'_, W> {
             match rustix::io::read(fd, space) {
                 Ok(count) if count > 0 => {
                     self.out.filled(count);
+                    self.gauge.moved(count);
                     left -= count as u64;
                 }
                 Err(Errno::INTR) => {}
