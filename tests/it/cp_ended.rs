@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tests::home::Home;
-use tests::run::eventually;
+use tests::run::{Started, eventually};
 
 use crate::cp::{inside, with_a_box};
 
@@ -61,14 +61,21 @@ fn a_copy_out_of_a_guest_that_is_ended_leaves_nothing_here() {
     }
 }
 
-#[test]
-fn what_a_killed_copy_left_goes_with_the_next_one_into_the_folder() {
+/// A large and a small file in the box, and a copy of the large one that has begun to come back.
+fn half_way_back() -> (Home, Started) {
     let home = with_a_large_file();
     home.write("small", "x");
     home.msb(["cp", "large", "small", "box:/srv"]).exits(0);
     let here = home.project().join("back");
     let started = home.start(["cp", "box:large", "back/copy"]);
     eventually("it has begun", SOON, || has_draft(&here).then_some(()));
+    (home, started)
+}
+
+#[test]
+fn what_a_killed_copy_left_goes_with_the_next_one_into_the_folder() {
+    let (home, started) = half_way_back();
+    let here = home.project().join("back");
     started.signal(Signal::KILL);
     started.wait(home.rung().patience()).exits(137);
     assert!(has_draft(&here) && !here.join("copy").exists(), "no other name was ever given");
@@ -79,12 +86,8 @@ fn what_a_killed_copy_left_goes_with_the_next_one_into_the_folder() {
 
 #[test]
 fn what_a_living_copy_writes_is_left_alone() {
-    let home = with_a_large_file();
-    home.write("small", "x");
-    home.msb(["cp", "large", "small", "box:/srv"]).exits(0);
+    let (home, started) = half_way_back();
     let here = home.project().join("back");
-    let started = home.start(["cp", "box:large", "back/copy"]);
-    eventually("it has begun", SOON, || has_draft(&here).then_some(()));
     started.signal(Signal::STOP);
     home.msb(["cp", "box:small", "back/"]).exits(0);
     assert!(has_draft(&here), "its maker lives");
