@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use schema::wire::files::{Destination, FileNote, Links, NoteKind, Owners};
-use tree::{LinkRule, Rules, Source, Target, Totals};
+use tree::{Gauge, LinkRule, Rules, Source, Target, Totals};
 
 use crate::sys;
 
@@ -77,7 +77,7 @@ pub(crate) fn run(words: &[OsString]) -> Option<ExitCode> {
 
 fn get(source: Source<'_>) -> Result<Totals, FileNote> {
     let out = file_of(io::stdout())?;
-    tree::pack(source, out, &mut |note| tell(&note))
+    tree::pack(source, out, &Gauge::default(), &mut |note| tell(&note))
 }
 
 fn put(
@@ -102,7 +102,7 @@ fn put(
         folder_bits: bits,
         reserve_bytes: None,
     };
-    tree::unpack(stream, &target, rules, &mut |note| tell(&note))
+    tree::unpack(stream, &target, rules, &Gauge::default(), &mut |note| tell(&note))
 }
 
 /// Returns a standard stream without the buffer that the library puts before it.

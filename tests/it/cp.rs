@@ -8,13 +8,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::home::Home;
-use tests::run::eventually;
 
 /// A home with one sandbox `box` that waits, with a working folder.
-fn with_a_box() -> Home {
+pub(crate) fn with_a_box() -> Home {
     let home = Home::process();
     home.write(
         "Sandboxfile",
@@ -27,7 +25,7 @@ fn with_a_box() -> Home {
 }
 
 /// Returns where a path of the sandbox lies on this host.
-fn inside(home: &Home, path: &str) -> PathBuf {
+pub(crate) fn inside(home: &Home, path: &str) -> PathBuf {
     let root = home.msb(["exec", "box", "sh", "-c", "printf %s \"$MSB_ROOT\""]).exits(0).stdout;
     Path::new(&root).join(path)
 }
@@ -343,35 +341,4 @@ fn what_cannot_be_meant_is_a_mistake_of_usage() {
     home.msb(["cp", "a", "no-such:b"]).exits(1).complains(&["msb::sandbox::not-found"]);
     home.msb(["stop", "box"]).exits(0);
     home.msb(["cp", "a", "box:b"]).exits(1).complains(&["not running", "msb start box"]);
-}
-
-#[test]
-fn a_copy_that_is_ended_half_way_leaves_no_half_file() {
-    let home = with_a_box();
-    let large = home.project().join("large");
-    let file = File::create(&large).unwrap();
-    file.set_len(400 << 20).unwrap();
-    let begun = |folder: &Path| {
-        fs::read_dir(folder).is_ok_and(|mut found| {
-            found.any(|entry| entry.unwrap().file_name().as_bytes().starts_with(b".msb-cp."))
-        })
-    };
-    let there = inside(&home, "srv");
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::KILL, 137)] {
-        let started = home.start(["cp", "large", "box:/srv/copy"]);
-        eventually("it has begun", Duration::from_secs(20), || begun(&there).then_some(()));
-        started.signal(signal);
-        started.wait(home.rung().patience()).exits(code);
-        // The agent hears of it, and what was half done goes.
-        eventually("nothing is left", Duration::from_secs(20), || (!begun(&there)).then_some(()));
-        assert!(!there.join("copy").exists(), "{signal:?}");
-    }
-    home.msb(["cp", "large", "box:/srv/large"]).exits(0);
-    fs::create_dir(home.project().join("back")).unwrap();
-    let started = home.start(["cp", "box:large", "back/copy"]);
-    let here = home.project().join("back");
-    eventually("it has begun", Duration::from_secs(20), || begun(&here).then_some(()));
-    started.signal(Signal::INT);
-    started.wait(home.rung().patience()).exits(130);
-    assert_eq!(fs::read_dir(&here).unwrap().count(), 0);
 }

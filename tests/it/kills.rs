@@ -139,3 +139,18 @@ fn an_interrupted_up_says_so_and_the_next_goes_on() {
     converged(&home);
     reversed(&home);
 }
+
+#[test]
+fn a_restart_starts_what_is_missing_first_and_leaves_alone_what_runs() {
+    let home = Home::process();
+    home.write("Sandboxfile", PAIR);
+    home.msb(["up"]).exits(0);
+    home.msb(["kill", "db"]).exits(0);
+    home.msb(["restart", "web"]).exits(0).says(&["db", "started", "web", "restarted"]);
+    assert_eq!(home.sandbox("db")["phase"], "ready");
+    let pid = home.sandbox("db")["pid"].clone();
+    let again = home.msb(["restart", "web"]).exits(0);
+    assert!(!again.stdout.contains("db"), "{again}");
+    assert_eq!(home.sandbox("db")["pid"], pid, "it ran, so it was not disturbed");
+    reversed(&home);
+}

@@ -11,6 +11,7 @@ mod cli_sessions;
 mod cli_words;
 mod configuration;
 mod cp;
+mod cp_ended;
 mod crash;
 mod diagnostics;
 mod diff_page;

@@ -1,6 +1,14 @@
 //! What a changing command says while it works: plain lines for people, events for programs,
-//! folded parts and annotations for the pages of a continuous integration.
+//! folded parts and annotations for the pages of a continuous integration; one line on a terminal.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use schema::archive::craft::Archive;
 use serde_json::Value;
 use tests::golden;
 use tests::home::Home;
@@ -143,4 +151,62 @@ fn a_runner_folds_the_run_and_no_guest_steers_it() {
     let warned = in_ci(&home, &["logs", "--label", "nobody"]).exits(0);
     assert!(warned.stderr.contains("::warning title=msb::no sandbox"), "{warned}");
     home.msb(["down"]).exits(0);
+}
+
+/// Runs `msb cp - …` on a terminal of its own with an archive that comes slowly; returns what it
+/// showed until its first line stood there, and all it showed.
+fn copied_on_a_terminal(home: &Home, archive: &[u8]) -> (String, String) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    unlockpt(&master).unwrap();
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&master, size).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let slave = rustix::fs::open(name.as_c_str(), flags, Mode::empty()).unwrap();
+    let mut command = home.command();
+    command.args(["cp", "-", "box:/"]).env("TERM", "xterm-256color");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(slave);
+    let mut child = command.spawn().unwrap();
+    // Our own copy of the terminal's other end: reading ends only when nobody has it.
+    drop(command);
+    let (mut input, mut screen) = (child.stdin.take().unwrap(), File::from(master));
+    let (begin, rest) = archive.split_at(archive.len() / 2);
+    input.write_all(begin).unwrap();
+    let mut shown = Vec::new();
+    let mut buffer = [0; 4096];
+    while !shown.windows(7).any(|seen| seen == b"copying") {
+        let count = screen.read(&mut buffer).unwrap();
+        shown.extend_from_slice(&buffer[..count]);
+    }
+    let first = String::from_utf8(shown.clone()).unwrap();
+    input.write_all(rest).unwrap();
+    drop(input);
+    // The kernel says with an error that the last one has closed it.
+    while let Ok(count @ 1..) = screen.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..count]);
+    }
+    assert!(child.wait().unwrap().success());
+    (first, String::from_utf8(shown).unwrap())
+}
+
+#[test]
+fn a_copy_paints_one_line_that_is_gone_at_the_end() {
+    let home = shop(
+        "project \"shop\"\n\
+         sandbox \"box\" { image \"builtin:base\"; command \"sleep\" \"1000\" }\n",
+    );
+    home.msb(["up"]).exits(0);
+    let archive = Archive::default().file("large", &[7; 3 << 20]).end();
+    let (first, all) = copied_on_a_terminal(&home, &archive);
+    assert!(first.contains(" MiB  ") && first.contains("/s  "), "{first:?}");
+    let painted = all.rfind("copying").unwrap();
+    // The line is erased before the result takes its place.
+    let erased = painted + all[painted..].find("\u{1b}[2K").unwrap();
+    let result = erased + all[erased..].find("copied 1 file, 3 MiB in ").unwrap();
+    assert_eq!(all[painted..result].matches("copied").count(), 0, "{all:?}");
+    // Where nobody looks, only the result is said.
+    home.write("small", "x");
+    let run = home.msb(["cp", "small", "box:/"]).exits(0);
+    assert!(run.stderr.starts_with("copied 1 file, 1 B in "), "{run}");
+    assert_eq!(run.stderr.lines().count(), 1, "{run}");
 }

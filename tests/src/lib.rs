@@ -19,6 +19,7 @@ pub mod programs;
 pub mod reference;
 pub mod run;
 pub mod scenes;
+pub mod share_server;
 pub mod skip;
 pub mod source;
 mod sys;

@@ -5,20 +5,16 @@
 //! here, with its reason.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use runtime::share::{CALLS, IN_JAIL, Job, ShareJob};
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::io::{FdFlags, fcntl_setfd};
-use schema::launch::{HostPerms, StatVirt};
+use runtime::share::{CALLS, IN_JAIL};
 use tests::home::{Home, put};
-use tests::programs;
 use tests::run::eventually;
+use tests::share_server;
 
 /// What is on the list and is not called while anybody watches, and why it stays there.
 const UNUSED: &[(&str, &str)] = &[
@@ -90,41 +86,16 @@ fn start_and_end(home: &Home) -> Option<BTreeSet<String>> {
     let (folder, counts) = (home.scratch("shared"), home.scratch("start"));
     fs::create_dir_all(folder.join("below")).unwrap();
     put(&folder.join("below/file"), "a file");
-    let (stream, guest) = UnixStream::pair().unwrap();
-    let (reports, report) = std::io::pipe().unwrap();
-    let folder = File::open(&folder).unwrap();
-    let figures = memfd_create("figures", MemfdFlags::empty()).unwrap();
-    let job = Job {
-        stream: stream.as_raw_fd(),
-        report: report.as_raw_fd(),
-        shares: vec![ShareJob {
-            folder: folder.as_raw_fd(),
-            file: None,
-            read_only: false,
-            stat_virt: StatVirt::Strict,
-            host_perms: HostPerms::Private,
-            quota: Some((1 << 20, figures.as_raw_fd())),
-            protected: Vec::new(),
-        }],
-        reserve_bytes: 0,
-    };
-    let told = memfd_create("job", MemfdFlags::empty()).unwrap();
-    serde_json::to_writer(File::from(told.try_clone().unwrap()), &job).unwrap();
-    let handed = [OwnedFd::from(stream), report.into(), folder.into()];
-    handed.iter().for_each(|fd| fcntl_setfd(fd, FdFlags::empty()).unwrap());
-    let mut command = strace(&counts);
-    command.arg(programs::folder().join("msb-runtime"));
-    command.args(["share", &told.as_raw_fd().to_string()]);
-    let mut strace = command.spawn().ok()?;
-    drop(handed);
-    drop(guest);
-    let said = std::io::read_to_string(reports).unwrap();
-    let ended = strace.wait().unwrap();
+    let (said, ended) =
+        match share_server::start_and_end(strace(&counts), &folder, (None, Some(1 << 20))) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            ran => ran.unwrap(),
+        };
     // Without a word it was not even started: nobody may watch here.
     if said.is_empty() {
         return None;
     }
-    assert_eq!((said.as_str(), ended.code()), (IN_JAIL, Some(0)));
+    assert_eq!((said.as_str(), ended.status.code()), (IN_JAIL, Some(0)));
     Some(counted(&counts))
 }
 

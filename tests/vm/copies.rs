@@ -4,8 +4,11 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use tests::home::Home;
+use tests::run::eventually;
 
 const ONE: &str = r#"
 project "one"
@@ -52,5 +55,30 @@ fn a_tree_goes_into_a_guest_and_comes_back_by_its_user() {
         .complains(&["note: small: it cannot be written (EACCES)"]);
     let run = home.msb(["cp", "box:/dev", "dev"]).exits(1);
     run.complains(&[": a device is not copied", "msb::transfer::unsafe"]);
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn a_copy_into_a_guest_that_breaks_off_leaves_nothing_there() {
+    let home = Home::machine();
+    home.write("Sandboxfile", ONE);
+    home.msb(["up"]).exits(0);
+    let large = File::create(home.project().join("large")).unwrap();
+    large.set_len(400 << 20).unwrap();
+    let drafts = || {
+        let script = "ls -A /srv/app 2>/dev/null | grep -c '^.msb-cp.'";
+        home.msb(["exec", "box", "--", "sh", "-c", script]).stdout.trim().to_owned()
+    };
+    let soon = home.rung().patience();
+    home.msb(["exec", "box", "--", "true"]).exits(0);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::KILL, 137)] {
+        let started = home.start(["cp", "large", "box:large"]);
+        eventually("it has begun", soon, || (drafts() == "1").then_some(()));
+        started.signal(signal);
+        started.wait(Duration::from_secs(60)).exits(code);
+        // The agent hears that the session broke off, and what was half done goes.
+        eventually("nothing is left", soon, || (drafts() == "0").then_some(()));
+        home.msb(["exec", "box", "--", "test", "-e", "/srv/app/large"]).exits(1);
+    }
     home.msb(["down"]).exits(0);
 }

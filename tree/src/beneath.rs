@@ -9,6 +9,8 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::draft;
+
 /// What a new folder is given once everything is in it.
 pub(crate) type Finish<'a> = &'a mut dyn FnMut(&OwnedFd, &Pending);
 
@@ -61,7 +63,10 @@ impl Beneath {
                     .and_then(|()| open(above, part))
                     .map_err(Blocked::Kernel)?,
                 Err(errno) => return Err(blocked(above, part, errno)),
-                Ok(fd) => fd,
+                Ok(fd) => {
+                    draft::sweep(fd.as_fd());
+                    fd
+                }
             };
             self.levels.push(Level { name: part.to_vec(), fd, pending: None });
         }

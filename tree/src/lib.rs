@@ -11,6 +11,7 @@
 
 mod beneath;
 mod draft;
+mod gauge;
 mod links;
 mod out;
 mod owners;
@@ -23,6 +24,7 @@ mod unpack;
 #[cfg(test)]
 mod tests;
 
+pub use gauge::Gauge;
 pub use pack::{Source, pack};
 pub use target::Target;
 pub use unpack::{LinkRule, Rules, unpack};

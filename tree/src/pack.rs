@@ -1,10 +1,12 @@
 //! From a path to an archive, in one pass and with one buffer.
 //!
-//! A folder is told before what it holds, in the order the file system has it.
+//! A folder is told before what it holds; of some names that the file system gives
+//! together, files come first.
 //! A file has the size in the archive that it had when it was opened: one that
 //! shrinks meanwhile is filled up with zeros and told, one that grows is cut.
 
-use std::ffi::CStr;
+mod ahead;
+
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,9 +17,10 @@ use rustix::io::Errno;
 use schema::archive::{DEPTH_MAX, Entry, Kind, PATH_BYTES_MAX, Time, write};
 use schema::wire::files::{FileNote, Links, NoteKind};
 
+use self::ahead::{Batch, Name};
 use crate::out::Out;
 use crate::owners::Owners;
-use crate::{Tell, Totals, noted};
+use crate::{Gauge, Tell, Totals, noted};
 
 /// What is copied.
 #[derive(Debug, Clone, Copy)]
@@ -34,11 +37,17 @@ pub struct Source<'a> {
 ///
 /// # Errors
 /// The source is not there, or the stream takes nothing more; the archive then has no end.
-pub fn pack(source: Source<'_>, stream: impl Write, tell: Tell<'_>) -> Result<Totals, FileNote> {
+pub fn pack(
+    source: Source<'_>,
+    stream: impl Write,
+    gauge: &Gauge,
+    tell: Tell<'_>,
+) -> Result<Totals, FileNote> {
     let mut path = source.name.to_vec();
     let mut packer = Packer {
         out: Out::new(stream),
         links: source.links,
+        gauge,
         tell,
         owners: Owners::read(),
         head: Vec::new(),
@@ -64,6 +73,7 @@ fn broken(error: &io::Error) -> FileNote {
 struct Packer<'a, W> {
     out: Out<W>,
     links: Links,
+    gauge: &'a Gauge,
     tell: Tell<'a>,
     owners: Owners,
     /// The headers of one entry, before they are put.
@@ -108,13 +118,12 @@ impl<W: Write> Packer<'_, W> {
         path: &mut Vec<u8>,
         stat: &Stat,
     ) -> Result<(), FileNote> {
-        if path.len() > PATH_BYTES_MAX || self.above.len() > DEPTH_MAX {
-            self.leave(NoteKind::Skipped, path, "its path is too long", None);
-            return Ok(());
-        }
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => self.folder(folder, name, path),
-            FileType::RegularFile => self.file(folder, name, path),
+            FileType::RegularFile => {
+                let opened = self.open_file(folder, name);
+                self.opened(opened, path)
+            }
             FileType::Symlink => self.link(folder, name, path, stat),
             other => {
                 self.leave(NoteKind::Unsafe, path, special(other), None);
@@ -147,40 +156,80 @@ impl<W: Write> Packer<'_, W> {
         }
         self.say(path, Kind::Folder, &stat, 0)?;
         self.above.push(identity);
-        while let Some(found) = dir.read() {
-            let found = match found {
-                Ok(found) => found,
-                Err(errno) => {
-                    let why = "the folder cannot be read to its end";
-                    self.leave(NoteKind::Skipped, path, why, Some(errno));
-                    break;
-                }
-            };
-            let name = found.file_name();
-            if !matches!(name.to_bytes(), b"." | b"..") {
-                self.child(&dir, name, path)?;
+        loop {
+            let batch = Batch::read(&mut dir);
+            let (files, others): (Vec<_>, Vec<_>) =
+                batch.names.into_iter().partition(|name| name.is_file);
+            self.files(&dir, files, path)?;
+            // None of the files is open any more: folders may lie as deep as they like.
+            for name in others {
+                self.child(&dir, &name, path)?;
+            }
+            if batch.error.is_some() {
+                let why = "the folder cannot be read to its end";
+                self.leave(NoteKind::Skipped, path, why, batch.error);
+            }
+            if batch.is_last {
+                break;
             }
         }
         self.above.pop();
         Ok(())
     }
 
-    fn child(&mut self, dir: &Dir, name: &CStr, path: &mut Vec<u8>) -> Result<(), FileNote> {
+    /// Opens some files and asks for what they hold, then reads one after the other.
+    fn files(&mut self, dir: &Dir, names: Vec<Name>, path: &mut Vec<u8>) -> Result<(), FileNote> {
+        let open = |name: Name| {
+            let opened = dir.fd().and_then(|folder| self.open_file(folder, &name.text));
+            if let Ok((fd, stat)) = &opened {
+                ahead::ask_for(fd, stat);
+            }
+            (name, opened)
+        };
+        let opened: Vec<_> = names.into_iter().map(open).collect();
+        for (name, opened) in opened {
+            self.below(&name, path, |packer, path| packer.opened(opened, path))?;
+        }
+        Ok(())
+    }
+
+    fn child(&mut self, dir: &Dir, name: &Name, path: &mut Vec<u8>) -> Result<(), FileNote> {
+        self.below(name, path, |packer, path| {
+            let found = dir.fd().and_then(|folder| Ok((folder, packer.stat(folder, &*name.text)?)));
+            match found {
+                Ok((folder, stat)) => packer.any(folder, &*name.text, path, &stat),
+                Err(errno) => {
+                    packer.leave(NoteKind::Skipped, path, "it cannot be read", Some(errno));
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    /// Does something with the path of a name below a folder.
+    fn below(
+        &mut self,
+        name: &Name,
+        path: &mut Vec<u8>,
+        work: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<(), FileNote>,
+    ) -> Result<(), FileNote> {
         let length = path.len();
         if length > 0 {
             path.push(b'/');
         }
-        path.extend_from_slice(name.to_bytes());
-        let found = dir.fd().and_then(|folder| Ok((folder, self.stat(folder, name)?)));
-        let done = match found {
-            Ok((folder, stat)) => self.any(folder, name, path, &stat),
-            Err(errno) => {
-                self.leave(NoteKind::Skipped, path, "it cannot be read", Some(errno));
-                Ok(())
-            }
-        };
+        path.extend_from_slice(name.text.to_bytes());
+        let done = if self.is_too_long(path) { Ok(()) } else { work(self, path) };
         path.truncate(length);
         done
+    }
+
+    /// Leaves out what lies too deep.
+    fn is_too_long(&mut self, path: &[u8]) -> bool {
+        let is_too_long = path.len() > PATH_BYTES_MAX || self.above.len() > DEPTH_MAX;
+        if is_too_long {
+            self.leave(NoteKind::Skipped, path, "its path is too long", None);
+        }
+        is_too_long
     }
 
     fn link(
@@ -193,6 +242,7 @@ impl<W: Write> Packer<'_, W> {
         match rustix::fs::readlinkat(folder, name, Vec::new()) {
             Ok(text) => {
                 self.totals.files += 1;
+                self.gauge.one_more();
                 self.say(path, Kind::Symlink(text.into_bytes()), stat, 0)
             }
             Err(errno) => {
@@ -202,14 +252,23 @@ impl<W: Write> Packer<'_, W> {
         }
     }
 
-    fn file(
-        &mut self,
+    fn open_file(
+        &self,
         folder: BorrowedFd<'_>,
         name: impl rustix::path::Arg,
+    ) -> Result<(OwnedFd, Stat), Errno> {
+        let fd = self.open(folder, name, OFlags::empty())?;
+        let stat = rustix::fs::fstat(&fd)?;
+        Ok((fd, stat))
+    }
+
+    /// Packs a file that was to be opened.
+    fn opened(
+        &mut self,
+        opened: Result<(OwnedFd, Stat), Errno>,
         path: &[u8],
     ) -> Result<(), FileNote> {
-        let opened = self.open(folder, name, OFlags::empty());
-        let (fd, stat) = match opened.and_then(|fd| rustix::fs::fstat(&fd).map(|stat| (fd, stat))) {
+        let (fd, stat) = match opened {
             Ok(opened) => opened,
             Err(errno) => {
                 self.leave(NoteKind::Skipped, path, "the file cannot be read", Some(errno));
@@ -227,6 +286,7 @@ impl<W: Write> Packer<'_, W> {
         self.content(&fd, path, size)?;
         self.totals.files += 1;
         self.totals.bytes += size;
+        self.gauge.one_more();
         Ok(())
     }
 
@@ -237,6 +297,7 @@ impl<W: Write> Packer<'_, W> {
             match rustix::io::read(fd, space) {
                 Ok(count) if count > 0 => {
                     self.out.filled(count);
+                    self.gauge.moved(count);
                     left -= count as u64;
                 }
                 Err(Errno::INTR) => {}

@@ -27,7 +27,9 @@ fn packed(
     links: Links,
 ) -> (Result<Totals, FileNote>, Vec<u8>, Vec<FileNote>) {
     let (mut archive, mut said) = (Vec::new(), Vec::new());
-    let done = pack(Source { path, name, links }, &mut archive, &mut |note| said.push(note));
+    let done = pack(Source { path, name, links }, &mut archive, &Gauge::default(), &mut |note| {
+        said.push(note);
+    });
     (done, archive, said)
 }
 
@@ -47,7 +49,8 @@ fn copied(
         Ok(target) => target,
         Err(note) => return (Err(note), said),
     };
-    let done = unpack(archive.as_slice(), &target, RULES, &mut |note| said.push(note));
+    let done =
+        unpack(archive.as_slice(), &target, RULES, &Gauge::default(), &mut |note| said.push(note));
     if said.is_empty() {
         assert_eq!(done.as_ref(), Ok(&sent), "both sides count the same");
     }
@@ -201,7 +204,9 @@ fn the_content_of_a_folder_goes_without_its_name() {
     let (_, archive, _) = packed(&ground.join("tree"), b"", Links::Kept);
     for (to, expected) in [("to", "to/sub/x"), ("new", "new/sub/x")] {
         let target = Target::find(&ground.join(to), Some(b""), Destination::Either).unwrap();
-        let totals = unpack(archive.as_slice(), &target, RULES, &mut |note| panic!("{note:?}"));
+        let totals = unpack(archive.as_slice(), &target, RULES, &Gauge::default(), &mut |note| {
+            panic!("{note:?}")
+        });
         assert_eq!(totals.map(|totals| totals.files), Ok(1));
         assert!(ground.join(expected).is_file());
     }
@@ -219,6 +224,7 @@ fn a_file_that_shrinks_while_it_is_read_does_not_break_the_stream() {
     assert_eq!((done.map(|totals| totals.bytes), said), (Ok(4096), vec![NoteKind::Changed]));
     let ground = Scratch::new();
     let target = Target::find(&ground.join("t"), Some(b"t"), Destination::Either).unwrap();
-    unpack(archive.as_slice(), &target, RULES, &mut |note| panic!("{note:?}")).unwrap();
+    unpack(archive.as_slice(), &target, RULES, &Gauge::default(), &mut |note| panic!("{note:?}"))
+        .unwrap();
     assert_eq!(fs::metadata(ground.join("t")).unwrap().len(), 4096);
 }

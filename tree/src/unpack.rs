@@ -21,10 +21,10 @@ use schema::wire::files::{FileNote, NoteKind, Owners};
 
 use self::room::{Metered, Room};
 use crate::beneath::{self, Beneath, Blocked, Pending};
-use crate::draft::Draft;
+use crate::draft::{self, Draft};
 use crate::links::stays_inside;
 use crate::target::{Place, Target};
-use crate::{Tell, Totals};
+use crate::{Gauge, Tell, Totals};
 
 /// How much is read at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -61,14 +61,17 @@ pub fn unpack(
     stream: impl Read,
     target: &Target,
     rules: Rules,
+    gauge: &Gauge,
     tell: Tell<'_>,
 ) -> Result<Totals, FileNote> {
+    draft::sweep(target.folder());
     let room = Room::of(target.folder(), rules.reserve_bytes)?;
     let stream = BufReader::with_capacity(READ_BYTES, Metered::new(stream, room.all_bytes()));
     let mut reader = Reader::new(stream).with_file_bytes_max(i64::MAX.unsigned_abs());
     let mut unpacker = Unpacker {
         target,
         rules,
+        gauge,
         tell,
         beneath: Beneath::default(),
         room,
@@ -83,6 +86,7 @@ pub fn unpack(
 struct Unpacker<'a> {
     target: &'a Target,
     rules: Rules,
+    gauge: &'a Gauge,
     tell: Tell<'a>,
     beneath: Beneath,
     room: Room,
@@ -160,11 +164,15 @@ impl Unpacker<'_> {
                 Some(original) => hard_link(target.folder(), &original, folder, name),
                 None => return Err(unsafe_because("it is a second name of a file elsewhere")),
             },
-            _ => file(folder, name, entry, rules, (reader, &mut self.room))?,
+            _ => {
+                let intake = Intake { reader, room: &mut self.room, gauge: self.gauge };
+                file(folder, name, entry, rules, intake)?
+            }
         };
         made.map_err(|errno| of_kernel(&entry.path, "it cannot be written", errno))?;
         self.totals.files += 1;
         self.totals.bytes += entry.size;
+        self.gauge.one_more();
         Ok(())
     }
 
@@ -183,13 +191,20 @@ impl Unpacker<'_> {
     }
 }
 
+/// Where a file's content comes from, and what is kept of how much it is.
+struct Intake<'a, R> {
+    reader: &'a mut Reader<R>,
+    room: &'a mut Room,
+    gauge: &'a Gauge,
+}
+
 /// Writes a file under a temporary name and renames it; a part of one never gets its name.
 fn file<R: std::io::BufRead>(
     folder: BorrowedFd<'_>,
     name: &[u8],
     entry: &Entry,
     rules: Rules,
-    (reader, room): (&mut Reader<R>, &mut Room),
+    Intake { reader, room, gauge }: Intake<'_, R>,
 ) -> Result<Result<(), Errno>, Trouble> {
     room.take(entry.size).map_err(Trouble::Over)?;
     let (draft, fd) = match Draft::file(folder) {
@@ -201,6 +216,7 @@ fn file<R: std::io::BufRead>(
         if refused.is_none() {
             refused = write_at(&fd, bytes, offset).err();
             end = offset + bytes.len() as u64;
+            gauge.moved(bytes.len());
         }
         // With no room left, nothing that follows fits either.
         refused.filter(|errno| is_final(*errno)).map_or(Ok(()), |errno| Err(errno.into()))

@@ -3,6 +3,7 @@
 mod words;
 
 use std::ffi::OsString;
+use std::io;
 use std::time::Duration;
 
 use schema::failure::errno;
@@ -18,8 +19,10 @@ use super::targets;
 use crate::context::Clock as _;
 use crate::engine::SandboxView;
 use crate::report::human;
+use crate::report::moving::Moving;
 use crate::sessions::relay::RelayError;
-use crate::transfer::{self, Job, Side, Tally, TransferError};
+use crate::sessions::signals::{ENDING, Signals};
+use crate::transfer::{self, Job, Moved, Side, Tally, TransferError};
 
 /// How many names of what was left out are told to people.
 const NAMED_MAX: usize = 20;
@@ -53,6 +56,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let clock = call.context.clock;
     let started = clock.elapsed();
     let into = destination(to, sources);
+    // Before anything is made, so that no half of it stays.
+    let mut signals = Signals::catch(&ENDING).map_err(no_signals)?;
+    let mut moving = Moving::begin(&call.report, clock, "copying");
     let to = end(call, to)?;
     let mut tally = Tally::default();
     let mut failures = Vec::new();
@@ -72,7 +78,12 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
             into,
             reserve_bytes: call.context.disk_reserve.0,
         };
-        match transfer::copy(&job, &mut tally) {
+        let (files, bytes) = (tally.files, tally.bytes);
+        let mut watch = |moved: Moved| {
+            let files = moved.files.map(|more| files.saturating_add(more));
+            moving.at(files, bytes.saturating_add(moved.bytes));
+        };
+        match transfer::copy(&job, &mut tally, &mut signals, &mut watch) {
             Ok(()) => {}
             // Whoever reads standard output has gone, or somebody ended us: nothing is wrong.
             Err(TransferError::Closed) => return Ok(141),
@@ -80,6 +91,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
             Err(error) => failures.push(failure(&from, &to, &error)),
         }
     }
+    drop(moving);
     let took = clock.elapsed().saturating_sub(started);
     // Of a copy that came to nothing there is no result.
     if failures.is_empty() || tally.files + tally.left_out_count > 0 {
@@ -89,6 +101,11 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         failures.push(left_out(&tally));
     }
     if failures.is_empty() { Ok(0) } else { Err(Failures(failures)) }
+}
+
+/// Returns the failure of signals that cannot be caught.
+fn no_signals(error: io::Error) -> Failure {
+    Failure::of("msb::host::session", "transfer", &TransferError::Host("catch signals", error))
 }
 
 /// Finds the sandbox of a side.

@@ -398,6 +398,19 @@ fn a_volume_does_not_change_under_a_sandbox_that_is_let_go() {
 }
 
 #[test]
+fn a_volume_is_not_made_anew_under_a_sandbox_of_another_project() {
+    let (mut wish, mut found, name) = growing();
+    let seen = found.volumes.get_mut(&name).unwrap();
+    let theirs = VolumeUse { sandbox_id: "theirs".into(), ..seen.uses[0].clone() };
+    seen.uses.push(theirs);
+    assert!(plan(&wish, &found).refused.is_empty(), "it grows once they let it");
+    wish.project.volumes.insert(name, disk(16));
+    let shrunk = plan(&wish, &found);
+    assert_eq!(shrunk.refused[0].code, "msb::volume::in-use");
+    assert!(shrunk.refused[0].text.contains("a sandbox of another project has it"));
+}
+
+#[test]
 fn a_volume_grows_while_its_user_rests() {
     let (mut wish, mut found, name) = growing();
     let grown = plan(&wish, &found);

@@ -9,6 +9,7 @@ pub mod github;
 pub mod human;
 pub mod json;
 pub mod log;
+pub mod moving;
 pub mod problems;
 pub mod progress;
 pub mod prompt;

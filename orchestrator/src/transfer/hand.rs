@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use schema::wire::files::{FileNote, Links, NoteKind, Owners};
-use tree::{LinkRule, Rules, Source, Target, Totals};
+use tree::{Gauge, LinkRule, Rules, Source, Target, Totals};
 
 use super::{Job, Tally, TransferError};
 
@@ -42,6 +43,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Hand {
     kind: Kind,
+    gauge: Arc<Gauge>,
     thread: JoinHandle<(Done, Tally)>,
 }
 
@@ -54,9 +56,10 @@ impl Hand {
         links: Links,
     ) -> Result<Self, TransferError> {
         let (path, name) = (path.to_path_buf(), name.unwrap_or_default().to_vec());
-        Self::start(Kind::Packs, move |tally| {
+        Self::start(Kind::Packs, move |gauge, tally| {
             let source = Source { path: &path, name: &name, links };
-            of_tree(tree::pack(source, File::from(pipe), &mut |note| tally.leave_out(note)))
+            let mut tell = |note| tally.leave_out(note);
+            of_tree(tree::pack(source, File::from(pipe), gauge, &mut tell))
         })
     }
 
@@ -68,16 +71,16 @@ impl Hand {
         job: &Job,
     ) -> Result<Self, TransferError> {
         let (path, into, rules) = (path.to_path_buf(), job.into, rules(job));
-        Self::start(Kind::Unpacks, move |tally| {
+        Self::start(Kind::Unpacks, move |gauge, tally| {
             let target = Target::find(&path, name.as_deref(), into);
-            let mut tell = |note| tally.leave_out(note);
-            of_tree(target.and_then(|to| tree::unpack(File::from(pipe), &to, rules, &mut tell)))
+            let (stream, mut tell) = (File::from(pipe), |note| tally.leave_out(note));
+            of_tree(target.and_then(|to| tree::unpack(stream, &to, rules, gauge, &mut tell)))
         })
     }
 
     /// Passes our standard input on.
     pub(super) fn read_in(pipe: OwnedFd) -> Result<Self, TransferError> {
-        Self::start(Kind::ReadsIn, move |_| {
+        Self::start(Kind::ReadsIn, move |_, _| {
             match of_stream(io::stdin()).and_then(|input| pass(input, File::from(pipe))) {
                 Ok(()) | Err(Stop::Write(_)) => Done::Whole(None),
                 Err(Stop::Read(error)) => told("standard input cannot be read", &error),
@@ -87,7 +90,7 @@ impl Hand {
 
     /// Passes an archive on to our standard output.
     pub(super) fn write_out(pipe: OwnedFd) -> Result<Self, TransferError> {
-        Self::start(Kind::WritesOut, move |_| {
+        Self::start(Kind::WritesOut, move |_, _| {
             let passed = of_stream(io::stdout()).and_then(|output| pass(File::from(pipe), output));
             match passed {
                 Ok(()) => Done::Whole(None),
@@ -103,20 +106,27 @@ impl Hand {
 
     fn start(
         kind: Kind,
-        work: impl FnOnce(&mut Tally) -> Done + Send + 'static,
+        work: impl FnOnce(&Gauge, &mut Tally) -> Done + Send + 'static,
     ) -> Result<Self, TransferError> {
+        let gauge = Arc::new(Gauge::default());
+        let read = Arc::clone(&gauge);
         let body = move || {
             let mut tally = Tally::default();
-            (work(&mut tally), tally)
+            (work(&read, &mut tally), tally)
         };
         let thread = Builder::new().name("cp".into()).spawn(body);
         let thread = thread.map_err(|error| TransferError::Host("start a thread", error))?;
-        Ok(Self { kind, thread })
+        Ok(Self { kind, gauge, thread })
     }
 
     /// Tells whether it fills the pipe.
     pub(super) fn fills(&self) -> bool {
         matches!(self.kind, Kind::Packs | Kind::ReadsIn)
+    }
+
+    /// Returns how far it is, where it looks inside of what it moves.
+    pub(super) fn so_far(&self) -> Option<Totals> {
+        matches!(self.kind, Kind::Packs | Kind::Unpacks).then(|| self.gauge.read())
     }
 
     /// Waits until its work has ended; the other end of the pipe must have been closed.

@@ -41,6 +41,8 @@ pub(super) struct Line {
     last: Option<FileNote>,
     exited: Option<Exited>,
     tally: Tally,
+    /// How much of the stream has gone through, headers and all.
+    moved: u64,
 }
 
 /// What the pipe's other end did.
@@ -80,6 +82,7 @@ impl Line {
             last: None,
             exited: None,
             tally: Tally::default(),
+            moved: 0,
         })
     }
 
@@ -100,6 +103,11 @@ impl Line {
         let may =
             self.credit > 0 && self.relay.backlog() < BACKLOG_BYTES_MAX && self.exited.is_none();
         self.pipe.as_ref().filter(|_| may).map(OwnedFd::as_fd)
+    }
+
+    /// Returns how much of the stream has gone through.
+    pub(super) const fn moved(&self) -> u64 {
+        self.moved
     }
 
     /// Sends what the connection takes now.
@@ -209,6 +217,7 @@ impl Line {
             }
         };
         self.written += count;
+        self.moved += count as u64;
         // A sender that is always ahead must not keep what was passed on long ago.
         if self.backlog() == 0 || self.written > PASSED_ON_BYTES_MAX {
             self.waiting.drain(..self.written);
@@ -228,6 +237,7 @@ impl Line {
                 Ok(0) => return Ok(Pipe::Over),
                 Ok(count) => {
                     self.relay.send_data(self.session, STREAM_MAIN, &buffer[..count]);
+                    self.moved += count as u64;
                     self.credit -= u32::try_from(count).unwrap_or(self.credit);
                 }
                 Err(Errno::AGAIN) => break,

@@ -28,7 +28,7 @@ use self::hand::Hand;
 use self::line::Line;
 use self::road::Road;
 use crate::sessions::relay::{Relay, RelayError};
-use crate::sessions::signals::{ENDING, Signals};
+use crate::sessions::signals::Signals;
 
 pub use self::tally::Tally;
 
@@ -97,15 +97,28 @@ pub enum TransferError {
     Closed,
 }
 
+/// How much of a tree has been moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Files and links; none where nobody of ours looks inside of what is moved.
+    pub files: Option<u64>,
+    /// The bytes of the files, or of the stream where nobody looks inside.
+    pub bytes: u64,
+}
+
 /// Copies one tree; what was copied and what was left out is in `tally`, also where it failed.
 ///
+/// What is caught by `signals` ends it; `watch` hears now and then how far it is.
 /// One side at least is a guest's; the command line sees to it.
 ///
 /// # Errors
 /// The tree did not come to its end. What had come whole until then stands.
-pub fn copy(job: &Job, tally: &mut Tally) -> Result<(), TransferError> {
-    // Before anything is made, so that no half of it stays.
-    let signals = Signals::catch(&ENDING).map_err(|e| TransferError::Host("catch signals", e))?;
+pub fn copy(
+    job: &Job,
+    tally: &mut Tally,
+    signals: &mut Signals,
+    watch: &mut dyn FnMut(Moved),
+) -> Result<(), TransferError> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)
         .map_err(|errno| TransferError::Host("make a pipe", errno.into()))?;
     // A pipe of the usual size is as good, only slower.
@@ -139,7 +152,7 @@ pub fn copy(job: &Job, tally: &mut Tally) -> Result<(), TransferError> {
         Side::Host(path) => hand = Some(Hand::unpack(reader, path, name, job)?),
         Side::Stream => hand = Some(Hand::write_out(reader)?),
     }
-    Road { get, put, hand, signals }.travel(tally)
+    Road { get, put, hand, signals, watch, moved: Moved::default() }.travel(tally)
 }
 
 impl Side {

@@ -5,17 +5,19 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::hand::{Done, Hand};
 use super::line::{Line, Pipe};
-use super::{Tally, TransferError};
+use super::{Moved, Tally, TransferError};
 use crate::sessions::signals::Signals;
 
+/// At least this often whoever looks on hears how far it is.
+const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
 /// See the module.
-#[derive(Debug)]
-pub(super) struct Road {
+pub(super) struct Road<'a> {
     /// The session that sends a tree to us.
     pub(super) get: Option<Line>,
     /// The session that takes a tree from us.
@@ -23,7 +25,11 @@ pub(super) struct Road {
     /// The end that is no session.
     pub(super) hand: Option<Hand>,
     /// What ends us.
-    pub(super) signals: Signals,
+    pub(super) signals: &'a mut Signals,
+    /// Who looks on.
+    pub(super) watch: &'a mut dyn FnMut(Moved),
+    /// How far it is.
+    pub(super) moved: Moved,
 }
 
 /// What is waited for.
@@ -35,7 +41,7 @@ enum Wish {
     Read,
 }
 
-impl Road {
+impl Road<'_> {
     /// Moves until the end.
     pub(super) fn travel(mut self, tally: &mut Tally) -> Result<(), TransferError> {
         let done = self.go(tally);
@@ -65,6 +71,7 @@ impl Road {
                 line.flush()?;
             }
             let ready = self.wait()?;
+            self.look();
             if let Some(signal) = self.signals.take().first() {
                 return Err(TransferError::Signalled(u8::try_from(*signal).unwrap_or(15)));
             }
@@ -72,6 +79,17 @@ impl Road {
                 self.serve(wish, tally)?;
             }
         }
+    }
+
+    /// Says how far it is: by the files where they are seen, by the stream where they are not.
+    fn look(&mut self) {
+        if let Some(totals) = self.hand.as_ref().and_then(Hand::so_far) {
+            self.moved = Moved { files: Some(totals.files), bytes: totals.bytes };
+        } else if self.moved.files.is_none() {
+            let line = self.put.as_ref().or(self.get.as_ref());
+            self.moved.bytes = line.map_or(self.moved.bytes, Line::moved);
+        }
+        (self.watch)(self.moved);
     }
 
     /// The guest has sent its tree to the end, or said why not.
@@ -119,7 +137,7 @@ impl Road {
             wants.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
         let pipes = self.signals.pipes();
         fds.extend(pipes.map(|pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN)));
-        match poll(&mut fds, None) {
+        match poll(&mut fds, Some(&LOOK_EVERY)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(TransferError::Host("wait for the guest", errno.into())),
         }

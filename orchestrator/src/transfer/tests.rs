@@ -126,7 +126,8 @@ fn attack(script: Script) -> (Scratch, Result<(), TransferError>, Tally, u64) {
         reserve_bytes: 0,
     };
     let mut tally = Tally::default();
-    let done = copy(&job, &mut tally);
+    let mut signals = Signals::catch(&[]).unwrap();
+    let done = copy(&job, &mut tally, &mut signals, &mut |_| ());
     let sent = agent.join().unwrap();
     fs::remove_file(socket).unwrap();
     assert_eq!(fs::read(ground.path().join("secret")).unwrap(), b"untouched");

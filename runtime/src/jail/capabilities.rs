@@ -6,9 +6,9 @@ use rustix::process::{
     DumpableBehavior, Pid, Signal, getppid, set_dumpable_behavior, set_parent_process_death_signal,
 };
 use rustix::thread::{
-    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
-    set_no_new_privs,
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities,
+    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    set_capabilities_secure_bits, set_no_new_privs,
 };
 
 /// What root needs for files that are not root's: to open them, own them and set their modes.
@@ -17,6 +17,11 @@ const OF_FILES: CapabilitySet =
 
 /// Gives up every capability; root keeps [`OF_FILES`].
 pub(super) fn drop_all(is_root: bool) -> io::Result<()> {
+    set_no_new_privs(true)?;
+    if !is_root && capabilities(None)?.permitted.is_empty() {
+        // Who got no user namespace has none to give up, and gets none any more.
+        return Ok(());
+    }
     let kept = if is_root { OF_FILES } else { CapabilitySet::empty() };
     let locked = CapabilitiesSecureBits::NO_ROOT
         | CapabilitiesSecureBits::NO_ROOT_LOCKED
@@ -39,7 +44,6 @@ pub(super) fn drop_all(is_root: bool) -> io::Result<()> {
         None,
         CapabilitySets { effective: kept, permitted: kept, inheritable: empty },
     )?;
-    set_no_new_privs(true)?;
     Ok(())
 }
 

@@ -48,8 +48,15 @@ pub fn enter(keep: Keep, layers: &[Layer]) -> (Vec<OwnedFd>, Vec<Missing>) {
     let Keep { mut folders, calls } = keep;
     let is_root = rustix::process::geteuid().is_root();
     let parent = rustix::process::getppid();
-    put_on(Layer::Namespaces, &mut || namespaces::enter(is_root));
-    put_on(Layer::Root, &mut || root::leave(&mut folders));
+    let mut own = None;
+    put_on(Layer::Namespaces, &mut || {
+        own = Some(namespaces::enter(is_root)?);
+        Ok(())
+    });
+    put_on(Layer::Root, &mut || match &own {
+        Some(own) => root::leave(own, &mut folders),
+        None => Err(io::Error::other("without namespaces of its own this would be the host's")),
+    });
     put_on(Layer::Capabilities, &mut || capabilities::drop_all(is_root));
     put_on(Layer::Dumpable, &mut || capabilities::hide(parent));
     put_on(Layer::Landlock, &mut || beneath::stay(&folders));

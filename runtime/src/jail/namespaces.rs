@@ -10,11 +10,15 @@ use rustix::process::{getegid, geteuid};
 
 use crate::sys;
 
+/// This process is in namespaces of its own: what it does to mounts is nobody else's.
+#[derive(Debug)]
+pub(super) struct Own(());
+
 /// Moves this process into new namespaces.
 ///
 /// Root stays in the namespace of users that it is in: in another one the owners of files would
 /// have no numbers. What root may do is taken away by the capabilities.
-pub(super) fn enter(is_root: bool) -> io::Result<()> {
+pub(super) fn enter(is_root: bool) -> io::Result<Own> {
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     sys::unshare(!is_root)?;
     if !is_root {
@@ -22,7 +26,7 @@ pub(super) fn enter(is_root: bool) -> io::Result<()> {
         tell("/proc/self/uid_map", &format!("{user} {user} 1"))?;
         tell("/proc/self/gid_map", &format!("{group} {group} 1"))?;
     }
-    Ok(())
+    Ok(Own(()))
 }
 
 /// Tells the kernel something by a file of its own.

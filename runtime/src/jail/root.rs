@@ -18,6 +18,7 @@ use rustix::mount::{
 };
 use rustix::process::{chdir, fchdir, pivot_root};
 
+use super::namespaces::Own;
 use super::{Access, Folder};
 use crate::sys;
 
@@ -30,7 +31,10 @@ const NEVER: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
 const DESCRIPTORS: &str = "proc/self/fd";
 
 /// Leaves the host's root behind; the folders stay, by other descriptors.
-pub(super) fn leave(folders: &mut [Folder]) -> io::Result<()> {
+///
+/// Every process with the old root in the same namespace would get the new one, so there must be
+/// no other: that is what `_own` proves.
+pub(super) fn leave(_own: &Own, folders: &mut [Folder]) -> io::Result<()> {
     // What is mounted here from now on appears nowhere else, and nothing appears here.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     for folder in folders.iter_mut() {

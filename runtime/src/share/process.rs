@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, openat, syncfs};
+use rustix::fs::{Mode, syncfs};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
@@ -227,12 +227,10 @@ fn make_room(server: &Server, stream: &Stream, reply: &mut Reply) -> Result<(), 
 /// Writes what the guest wrote to the host's disks.
 fn settle(shares: &[Arc<Share>]) {
     for share in shares.iter().filter(|share| !share.read_only) {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = openat(CWD, super::beneath::path(share.folder()), flags, Mode::empty());
-        if let Ok(folder) = folder
-            && let Err(errno) = syncfs(&folder)
-        {
-            say(&StartError::Confine("write a share to its disk", errno.into()));
+        match share.opened().and_then(|open| syncfs(&open)) {
+            // A single file that is not there has nothing to be written.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => say(&StartError::Confine("write a share to its disk", errno.into())),
         }
     }
 }

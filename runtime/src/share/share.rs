@@ -4,7 +4,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{FileType, Stat, fstat, fstatvfs};
+use rustix::fs::{FileType, OFlags, Stat, fstat, fstatvfs};
 use rustix::io::Errno;
 use schema::launch::{HostPerms, StatVirt};
 
@@ -69,6 +69,18 @@ impl Share {
     /// Tells whether a single file is shared.
     pub(super) const fn is_single(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// Opens its folder, or its file: the folder of one is nobody's to open.
+    ///
+    /// # Errors
+    /// The file is not there.
+    pub(super) fn opened(&self) -> Result<OwnedFd, Errno> {
+        if self.is_single() {
+            let (file, _) = self.single()?;
+            return beneath::open(file.as_fd(), OFlags::RDONLY);
+        }
+        beneath::open_folder(self.folder())
     }
 
     /// Finds the single file that is shared, by its name, as it is now.

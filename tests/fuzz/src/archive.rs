@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use schema::wire::files::{Destination, Owners};
-use tree::{LinkRule, Rules, Target, unpack};
+use tree::{Gauge, LinkRule, Rules, Target, unpack};
 
 use crate::ground::Ground;
 
@@ -23,7 +23,7 @@ pub(crate) fn check(bytes: &[u8]) {
     };
     let mut notes = 0_u64;
     // An archive that breaks off is an error; what came before it holds to the same promises.
-    drop(unpack(bytes, &target, rules, &mut |_| notes += 1));
+    drop(unpack(bytes, &target, rules, &Gauge::default(), &mut |_| notes += 1));
     let beside = fs::read_dir(ground.path()).expect("it is ours").count();
     assert_eq!(beside, 1, "something stands beside the target");
     let root = fs::canonicalize(&folder).expect("the target is still there");

@@ -34,7 +34,7 @@ fn take(
         let path = note.path.escape_ascii().to_string();
         said.push((note.kind, path, note.why));
     };
-    let done = unpack(stream, &target, rules, &mut tell);
+    let done = unpack(stream, &target, rules, &Gauge::default(), &mut tell);
     (done, said)
 }
 
