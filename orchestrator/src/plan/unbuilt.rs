@@ -4,7 +4,6 @@
 //! boot it refuses to be carried out. A default that is not honoured yet is
 //! nobody's wish: what counts is what was written, or differs from the default.
 
-use schema::project::network::{Network, Preset};
 use schema::project::{EnvValue, Probe, Restart, RestartPolicy, Root, Sandbox, Until};
 
 /// Returns the fields of a sandbox that no machine honours yet, by path.
