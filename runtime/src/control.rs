@@ -7,7 +7,8 @@
 use std::rc::Rc;
 
 use schema::control::{
-    Answer, CLIENTS_MAX, Call, FORMAT, MESSAGE_BYTES_MAX, Milestone, Reply, Request, Update,
+    Answer, CLIENTS_MAX, Call, FORMAT, MESSAGE_BYTES_MAX, Milestone, NetworkFigures, Reply,
+    Request, Update,
 };
 use schema::event::Event;
 use schema::failure::Report;
@@ -32,6 +33,8 @@ pub(crate) enum Ask {
     Kill { actor: String, done: oneshot::Sender<()> },
     /// Change live values.
     Update { wanted: Update, done: oneshot::Sender<Updated> },
+    /// How the network stands; absent where there is none.
+    Network { done: oneshot::Sender<Option<NetworkFigures>> },
     /// Give the workload a signal; answered when it is on its way.
     Signal { number: u8, done: oneshot::Sender<()> },
     /// Forget the creator.
@@ -137,6 +140,10 @@ async fn answer(desk: Rc<Desk>, request: Request, answers: Answers, due: Due) {
             .map(|Updated { applied, refused }| Reply::Updated { applied, refused }),
         Call::Signal { number } => {
             desk.ask(|done| Ask::Signal { number, done }).await.map(|()| Reply::Done)
+        }
+        Call::Network {} => {
+            let asked = desk.ask(|done| Ask::Network { done }).await;
+            asked.map(|figures| Reply::Network { figures })
         }
         Call::Detach {} => desk.ask(|done| Ask::Detach { done }).await.map(|()| Reply::Done),
         Call::Subscribe { after } => {

@@ -4,6 +4,8 @@
 //! request has an id, an answer repeats it; events are pushed without one.
 //! End-of-file is how a caller learns that the runtime has ended.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
@@ -70,6 +72,8 @@ pub enum Call {
     },
     /// Change live values.
     Update(Update),
+    /// How does your network stand?
+    Network {},
     /// Give the workload a signal; where none runs there is nobody to tell.
     Signal {
         /// Its number on Linux.
@@ -110,6 +114,21 @@ pub struct Update {
     /// What may pass the network device, and what is published; the device itself stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Box<Link>>,
+}
+
+/// How a machine's network stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkFigures {
+    /// Connections that are open or being opened.
+    pub connections: u64,
+    /// Flows of datagrams, echoes among them.
+    pub flows: u64,
+    /// Frames and packets that were dropped because they were none.
+    pub malformed: u64,
+    /// Names that were not looked up.
+    pub denied_names: u64,
+    /// How often each decided against a flow since the policy last changed: `rule 2`, `the preset`.
+    pub denied: BTreeMap<String, u64>,
 }
 
 /// An answer, or an event.
@@ -172,6 +191,11 @@ pub enum Reply {
         applied: Vec<String>,
         /// Names of those that do not, with the reason.
         refused: Vec<(String, String)>,
+    },
+    /// To `network`; absent where the machine has none.
+    Network {
+        /// How it stands.
+        figures: Option<NetworkFigures>,
     },
     /// It was recorded.
     Done,

@@ -37,6 +37,17 @@ pub enum What {
         /// The session.
         session: String,
     },
+    /// The policy of the network let something not pass; told once a minute for each.
+    PolicyDenied {
+        /// What decided: `rule 2`, `the preset`.
+        by: String,
+        /// `egress` or `ingress`.
+        direction: String,
+        /// `tcp`, `udp`, `icmp`, or `dns` for a name.
+        protocol: String,
+        /// The address and port, or the name.
+        remote: String,
+    },
     /// A disk became read-only after an error.
     Mount {
         /// The disk's serial.

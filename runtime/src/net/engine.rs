@@ -10,9 +10,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
+use schema::control::NetworkFigures;
 use schema::project::network::Protocol;
 
-use super::command::{Command, Figures, Ports};
+use super::command::{Command, Ports};
 use super::dial::{self, Dialled};
 use super::echo::{self, Echo};
 use super::ether::{Framed, Wire};
@@ -425,7 +426,7 @@ impl<C: Clock> Engine<C> {
         for key in self.connections.keys() {
             let outside = self.connections.get_mut(&key).and_then(|row| row.it.peer());
             let allowed = match outside {
-                Some(peer) => self.gate.ingress(Protocol::Tcp, peer, key.port),
+                Some(peer) => self.gate.ingress(Protocol::Tcp, (peer, key.port), now),
                 None => self.gate.egress(Protocol::Tcp, key.remote, (&mut self.pins, now)),
             };
             if !allowed {
@@ -444,13 +445,15 @@ impl<C: Clock> Engine<C> {
         if self.connections.len() < LARGE_BUFFERS { BUFFER_BYTES } else { BUFFER_BYTES_BEYOND }
     }
 
-    fn figures(&self) -> Figures {
-        Figures {
-            connections: self.connections.len(),
-            flows: self.flows.len() + self.visits.len(),
+    fn figures(&self) -> NetworkFigures {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let denied = self.gate.denied().iter();
+        NetworkFigures {
+            connections: count(self.connections.len()),
+            flows: count(self.flows.len() + self.visits.len() + self.echoes.len()),
             malformed: self.incoming.malformed,
             denied_names: self.denied_names,
-            denied: self.gate.denied().clone(),
+            denied: denied.map(|(by, count)| (by.to_string(), *count)).collect(),
         }
     }
 

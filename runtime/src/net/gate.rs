@@ -2,23 +2,65 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use schema::policy::{self, By, Flow, Judgement, Remote};
 use schema::project::network::{Direction, Network, Protocol};
 
 use super::pins::Pins;
+use super::recent::Recent;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Gate {
     network: Network,
     denied: BTreeMap<By, u64>,
+    told: Recent<Denial, Instant>,
+    teller: Teller,
 }
 
+/// Something that may not pass.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Denial {
+    /// What decided.
+    pub(crate) by: String,
+    /// Out of the guest, or into it.
+    pub(crate) direction: Direction,
+    /// `tcp`, `udp`, `icmp`, or `dns` for a name.
+    pub(crate) protocol: &'static str,
+    /// The address and port, or the name.
+    pub(crate) remote: String,
+}
+
+/// Takes what may not pass; who listens may be slow, or gone.
+pub(super) type Teller = tokio::sync::mpsc::Sender<Denial>;
+
+/// How long the same denial is not told again.
+const QUIET: Duration = Duration::from_secs(60);
+/// How many denials are remembered for that.
+const TOLD_MAX: usize = 1024;
+
 impl Gate {
-    pub(super) const fn new(network: Network) -> Self {
-        Self { network, denied: BTreeMap::new() }
+    pub(super) fn new(network: Network, teller: Teller) -> Self {
+        Self { network, denied: BTreeMap::new(), told: Recent::new(TOLD_MAX), teller }
+    }
+
+    /// Tells that something may not pass, unless that was told within the minute.
+    pub(super) fn tell(&mut self, denial: Denial, now: Instant) {
+        let is_known = self.told.get(&denial).is_some_and(|until| now < *until);
+        if is_known {
+            return;
+        }
+        tracing::debug!(
+            by = denial.by,
+            direction = denial.direction.as_str(),
+            protocol = denial.protocol,
+            remote = denial.remote,
+            "denied"
+        );
+        // The counts hold also what nobody could be told.
+        self.teller.try_send(denial.clone()).ok();
+        self.told.put(denial, now + QUIET);
     }
 
     /// Returns the policy.
@@ -71,11 +113,16 @@ impl Gate {
             sni,
         };
         let judgement = policy::judge(&self.network, &flow);
-        self.note(judgement, (protocol, remote))
+        self.note(judgement, (Direction::Egress, protocol, remote), now)
     }
 
     /// Asks whether `peer` may reach a port that the guest publishes.
-    pub(super) fn ingress(&mut self, protocol: Protocol, peer: IpAddr, port: u16) -> bool {
+    pub(super) fn ingress(
+        &mut self,
+        protocol: Protocol,
+        (peer, port): (IpAddr, u16),
+        now: Instant,
+    ) -> bool {
         let flow = Flow {
             direction: Direction::Ingress,
             remote: Remote::at(peer),
@@ -85,7 +132,8 @@ impl Gate {
             sni: None,
         };
         let judgement = policy::judge(&self.network, &flow);
-        self.note(judgement, (protocol, SocketAddr::new(peer, port)))
+        let remote = SocketAddr::new(peer, port);
+        self.note(judgement, (Direction::Ingress, protocol, remote), now)
     }
 
     /// Returns how often each decided against a flow.
@@ -93,10 +141,16 @@ impl Gate {
         &self.denied
     }
 
-    fn note(&mut self, judgement: Judgement, (protocol, remote): (Protocol, SocketAddr)) -> bool {
+    fn note(
+        &mut self,
+        judgement: Judgement,
+        (direction, protocol, remote): (Direction, Protocol, SocketAddr),
+        now: Instant,
+    ) -> bool {
         if !judgement.allowed {
             *self.denied.entry(judgement.by).or_default() += 1;
-            tracing::debug!(%remote, protocol = protocol.as_str(), by = %judgement.by, "denied");
+            let (by, protocol) = (judgement.by.to_string(), protocol.as_str());
+            self.tell(Denial { by, direction, protocol, remote: remote.to_string() }, now);
         }
         judgement.allowed
     }

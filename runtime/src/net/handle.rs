@@ -8,16 +8,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
+use schema::control::NetworkFigures;
 use schema::launch::{HostPort, Link, Publish};
 use schema::project::network::Network;
 use schema::record::Bound;
 use thiserror::Error;
+use tokio::sync::mpsc;
 
-use super::command::{Command, Figures, Ports};
+use super::command::{Command, Ports};
 use super::dns::{self, Chance, Resolver};
 use super::engine::{CALLING, Engine};
 use super::ether::Wire;
-use super::gate::Gate;
+use super::gate::{Denial, Gate};
 use super::link::{Incoming, Outgoing};
 use super::listen::Listener;
 use super::names::Names;
@@ -31,6 +33,8 @@ use crate::clock::Clock;
 
 /// How many commands may wait.
 const COMMANDS_MAX: usize = 64;
+/// How many denials may wait to be heard.
+const DENIALS_MAX: usize = 64;
 /// How long an answer of the thread may take.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -71,6 +75,7 @@ pub(crate) struct Net {
     commands: Option<SyncSender<Command>>,
     published: Vec<Bound>,
     policy: Network,
+    denials: Option<mpsc::Receiver<Denial>>,
     wake: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
@@ -88,6 +93,7 @@ impl Net {
         link.set_nonblocking(true)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (sender, commands) = sync_channel(COMMANDS_MAX);
+        let (teller, denials) = mpsc::channel(DENIALS_MAX);
         let mut engine = Engine {
             stack: Stack::new(seed, clock.now()),
             clock,
@@ -98,7 +104,7 @@ impl Net {
             wire: Wire::new(mac),
             incoming: Incoming::new(),
             outgoing: Outgoing::default(),
-            gate: Gate::new(policy.clone()),
+            gate: Gate::new(policy.clone(), teller),
             pins: Pins::default(),
             names: Names::new(Resolver::new(names, chance())),
             denied_names: 0,
@@ -122,7 +128,19 @@ impl Net {
             Err(error) => tracing::error!(%error, "the network of the machine ended"),
         };
         let thread = std::thread::Builder::new().name("msb-net".into()).spawn(work)?;
-        Ok(Self { commands: Some(sender), published, policy, wake, thread: Some(thread) })
+        Ok(Self {
+            commands: Some(sender),
+            published,
+            policy,
+            denials: Some(denials),
+            wake,
+            thread: Some(thread),
+        })
+    }
+
+    /// Returns what may not pass, as it is told from here on; once.
+    pub(crate) fn take_denials(&mut self) -> Option<mpsc::Receiver<Denial>> {
+        self.denials.take()
     }
 
     /// Returns what is published on the host.
@@ -211,7 +229,7 @@ impl Net {
     }
 
     /// Asks how it stands; `None` where the thread is gone or hangs.
-    pub(crate) fn figures(&self) -> Option<Figures> {
+    pub(crate) fn figures(&self) -> Option<NetworkFigures> {
         let (answer, figures) = sync_channel(1);
         self.say(Command::Tell(answer)).then(|| figures.recv_timeout(ANSWER).ok()).flatten()
     }

@@ -160,7 +160,7 @@ impl<C: Clock> Engine<C> {
         let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
         let peer = peer.map_or(local.ip(), |peer| peer.ip().to_canonical());
         let most = usize::from(self.gate.network().limits.max_connections);
-        let allowed = self.gate.ingress(Protocol::Tcp, peer, guest);
+        let allowed = self.gate.ingress(Protocol::Tcp, (peer, guest), self.clock.now());
         let from = self.calling_port(guest).filter(|_| allowed && self.connections.len() < most);
         let Some(from) = from else {
             // Closing it now says reset.
@@ -210,7 +210,7 @@ impl<C: Clock> Engine<C> {
                 return Some(from);
             }
         }
-        let allowed = self.gate.ingress(Protocol::Udp, peer.ip().to_canonical(), guest);
+        let allowed = self.gate.ingress(Protocol::Udp, (peer.ip().to_canonical(), guest), now);
         if !allowed || self.visits.len() >= super::engine::FLOWS_MAX {
             return None;
         }

@@ -36,6 +36,7 @@ mod tests;
 mod udp;
 mod watch;
 
+pub(crate) use gate::Denial;
 pub(crate) use handle::{Net, Settings};
 pub(crate) use listen::Listener;
 pub(crate) use published::{PortError, bind};

@@ -9,10 +9,12 @@ use std::time::Instant;
 
 use rustix::io::{Errno, read, write};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use schema::project::network::Direction;
 
 use super::dial::{self, Dialled};
 use super::dns::{Act, Asker, Heard, Noted, QueryId, Resolver, Transport};
 use super::engine::Engine;
+use super::gate::Denial;
 use super::table::Key;
 use super::tcp::Connection;
 use super::udp;
@@ -209,14 +211,27 @@ impl<C: Clock> Engine<C> {
                     self.pins.pin(&name, &addresses, ttl, now);
                 }
                 Act::Note(noted) => {
-                    if matches!(noted, Noted::Denied { .. }) {
-                        self.denied_names += 1;
-                    }
-                    tracing::debug!(?noted, "names");
+                    self.note_name(noted);
                 }
             }
         }
         Ok(())
+    }
+
+    fn note_name(&mut self, noted: Noted) {
+        tracing::debug!(?noted, "names");
+        let (by, name) = match noted {
+            Noted::Denied { name } => {
+                self.denied_names += 1;
+                // Many rules together decide about a name.
+                ("names", name)
+            }
+            Noted::Rebinding { name, is_emptied: true, .. } => ("rebind-protection", name),
+            _ => return,
+        };
+        let direction = Direction::Egress;
+        let denial = Denial { by: by.into(), direction, protocol: "dns", remote: name };
+        self.gate.tell(denial, self.clock.now());
     }
 
     fn answer(&mut self, asker: Asker, message: &[u8]) -> io::Result<()> {

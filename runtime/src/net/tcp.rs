@@ -184,11 +184,6 @@ impl Connection {
         self.host.as_fd()
     }
 
-    /// Tells whether both sides are there.
-    pub(super) fn is_open(&self) -> bool {
-        self.stage == Stage::Open
-    }
-
     /// Hears a packet of the guest's, if there is one, and does what can be done by now.
     pub(super) fn turn(&mut self, packet: Option<&[u8]>, bench: &mut Bench<'_>) -> Turned {
         self.run(packet, bench);

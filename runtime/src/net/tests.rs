@@ -2,12 +2,15 @@
 
 mod guest;
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use schema::project::Transport;
+use schema::launch::{HostPort, Link, Publish};
 use schema::project::network::{Network, Preset, Rule, RuleParts, Target};
+use schema::project::{PublishedPort, Transport};
+use schema::record::Bound;
 use smoltcp::socket::tcp::State;
 
 use super::addresses::{GATEWAY, GATEWAY6};
@@ -120,7 +123,7 @@ fn rt_9_3_a_slow_server_stalls_nobody_else() {
 #[test]
 fn rt_9_9_a_published_port_leads_to_the_guest() {
     let listener = Listener::bind(Transport::Tcp, "127.0.0.1:0".parse().unwrap(), 8080).unwrap();
-    let bound = listener.bound();
+    let bound = at(&listener.record());
     let mut guest = Guest::new(policy(Preset::None, &[]), vec![listener]);
     let server = guest.listen(8080);
     let client = std::thread::spawn(move || {
@@ -179,7 +182,7 @@ fn rt_9_7_datagrams_go_out_and_come_back() {
 #[test]
 fn rt_9_9_a_published_datagram_port_answers_each_peer() {
     let listener = Listener::bind(Transport::Udp, "127.0.0.1:0".parse().unwrap(), 5353).unwrap();
-    let bound = listener.bound();
+    let bound = at(&listener.record());
     let mut guest = Guest::new(policy(Preset::None, &[]), vec![listener]);
     let socket = guest.datagrams(5353);
     let peers: Vec<UdpSocket> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
@@ -337,4 +340,70 @@ fn rt_9_14_an_address_may_be_called_while_it_is_an_answer_for_an_allowed_name() 
         guest.until("a moment", |_| true);
     }
     assert_eq!(guest.figures().denied.values().sum::<u64>(), 1, "the name is pinned");
+}
+
+/// Returns where a published port is on the host.
+fn at(bound: &Bound) -> SocketAddr {
+    SocketAddr::new(bound.bind, bound.host)
+}
+
+#[test]
+fn rt_9_11_another_policy_and_other_ports_hold_at_once() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let mut guest = Guest::new(hosts(), vec![]);
+    let through = guest.connect(SocketAddr::from((GATEWAY, port)));
+    guest.until("it is open", |guest| guest.state(through) == State::Established);
+    let _held = server.accept().unwrap();
+
+    let publish =
+        |host, guest| Publish { protocol: Transport::Tcp, bind: PublishedPort::BIND, host, guest };
+    let mut link = Link {
+        mac: schema::link::Mac([2, 0, 0, 0, 0, 1]),
+        policy: policy(Preset::None, &[]),
+        ports: vec![publish(HostPort::Auto { last: None }, 80)],
+        connect: BTreeMap::new(),
+    };
+    guest.net_mut().change(&link).unwrap();
+    guest.until("the open one is reset", |guest| guest.state(through) == State::Closed);
+    let first = at(&guest.net().published()[0]);
+
+    // One that is taken: nothing changes, though another was to go for it.
+    link.ports =
+        vec![publish(HostPort::Fixed(port), 80), publish(HostPort::Fixed(first.port()), 81)];
+    let error = guest.net_mut().change(&link).unwrap_err().to_string();
+    assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+    assert_eq!(at(&guest.net().published()[0]), first);
+    assert_eq!(guest.net().published()[0].guest, 80);
+
+    // What is let go does not stand in the way of what comes.
+    let any = "0.0.0.0".parse().unwrap();
+    link.ports = vec![Publish { bind: any, ..publish(HostPort::Fixed(first.port()), 80) }];
+    guest.net_mut().change(&link).unwrap();
+    let inside = guest.listen(80);
+    let mut caller = TcpStream::connect(first).unwrap();
+    guest.until("it was called", |guest| guest.state(inside) == State::Established);
+    caller.set_nonblocking(true).unwrap();
+    link.ports.clear();
+    guest.net_mut().change(&link).unwrap();
+    TcpListener::bind(first).unwrap();
+    let kept = caller.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(kept.unwrap_err(), std::io::ErrorKind::WouldBlock, "what is open goes on");
+}
+
+#[test]
+fn rt_9_15_a_denial_is_told_once_a_minute() {
+    let mut guest = Guest::new(policy(Preset::None, &[]), vec![]);
+    let mut denials = guest.net_mut().take_denials().unwrap();
+    for address in ["10.9.8.7:80", "10.9.8.7:80", "8.8.8.8:443"] {
+        let denied = guest.connect(address.parse().unwrap());
+        guest.until("it is denied", |guest| guest.state(denied) == State::Closed);
+    }
+    let mut told = Vec::new();
+    while let Ok(denial) = denials.try_recv() {
+        told.push(format!("{} {} {}", denial.by, denial.protocol, denial.remote));
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[1], "the preset tcp 8.8.8.8:443");
+    assert_eq!(guest.figures().denied.values().sum::<u64>(), 3);
 }

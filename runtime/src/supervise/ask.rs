@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{PendingUpdate, Supervisor, UPDATE_MAX};
 use crate::control::{Ask, Updated};
 use crate::life::{Heard, StopAsk, Urgency};
+use crate::net::Net;
 
 /// The grace of a machine whose creator is gone.
 const GRACE_CREATOR_GONE: Duration = Duration::from_secs(5);
@@ -36,6 +37,7 @@ impl Supervisor {
                 self.signal(number);
                 answer(done, ());
             }
+            Ask::Network { done } => answer(done, self.net.as_ref().and_then(Net::figures)),
             // The senses let go of the creator.
             Ask::Detach { done } => answer(done, ()),
             Ask::Follow { after, done } => answer(done, self.journal.follow(after)),

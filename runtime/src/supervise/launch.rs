@@ -22,6 +22,7 @@ use crate::health::Gate;
 use crate::journal::Journal;
 use crate::life::{Life, Terms};
 use crate::logs::{Console, ExecLog};
+use crate::net::Net;
 use crate::relay::Hub;
 use crate::standing::Standing;
 
@@ -145,7 +146,7 @@ impl Begun {
         signals: Signals,
         pipe: &mut StartPipe,
     ) -> Result<(), BootError> {
-        let Running { prepared, machine, shares, net } = running;
+        let Running { prepared, machine, shares, mut net } = running;
         let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
         let hub = Hub::new(Rc::clone(&self.log));
@@ -165,7 +166,9 @@ impl Begun {
             self.standing.change(|record| record.jail_missing.extend(served.jail_missing));
             served.child
         });
-        let streams = Streams { channel, console: console_bytes, notices, asks: asked, shares };
+        let denials = net.as_mut().and_then(Net::take_denials);
+        let streams =
+            Streams { channel, console: console_bytes, notices, asks: asked, shares, denials };
         let mut senses = Senses::new(streams, creator, signals).map_err(failed)?;
         let (due, mut dues) = mpsc::channel(1);
         let listener = sockets.control.try_clone().and_then(UnixListener::from_std);

@@ -34,7 +34,7 @@ use crate::hypervisor::{Child, Monitor, VmmEnd};
 use crate::journal::Journal;
 use crate::life::{Heard, Life};
 use crate::logs::{Console, ExecLog};
-use crate::net::Net;
+use crate::net::{Denial, Net};
 use crate::relay::Hub;
 use crate::standing::Standing;
 pub use launch::run;
@@ -146,6 +146,10 @@ impl Supervisor {
                     self.vmm_end = Some(end);
                 }
                 Sensed::SharesEnded(end) => self.hear_shares_end(&end, now),
+                Sensed::Denied(Denial { by, direction, protocol, remote }) => {
+                    let (direction, protocol) = (direction.as_str().into(), protocol.into());
+                    self.note(What::PolicyDenied { by, direction, protocol, remote });
+                }
                 Sensed::Due => {}
             }
             self.tick(now);

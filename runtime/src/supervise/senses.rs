@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::control::Ask;
 use crate::hypervisor::{Child, Notice, VmmEnd};
+use crate::net::Denial;
 use crate::relay::Heard;
 
 /// What was sensed.
@@ -24,6 +25,7 @@ pub(super) enum Sensed {
     CreatorGone,
     VmmEnded(VmmEnd),
     SharesEnded(VmmEnd),
+    Denied(Denial),
     Due,
 }
 
@@ -35,6 +37,8 @@ pub(super) struct Streams {
     pub(super) asks: mpsc::Receiver<Ask>,
     /// The server of shared folders.
     pub(super) shares: Option<Child>,
+    /// What may not pass the network device.
+    pub(super) denials: Option<mpsc::Receiver<Denial>>,
 }
 
 /// The signals that ask for an end. From [`Signals::listen`] on none is lost.
@@ -62,6 +66,7 @@ pub(super) struct Senses {
     signals: Signals,
     vmm_is_over: bool,
     shares: Option<Child>,
+    denials: Option<mpsc::Receiver<Denial>>,
 }
 
 impl Senses {
@@ -80,6 +85,7 @@ impl Senses {
             signals,
             vmm_is_over: false,
             shares: streams.shares,
+            denials: streams.denials,
         })
     }
 
@@ -115,6 +121,7 @@ impl Senses {
             heard = next_of(&mut self.channel) => heard.map_or(Sensed::Due, Sensed::Channel),
             bytes = next_of(&mut self.console) => bytes.map_or(Sensed::Due, Sensed::Console),
             notice = next_of(&mut self.notices) => notice.map_or(Sensed::Due, Sensed::Notice),
+            denial = next_of(&mut self.denials) => denial.map_or(Sensed::Due, Sensed::Denied),
             () = tokio::time::sleep_until(deadline.into()) => Sensed::Due,
         }
     }

@@ -214,7 +214,7 @@ fn an_ephemeral_machine_leaves_its_record_alone() {
 fn live_values_hold_or_are_refused_by_name() {
     let house = House::serving(&launch(Some(SLEEP)));
     assert!(house.wait(Milestone::Ready));
-    let update = Update { cpus: Some(99), memory_bytes: None, stop_grace_ms: Some(1234) };
+    let update = Update { cpus: Some(99), stop_grace_ms: Some(1234), ..Update::default() };
     let Answer::Ok { result: Reply::Updated { applied, refused }, .. } =
         house.control().call(Call::Update(update))
     else {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant as Moment};
 
+use schema::control::NetworkFigures;
 use schema::project::network::Network;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -15,7 +16,6 @@ use smoltcp::wire::{
 };
 
 use super::super::addresses::{GATEWAY, GATEWAY6, GUEST, GUEST6};
-use super::super::command::Figures;
 use super::super::dns;
 use super::super::handle::{Net, Settings};
 use super::super::link::{Filled, Incoming, Outgoing};
@@ -73,7 +73,11 @@ impl Guest {
         &self.net
     }
 
-    pub(super) fn figures(&self) -> Figures {
+    pub(super) const fn net_mut(&mut self) -> &mut Net {
+        &mut self.net
+    }
+
+    pub(super) fn figures(&self) -> NetworkFigures {
         self.net.figures().unwrap()
     }
 
