@@ -9,6 +9,7 @@ use schema::project::Transport;
 use schema::project::network::Network;
 
 use super::listen::Listener;
+use super::peers::Reach;
 
 /// See the module.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) enum Command {
     Listen(Listener),
     /// A port is published no more.
     Silence((Transport, SocketAddr)),
+    /// Other siblings may be called, or may call, from now on.
+    Siblings(Box<Reach>),
     /// Somebody asks how it stands.
     Tell(SyncSender<Figures>),
 }

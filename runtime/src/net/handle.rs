@@ -12,12 +12,13 @@ use schema::project::network::Network;
 
 use super::command::{Command, Figures};
 use super::dns::{self, Chance, Resolver};
-use super::engine::{CALLING, Engine};
+use super::engine::{CALLING, Engine, FIRST};
 use super::ether::Wire;
 use super::gate::Gate;
 use super::link::{Incoming, Outgoing};
 use super::listen::Listener;
 use super::names::Names;
+use super::peers::{self, Peers};
 use super::pins::Pins;
 use super::stack::Stack;
 use super::table::Table;
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listener>,
     /// What its resolver knows.
     pub(crate) names: dns::Settings,
+    /// Its siblings.
+    pub(crate) peers: peers::Settings,
     /// What first sequence numbers are chosen by.
     pub(crate) seed: u64,
 }
@@ -64,7 +67,8 @@ impl Net {
         settings: Settings,
         clock: C,
     ) -> io::Result<Self> {
-        let Settings { link, mac, policy, listeners, names, seed } = settings;
+        let Settings { link, mac, policy, listeners, names, peers, seed } = settings;
+        peers.socket.set_nonblocking(true)?;
         link.set_nonblocking(true)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (sender, commands) = sync_channel(COMMANDS_MAX);
@@ -86,6 +90,7 @@ impl Net {
             flows: Table::default(),
             visits: Table::default(),
             echoes: Table::default(),
+            peers: Peers::new(peers, FIRST),
             listeners: Vec::new(),
             next_token: 0,
             next_port: CALLING.0,
@@ -95,6 +100,7 @@ impl Net {
         for listener in listeners {
             engine.listen(listener)?;
         }
+        engine.begin_with_siblings()?;
         let work = move || match engine.run() {
             Ok(()) => {}
             Err(error) => tracing::error!(%error, "the network of the machine ended"),

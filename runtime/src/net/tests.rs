@@ -1,6 +1,7 @@
 //! A network with a guest that is a stack of its own, and a host that is this one.
 
 mod guest;
+mod siblings;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
