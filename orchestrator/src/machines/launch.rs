@@ -1,6 +1,7 @@
 //! From a definition and an image to what a new runtime is told.
 
 mod mounts;
+mod siblings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
@@ -14,9 +15,11 @@ use schema::launch::{
     SERIAL_ROOT, SERIAL_UPPER, Shape, Timers, Workload, fd,
 };
 use schema::link::Mac;
+use schema::name::SandboxName;
 use schema::project::network::Preset;
 use schema::project::{
-    EnvValue, Kind, Limit, Probe, Rlimit, Sandbox, StopSignal, VolumeKind, argv, instance_hostname,
+    EnvValue, Kind, Limit, Probe, Project, Rlimit, Sandbox, StopSignal, VolumeKind, argv,
+    instance_hostname,
 };
 use thiserror::Error;
 
@@ -25,6 +28,8 @@ use crate::drivers::{Driver, Parts};
 use crate::images::ImageConfig;
 use crate::mounts::SourceError;
 use crate::plan::unbuilt;
+
+pub use siblings::neighbours;
 
 /// How long a boot may go without progress, and how much longer under emulation.
 const BOOT_MS: u64 = 30_000;
@@ -63,6 +68,8 @@ pub struct Making<'a> {
     pub nonce: String,
     /// What it is to be.
     pub want: &'a Sandbox,
+    /// Its project, where its siblings stand.
+    pub project: &'a Project,
     /// Its image.
     pub image: ImageFacts,
     /// Who runs it.
@@ -324,7 +331,7 @@ fn record(
             stop_signal: stop_signal.and_then(|signal| u8::try_from(signal.number()).ok()),
             success_codes: want.success_codes.iter().copied().collect(),
         },
-        network: network(want, &making.machine),
+        network: network(want, &making.machine, making.project),
         ready: launch::Probe {
             kind: match &want.ready.probe {
                 Probe::Exec(words) => launch::ProbeKind::Exec { argv: words.clone() },
@@ -348,19 +355,23 @@ fn record(
     }
 }
 
-/// Returns the network of the instance that is made.
-fn network(want: &Sandbox, machine: &launch::Machine) -> Network {
+/// Returns the network of an instance: its own, and what the project says of its siblings.
+#[must_use]
+pub fn network(want: &Sandbox, machine: &launch::Machine, project: &Project) -> Network {
     if want.network.preset == Preset::Off {
         return Network::Off;
     }
     // Where there is but one instance, it takes the first slice of the ports.
     let index = machine.instance.parse().unwrap_or(0);
     let ports = want.ports.iter().filter_map(|port| port.of_instance(index));
+    let called = SandboxName::parse(&machine.sandbox);
     Network::On(Box::new(Link {
         mac: Mac::of_machine(&machine.id),
         policy: want.network.clone(),
         ports: ports.collect(),
         connect: want.connect.clone(),
+        instances: siblings::instances(want, project),
+        callers: called.map_or_else(|_| BTreeMap::new(), |name| siblings::callers(&name, project)),
     }))
 }
 
@@ -396,7 +407,7 @@ fn guest(making: &Making<'_>) -> Guest {
     let identity = format!("{}\0{}", making.machine.id, making.installation);
     let identity = blake3::hash(identity.as_bytes()).to_hex();
     let hostname = want.hostname.clone().unwrap_or_else(|| {
-        schema::name::SandboxName::parse(&making.machine.sandbox).map_or_else(
+        SandboxName::parse(&making.machine.sandbox).map_or_else(
             |_| "sandbox".to_owned(),
             |name| instance_hostname(&name, &making.machine.instance),
         )
@@ -437,6 +448,7 @@ pub const fn kind(kind: Kind) -> launch::Kind {
 
 #[cfg(test)]
 mod tests {
+    use schema::name::ProjectName;
     use schema::project::network::PortRange;
     use schema::project::{HostPorts, ImageRef, PublishedPort, Transport};
 
@@ -457,6 +469,7 @@ mod tests {
 
     #[test]
     fn rt_9_9_each_instance_is_told_its_own_ports() {
+        let project = Project::empty(ProjectName::parse("shop").unwrap(), "/srv".into());
         let mut web = Sandbox::new(Kind::Service, ImageRef::parse("x:1").unwrap());
         web.ports.push(PublishedPort {
             protocol: Transport::Tcp,
@@ -465,7 +478,7 @@ mod tests {
             guest: PortRange::parse("80-81").unwrap(),
         });
         for (instance, ports) in [("", "8080-8081"), ("0", "8080-8081"), ("2", "8084-8085")] {
-            let network = network(&web, &machine(instance));
+            let network = network(&web, &machine(instance), &project);
             let link = network.link().unwrap();
             let told: Vec<String> = link.ports.iter().map(|port| port.host.to_string()).collect();
             assert_eq!(told, [ports], "instance {instance:?}");
@@ -473,6 +486,6 @@ mod tests {
             assert_eq!(link.policy, web.network);
         }
         web.network.preset = Preset::Off;
-        assert_eq!(network(&web, &machine("")), Network::Off);
+        assert_eq!(network(&web, &machine(""), &project), Network::Off);
     }
 }

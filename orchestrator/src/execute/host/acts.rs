@@ -21,7 +21,7 @@ use super::{Host, Ticket, bug};
 use crate::disks::{self, Purpose};
 use crate::execute::world::{Done, Effect, StepError};
 use crate::images::ImageEntry;
-use crate::machines::{ControlError, ImageFacts};
+use crate::machines::{ControlError, ImageFacts, names};
 use crate::store::inventory::{self, Role};
 use crate::store::{Store, atomic};
 use crate::volumes::{self, Marker};
@@ -291,8 +291,10 @@ impl Host {
     }
 }
 
-/// Gives a machine's folder a hidden name and removes it; one that is not there is as good.
+/// Gives a machine's folder a hidden name and removes it, with the names that lead there; one that is not
+/// there is as good.
 pub(in crate::execute) fn remove_folder(home: &Path, id: &str) -> io::Result<()> {
+    names::forget(home, id)?;
     let folder = home.join("machines").join(id);
     let hidden = home.join("machines").join(format!(".{id}.gone"));
     for path in [hidden.clone(), home.join("machines").join(format!(".{id}.making"))] {
