@@ -15,3 +15,4 @@ mod mounts;
 mod network;
 mod posix;
 mod proof;
+mod siblings;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -17,7 +18,8 @@ use crate::folder::tests::Scratch;
 use crate::net::peers::tests::{own, reach};
 use crate::net::peers::{self, Reach};
 
-/// The folder of all machines; it goes with the last who uses it.
+/// The folder of all machines, whose path is longer than that of any socket; it goes with the last who
+/// uses it.
 #[derive(Clone)]
 pub(super) struct Place(Arc<Scratch>);
 
@@ -25,7 +27,7 @@ impl Place {
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let scratch = Scratch::new(&format!("siblings-{number}"));
+        let scratch = Scratch::new(&format!("{}-{number}", "siblings-".repeat(16)));
         fs::create_dir_all(scratch.path.join(NAMES)).unwrap();
         Self(Arc::new(scratch))
     }
@@ -44,8 +46,14 @@ impl Place {
         let link = self.folder(NAMES).join(link);
         fs::remove_file(&link).ok();
         symlink(format!("../{name}"), link).unwrap();
-        let socket = UnixListener::bind(folder.join(SOCKET)).unwrap();
-        peers::Settings { own, reach, folder: fs::File::open(folder).unwrap().into(), socket }
+        let folder = fs::File::open(folder).unwrap();
+        let socket = UnixListener::bind(short(&folder)).unwrap();
+        peers::Settings { own, reach, folder: folder.into(), socket }
+    }
+
+    /// Calls a machine's runtime without saying anything.
+    fn knock(&self, name: &str) -> UnixStream {
+        UnixStream::connect(short(&fs::File::open(self.folder(name)).unwrap())).unwrap()
     }
 
     fn guest(&self, name: &str, reach: Reach) -> Guest {
@@ -65,6 +73,10 @@ impl Place {
             .unwrap();
         fs::rename(record, self.folder(name).join("record")).unwrap();
     }
+}
+
+fn short(folder: &fs::File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()))
 }
 
 /// Both guests work until something is so.
@@ -281,8 +293,7 @@ fn rt_9_17_of_replicas_those_are_answered_whose_record_says_ready() {
 fn rt_9_10_callers_that_say_nothing_or_nonsense_are_turned_away() {
     let place = Place::new();
     let (mut web, mut db) = db_and_web(&place);
-    let knock = || UnixStream::connect(place.folder("db").join(SOCKET)).unwrap();
-    let silent: Vec<UnixStream> = (0..40).map(|_| knock()).collect();
+    let silent: Vec<UnixStream> = (0..40).map(|_| place.knock("db")).collect();
     let call = |project: &str, from: &str, port: u16| {
         format!(
             r#"{{"project":"{project}","from":"{from}","instance":"","protocol":"tcp","port":{port},"nonce":"n"}}"#
@@ -290,12 +301,12 @@ fn rt_9_10_callers_that_say_nothing_or_nonsense_are_turned_away() {
     };
     let long = "x".repeat(LINE_BYTES_MAX + 1);
     for line in ["", "{}", &long] {
-        let mut stream = knock();
+        let mut stream = place.knock("db");
         writeln!(stream, "{line}").ok();
         assert_eq!(stream.read(&mut [0; 99]).unwrap_or(0), 0, "{line}");
     }
     for line in [call("p2", "web", 5432), call("p1", "job", 5432), call("p1", "web", 5431)] {
-        let mut stream = knock();
+        let mut stream = place.knock("db");
         writeln!(stream, "{line}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
