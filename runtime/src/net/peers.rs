@@ -52,6 +52,8 @@ pub(crate) use reach::{Own, Reach};
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Callers that have not said yet what they want, at most; others wait to be taken.
 const KNOCKS_MAX: usize = 64;
+/// How long nobody is taken where there is no descriptor left.
+const RESTS: Duration = Duration::from_millis(100);
 /// How long it counts which replicas are ready.
 const LOOKED: Duration = Duration::from_secs(1);
 /// The longest record of a machine that is read.
@@ -83,6 +85,8 @@ pub(super) struct Peers {
     knocks: HashMap<u64, Knock>,
     flows: Table<Datagrams>,
     looked: Option<Instant>,
+    /// Until when nobody is taken, because this process has no descriptor left.
+    rests: Option<Instant>,
 }
 
 /// A caller that has not said yet what it wants.
@@ -121,6 +125,7 @@ impl Peers {
             knocks: HashMap::new(),
             flows: Table::default(),
             looked: None,
+            rests: None,
         }
     }
 
@@ -135,7 +140,7 @@ impl Peers {
     /// Returns when something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let knocks = self.knocks.values().map(|knock| knock.until).min();
-        [knocks, self.flows.deadline()].into_iter().flatten().min()
+        [knocks, self.flows.deadline(), self.rests].into_iter().flatten().min()
     }
 
     /// Calls a port of a sibling: who is connected to has not said yet whether it takes the call.
@@ -341,7 +346,11 @@ impl<C: Clock> Engine<C> {
             let host = match accept_with(&self.peers.socket, flags) {
                 Ok(host) => host,
                 Err(Errno::CONNABORTED | Errno::INTR) => continue,
-                Err(_) => break,
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    self.peers.rests = Some(self.clock.now() + RESTS);
+                    break;
+                }
             };
             if !is_ours(&host) {
                 tracing::warn!("a caller of a foreign user was turned away");
@@ -357,7 +366,7 @@ impl<C: Clock> Engine<C> {
 
     fn wait_for_callers(&mut self) -> io::Result<()> {
         let Self { peers, watch, .. } = self;
-        let read = peers.knocks.len() < KNOCKS_MAX;
+        let read = peers.knocks.len() < KNOCKS_MAX && peers.rests.is_none();
         watch.set(peers.token, peers.socket.as_fd(), Interest { read, write: false })
     }
 
@@ -460,8 +469,12 @@ impl<C: Clock> Engine<C> {
         }
         let late = self.peers.knocks.iter().filter(|(_, knock)| knock.until <= now);
         let late: Vec<u64> = late.map(|(token, _)| *token).collect();
-        if late.is_empty() {
+        let is_rested = self.peers.rests.is_some_and(|until| until <= now);
+        if late.is_empty() && !is_rested {
             return Ok(());
+        }
+        if is_rested {
+            self.peers.rests = None;
         }
         for token in late {
             drop(self.peers.forget_knock(token, &mut self.watch));
