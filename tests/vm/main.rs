@@ -13,6 +13,7 @@ mod guest;
 mod kernel;
 mod mounts;
 mod network;
+mod ports;
 mod posix;
 mod proof;
 mod siblings;

@@ -179,3 +179,49 @@ fn rt_9_17_replicas_answer_in_turn_and_each_by_its_own_name() {
     home.msb(["down"]).exits(0);
     reversed(&home);
 }
+
+const LATER: &str = r#"
+project "shop"
+sandbox "db" {
+    image "builtin:base"
+    memory "96MiB"
+    network { preset "none" }
+    command "nc" "-ll" "-p" "80" "-e" "hostname"
+    stop-grace "1s"
+}
+sandbox "web" {
+    image "builtin:base"
+    memory "96MiB"
+    command "sleep" "1000000"
+    stop-grace "1s"
+}
+"#;
+
+#[test]
+fn rt_1_12_a_connection_comes_and_goes_while_both_ends_live() {
+    let home = Home::machine();
+    home.write("Sandboxfile", LATER);
+    home.msb(["up"]).exits(0);
+    let pids = || ["db", "web"].map(|name| home.sandbox(name)["pid"].clone());
+    let (before, call) = (pids(), "nc -w 5 db 80 < /dev/null");
+    assert_ne!(sh(&home, "web", call).code, 0, "nobody is connected");
+    let connected = LATER.replace("\"web\" {", "\"web\" {\n    connect \"db\" ports=80");
+    home.write("Sandboxfile", &connected);
+    home.msb(["up", "-y"]).exits(0);
+    assert_eq!(sh_soon(&home, "web", call).stdout, "db\n");
+    // A new caller is told of by its boot, and the target lives on.
+    let job = "sandbox \"box\" { image \"builtin:base\"; memory \"96MiB\"; connect \"db\" ports=80\n\
+               command \"sleep\" \"1000000\"; stop-grace \"1s\" }\n";
+    home.write("Sandboxfile", &format!("{connected}{job}"));
+    home.msb(["up", "-y"]).exits(0);
+    assert_eq!(sh(&home, "box", call).exits(0).stdout, "db\n");
+    // The address that the guest has learnt leads nowhere once the file does not connect it.
+    home.write("Sandboxfile", &format!("{LATER}{job}"));
+    home.msb(["up", "-y"]).exits(0);
+    sh(&home, "web", "nc -w 5 198.19.0.1 80 < /dev/null").exits(1).complains(&["refused"]);
+    assert_ne!(sh(&home, "web", call).code, 0, "the name is gone");
+    assert_eq!(sh(&home, "box", call).exits(0).stdout, "db\n");
+    assert_eq!(pids(), before);
+    home.msb(["down"]).exits(0);
+    reversed(&home);
+}

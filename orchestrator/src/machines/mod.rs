@@ -17,7 +17,7 @@ use schema::record::Record;
 
 pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
-pub use holder::holders;
+pub use holder::{holders, named, of_runtime};
 pub use launch::{
     ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, kind, neighbours, network,
 };

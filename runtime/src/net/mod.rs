@@ -28,6 +28,7 @@ mod names;
 mod packet;
 pub(crate) mod peers;
 pub mod pins;
+mod published;
 mod recent;
 mod stack;
 mod table;
@@ -39,6 +40,7 @@ mod watch;
 
 pub(crate) use handle::{Net, Settings};
 pub(crate) use listen::Listener;
+pub(crate) use published::{PortError, bind};
 
 use std::net::IpAddr;
 
