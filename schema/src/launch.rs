@@ -397,6 +397,21 @@ pub struct Link {
     pub ports: Vec<Publish>,
     /// Siblings that it may reach.
     pub connect: BTreeMap<SandboxName, Connect>,
+    /// The machines of each of those.
+    #[serde(default)]
+    pub instances: BTreeMap<SandboxName, Vec<Instance>>,
+    /// Siblings that may reach it, and at which of its ports.
+    #[serde(default)]
+    pub callers: BTreeMap<SandboxName, network::PortSet>,
+}
+
+/// One machine of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Which, empty where there is but one.
+    pub instance: String,
+    /// Its guest's host name.
+    pub hostname: String,
 }
 
 /// A port of the guest that is published on the host.
@@ -515,7 +530,15 @@ mod tests {
             mac: Mac::of_machine("4f2a9c017be3d85a"),
             policy: network::Network { preset: Preset::None, ..network::Network::default() },
             ports: vec![],
-            connect: BTreeMap::from([(db.clone(), Connect { ports, alias: db })]),
+            connect: BTreeMap::from([(db.clone(), Connect { ports, alias: db.clone() })]),
+            instances: BTreeMap::from([(
+                db,
+                vec![Instance { instance: String::new(), hostname: "db".into() }],
+            )]),
+            callers: BTreeMap::from([(
+                SandboxName::parse("web").unwrap(),
+                PortSet::parse("80,443").unwrap(),
+            )]),
         };
         for network in [Network::Off, Network::On(Box::new(link))] {
             let text = serde_json::to_string(&network).unwrap();

@@ -22,6 +22,8 @@ pub mod lifecycle;
 #[cfg(feature = "host")]
 pub mod link;
 #[cfg(feature = "host")]
+pub mod peer;
+#[cfg(feature = "host")]
 pub mod record;
 
 #[cfg(feature = "host")]

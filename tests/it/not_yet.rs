@@ -25,7 +25,7 @@ fn keys_of_later_versions_are_refused_by_name() {
 }
 
 /// Fields that are planned, and refused by the run that would need them.
-const UNBUILT: [(&str, &str); 12] = [
+const UNBUILT: [(&str, &str); 11] = [
     ("ready.probe", "image \"builtin:base\"; ready { log \"up\" }"),
     ("root-disk", "root-disk \"./vm.raw\""),
     ("root-dir", "root-dir \"./root\""),
@@ -36,7 +36,6 @@ const UNBUILT: [(&str, &str); 12] = [
     ("metrics", "image \"builtin:base\"; metrics { interval \"10s\" }"),
     ("network", "image \"builtin:base\"; network { preset \"none\" }"),
     ("ports.8080/tcp", "image \"builtin:base\"; port guest=80 host=8080"),
-    ("connect.b", "image \"builtin:base\"; connect \"b\" ports=80"),
     ("env.KEY", "image \"builtin:base\"; env { KEY secret=\"s\" }"),
 ];
 

@@ -3,6 +3,7 @@
 mod acts;
 mod boot;
 mod rows;
+mod siblings;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use super::host::{Meant, holder, remove_folder, take_over};
 use super::world::StepError;
 use crate::context::{Clock as _, Context};
 use crate::machines::process::LookError;
-use crate::machines::{Folder, Look, Looks, Machine, Shelf, process};
+use crate::machines::{Folder, Look, Looks, Machine, Shelf, names, process};
 use crate::observe::JustSeen;
 use crate::plan::Op;
 use crate::store::events::{self, Moment};
@@ -80,6 +80,7 @@ pub async fn settle(
         })?;
         for machine in store.read(|db| settling.machines(db))? {
             settling.folder(&machine.id).drop_drafts();
+            names::drop_draft(context.home(), &machine.id);
         }
         locks::sweep(store, context.home(), &holder("settling", now_ms))?;
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use schema::control::{AGENT_SOCKET, SOCKET};
 use schema::lifecycle::Phase;
+use schema::peer;
 use schema::record::{FILE, LEASE, Process, Record};
 
 use super::process::{self, LookError};
@@ -167,7 +168,8 @@ impl Folder {
     /// stays: the next runtime of this folder takes it for its own.
     pub fn tidy(&self) {
         self.remove(|name| {
-            atomic::is_draft(name) || ["record.new", SOCKET, AGENT_SOCKET].contains(&name)
+            let own = ["record.new", peer::SOCKET, SOCKET, AGENT_SOCKET];
+            atomic::is_draft(name) || own.contains(&name)
         });
     }
 

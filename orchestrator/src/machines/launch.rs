@@ -1,6 +1,7 @@
 //! From a definition and an image to what a new runtime is told.
 
 mod mounts;
+mod siblings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
@@ -14,9 +15,11 @@ use schema::launch::{
     Resource, Role, Root, SERIAL_ROOT, SERIAL_UPPER, Shape, Timers, Workload, fd,
 };
 use schema::link::Mac;
+use schema::name::SandboxName;
 use schema::project::network::Preset;
 use schema::project::{
-    EnvValue, Kind, Limit, Probe, Rlimit, Sandbox, StopSignal, VolumeKind, argv, instance_hostname,
+    EnvValue, Kind, Limit, Probe, Project, Rlimit, Sandbox, StopSignal, VolumeKind, argv,
+    instance_hostname,
 };
 use schema::record::Bound;
 use thiserror::Error;
@@ -26,6 +29,8 @@ use crate::drivers::{Driver, Parts};
 use crate::images::ImageConfig;
 use crate::mounts::SourceError;
 use crate::plan::unbuilt;
+
+pub use siblings::neighbours;
 
 /// How long a boot may go without progress, and how much longer under emulation.
 const BOOT_MS: u64 = 30_000;
@@ -64,6 +69,8 @@ pub struct Making<'a> {
     pub nonce: String,
     /// What it is to be.
     pub want: &'a Sandbox,
+    /// Its project, where its siblings stand.
+    pub project: &'a Project,
     /// Its image.
     pub image: ImageFacts,
     /// Who runs it.
@@ -327,7 +334,7 @@ fn record(
             stop_signal: stop_signal.and_then(|signal| u8::try_from(signal.number()).ok()),
             success_codes: want.success_codes.iter().copied().collect(),
         },
-        network: network(want, &making.machine, &making.chosen_ports),
+        network: network((want, making.project), &making.machine, &making.chosen_ports),
         ready: launch::Probe {
             kind: match &want.ready.probe {
                 Probe::Exec(words) => launch::ProbeKind::Exec { argv: words.clone() },
@@ -351,9 +358,14 @@ fn record(
     }
 }
 
-/// Returns the network of an instance; `chosen` are the ports that the kernel chose for it before.
+/// Returns the network of an instance: its own, and what its project says of its siblings; `chosen` are
+/// the ports that the kernel chose for it before.
 #[must_use]
-pub fn network(want: &Sandbox, machine: &launch::Machine, chosen: &[Bound]) -> Network {
+pub fn network(
+    (want, project): (&Sandbox, &Project),
+    machine: &launch::Machine,
+    chosen: &[Bound],
+) -> Network {
     if want.network.preset == Preset::Off {
         return Network::Off;
     }
@@ -372,11 +384,14 @@ pub fn network(want: &Sandbox, machine: &launch::Machine, chosen: &[Bound]) -> N
             Publish { protocol, bind, host: host.map_or_else(auto, HostPort::Fixed), guest }
         })
     });
+    let called = SandboxName::parse(&machine.sandbox);
     Network::On(Box::new(Link {
         mac: Mac::of_machine(&machine.id),
         policy: want.network.clone(),
         ports: ports.collect(),
         connect: want.connect.clone(),
+        instances: siblings::instances(want, project),
+        callers: called.map_or_else(|_| BTreeMap::new(), |name| siblings::callers(&name, project)),
     }))
 }
 
@@ -412,7 +427,7 @@ fn guest(making: &Making<'_>) -> Guest {
     let identity = format!("{}\0{}", making.machine.id, making.installation);
     let identity = blake3::hash(identity.as_bytes()).to_hex();
     let hostname = want.hostname.clone().unwrap_or_else(|| {
-        schema::name::SandboxName::parse(&making.machine.sandbox).map_or_else(
+        SandboxName::parse(&making.machine.sandbox).map_or_else(
             |_| "sandbox".to_owned(),
             |name| instance_hostname(&name, &making.machine.instance),
         )
@@ -453,6 +468,7 @@ pub const fn kind(kind: Kind) -> launch::Kind {
 
 #[cfg(test)]
 mod tests {
+    use schema::name::ProjectName;
     use schema::project::network::PortRange;
     use schema::project::{HostPorts, ImageRef, PublishedPort, Transport};
 
@@ -473,6 +489,7 @@ mod tests {
 
     #[test]
     fn rt_9_9_each_instance_is_told_its_own_ports() {
+        let project = Project::empty(ProjectName::parse("shop").unwrap(), "/srv".into());
         let mut web = Sandbox::new(Kind::Service, ImageRef::parse("x:1").unwrap());
         web.ports.push(PublishedPort {
             protocol: Transport::Tcp,
@@ -481,7 +498,7 @@ mod tests {
             guest: PortRange::parse("80-81").unwrap(),
         });
         for (instance, first) in [("", 8080), ("0", 8080), ("2", 8084)] {
-            let network = network(&web, &machine(instance), &[]);
+            let network = network((&web, &project), &machine(instance), &[]);
             let link = network.link().unwrap();
             let told: Vec<_> = link.ports.iter().map(|port| (port.host, port.guest)).collect();
             let ports = [(HostPort::Fixed(first), 80), (HostPort::Fixed(first + 1), 81)];
@@ -490,11 +507,12 @@ mod tests {
             assert_eq!(link.policy, web.network);
         }
         web.network.preset = Preset::Off;
-        assert_eq!(network(&web, &machine(""), &[]), Network::Off);
+        assert_eq!(network((&web, &project), &machine(""), &[]), Network::Off);
     }
 
     #[test]
     fn sf_3_6_a_chosen_port_is_asked_for_again() {
+        let project = Project::empty(ProjectName::parse("shop").unwrap(), "/srv".into());
         let mut web = Sandbox::new(Kind::Service, ImageRef::parse("x:1").unwrap());
         web.ports.push(PublishedPort {
             protocol: Transport::Udp,
@@ -505,7 +523,7 @@ mod tests {
         let (bind, protocol) = (PublishedPort::BIND, Transport::Udp);
         let had = Bound { bind, host: 49_210, guest: 54, protocol, auto: true };
         let tcp = Bound { protocol: Transport::Tcp, guest: 53, ..had };
-        let network = network(&web, &machine(""), &[tcp, had]);
+        let network = network((&web, &project), &machine(""), &[tcp, had]);
         let told: Vec<_> = network.link().unwrap().ports.iter().map(|port| port.host).collect();
         let last = [None, Some(49_210)];
         assert_eq!(told, last.map(|last| HostPort::Auto { last }));

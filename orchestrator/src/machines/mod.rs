@@ -4,6 +4,7 @@ mod control;
 mod folder;
 mod holder;
 mod launch;
+pub mod names;
 pub mod process;
 mod shelf;
 mod spawn;
@@ -17,7 +18,9 @@ use schema::record::Record;
 pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
 pub use holder::{holders, named, of_runtime};
-pub use launch::{ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, kind, network};
+pub use launch::{
+    ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, kind, neighbours, network,
+};
 pub use shelf::Shelf;
 pub use spawn::{Creator, SpawnError, Started, spawn};
 

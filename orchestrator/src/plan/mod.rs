@@ -155,9 +155,29 @@ fn verdicts<'a>(wish: &Wish, observed: &Observed, scene: &Scene<'a>) -> Verdicts
             verdict.class = Class::Meta;
             verdict.reason = because("moved", format!("it was {was}"));
         }
+        if matches!(verdict.action, Some(Action::Move | Action::Update))
+            && pair.was.is_some()
+            && has_siblings(wish, name, *pair)
+        {
+            verdict.action = Some(Action::Restart);
+            verdict.class = Class::Restart;
+            verdict.reason = because("moved", "its siblings know it by its name");
+        }
         Some((*name, verdict))
     };
     scene.chosen.iter().filter_map(judged).collect()
+}
+
+/// Tells whether a service that lives is connected to others, or others to it: both ends are told the
+/// names of both when they boot.
+fn has_siblings(wish: &Wish, name: &InstanceName, pair: Pair<'_>) -> bool {
+    let service = pair.want.filter(|want| want.kind == Kind::Service);
+    let Some(want) = service.filter(|_| pair.seen.is_some_and(Seen::is_alive)) else {
+        return false;
+    };
+    let is_called =
+        || wish.project.sandboxes.values().any(|body| body.connect.contains_key(&name.sandbox));
+    !want.connect.is_empty() || is_called()
 }
 
 /// Returns what a change of an address is planned against.

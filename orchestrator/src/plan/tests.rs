@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use schema::change::Class;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, ProjectName, VolumeName};
+use schema::project::network::PortSet;
 use schema::project::{
-    ArgumentList, Body, Dependency, FileChange, FileMount, GuestPath, HostEnsure, ImageRef, Kind,
-    Mount, MountOptions, MountSource, OnChange, Origins, Project, Sandbox, Until, Volume,
-    VolumeKind,
+    ArgumentList, Body, Connect, Definition, Dependency, FileChange, FileMount, GuestPath,
+    HostEnsure, ImageRef, Kind, Mount, MountOptions, MountSource, OnChange, Origins, Project,
+    Sandbox, Until, Volume, VolumeKind,
 };
 use schema::units::Bytes;
 
@@ -502,4 +503,26 @@ fn a_followed_file_shows_short_digests_and_is_refused_where_it_is_too_large() {
     assert!(super::is_preflight(&large.refused[0]));
     let gone = followed("db=1:Ready", "restart", Some("a"), Source::Missing);
     assert!(words(&gone).is_empty() && gone.warnings[0].contains("content is not there"));
+}
+
+#[test]
+fn a_service_whose_siblings_know_it_by_name_boots_under_its_new_one() {
+    let mut wish = wish("database=1, web=1");
+    let name = |text: &str| InstanceName::parse(text).unwrap();
+    let was = Some(name("db").sandbox);
+    let definition = Definition { moved_from: was, ..Definition::default() };
+    wish.project.definitions.insert(name("database").sandbox, definition);
+    let seen = observed("db=1:Ready, web=1:Ready");
+    let action = |wish: &Wish| {
+        let plan = plan(wish, &seen);
+        let change = plan.changes.iter().find(|change| change.was.is_some()).unwrap();
+        (change.action, change.reason.code)
+    };
+    assert_eq!(action(&wish), (Action::Move, "moved"));
+    let ports = PortSet::parse("5432").unwrap();
+    let connect = Connect { ports, alias: name("db").sandbox };
+    let mut web = Sandbox::new(Kind::Service, ImageRef::parse("app:1").unwrap());
+    web.connect.insert(name("database").sandbox, connect);
+    wish.project.sandboxes.insert(name("web"), web.into());
+    assert_eq!(action(&wish), (Action::Restart, "moved"));
 }

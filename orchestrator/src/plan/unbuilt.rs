@@ -19,7 +19,6 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
         Root::Disk(_) => add("root-disk"),
         Root::Dir(_) => add("root-dir"),
     }
-    sandbox.connect.keys().for_each(|target| add(&format!("connect.{target}")));
     for (key, value) in &sandbox.env {
         if matches!(value, EnvValue::Secret(_)) {
             add(&format!("env.{key}"));

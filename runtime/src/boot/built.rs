@@ -42,7 +42,7 @@ impl Prepared {
         let network = if self.launch.driver.name == DriverName::Process {
             None
         } else {
-            network(&self.launch)?
+            network(&self.launch, &self.folder, &mut self.sockets)?
         };
         Ok(Built { prepared: self, driver, parts, shares, network })
     }

@@ -5,8 +5,8 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
-use schema::launch::{LaunchRecord, StartUp};
-use schema::{control, record};
+use schema::launch::{DriverName, LaunchRecord, StartUp};
+use schema::{control, peer, record};
 
 use super::descriptors::{Given, startup, take_all};
 use super::{BootError, StartPipe, Values};
@@ -30,6 +30,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Sockets {
     pub(crate) control: UnixListener,
     pub(crate) agent: UnixListener,
+    /// That of siblings, until the network takes it; absent where there is no network.
+    pub(super) peer: Option<UnixListener>,
     folder: Arc<Folder>,
 }
 
@@ -56,7 +58,7 @@ impl Prepared {
         let values = Values::read(given.values)?;
         Ok(Self {
             values,
-            sockets: Sockets::bind(Arc::clone(&folder))?,
+            sockets: Sockets::bind(Arc::clone(&folder), &given.launch)?,
             creator: given.creator,
             lease,
             folder,
@@ -81,17 +83,20 @@ fn start_log(folder: &Arc<Folder>, launch: &LaunchRecord) -> Result<(), BootErro
 }
 
 impl Sockets {
-    fn bind(folder: Arc<Folder>) -> Result<Self, BootError> {
+    fn bind(folder: Arc<Folder>, launch: &LaunchRecord) -> Result<Self, BootError> {
         let control = bind(&folder, control::SOCKET)?;
         let agent = bind(&folder, control::AGENT_SOCKET)?;
-        Ok(Self { control, agent, folder })
+        let has_network = launch.network.link().is_some();
+        let is_machine = launch.driver.name != DriverName::Process;
+        let peer = (has_network && is_machine).then(|| bind(&folder, peer::SOCKET)).transpose()?;
+        Ok(Self { control, agent, peer, folder })
     }
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
         // That of control last: where it is, there may be more that a dead runtime left.
-        for name in [control::AGENT_SOCKET, control::SOCKET] {
+        for name in [peer::SOCKET, control::AGENT_SOCKET, control::SOCKET] {
             if let Err(error) = self.folder.remove(name) {
                 tracing::warn!(%error, name, "a socket stays behind");
             }

@@ -8,6 +8,7 @@ use schema::project::network::Network;
 use schema::record::Bound;
 
 use super::listen::Listener;
+use super::peers::Reach;
 
 /// See the module.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) enum Command {
     Policy(Box<Network>),
     /// Something else is published.
     Ports(Ports),
+    /// Other siblings may be called, or may call, from now on.
+    Siblings(Box<Reach>),
     /// Somebody asks how it stands.
     Tell(SyncSender<NetworkFigures>),
 }

@@ -23,6 +23,7 @@ use super::link::{Filled, Incoming, Outgoing};
 use super::listen::{Listener, Visit};
 use super::names::{self, Names};
 use super::packet::{self, Carries, Packet};
+use super::peers::{self, Peers};
 use super::pins::Pins;
 use super::stack::Stack;
 use super::table::{Key, Table};
@@ -33,7 +34,7 @@ use crate::clock::Clock;
 
 const LINK: u64 = 0;
 const WAKE: u64 = 1;
-const FIRST: u64 = 2;
+pub(super) const FIRST: u64 = 2;
 
 /// Frames of the guest that are handled before anybody else has a turn.
 const FRAMES: usize = 256;
@@ -68,6 +69,7 @@ pub(super) struct Engine<C> {
     pub(super) flows: Table<udp::Flow>,
     pub(super) visits: Table<Visit>,
     pub(super) echoes: Table<Echo>,
+    pub(super) peers: Peers,
     pub(super) listeners: Vec<(u64, Listener)>,
     pub(super) next_token: u64,
     pub(super) next_port: u16,
@@ -120,6 +122,7 @@ impl<C: Clock> Engine<C> {
             self.visits.deadline(),
             names,
             self.echoes.deadline(),
+            self.peers.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -137,6 +140,7 @@ impl<C: Clock> Engine<C> {
                     self.ask_again()?;
                 }
                 Ok(Command::Ports(ports)) => self.publish(ports),
+                Ok(Command::Siblings(reach)) => self.reach_others(*reach)?,
                 Ok(Command::Tell(answer)) => {
                     // Whoever asked may be gone.
                     answer.send(self.figures()).ok();
@@ -256,12 +260,14 @@ impl<C: Clock> Engine<C> {
     /// Begins a connection that the guest asks for; tells whether there is one now.
     fn call(&mut self, key: Key, bytes: &[u8], now: Instant) -> io::Result<bool> {
         let most = usize::from(self.gate.network().limits.max_connections);
-        if key.remote.port() == names::PORT {
-            let stream = match self.connections.len() < most {
+        let is_sibling = peers::is_sibling(key.remote.ip());
+        if is_sibling || key.remote.port() == names::PORT {
+            let begun = match self.connections.len() < most {
+                true if is_sibling => self.call_sibling(key, now)?,
                 true => self.ask_by_stream(key, now)?,
                 false => None,
             };
-            let Some(connection) = stream else { return Ok(false) };
+            let Some(connection) = begun else { return Ok(false) };
             let token = self.token();
             self.connections.insert(key, token, connection);
             return Ok(true);
@@ -331,6 +337,9 @@ impl<C: Clock> Engine<C> {
         if self.answer_peer(&key, payload, now) {
             return Ok(());
         }
+        if peers::is_sibling(key.remote.ip()) {
+            return self.send_to_sibling(key, (bytes, payload), now);
+        }
         if key.remote.port() == names::PORT {
             return self.ask(key, payload, now);
         }
@@ -379,7 +388,7 @@ impl<C: Clock> Engine<C> {
             row.it.receive(&mut self.scratch, (self.wire, &mut self.outgoing), now);
             return Ok(());
         }
-        if self.hear_names(token)? {
+        if self.hear_names(token)? || self.hear_peers(token)? {
             return Ok(());
         }
         if let Some(at) = self.listeners.iter().position(|(known, _)| *known == token) {
@@ -408,6 +417,7 @@ impl<C: Clock> Engine<C> {
                 drop(self.echoes.remove(&key));
             }
         }
+        self.tick_peers(now)?;
         self.tick_names(now)
     }
 
@@ -421,11 +431,14 @@ impl<C: Clock> Engine<C> {
     }
 
     /// Asks about everything that is open again, under another policy.
-    fn ask_again(&mut self) -> io::Result<()> {
+    pub(super) fn ask_again(&mut self) -> io::Result<()> {
         let now = self.clock.now();
         for key in self.connections.keys() {
             let outside = self.connections.get_mut(&key).and_then(|row| row.it.peer());
             let allowed = match outside {
+                peer if peers::is_sibling(key.remote.ip()) => {
+                    self.may_go_on(Protocol::Tcp, &key, peer.is_some())
+                }
                 Some(peer) => self.gate.ingress(Protocol::Tcp, (peer, key.port), now),
                 None => self.gate.egress(Protocol::Tcp, key.remote, (&mut self.pins, now)),
             };
@@ -438,6 +451,7 @@ impl<C: Clock> Engine<C> {
                 self.end_flow(&key);
             }
         }
+        self.ask_flows_again();
         Ok(())
     }
 
@@ -448,9 +462,10 @@ impl<C: Clock> Engine<C> {
     fn figures(&self) -> NetworkFigures {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let denied = self.gate.denied().iter();
+        let flows = self.flows.len() + self.visits.len() + self.echoes.len();
         NetworkFigures {
             connections: count(self.connections.len()),
-            flows: count(self.flows.len() + self.visits.len() + self.echoes.len()),
+            flows: count(flows + self.peers.flows()),
             malformed: self.incoming.malformed,
             denied_names: self.denied_names,
             denied: denied.map(|(by, count)| (by.to_string(), *count)).collect(),

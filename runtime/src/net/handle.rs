@@ -17,12 +17,13 @@ use tokio::sync::mpsc;
 
 use super::command::{Command, Ports};
 use super::dns::{self, Chance, Resolver};
-use super::engine::{CALLING, Engine};
+use super::engine::{CALLING, Engine, FIRST};
 use super::ether::Wire;
 use super::gate::{Denial, Gate};
 use super::link::{Incoming, Outgoing};
 use super::listen::Listener;
 use super::names::Names;
+use super::peers::{self, Peers, Reach};
 use super::pins::Pins;
 use super::published::{self, Moves, PortError};
 use super::stack::Stack;
@@ -51,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listener>,
     /// What its resolver knows.
     pub(crate) names: dns::Settings,
+    /// Its siblings.
+    pub(crate) peers: peers::Settings,
     /// What first sequence numbers are chosen by.
     pub(crate) seed: u64,
 }
@@ -76,6 +79,7 @@ pub(crate) struct Net {
     published: Vec<Bound>,
     policy: Network,
     denials: Option<mpsc::Receiver<Denial>>,
+    reach: Reach,
     wake: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
@@ -89,7 +93,9 @@ impl Net {
         settings: Settings,
         clock: C,
     ) -> io::Result<Self> {
-        let Settings { link, mac, policy, listeners, names, seed } = settings;
+        let Settings { link, mac, policy, listeners, names, peers, seed } = settings;
+        peers.socket.set_nonblocking(true)?;
+        let reach = peers.reach.clone();
         link.set_nonblocking(true)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (sender, commands) = sync_channel(COMMANDS_MAX);
@@ -112,6 +118,7 @@ impl Net {
             flows: Table::default(),
             visits: Table::default(),
             echoes: Table::default(),
+            peers: Peers::new(peers, FIRST),
             listeners: Vec::new(),
             next_token: 0,
             next_port: CALLING.0,
@@ -123,19 +130,14 @@ impl Net {
         for listener in listeners {
             engine.listen(listener)?;
         }
+        engine.begin_with_siblings()?;
         let work = move || match engine.run() {
             Ok(()) => {}
             Err(error) => tracing::error!(%error, "the network of the machine ended"),
         };
         let thread = std::thread::Builder::new().name("msb-net".into()).spawn(work)?;
-        Ok(Self {
-            commands: Some(sender),
-            published,
-            policy,
-            denials: Some(denials),
-            wake,
-            thread: Some(thread),
-        })
+        let (commands, thread, denials) = (Some(sender), Some(thread), Some(denials));
+        Ok(Self { commands, published, policy, denials, reach, wake, thread })
     }
 
     /// Returns what may not pass, as it is told from here on; once.
@@ -156,6 +158,13 @@ impl Net {
                 return Err(ChangeError::Silent);
             }
             self.policy = link.policy.clone();
+        }
+        let reach = Reach::of(link);
+        if self.reach != reach {
+            if !self.say(Command::Siblings(Box::new(reach.clone()))) {
+                return Err(ChangeError::Silent);
+            }
+            self.reach = reach;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -161,7 +161,8 @@ impl<C: Clock> Engine<C> {
         let peer = peer.map_or(local.ip(), |peer| peer.ip().to_canonical());
         let most = usize::from(self.gate.network().limits.max_connections);
         let allowed = self.gate.ingress(Protocol::Tcp, (peer, guest), self.clock.now());
-        let from = self.calling_port(guest).filter(|_| allowed && self.connections.len() < most);
+        let from = self.calling_port(guest, GATEWAY.into());
+        let from = from.filter(|_| allowed && self.connections.len() < most);
         let Some(from) = from else {
             // Closing it now says reset.
             sockopt::set_socket_linger(&host, Some(Duration::ZERO)).ok();
@@ -171,9 +172,10 @@ impl<C: Clock> Engine<C> {
         let (buffer, now) = (self.buffer_bytes(), self.clock.now());
         let Self { stack, wire, outgoing, .. } = self;
         let mut bench = Bench { stack, wire: *wire, outgoing, now };
-        let called = Connection::of_peer((guest, from), (host, peer), buffer, &mut bench);
+        let seen = SocketAddr::from((GATEWAY, from));
+        let called = Connection::of_peer((guest, seen), (host, peer), buffer, &mut bench);
         let Some(connection) = called else { return Ok(true) };
-        let key = Key { port: guest, remote: SocketAddr::from((GATEWAY, from)) };
+        let key = Key { port: guest, remote: seen };
         let token = self.token();
         self.connections.insert(key, token, connection);
         self.turn(key, |connection, bench| connection.turn(None, bench))?;
@@ -214,7 +216,7 @@ impl<C: Clock> Engine<C> {
         if !allowed || self.visits.len() >= super::engine::FLOWS_MAX {
             return None;
         }
-        let from = self.calling_port(guest)?;
+        let from = self.calling_port(guest, GATEWAY.into())?;
         let key = Key { port: guest, remote: SocketAddr::from((GATEWAY, from)) };
         let visit_token = self.token();
         self.visits.insert(key, visit_token, Visit { listener: token, peer, last: now });
@@ -246,14 +248,15 @@ impl<C: Clock> Engine<C> {
         }
     }
 
-    /// Returns a port of the gateway that does not speak with this port of the guest.
-    fn calling_port(&mut self, guest: u16) -> Option<u16> {
+    /// Returns a port of an address of ours that does not speak with this port of the guest.
+    pub(super) fn calling_port(&mut self, guest: u16, address: IpAddr) -> Option<u16> {
         let (first, last) = super::engine::CALLING;
         for _ in first..=last {
             let port = self.next_port;
             self.next_port = if port >= last { first } else { port + 1 };
-            let key = Key { port: guest, remote: SocketAddr::from((GATEWAY, port)) };
-            if !self.connections.has(&key) && !self.visits.has(&key) && !self.flows.has(&key) {
+            let key = Key { port: guest, remote: SocketAddr::new(address, port) };
+            let is_flow = self.flows.has(&key) || self.peers.has_flow(&key);
+            if !self.connections.has(&key) && !self.visits.has(&key) && !is_flow {
                 return Some(port);
             }
         }

@@ -4,7 +4,8 @@
 //! guest ─ frames ─ link ─ ether ─ packet ─┬─ stack: tcp ─┐
 //!                                         ├─ udp ────────┼─ sockets of the host
 //!                                         └─ icmp        │
-//!                    published ports ─ listen ───────────┘
+//!                    published ports ─ listen ───────────┤
+//!                           siblings ─ peers ────────────┘
 //! ```
 //!
 //! Nothing of the host is configured and nothing needs privileges. [`engine`] is one thread with one loop;
@@ -25,6 +26,7 @@ mod link;
 mod listen;
 mod names;
 mod packet;
+pub(crate) mod peers;
 pub mod pins;
 mod published;
 mod recent;

@@ -12,16 +12,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::net::{Shutdown, shutdown, sockopt};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::IpEndpoint;
 
-use super::addresses::{GATEWAY, GUEST};
+use super::addresses::GUEST;
 use super::ether::Wire;
 use super::hello::{self, HELLO_BYTES_MAX, Hello};
 use super::link::Outgoing;
+use super::peers::{Answering, Asked, Asking};
 use super::stack::Stack;
 use super::watch::Interest;
 
@@ -63,6 +65,19 @@ enum Greeting {
     Awaited,
 }
 
+/// What has to be said between the runtimes of siblings before bytes go.
+#[derive(Debug)]
+enum Handshake {
+    /// The host's side is no sibling.
+    None,
+    /// The sibling has not said yet whether it takes the call.
+    Asking(Asking),
+    /// The sibling waits to hear whether the guest takes the call.
+    Answering(Answering),
+    /// All was said.
+    Over,
+}
+
 /// What a turn came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Turned {
@@ -83,6 +98,7 @@ pub(super) struct Connection {
     stage: Stage,
     greeting: Greeting,
     asks: Option<String>,
+    handshake: Handshake,
     to_host: Way,
     to_guest: Way,
     /// When it is given up where nothing happens.
@@ -122,18 +138,17 @@ impl Connection {
         Some(Self::new(socket, host, Stage::Dialling, now + DIAL))
     }
 
-    /// Calls the guest's `port` from `from`, a port of the gateway that nothing else uses, for a peer
-    /// from outside.
+    /// Calls the guest's `port` from `from`, a port of ours that nothing else uses, for a peer from
+    /// outside.
     pub(super) fn of_peer(
-        (port, from): (u16, u16),
+        (port, from): (u16, SocketAddr),
         (host, peer): (OwnedFd, IpAddr),
         buffer_bytes: usize,
         bench: &mut Bench<'_>,
     ) -> Option<Self> {
         let mut socket = socket(buffer_bytes);
-        let (guest, gateway) = (SocketAddr::from((GUEST, port)), SocketAddr::from((GATEWAY, from)));
-        let (guest, gateway) = (IpEndpoint::from(guest), IpEndpoint::from(gateway));
-        socket.connect(bench.stack.context(), guest, gateway).ok()?;
+        let guest = IpEndpoint::from(SocketAddr::from((GUEST, port)));
+        socket.connect(bench.stack.context(), guest, IpEndpoint::from(from)).ok()?;
         let connection = Self::new(socket, host, Stage::Calling, bench.now + ANSWER);
         Some(Self { peer: Some(peer), ..connection })
     }
@@ -154,6 +169,7 @@ impl Connection {
             stage,
             greeting: Greeting::Over,
             asks: None,
+            handshake: Handshake::None,
             to_host: Way::Open,
             to_guest: Way::Open,
             until: Some(until),
@@ -166,6 +182,16 @@ impl Connection {
         (self.stage, self.until) = (Stage::Open, None);
         self.socket().pause_synack(false);
         self
+    }
+
+    /// Waits until the sibling at the host's side takes the call.
+    pub(super) fn asking(self, asking: Asking, until: Instant) -> Self {
+        Self { handshake: Handshake::Asking(asking), until: Some(until), ..self }
+    }
+
+    /// Tells the sibling at the host's side whether the guest takes its call.
+    pub(super) fn answering(self, answering: Answering) -> Self {
+        Self { handshake: Handshake::Answering(answering), ..self }
     }
 
     /// Waits with what the guest sends until it is known whom it asks for by TLS.
@@ -191,7 +217,7 @@ impl Connection {
             return Turned::Asks(name);
         }
         if self.stage == Stage::Calling && self.socket().may_send() {
-            (self.stage, self.until) = (Stage::Open, None);
+            self.has_answered();
         }
         while self.stage == Stage::Open && self.carry(bench.now) {
             self.run(None, bench);
@@ -207,6 +233,13 @@ impl Connection {
         if self.stage != Stage::Dialling {
             return self.turn(None, bench);
         }
+        if let Handshake::Asking(asking) = &mut self.handshake {
+            match asking.go_on(&self.host) {
+                Asked::Pending => return Turned::On,
+                Asked::Taken => self.handshake = Handshake::Over,
+                Asked::Refused => return self.reset(bench),
+            }
+        }
         match sockopt::socket_error(&self.host) {
             Ok(Ok(())) => {
                 let awaits = self.greeting == Greeting::Awaited;
@@ -215,6 +248,19 @@ impl Connection {
                 self.turn(None, bench)
             }
             Ok(Err(_)) | Err(_) => self.reset(bench),
+        }
+    }
+
+    /// The guest has taken a call from outside.
+    fn has_answered(&mut self) {
+        (self.stage, self.until) = (Stage::Open, None);
+        if let Handshake::Answering(answering) = &self.handshake {
+            let is_heard = answering.take(&self.host);
+            self.handshake = Handshake::Over;
+            if !is_heard {
+                self.stage = Stage::Broken;
+                self.socket().abort();
+            }
         }
     }
 
@@ -243,7 +289,10 @@ impl Connection {
     pub(super) fn interest(&self) -> Interest {
         let socket = self.sockets.get::<Socket<'_>>(self.handle);
         match self.stage {
-            Stage::Dialling => Interest { read: false, write: true },
+            Stage::Dialling => match &self.handshake {
+                Handshake::Asking(asking) => Interest { read: true, write: asking.has_words() },
+                _ => Interest { read: false, write: true },
+            },
             Stage::Calling | Stage::Broken => Interest::default(),
             Stage::Open => Interest {
                 read: self.to_guest == Way::Open && socket.can_send(),
@@ -337,6 +386,9 @@ impl Connection {
                 Err(errno) => (0, Err(errno)),
             });
             match came.unwrap_or(Err(Errno::AGAIN)) {
+                Ok(0) if self.to_host == Way::Open && is_cut(&self.handshake, host) => {
+                    return Err(Errno::CONNRESET);
+                }
                 Ok(0) => {
                     self.to_guest = Way::Ended;
                     socket.close();
@@ -358,6 +410,9 @@ impl Connection {
             State::TimeWait if is_over => Turned::Over,
             State::Closed => {
                 if !is_over {
+                    if let Handshake::Answering(answering) = &self.handshake {
+                        answering.refuse(&self.host);
+                    }
                     // Closing it says reset, not end. Where it cannot be said it closes all the same.
                     sockopt::set_socket_linger(&self.host, Some(Duration::ZERO)).ok();
                 }
@@ -366,6 +421,15 @@ impl Connection {
             _ => Turned::On,
         }
     }
+}
+
+/// Tells whether a sibling has ended both ways at once: it does that in good order only when it has
+/// heard our end, and there is no reset between the runtimes of siblings.
+fn is_cut(handshake: &Handshake, host: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(host, PollFlags::empty())];
+    matches!(handshake, Handshake::Over)
+        && poll(&mut polled, Some(&Timespec::default())).is_ok()
+        && polled[0].revents().contains(PollFlags::HUP)
 }
 
 fn socket(buffer_bytes: usize) -> Socket<'static> {

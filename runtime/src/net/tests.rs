@@ -1,6 +1,7 @@
 //! A network with a guest that is a stack of its own, and a host that is this one.
 
 mod guest;
+mod siblings;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -363,6 +364,8 @@ fn rt_9_11_another_policy_and_other_ports_hold_at_once() {
         policy: policy(Preset::None, &[]),
         ports: vec![publish(HostPort::Auto { last: None }, 80)],
         connect: BTreeMap::new(),
+        instances: BTreeMap::new(),
+        callers: BTreeMap::new(),
     };
     guest.net_mut().change(&link).unwrap();
     guest.until("the open one is reset", |guest| guest.state(through) == State::Closed);

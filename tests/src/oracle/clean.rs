@@ -95,6 +95,10 @@ fn files(home: &Home, folders: &[Folder]) -> Vec<String> {
             left.push(format!("{}", below.display()));
             return Into::By;
         }
+        let is_name = machine.as_deref() == Some(schema::peer::NAMES);
+        if is_name && metadata.file_type().is_symlink() && !path.exists() {
+            left.push(format!("the name {}, whose machine is gone", below.display()));
+        }
         if metadata.file_type().is_socket() && !lives {
             left.push(format!("the socket {}", below.display()));
         }

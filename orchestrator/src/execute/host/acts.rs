@@ -21,7 +21,7 @@ use super::{Host, Ticket, bug};
 use crate::disks::{self, Purpose};
 use crate::execute::world::{Done, Effect, StepError};
 use crate::images::ImageEntry;
-use crate::machines::{self, ControlError, ImageFacts};
+use crate::machines::{self, ControlError, ImageFacts, names};
 use crate::store::inventory::{self, Role};
 use crate::store::{Store, atomic};
 use crate::volumes::{self, Marker};
@@ -182,6 +182,7 @@ impl Host {
                 return Err(self.not_updated((name, want), (field, why)));
             }
         }
+        self.tell_neighbours(name).await?;
         for number in owed {
             let answer = machine.signal(number).await;
             answer.map_err(|error| asked(&error, "signal its workload"))?;
@@ -213,7 +214,7 @@ impl Host {
     }
 
     /// Returns what may pass a machine's network device, whole: the runtime knows what of it is new.
-    fn link(
+    pub(super) fn link(
         &self,
         name: &InstanceName,
         want: &Sandbox,
@@ -222,7 +223,7 @@ impl Host {
         let row = self.sandbox_row(name)?;
         let chosen = self.store.borrow_mut().read(|db| inventory::chosen_ports(db, &row.id))?;
         let machine = self.machine_of(name, &row, id);
-        match machines::network(want, &machine, &chosen) {
+        match machines::network((want, &self.wish.project), &machine, &chosen) {
             Network::On(link) => Ok(Some(link)),
             Network::Off => Ok(None),
         }
@@ -334,8 +335,10 @@ impl Host {
     }
 }
 
-/// Gives a machine's folder a hidden name and removes it; one that is not there is as good.
+/// Gives a machine's folder a hidden name and removes it, with the names that lead there; one that is not
+/// there is as good.
 pub(in crate::execute) fn remove_folder(home: &Path, id: &str) -> io::Result<()> {
+    names::forget(home, id)?;
     let folder = home.join("machines").join(id);
     let hidden = home.join("machines").join(format!(".{id}.gone"));
     for path in [hidden.clone(), home.join("machines").join(format!(".{id}.making"))] {

@@ -60,6 +60,7 @@ impl Host {
             },
             nonce,
             want,
+            project: &self.wish.project,
             image: self.image(name).await?,
             driver: self.driver(name)?.clone(),
             parts: self.parts.clone(),
@@ -80,6 +81,9 @@ impl Host {
         };
         let mut launch = machines::assemble(making).map_err(|error| self.not_assembled(&error))?;
         launch.environment = self.environment();
+        machines::names::point(self.context.home(), &launch.record.machine)
+            .map_err(|error| StepError::from("msb::state::unusable", "boot", &error))?;
+        self.tell_neighbours(name).await?;
         // Where it does not come free, the runtime says so.
         drop(self.folder(&id).released_within(RELEASED_MAX).await);
         let program = Drivers::of(&self.context).runtime()?;

@@ -38,18 +38,21 @@ pub(super) enum Here {
 #[derive(Debug)]
 pub(super) struct Own {
     names: Vec<(String, Vec<IpAddr>)>,
+    zones: Vec<String>,
     surroundings: Surroundings,
     siblings: Siblings,
 }
 
 impl Own {
-    /// Returns what is answered for these names and addresses, and for siblings behind the first two.
+    /// Returns what is answered for these names and addresses, below these zones, and for siblings
+    /// behind the first two.
     pub(super) fn new(
-        names: Vec<(String, Vec<IpAddr>)>,
+        (names, mut zones): (Vec<(String, Vec<IpAddr>)>, Vec<String>),
         surroundings: Surroundings,
         first: (Ipv4Addr, Ipv6Addr),
     ) -> Self {
-        Self { names, surroundings, siblings: Siblings::new(first) }
+        zones.push(OWN_ZONE.to_owned());
+        Self { names, zones, surroundings, siblings: Siblings::new(first) }
     }
 
     /// Takes over which siblings there are.
@@ -60,6 +63,11 @@ impl Own {
     /// Returns the sibling that an address was given to.
     pub(super) fn sibling(&self, address: IpAddr) -> Option<&str> {
         self.siblings.instance(address)
+    }
+
+    /// Returns the address of a sibling; one that had none is given one.
+    pub(super) fn address_of(&mut self, instance: &str) -> Option<Ipv4Addr> {
+        self.siblings.address(instance)
     }
 
     /// Returns what is said to a question about `name`, which is in lower case; `None` where it is
@@ -76,10 +84,10 @@ impl Own {
         if let Some((_, addresses)) = known {
             return Some(of_kind(addresses.iter().copied(), kind));
         }
-        if name == OWN_ZONE {
+        if self.zones.iter().any(|zone| name == zone) {
             return Some(Here::Nothing);
         }
-        if is_below(OWN_ZONE) {
+        if self.zones.iter().any(|zone| is_below(zone)) {
             return Some(Here::Absent);
         }
         let address = reversed(name)?;

@@ -30,6 +30,8 @@ pub struct Settings {
     pub ipv6: bool,
     /// Names that are answered here: the machine's own, `localhost`, the host's.
     pub own_names: Vec<(String, Vec<IpAddr>)>,
+    /// Zones below which there are only names of ours, in lower case.
+    pub own_zones: Vec<String>,
     /// What the addresses of the machine are.
     pub surroundings: Surroundings,
     /// The networks of siblings, by their first addresses; the one behind is given first.
@@ -53,7 +55,8 @@ impl Settings {
         ];
         let siblings =
             (Ipv4Addr::new(198, 19, 0, 0), Ipv6Addr::new(0xfd6d, 0x7362, 1, 0, 0, 0, 0, 0));
-        Self { servers: Vec::new(), ipv6: false, own_names, surroundings, siblings }
+        let (servers, own_zones) = (Vec::new(), Vec::new());
+        Self { servers, ipv6: false, own_names, own_zones, surroundings, siblings }
     }
 }
 
@@ -84,7 +87,8 @@ impl Resolver {
     /// Returns a resolver that knows nothing yet.
     #[must_use]
     pub fn new(settings: Settings, chance: Chance) -> Self {
-        let own = Own::new(settings.own_names, settings.surroundings.clone(), settings.siblings);
+        let names = (settings.own_names, settings.own_zones);
+        let own = Own::new(names, settings.surroundings.clone(), settings.siblings);
         Self {
             host_servers: settings.servers,
             ipv6: settings.ipv6,
@@ -117,6 +121,12 @@ impl Resolver {
     #[must_use]
     pub fn sibling(&self, address: IpAddr) -> Option<&str> {
         self.own.sibling(address)
+    }
+
+    /// Returns the address of a sibling, by its instance; one that had none is given one. `None`
+    /// where there are none left.
+    pub fn address_of_sibling(&mut self, instance: &str) -> Option<Ipv4Addr> {
+        self.own.address_of(instance)
     }
 
     /// Returns when [`Resolver::tick`] is due; `None` while nothing is in flight.

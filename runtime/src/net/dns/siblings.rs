@@ -7,18 +7,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Addresses that are given at most: what the smaller of both networks has, its ends left out.
 const GIVEN_MAX: u16 = u16::MAX - 1;
 
-/// A machine that this one may connect to.
+/// A machine that this one may connect to, or that has connected to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sibling {
     /// What tells it from all others for the life of this machine.
     pub instance: String,
-    /// The names that lead to it, the one first by which it is called back.
+    /// The names that lead to it; one that only calls has none.
     pub names: Vec<String>,
+    /// What it is called where its address is asked for.
+    pub called: String,
     /// Whether it is ready.
     pub ready: bool,
 }
 
-/// The machines that this one may connect to, and the addresses that it knows them by.
+/// The machines that this one has to do with, and the addresses that it knows them by.
 #[derive(Debug)]
 pub(super) struct Siblings {
     known: Vec<Sibling>,
@@ -79,11 +81,17 @@ impl Siblings {
         self.given.get(place).map(String::as_str)
     }
 
-    /// Returns the name by which an address is called back.
+    /// Returns what a sibling is called whose address this is.
     pub(super) fn name(&self, address: IpAddr) -> Option<&str> {
         let instance = self.instance(address)?;
         let sibling = self.known.iter().find(|sibling| sibling.instance == instance)?;
-        sibling.names.first().map(String::as_str)
+        Some(&sibling.called)
+    }
+
+    /// Returns the address of an instance; one that had none is given one.
+    pub(super) fn address(&mut self, instance: &str) -> Option<Ipv4Addr> {
+        let number = self.number(instance)?;
+        Some(Ipv4Addr::from(u32::from(self.first.0).wrapping_add(number.into())))
     }
 
     fn number(&mut self, instance: &str) -> Option<u16> {

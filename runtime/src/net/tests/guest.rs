@@ -20,6 +20,8 @@ use super::super::dns;
 use super::super::handle::{Net, Settings};
 use super::super::link::{Filled, Incoming, Outgoing};
 use super::super::listen::Listener;
+use super::super::peers;
+use super::siblings::Place;
 use crate::clock::{Clock as _, HostClock};
 
 const MAC: [u8; 6] = [2, 0x6d, 1, 2, 3, 4];
@@ -33,6 +35,7 @@ pub(super) struct Guest {
     sockets: SocketSet<'static>,
     began: Moment,
     port: u16,
+    _place: Place,
 }
 
 /// The guest's end of the wire.
@@ -52,9 +55,21 @@ impl Guest {
         listeners: Vec<Listener>,
         names: dns::Settings,
     ) -> Self {
+        let place = Place::new();
+        let alone = place.machine("box", peers::tests::reach(&[], &[]));
+        Self::of((policy, listeners), names, alone, &place)
+    }
+
+    pub(super) fn of(
+        (policy, listeners): (Network, Vec<Listener>),
+        names: dns::Settings,
+        peers: peers::Settings,
+        place: &Place,
+    ) -> Self {
         let (link, theirs) = UnixStream::pair().unwrap();
         link.set_nonblocking(true).unwrap();
-        let settings = Settings { link: theirs, mac: MAC, policy, listeners, names, seed: 7 };
+        let settings =
+            Settings { link: theirs, mac: MAC, policy, listeners, names, peers, seed: 7 };
         let net = Net::start(settings, HostClock).unwrap();
         let mut wire = End { link, incoming: Incoming::new(), outgoing: Outgoing::default() };
         let config = Config::new(HardwareAddress::Ethernet(EthernetAddress(MAC)));
@@ -66,7 +81,8 @@ impl Guest {
         interface.routes_mut().add_default_ipv4_route(GATEWAY).unwrap();
         interface.routes_mut().add_default_ipv6_route(GATEWAY6).unwrap();
         let sockets = SocketSet::new(Vec::new());
-        Self { net, wire, interface, sockets, began: HostClock.now(), port: 40_000 }
+        let (began, _place) = (HostClock.now(), place.clone());
+        Self { net, wire, interface, sockets, began, port: 40_000, _place }
     }
 
     pub(super) const fn net(&self) -> &Net {
@@ -93,7 +109,7 @@ impl Guest {
         }
     }
 
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         let micros = HostClock.now().duration_since(self.began).as_micros();
         let now = Instant::from_micros(i64::try_from(micros).unwrap());
         self.wire.outgoing.drain(&self.wire.link).unwrap();
@@ -123,6 +139,17 @@ impl Guest {
         self.sockets.get::<tcp::Socket<'_>>(handle).state()
     }
 
+    /// Returns who is at the other end, as the guest sees it.
+    pub(super) fn far_end(&self, handle: SocketHandle) -> Option<SocketAddr> {
+        let end = self.sockets.get::<tcp::Socket<'_>>(handle).remote_endpoint()?;
+        Some(SocketAddr::new(end.addr.into(), end.port))
+    }
+
+    /// Tells whether the other end may still send.
+    pub(super) fn may_hear(&self, handle: SocketHandle) -> bool {
+        self.sockets.get::<tcp::Socket<'_>>(handle).may_recv()
+    }
+
     pub(super) fn send(&mut self, handle: SocketHandle, bytes: &[u8]) -> usize {
         self.sockets.get_mut::<tcp::Socket<'_>>(handle).send_slice(bytes).unwrap_or(0)
     }
@@ -137,6 +164,10 @@ impl Guest {
                 })
                 .unwrap();
         }
+    }
+
+    pub(super) fn abort(&mut self, handle: SocketHandle) {
+        self.sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
     }
 
     pub(super) fn close(&mut self, handle: SocketHandle) {

@@ -13,6 +13,7 @@ fn siblings() -> Vec<Sibling> {
     let sibling = |instance: &str, names: &[&str], ready| Sibling {
         instance: instance.to_owned(),
         names: names.iter().map(ToString::to_string).collect(),
+        called: names[0].to_owned(),
         ready,
     };
     vec![
