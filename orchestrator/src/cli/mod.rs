@@ -48,6 +48,7 @@ mod log_following;
 mod log_lines;
 mod logs;
 mod mounts;
+mod network;
 mod outcome;
 mod plan;
 mod ps;
