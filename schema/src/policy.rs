@@ -14,7 +14,7 @@ use std::fmt;
 pub use address::{Remote, Surroundings};
 pub use answers::keeps_answer;
 pub(crate) use answers::may_be_answer;
-pub use names::{may_look_up, may_reach};
+pub use names::{look_up, may_look_up, may_reach};
 
 use crate::project::network::{Action, Direction, Group, Network, Preset, Protocol, Rule, Target};
 

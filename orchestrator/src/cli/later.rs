@@ -90,6 +90,10 @@ mod tests {
     fn what_is_planned_is_told_from_what_is_unknown() {
         assert!(command(&[], "ssh") && !command(&[], "shh"));
         assert!(command(&["image"], "prune") && !command(&["volume"], "rm"));
-        assert!(flag("run", "--secret=A@a.example") && flag("up", "--rollback") && !flag("up", "--port"));
+        assert!(
+            flag("run", "--secret=A@a.example")
+                && flag("up", "--rollback")
+                && !flag("up", "--port")
+        );
     }
 }

@@ -48,6 +48,7 @@ mod log_following;
 mod log_lines;
 mod logs;
 mod mounts;
+mod net;
 mod network;
 mod outcome;
 mod plan;
@@ -131,6 +132,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "copy")]
     Cp(cp::Args),
     Inspect(inspect::Args),
+    Net(net::Args),
     Wait(wait::Args),
     Load(load::Args),
     Image(image::Args),
@@ -231,6 +233,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Exec(args) => exec::run(args, call),
         Command::Cp(args) => cp::run(args, call),
         Command::Inspect(args) => inspect::run(args, call),
+        Command::Net(args) => net::run(args, call),
         Command::Wait(args) => wait::run(args, call),
         Command::Load(args) => load::run(args, call),
         Command::Image(args) => image::run(args, call),

@@ -23,8 +23,12 @@ const RULES_MAX: usize = 1024;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct NetworkFlags {
     /// A port of the guest on the host; HOST may be `auto` (can be repeated)
-    #[arg(short, long = "port", visible_alias = "publish",
-          value_name = "[BIND:]HOST:GUEST[/tcp|/udp]")]
+    #[arg(
+        short,
+        long = "port",
+        visible_alias = "publish",
+        value_name = "[BIND:]HOST:GUEST[/tcp|/udp]"
+    )]
     ports: Vec<String>,
     /// What holds where no rule does: off, none, public, private, open [default: public]
     #[arg(long, value_name = "PRESET")]

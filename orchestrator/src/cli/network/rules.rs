@@ -73,9 +73,11 @@ impl FromArgMatches for Rules {
         for (name, action, direction, _) in FLAGS {
             let places = matches.indices_of(name).into_iter().flatten();
             let texts = matches.get_many::<String>(name).into_iter().flatten();
-            found.extend(places.zip(texts).map(|(place, text)| {
-                (place, RuleFlag { action, direction, text: text.clone() })
-            }));
+            found.extend(
+                places.zip(texts).map(|(place, text)| {
+                    (place, RuleFlag { action, direction, text: text.clone() })
+                }),
+            );
         }
         found.sort_by_key(|(place, _)| *place);
         Ok(Self(found.into_iter().map(|(_, flag)| flag).collect()))
