@@ -6,6 +6,8 @@ mod verdict;
 
 use clap::Subcommand;
 
+pub(super) use verdict::written;
+
 use super::call::Call;
 use super::ending::Ending;
 

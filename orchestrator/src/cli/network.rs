@@ -267,5 +267,16 @@ impl LimitFlags {
     }
 }
 
+/// Returns what a preset does with what no rule names.
+pub(crate) const fn tail(preset: Preset) -> &'static str {
+    match preset {
+        Preset::Off => "no network at all",
+        Preset::None => "deny what no rule allows",
+        Preset::Public => "allow public addresses",
+        Preset::Private => "allow public and private addresses",
+        Preset::Open => "allow all but metadata services",
+    }
+}
+
 #[cfg(test)]
 mod tests;
