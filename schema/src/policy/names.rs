@@ -3,7 +3,7 @@
 //! A name is looked up to be reached, so the question is asked for each protocol and port apart,
 //! and one that is allowed is enough: a rule that denies one port of a name leaves the others.
 
-use super::{By, Judgement, tail_allows};
+use super::{By, Judgement, Remote, tail_allows};
 use crate::project::network::{
     Action, Direction, Group, HostPattern, Network, Preset, Protocol, Rule, Target,
 };
@@ -38,6 +38,23 @@ pub fn may_reach(network: &Network, pattern: &HostPattern) -> bool {
     // As a name, the star is a label that no pattern can name: it stands for any other below.
     let names = patterns.iter().flat_map(|pattern| [pattern.name(), pattern.as_str()]);
     names.into_iter().any(|name| opens(network, name, &[Protocol::Tcp]).allowed)
+}
+
+/// Tells whether rules open addresses beyond the machine and its host, and no name at all may be
+/// looked up: what is reached there is reached by its number alone.
+#[must_use]
+pub fn opens_addresses_alone(network: &Network) -> bool {
+    let opened =
+        |rule: &&Rule| rule.direction() == Direction::Egress && rule.action() == Action::Allow;
+    let is_address = |rule: &Rule| match rule.target() {
+        Target::Net(net) => Remote::at(net.first()).group() != Some(Group::Host),
+        Target::Group(group) => matches!(group, Group::Public | Group::Private),
+        Target::Any | Target::Host(_) => false,
+    };
+    let mut rules = network.rules.iter().filter(opened);
+    // A star is no label of any name, so that only what is about every name is about this one.
+    let by_name = |rule: &Rule| matches!(rule.target(), Target::Host(_));
+    rules.clone().any(is_address) && !rules.any(by_name) && !may_look_up(network, "*")
 }
 
 fn opens(network: &Network, name: &str, protocols: &[Protocol]) -> Judgement {
@@ -160,6 +177,27 @@ mod tests {
         assert_eq!(by(&["allow public tcp/443"], Preset::None), (true, By::Rule(0)));
         assert_eq!(by(&[], Preset::None), (false, By::Tail));
         assert_eq!(by(&["allow a.example"], Preset::Off), (false, By::Off));
+    }
+
+    #[test]
+    fn addresses_alone_are_opened_where_no_name_may_be_looked_up() {
+        let alone = |preset, rules: &[&str]| opens_addresses_alone(&network(preset, rules));
+        assert!(alone(Preset::None, &["allow 10.0.0.0/8"]));
+        assert!(alone(Preset::None, &["allow private tcp/5432", "deny a.example"]));
+        assert!(alone(Preset::Public, &["deny public", "allow 1.1.1.1 tcp/443"]));
+        for rules in [
+            &["allow 10.0.0.0/8", "allow a.example"][..],
+            &["allow 10.0.0.0/8", "allow public tcp/443"],
+            &["allow any tcp/443"],
+            &["allow host tcp/5432"],
+            &["allow 198.18.0.1 tcp/5432"],
+            &["allow ingress 10.0.0.0/8"],
+            &["deny 10.0.0.0/8"],
+            &[],
+        ] {
+            assert!(!alone(Preset::None, rules), "{rules:?}");
+        }
+        assert!(!alone(Preset::Public, &["allow 10.0.0.0/8"]));
     }
 
     #[test]
