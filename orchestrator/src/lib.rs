@@ -18,6 +18,7 @@ pub mod mounts;
 pub mod observe;
 pub mod pins;
 pub mod plan;
+pub mod ports;
 pub mod report;
 pub mod sessions;
 pub mod sources;

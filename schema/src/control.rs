@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::failure::Report;
+use crate::launch::Link;
 use crate::record::Record;
 
 /// The format this build speaks.
@@ -106,6 +107,9 @@ pub struct Update {
     pub memory_bytes: Option<u64>,
     /// How long commands may take to end when the machine stops.
     pub stop_grace_ms: Option<u64>,
+    /// What may pass the network device, and what is published; the device itself stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Box<Link>>,
 }
 
 /// An answer, or an event.

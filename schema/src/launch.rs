@@ -6,12 +6,13 @@
 //! format that it does not know.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::link::Mac;
 use crate::name::SandboxName;
-use crate::project::{Connect, PublishedPort, network};
+use crate::project::{Connect, Transport, network};
 
 pub use crate::project::{FsType, HostPerms, StatVirt};
 
@@ -392,10 +393,36 @@ pub struct Link {
     pub mac: Mac,
     /// What the machine may reach, and how.
     pub policy: network::Network,
-    /// What this instance publishes on the host.
-    pub ports: Vec<PublishedPort>,
+    /// What this instance publishes on the host, port by port.
+    pub ports: Vec<Publish>,
     /// Siblings that it may reach.
     pub connect: BTreeMap<SandboxName, Connect>,
+}
+
+/// A port of the guest that is published on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// What carries it.
+    pub protocol: Transport,
+    /// The address on the host.
+    pub bind: IpAddr,
+    /// The port on the host.
+    pub host: HostPort,
+    /// The port in the guest.
+    pub guest: u16,
+}
+
+/// Which port of the host is published on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostPort {
+    /// This one, or the start fails.
+    Fixed(u16),
+    /// One that the kernel chooses; the one that it had before, where that is free.
+    Auto {
+        /// What it had before.
+        last: Option<u16>,
+    },
 }
 
 impl Network {

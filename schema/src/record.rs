@@ -3,10 +3,14 @@
 //! The runtime writes it by rename at every change of phase; there is no other
 //! final record. A reader takes every format up to its own.
 
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
 use serde::{Deserialize, Serialize};
 
 use crate::launch::{Accelerator, DriverName, Isolation};
 use crate::lifecycle::Phase;
+use crate::project::Transport;
 
 /// The format this build writes.
 pub const FORMAT: u32 = 1;
@@ -70,10 +74,36 @@ pub struct Record {
     pub exit: Option<Exit>,
     /// Whether the end needed force.
     pub forced: bool,
+    /// What is published on the host, as it was bound.
+    #[serde(default)]
+    pub ports: Vec<Bound>,
     /// Jail layers that the host refused, or that this version does not build yet.
     pub jail_missing: Vec<String>,
     /// The last lines of the console, after a failed boot or a panic.
     pub console_tail: Vec<String>,
+}
+
+/// A port of the host that leads to one of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Bound {
+    /// The address on the host.
+    pub bind: IpAddr,
+    /// The port on the host.
+    pub host: u16,
+    /// The port in the guest.
+    pub guest: u16,
+    /// What carries it.
+    pub protocol: Transport,
+    /// Whether the kernel chose the port on the host.
+    pub auto: bool,
+}
+
+/// Prints as people read it: `127.0.0.1:8080 → 80/tcp`.
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = SocketAddr::new(self.bind, self.host);
+        write!(f, "{at} → {}/{}", self.guest, self.protocol.as_str())
+    }
 }
 
 /// A process that cannot be mistaken for a later one of the same number.

@@ -13,5 +13,6 @@ mod guest;
 mod kernel;
 mod mounts;
 mod network;
+mod ports;
 mod posix;
 mod proof;

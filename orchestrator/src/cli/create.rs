@@ -94,6 +94,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 pub(super) fn tell(call: &Call, view: &crate::engine::SandboxView) {
     if call.report.is_text() {
         call.report.line(&view.name.to_string());
+        // What the kernel chose is nowhere else yet.
+        let chosen = shapes::ports(view).iter().filter(|port| port.auto);
+        chosen.for_each(|port| call.report.note(&port.to_string()));
     } else {
         call.report.document(&shapes::sandbox(view, call.context.clock.unix_ms(), false));
     }

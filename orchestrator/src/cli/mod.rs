@@ -132,8 +132,8 @@ pub(crate) enum Command {
     #[command(visible_alias = "copy")]
     Cp(cp::Args),
     Inspect(inspect::Args),
-    Net(net::Args),
     Wait(wait::Args),
+    Net(net::Args),
     Load(load::Args),
     Image(image::Args),
     #[command(hide = true)]
@@ -233,8 +233,8 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Exec(args) => exec::run(args, call),
         Command::Cp(args) => cp::run(args, call),
         Command::Inspect(args) => inspect::run(args, call),
-        Command::Net(args) => net::run(args, call),
         Command::Wait(args) => wait::run(args, call),
+        Command::Net(args) => net::run(args, call),
         Command::Load(args) => load::run(args, call),
         Command::Image(args) => image::run(args, call),
         Command::Images(args) => image::list(args, call),

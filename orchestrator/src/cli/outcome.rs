@@ -206,7 +206,7 @@ fn document(call: &Call, command: &str, followed: &Followed, code: u8) -> Value 
         .iter()
         .map(|row| {
             let mut value = serde_json::to_value(shape(row, project, &now)).unwrap_or(Value::Null);
-            value["ports"] = json!([]);
+            value["ports"] = json!(row.ports);
             value
         })
         .collect();

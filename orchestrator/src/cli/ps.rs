@@ -136,7 +136,7 @@ fn print(call: &Call, args: &Args, rows: &[(&SandboxView, Sandbox)]) {
             "-".to_owned(),
             shape.restarts.to_string(),
             shape.uptime_ms.map(human::millis).unwrap_or_default(),
-            String::new(),
+            human::ports(&shape.ports),
         ]);
         table.row(cells);
         if matches!(view.phase, Phase::Failed | Phase::Stalled) {

@@ -4,6 +4,7 @@ use schema::launch::Isolation;
 use schema::lifecycle::Phase;
 use schema::name::ProjectName;
 use schema::project::{ArgumentList, Kind, Sandbox};
+use schema::record::Bound;
 use serde::Deserialize;
 
 use crate::engine::SandboxView;
@@ -41,7 +42,7 @@ pub(crate) fn sandbox(view: &SandboxView, now_ms: u64, is_changed: bool) -> json
         started_at: started.map(rfc3339),
         ended_at: record.and_then(|record| record.ended_at_ms).map(rfc3339),
         uptime_ms: started.filter(|_| view.alive).map(|at| now_ms.saturating_sub(at)),
-        ports: Vec::new(),
+        ports: ports(view).to_vec(),
         labels: definition.map(|sandbox| sandbox.labels.clone()).unwrap_or_default(),
         security: definition.map_or("default", |sandbox| sandbox.security.as_str()),
         driver: view.driver.map(|(driver, _)| driver.as_str()),
@@ -51,6 +52,12 @@ pub(crate) fn sandbox(view: &SandboxView, now_ms: u64, is_changed: bool) -> json
         attached: view.alive && launch.as_ref().is_some_and(|launch| launch.attached),
         definition: definition_word(view, is_changed),
     }
+}
+
+/// Returns what a sandbox publishes on the host: nothing while it rests.
+pub(crate) fn ports(view: &SandboxView) -> &[Bound] {
+    let record = view.record.as_ref().filter(|_| view.alive);
+    record.map_or(&[], |record| &record.ports)
 }
 
 const fn kind(kind: Kind) -> &'static str {

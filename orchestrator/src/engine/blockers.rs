@@ -138,6 +138,7 @@ mod tests {
             reason: None,
             exit_code: None,
             forced: false,
+            ports: Vec::new(),
             blocked_by: blocked_by.map(address),
             took: Duration::ZERO,
             detail: String::new(),

@@ -7,6 +7,7 @@ use schema::change::Class;
 use schema::exit::Kind;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
+use schema::record::Bound;
 
 use super::Trouble;
 use crate::machines::Creator;
@@ -56,6 +57,8 @@ pub struct ResultRow {
     pub exit_code: Option<u8>,
     /// Whether its end needed force.
     pub forced: bool,
+    /// What it publishes on the host.
+    pub ports: Vec<Bound>,
     /// Whose failure left it undone.
     pub blocked_by: Option<Address>,
     /// How long its steps took.

@@ -12,6 +12,7 @@ use schema::units::Bytes;
 use super::{Trouble, Troubles, apply, read_env_files, read_source};
 use crate::context::Context;
 use crate::drivers::Driver;
+use crate::machines;
 use crate::observe::Observed;
 use crate::plan::{Address, Op, Plan, Wish, is_preflight, plan};
 
@@ -75,6 +76,7 @@ fn found(
         troubles.extend(sources(context, want).into_iter().map(|report| at(name, report)));
         troubles.extend(mounts(context, want).map(|report| at(name, report)));
     }
+    troubles.extend(ports(context, wish, plan));
     let is_real = |driver: &Option<&Driver>| driver.is_none_or(|d| d.name != DriverName::Process);
     let real = boots.iter().filter(|(name, _, driver)| is_real(driver) && !running.contains(*name));
     let wanted: u64 = real.map(|(_, want, _)| want.memory.size.0).sum();
@@ -102,7 +104,7 @@ fn report(code: &str, stage: &str, message: String, hint: &str) -> Report {
 /// What the driver cannot have.
 fn limits(want: &Sandbox, wish: &Wish, driver: &Driver) -> Option<Report> {
     if driver.name == DriverName::Process {
-        return None;
+        return process_limits(want);
     }
     let is_disk_volume = |name: &VolumeName| {
         wish.project.volumes.get(name).is_some_and(|it| it.kind == Some(VolumeKind::Disk))
@@ -130,6 +132,43 @@ fn limits(want: &Sandbox, wish: &Wish, driver: &Driver) -> Option<Report> {
         return refused(format!("{max} of memory; under emulation there can be {TCG_MEMORY_MAX}"));
     }
     None
+}
+
+/// What a process of the host cannot have: a network of its own.
+fn process_limits(want: &Sandbox) -> Option<Report> {
+    let what = match (want.ports.is_empty(), want.connect.is_empty()) {
+        (false, _) => "publish a port",
+        (true, false) => "connect to another sandbox",
+        (true, true) if !want.network.rules.is_empty() => "keep a rule of the network",
+        (true, true) => return None,
+    };
+    let message = format!("the driver process has no network of its own: it cannot {what}");
+    let hint = "Choose another driver; `msb doctor` tells which ones can run here.";
+    Some(report("msb::host::driver-limit", "driver", message, hint))
+}
+
+/// Ports of the host that somebody else has. Of what the plan touches itself they come free in time.
+fn ports(context: &Context, wish: &Wish, plan: &Plan) -> Vec<Trouble> {
+    let steps = plan.steps.iter().filter(|step| matches!(step.op, Op::Boot | Op::Update));
+    let names = steps.filter_map(|step| step.address.sandbox());
+    let touched: BTreeSet<String> = plan
+        .steps
+        .iter()
+        .filter(|step| !step.op.is_wait())
+        .filter_map(|step| step.address.sandbox())
+        .map(|name| format!("{}/{name}", wish.project.name))
+        .collect();
+    let mut troubles = Vec::new();
+    for name in names {
+        let Some(want) = wish.project.sandboxes.get(name) else { continue };
+        for taken in crate::ports::taken(want, name.index.unwrap_or(0)) {
+            let owner = taken.machine(context.home()).map(|machine| machines::named(&machine));
+            if !owner.is_some_and(|owner| touched.contains(&owner)) {
+                troubles.push(at(name, taken.report(context.home())));
+            }
+        }
+    }
+    troubles
 }
 
 /// What is mounted of the host and cannot be.

@@ -77,6 +77,7 @@ fn row(plan: &Plan, change: &Change, (ended, times): Ends<'_>) -> ResultRow {
         reason: None,
         exit_code: None,
         forced: false,
+        ports: Vec::new(),
         blocked_by: None,
         took: steps.iter().filter_map(|step| times.get(&step.id)).sum(),
         detail: detail(change),
@@ -102,6 +103,7 @@ fn awaited(step: &Step, (ended, times): Ends<'_>) -> ResultRow {
         reason: None,
         exit_code: None,
         forced: false,
+        ports: Vec::new(),
         blocked_by: None,
         took: times.get(&step.id).copied().unwrap_or_default(),
         detail: String::new(),
@@ -121,6 +123,9 @@ fn tell(row: &mut ResultRow, end: &Ended) {
             row.reason = effect.reason.clone().or(row.reason.take());
             row.exit_code = effect.exit_code.or(row.exit_code);
             row.forced |= effect.forced;
+            if !effect.ports.is_empty() {
+                row.ports.clone_from(&effect.ports);
+            }
         }
         Ended::Failed(error) => {
             row.verb = match error.kind {

@@ -225,9 +225,12 @@ impl Settling<'_> {
             store.write(|db| events::put_machine(db, &new, self.moment()))?;
             return Ok("failed");
         }
-        take_over(&mut new, self.folder(id).record()?.as_ref());
+        let record = self.folder(id).record()?;
+        take_over(&mut new, record.as_ref());
         store.write(|db| {
             events::put_machine(db, &new, self.moment())?;
+            let ports = record.map(|record| record.ports).unwrap_or_default();
+            inventory::put_chosen_ports(db, &new.sandbox_id, &ports)?;
             self.now_applied(db, &new.sandbox_id, meant.definition.as_ref())
         })?;
         Ok("done")

@@ -6,6 +6,7 @@ use schema::failure::Report;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
 use schema::project::ImageRef;
+use schema::record::Bound;
 
 use crate::plan::Step;
 
@@ -20,6 +21,8 @@ pub struct Effect {
     pub exit_code: Option<u8>,
     /// Whether its end needed force.
     pub forced: bool,
+    /// What it publishes on the host.
+    pub ports: Vec<Bound>,
 }
 
 /// Why a step failed.

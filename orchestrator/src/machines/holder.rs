@@ -1,9 +1,9 @@
-//! Who holds a file: the machines that were launched with it and live.
+//! Who holds a file or a port of the host: the machines that were launched with it and live.
 
 use std::fs;
 use std::path::Path;
 
-use schema::launch::LaunchRecord;
+use schema::launch::{self, LaunchRecord};
 
 use super::Folder;
 
@@ -28,7 +28,24 @@ pub fn holders(home: &Path, path: &Path) -> Vec<String> {
     found
 }
 
-fn named(machine: &schema::launch::Machine) -> String {
+/// Returns the machine whose runtime is the process `pid`.
+#[must_use]
+pub fn of_runtime(home: &Path, pid: u32) -> Option<launch::Machine> {
+    let folders = fs::read_dir(home.join("machines")).into_iter().flatten().flatten();
+    let mut machines = folders.filter_map(|entry| {
+        let folder = Folder::of(home, entry.file_name().to_str()?);
+        let record = folder.record().ok()??;
+        let launch: LaunchRecord =
+            serde_json::from_slice(&fs::read(folder.file("launch")).ok()?).ok()?;
+        let is_it = record.runtime.pid == pid && folder.is_leased().unwrap_or(false);
+        is_it.then_some(launch.machine)
+    });
+    machines.next()
+}
+
+/// Returns how a machine's sandbox is named among all: `shop/web[0]`.
+#[must_use]
+pub fn named(machine: &launch::Machine) -> String {
     let instance = match machine.instance.as_str() {
         "" => String::new(),
         instance => format!("[{instance}]"),

@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use schema::launch::{
-    self, Accelerator, DriverName, Guest, LaunchRecord, Link, Logs, Network, Resource, Role, Root,
-    SERIAL_ROOT, SERIAL_UPPER, Shape, Timers, Workload, fd,
+    self, Accelerator, DriverName, Guest, HostPort, LaunchRecord, Link, Logs, Network, Publish,
+    Resource, Role, Root, SERIAL_ROOT, SERIAL_UPPER, Shape, Timers, Workload, fd,
 };
 use schema::link::Mac;
 use schema::project::network::Preset;
 use schema::project::{
     EnvValue, Kind, Limit, Probe, Rlimit, Sandbox, StopSignal, VolumeKind, argv, instance_hostname,
 };
+use schema::record::Bound;
 use thiserror::Error;
 
 use super::Folder;
@@ -83,6 +84,8 @@ pub struct Making<'a> {
     pub installation: String,
     /// The level of its runtime's log.
     pub log_level: String,
+    /// The ports that the kernel chose for it before.
+    pub chosen_ports: Vec<Bound>,
     /// Whether it ends with its creator.
     pub attached: bool,
     /// Whether a jail with a layer missing refuses the start.
@@ -324,7 +327,7 @@ fn record(
             stop_signal: stop_signal.and_then(|signal| u8::try_from(signal.number()).ok()),
             success_codes: want.success_codes.iter().copied().collect(),
         },
-        network: network(want, &making.machine),
+        network: network(want, &making.machine, &making.chosen_ports),
         ready: launch::Probe {
             kind: match &want.ready.probe {
                 Probe::Exec(words) => launch::ProbeKind::Exec { argv: words.clone() },
@@ -348,14 +351,27 @@ fn record(
     }
 }
 
-/// Returns the network of the instance that is made.
-fn network(want: &Sandbox, machine: &launch::Machine) -> Network {
+/// Returns the network of an instance; `chosen` are the ports that the kernel chose for it before.
+#[must_use]
+pub fn network(want: &Sandbox, machine: &launch::Machine, chosen: &[Bound]) -> Network {
     if want.network.preset == Preset::Off {
         return Network::Off;
     }
     // Where there is but one instance, it takes the first slice of the ports.
     let index = machine.instance.parse().unwrap_or(0);
-    let ports = want.ports.iter().filter_map(|port| port.of_instance(index));
+    let rows = want.ports.iter().filter_map(|row| row.of_instance(index));
+    let ports = rows.flat_map(|row| {
+        let (protocol, bind) = (row.protocol, row.bind);
+        let had = move |guest: u16| {
+            let is_it =
+                |port: &&Bound| (port.protocol, port.bind, port.guest) == (protocol, bind, guest);
+            chosen.iter().find(is_it).map(|port| port.host)
+        };
+        row.pairs().map(move |(host, guest)| {
+            let auto = || HostPort::Auto { last: had(guest) };
+            Publish { protocol, bind, host: host.map_or_else(auto, HostPort::Fixed), guest }
+        })
+    });
     Network::On(Box::new(Link {
         mac: Mac::of_machine(&machine.id),
         policy: want.network.clone(),
@@ -464,15 +480,34 @@ mod tests {
             host: HostPorts::parse("8080-8085").unwrap(),
             guest: PortRange::parse("80-81").unwrap(),
         });
-        for (instance, ports) in [("", "8080-8081"), ("0", "8080-8081"), ("2", "8084-8085")] {
-            let network = network(&web, &machine(instance));
+        for (instance, first) in [("", 8080), ("0", 8080), ("2", 8084)] {
+            let network = network(&web, &machine(instance), &[]);
             let link = network.link().unwrap();
-            let told: Vec<String> = link.ports.iter().map(|port| port.host.to_string()).collect();
-            assert_eq!(told, [ports], "instance {instance:?}");
+            let told: Vec<_> = link.ports.iter().map(|port| (port.host, port.guest)).collect();
+            let ports = [(HostPort::Fixed(first), 80), (HostPort::Fixed(first + 1), 81)];
+            assert_eq!(told, ports, "instance {instance:?}");
             assert_eq!(link.mac, Mac::of_machine("4f2a9c017be3d85a"));
             assert_eq!(link.policy, web.network);
         }
         web.network.preset = Preset::Off;
-        assert_eq!(network(&web, &machine("")), Network::Off);
+        assert_eq!(network(&web, &machine(""), &[]), Network::Off);
+    }
+
+    #[test]
+    fn sf_3_6_a_chosen_port_is_asked_for_again() {
+        let mut web = Sandbox::new(Kind::Service, ImageRef::parse("x:1").unwrap());
+        web.ports.push(PublishedPort {
+            protocol: Transport::Udp,
+            bind: PublishedPort::BIND,
+            host: HostPorts::Auto,
+            guest: PortRange::parse("53-54").unwrap(),
+        });
+        let (bind, protocol) = (PublishedPort::BIND, Transport::Udp);
+        let had = Bound { bind, host: 49_210, guest: 54, protocol, auto: true };
+        let tcp = Bound { protocol: Transport::Tcp, guest: 53, ..had };
+        let network = network(&web, &machine(""), &[tcp, had]);
+        let told: Vec<_> = network.link().unwrap().ports.iter().map(|port| port.host).collect();
+        let last = [None, Some(49_210)];
+        assert_eq!(told, last.map(|last| HostPort::Auto { last }));
     }
 }

@@ -16,8 +16,8 @@ use schema::record::Record;
 
 pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
-pub use holder::holders;
-pub use launch::{ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, kind};
+pub use holder::{holders, named, of_runtime};
+pub use launch::{ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, kind, network};
 pub use shelf::Shelf;
 pub use spawn::{Creator, SpawnError, Started, spawn};
 

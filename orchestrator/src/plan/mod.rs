@@ -17,6 +17,7 @@ mod hold;
 pub mod json;
 mod order;
 mod places;
+mod ports;
 mod refuse;
 pub mod saved;
 mod scene;
@@ -100,6 +101,7 @@ pub fn plan(wish: &Wish, observed: &Observed) -> Plan {
         _ => Vec::new(),
     };
     refused.extend(refuse::refuse(wish, observed, &scene, &mut changes));
+    refused.extend(ports::clashes(wish, &changes));
     changes.sort_by(|a, b| a.address.cmp(&b.address));
     let widening = wide::widenings(wish, &scene, &mut changes);
     refused.extend(wide::refused(wish, &widening));

@@ -1,11 +1,37 @@
 //! Values and tables as people read them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use schema::record::Bound;
 
 use super::clean::clean;
 
 const UNITS: [(u64, &str); 4] =
     [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+
+/// Returns published ports as `127.0.0.1:8080 → 80/tcp`, those in a row as one: `127.0.0.1:8080-8089 → 80-89/tcp`.
+#[must_use]
+pub fn ports(ports: &[Bound]) -> String {
+    let follows = |last: &Bound, next: &Bound| {
+        let apart = |port: u16, other: u16| other.checked_sub(port) == Some(1);
+        (last.protocol, last.bind) == (next.protocol, next.bind)
+            && apart(last.host, next.host)
+            && apart(last.guest, next.guest)
+    };
+    let mut sorted = ports.to_vec();
+    sorted.sort_unstable_by_key(|port| (port.protocol, port.bind, port.host, port.guest));
+    let rows = sorted.chunk_by(follows).filter_map(|row| {
+        let (first, last) = (row.first()?, row.last()?);
+        if row.len() == 1 {
+            return Some(first.to_string());
+        }
+        let at = SocketAddr::new(first.bind, first.host);
+        let (host, guest, protocol) = (last.host, last.guest, first.protocol.as_str());
+        Some(format!("{at}-{host} → {}-{guest}/{protocol}", first.guest))
+    });
+    rows.collect::<Vec<_>>().join(", ")
+}
 
 /// Returns a size as `1.3 GiB`; whole numbers and those of three digits lose the fraction.
 #[must_use]
@@ -154,6 +180,26 @@ pub fn cut(line: &str, width: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_in_a_row_are_one() {
+        use schema::project::{PublishedPort, Transport};
+        let bound = |host, guest, protocol| Bound {
+            bind: PublishedPort::BIND,
+            host,
+            guest,
+            protocol,
+            auto: false,
+        };
+        let (tcp, udp) = (Transport::Tcp, Transport::Udp);
+        let rows =
+            [bound(8081, 81, tcp), bound(8080, 80, tcp), bound(8082, 90, tcp), bound(53, 53, udp)];
+        assert_eq!(
+            ports(&rows),
+            "127.0.0.1:8080-8081 → 80-81/tcp, 127.0.0.1:8082 → 90/tcp, 127.0.0.1:53 → 53/udp"
+        );
+        assert_eq!(ports(&[]), "");
+    }
 
     #[test]
     fn sizes_are_read_at_a_glance() {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schema::record::Bound;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -62,7 +63,7 @@ pub struct Sandbox {
     /// How long its machine has been running.
     pub uptime_ms: Option<u64>,
     /// Published ports.
-    pub ports: Vec<Value>,
+    pub ports: Vec<Bound>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// `default` or `restricted`.

@@ -18,6 +18,7 @@ pub use super::machines::{
     MachineRow, Role, machine_and_siblings, machines, machines_beside, machines_of, put_machine,
     remove_machine,
 };
+pub use super::ports::{chosen_ports, put_chosen_ports};
 pub use super::volumes::{
     VolumeRow, VolumeUse, give_volume, put_volume, rename_volume, trash_volume, volume_uses,
     volumes,

@@ -19,6 +19,7 @@ pub mod locks;
 mod machines;
 pub mod migrate;
 pub mod operations;
+mod ports;
 pub mod remembered;
 mod retention;
 pub mod soundness;

@@ -24,6 +24,7 @@ use schema::failure::Report;
 use thiserror::Error;
 
 use crate::hypervisor::DriverError;
+use crate::net::PortError;
 pub(crate) use built::Built;
 pub(crate) use guest::{Moment, boot_record};
 pub(crate) use prepared::{Prepared, Sockets};
@@ -65,13 +66,8 @@ pub(crate) enum BootError {
     #[error("the jail lacks {}", missing.join(", "))]
     Jail { missing: Vec<String> },
     /// A port of the host cannot be published on.
-    #[error("cannot publish on {address} ({})", protocol.as_str())]
-    Port {
-        protocol: schema::project::Transport,
-        address: std::net::SocketAddr,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// The server of shared folders did not start.
     #[error("cannot share the folders of the host")]
     Shares(#[source] DriverError),
@@ -87,12 +83,20 @@ impl BootError {
             Self::Driver(error) => error.report(),
             Self::Jail { .. } => Report::of("msb::jail::incomplete", "driver", self)
                 .hint("Run `msb doctor` to see what each missing layer would have stopped."),
-            Self::Port { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Self::Port(PortError { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 Report::of("msb::ports::privileged", "ports", self).hint(
                     "Choose a port from 1024 on, or lower net.ipv4.ip_unprivileged_port_start.",
                 )
             }
-            Self::Port { .. } => {
+            Self::Port(PortError { source, .. })
+                if source.kind() == io::ErrorKind::AddrNotAvailable =>
+            {
+                Report::of("msb::ports::no-address", "ports", self)
+                    .hint("Write an address of this host as `bind`.")
+            }
+            Self::Port(_) => {
                 Report::of("msb::ports::in-use", "ports", self).hint("Choose another port.")
             }
             Self::Lease(_) => Report::of("msb::lock::busy", "lock", self)
@@ -110,7 +114,7 @@ impl BootError {
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Driver(_) | Self::Jail { .. } => "driver",
-            Self::Port { .. } => "ports",
+            Self::Port(_) => "ports",
             Self::Descriptor { .. }
             | Self::Launch { .. }
             | Self::Format { .. }

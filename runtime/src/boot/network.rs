@@ -1,16 +1,13 @@
 //! The network of a machine before there is a machine: its ports are bound, its stack waits.
 
-use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 
 use schema::launch::{LaunchRecord, Link};
-use schema::project::HostPorts;
 
 use super::BootError;
 use crate::clock::HostClock;
 use crate::host;
-use crate::net::dns;
-use crate::net::{Listener, Net, Settings};
+use crate::net::{self, Listener, Net, Settings, dns};
 
 /// See the module.
 #[derive(Debug)]
@@ -24,22 +21,7 @@ pub(super) struct Network {
 /// the others are given back.
 pub(super) fn network(launch: &LaunchRecord) -> Result<Option<Network>, BootError> {
     let Some(link) = launch.network.link() else { return Ok(None) };
-    let mut listeners = Vec::new();
-    for port in &link.ports {
-        for (at, guest) in (port.guest.first()..=port.guest.last()).enumerate() {
-            let host = match port.host {
-                HostPorts::Auto => 0,
-                HostPorts::Fixed(range) => {
-                    let at = u16::try_from(at).unwrap_or(u16::MAX);
-                    range.first().saturating_add(at)
-                }
-            };
-            let address = SocketAddr::new(port.bind, host);
-            let bound = Listener::bind(port.protocol, address, guest);
-            let failed = |source| BootError::Port { protocol: port.protocol, address, source };
-            listeners.push(bound.map_err(failed)?);
-        }
-    }
+    let listeners = net::bind(&link.ports)?;
     let hostname = launch.guest.hostname.clone();
     Ok(Some(Network { link: link.clone(), hostname, listeners }))
 }

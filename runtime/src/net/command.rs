@@ -1,12 +1,12 @@
 //! What the rest of the runtime says to the network's thread.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io;
 use std::sync::mpsc::SyncSender;
 
 use schema::policy::By;
-use schema::project::Transport;
 use schema::project::network::Network;
+use schema::record::Bound;
 
 use super::listen::Listener;
 
@@ -15,12 +15,20 @@ use super::listen::Listener;
 pub(crate) enum Command {
     /// Another policy holds from now on.
     Policy(Box<Network>),
-    /// A port is published.
-    Listen(Listener),
-    /// A port is published no more.
-    Silence((Transport, SocketAddr)),
+    /// Something else is published.
+    Ports(Ports),
     /// Somebody asks how it stands.
     Tell(SyncSender<Figures>),
+}
+
+/// What is published anew, led elsewhere and published no more.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(super) new: Vec<Listener>,
+    pub(super) kept: Vec<Bound>,
+    pub(super) gone: Vec<Bound>,
+    /// Told when it is so.
+    pub(super) done: SyncSender<io::Result<()>>,
 }
 
 /// How a machine's network stands.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use schema::project::network::Protocol;
 
-use super::command::{Command, Figures};
+use super::command::{Command, Figures, Ports};
 use super::dial::{self, Dialled};
 use super::echo::{self, Echo};
 use super::ether::{Framed, Wire};
@@ -135,8 +135,7 @@ impl<C: Clock> Engine<C> {
                     self.gate.replace(*network);
                     self.ask_again()?;
                 }
-                Ok(Command::Listen(listener)) => self.listen(listener)?,
-                Ok(Command::Silence(published)) => self.silence(published),
+                Ok(Command::Ports(ports)) => self.publish(ports),
                 Ok(Command::Tell(answer)) => {
                     // Whoever asked may be gone.
                     answer.send(self.figures()).ok();
@@ -145,6 +144,13 @@ impl<C: Clock> Engine<C> {
                 Err(TryRecvError::Disconnected) => return Ok(Turned::Over),
             }
         }
+    }
+
+    fn publish(&mut self, Ports { new, kept, gone, done }: Ports) {
+        kept.iter().for_each(|kept| self.point(kept));
+        gone.iter().for_each(|gone| self.silence(gone));
+        // Whoever asked may be gone.
+        done.send(new.into_iter().try_for_each(|listener| self.listen(listener))).ok();
     }
 
     /// Handles what the guest sent.

@@ -8,9 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
+use schema::launch::{HostPort, Link, Publish};
 use schema::project::network::Network;
+use schema::record::Bound;
+use thiserror::Error;
 
-use super::command::{Command, Figures};
+use super::command::{Command, Figures, Ports};
 use super::dns::{self, Chance, Resolver};
 use super::engine::{CALLING, Engine};
 use super::ether::Wire;
@@ -19,6 +22,7 @@ use super::link::{Incoming, Outgoing};
 use super::listen::Listener;
 use super::names::Names;
 use super::pins::Pins;
+use super::published::{self, Moves, PortError};
 use super::stack::Stack;
 use super::table::Table;
 use super::udp::DATAGRAM_BYTES_MAX;
@@ -47,10 +51,26 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
 }
 
+/// Why a network is not as it was asked to be.
+#[derive(Debug, Error)]
+pub(crate) enum ChangeError {
+    /// A port cannot be had.
+    #[error("{}: {}", .0, .0.source)]
+    Port(#[from] PortError),
+    /// The host has no descriptors left.
+    #[error("a port cannot be listened on: {0}")]
+    Watch(io::Error),
+    /// The thread is gone or hangs.
+    #[error("the network of the machine does not answer")]
+    Silent,
+}
+
 /// See the module. Dropping it ends the thread and every connection.
 #[derive(Debug)]
 pub(crate) struct Net {
     commands: Option<SyncSender<Command>>,
+    published: Vec<Bound>,
+    policy: Network,
     wake: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
@@ -78,7 +98,7 @@ impl Net {
             wire: Wire::new(mac),
             incoming: Incoming::new(),
             outgoing: Outgoing::default(),
-            gate: Gate::new(policy),
+            gate: Gate::new(policy.clone()),
             pins: Pins::default(),
             names: Names::new(Resolver::new(names, chance())),
             denied_names: 0,
@@ -92,6 +112,8 @@ impl Net {
             scratch: vec![0; DATAGRAM_BYTES_MAX],
             has_more: true,
         };
+        let mut published: Vec<Bound> = listeners.iter().map(Listener::record).collect();
+        published.sort_unstable();
         for listener in listeners {
             engine.listen(listener)?;
         }
@@ -100,7 +122,81 @@ impl Net {
             Err(error) => tracing::error!(%error, "the network of the machine ended"),
         };
         let thread = std::thread::Builder::new().name("msb-net".into()).spawn(work)?;
-        Ok(Self { commands: Some(sender), wake, thread: Some(thread) })
+        Ok(Self { commands: Some(sender), published, policy, wake, thread: Some(thread) })
+    }
+
+    /// Returns what is published on the host.
+    pub(crate) fn published(&self) -> &[Bound] {
+        &self.published
+    }
+
+    /// Lets something else pass from now on. Where that cannot be had, nothing changes.
+    pub(crate) fn change(&mut self, link: &Link) -> Result<(), ChangeError> {
+        self.change_ports(&link.ports)?;
+        if self.policy != link.policy {
+            if !self.say(Command::Policy(Box::new(link.policy.clone()))) {
+                return Err(ChangeError::Silent);
+            }
+            self.policy = link.policy.clone();
+        }
+        Ok(())
+    }
+
+    fn change_ports(&mut self, wanted: &[Publish]) -> Result<(), ChangeError> {
+        let Moves { mut kept, new, mut gone } = Moves::between(&self.published, wanted);
+        let bound = match published::bind(&new) {
+            // What is let go may stand in the way: `0.0.0.0:80` in that of `127.0.0.1:80`.
+            Err(error) if error.source.kind() == io::ErrorKind::AddrInUse && !gone.is_empty() => {
+                self.publish(vec![], vec![], gone.clone())?;
+                match published::bind(&new) {
+                    Ok(bound) => {
+                        gone.clear();
+                        bound
+                    }
+                    Err(error) => {
+                        self.restore(&gone);
+                        return Err(error.into());
+                    }
+                }
+            }
+            bound => bound?,
+        };
+        let records: Vec<Bound> = bound.iter().map(Listener::record).collect();
+        self.publish(bound, kept.clone(), gone)?;
+        kept.extend(records);
+        kept.sort_unstable();
+        self.published = kept;
+        Ok(())
+    }
+
+    /// Publishes again what was let go for nothing.
+    fn restore(&mut self, gone: &[Bound]) {
+        let fixed = |bound: &Bound| {
+            let host = HostPort::Fixed(bound.host);
+            Publish { protocol: bound.protocol, bind: bound.bind, host, guest: bound.guest }
+        };
+        for bound in gone {
+            let again = published::bind(&[fixed(bound)]).map_err(ChangeError::from);
+            let again = again.and_then(|again| self.publish(again, vec![], vec![]));
+            if let Err(error) = again {
+                tracing::error!(%error, %bound, "a port that was let go could not be had again");
+                self.published.retain(|one| one != bound);
+            }
+        }
+    }
+
+    fn publish(
+        &self,
+        new: Vec<Listener>,
+        kept: Vec<Bound>,
+        gone: Vec<Bound>,
+    ) -> Result<(), ChangeError> {
+        let (done, told) = sync_channel(1);
+        if !self.say(Command::Ports(Ports { new, kept, gone, done })) {
+            return Err(ChangeError::Silent);
+        }
+        let told = told.recv_timeout(ANSWER).map_err(|_| ChangeError::Silent)?;
+        told.map_err(ChangeError::Watch)
     }
 
     /// Says something to the thread; tells whether it was taken.

@@ -16,6 +16,7 @@ use rustix::net::{
 };
 use schema::project::Transport;
 use schema::project::network::Protocol;
+use schema::record::Bound;
 
 use super::addresses::GATEWAY;
 use super::engine::Engine;
@@ -39,6 +40,7 @@ pub(crate) struct Listener {
     transport: Transport,
     guest: u16,
     bound: SocketAddr,
+    auto: bool,
     /// Who sends datagrams, and from which port of the gateway the guest sees it.
     peers: HashMap<SocketAddr, u16>,
 }
@@ -76,22 +78,24 @@ impl Listener {
             listen(&socket, BACKLOG)?;
         }
         let bound = SocketAddr::try_from(getsockname(&socket)?)?;
-        Ok(Self { socket, transport, guest, bound, peers: HashMap::new() })
+        Ok(Self { socket, transport, guest, bound, auto: false, peers: HashMap::new() })
+    }
+
+    /// Notes that the kernel chose the port.
+    pub(super) const fn chosen(mut self) -> Self {
+        self.auto = true;
+        self
     }
 
     /// Returns what was bound.
-    pub(crate) const fn bound(&self) -> SocketAddr {
-        self.bound
-    }
-
-    /// Returns what carries it.
-    pub(crate) const fn transport(&self) -> Transport {
-        self.transport
-    }
-
-    /// Returns the port in the guest.
-    pub(crate) const fn guest(&self) -> u16 {
-        self.guest
+    pub(crate) fn record(&self) -> Bound {
+        Bound {
+            bind: self.bound.ip(),
+            host: self.bound.port(),
+            guest: self.guest,
+            protocol: self.transport,
+            auto: self.auto,
+        }
     }
 }
 
@@ -104,9 +108,23 @@ impl<C: Clock> Engine<C> {
         Ok(())
     }
 
+    /// Leads calls on a port to another one of the guest from now on.
+    pub(super) fn point(&mut self, kept: &Bound) {
+        let at = SocketAddr::new(kept.bind, kept.host);
+        let is_it = |one: &Listener| (one.transport, one.bound) == (kept.protocol, at);
+        for (_, listener) in self.listeners.iter_mut().filter(|(_, one)| is_it(one)) {
+            if listener.guest != kept.guest {
+                listener.guest = kept.guest;
+                // Who sent datagrams to the other one is somebody new here.
+                listener.peers.clear();
+            }
+        }
+    }
+
     /// Takes no more calls on a port; connections that are open go on.
-    pub(super) fn silence(&mut self, (transport, bound): (Transport, SocketAddr)) {
-        let is_it = |one: &Listener| (one.transport, one.bound) == (transport, bound);
+    pub(super) fn silence(&mut self, gone: &Bound) {
+        let at = SocketAddr::new(gone.bind, gone.host);
+        let is_it = |one: &Listener| (one.transport, one.bound) == (gone.protocol, at);
         while let Some(at) = self.listeners.iter().position(|(_, one)| is_it(one)) {
             let (token, listener) = self.listeners.swap_remove(at);
             self.watch.forget(token, listener.socket.as_fd());

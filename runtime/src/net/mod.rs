@@ -26,6 +26,7 @@ mod listen;
 mod names;
 mod packet;
 pub mod pins;
+mod published;
 mod recent;
 mod stack;
 mod table;
@@ -37,6 +38,7 @@ mod watch;
 
 pub(crate) use handle::{Net, Settings};
 pub(crate) use listen::Listener;
+pub(crate) use published::{PortError, bind};
 
 use std::net::IpAddr;
 

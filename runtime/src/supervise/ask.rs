@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use schema::control::Update;
+use schema::launch::Link;
 use schema::wire::message::{self, Signal, SignalTarget};
 use tokio::sync::oneshot;
 
@@ -81,6 +82,12 @@ impl Supervisor {
             self.standing.change(|record| record.effective.stop_grace_ms = ms);
             answered.applied.push("stop_grace_ms".into());
         }
+        if let Some(link) = &wanted.network {
+            match self.change_network(link) {
+                Ok(()) => answered.applied.push("network".into()),
+                Err(why) => answered.refused.push(("network".into(), why)),
+            }
+        }
         let mut for_agent = message::Update::default();
         let shape = self.launch.shape;
         if let Some(cpus) = wanted.cpus {
@@ -102,12 +109,11 @@ impl Supervisor {
         let wanted = Update {
             cpus: for_agent.cpus,
             memory_bytes: for_agent.memory_bytes,
-            stop_grace_ms: wanted.stop_grace_ms,
+            ..Update::default()
         };
         let until = now + UPDATE_MAX;
-        let refused = answered.refused;
         let is_full = self.updates.len() >= UPDATES_MAX;
-        self.updates.push_back(PendingUpdate { wanted, refused, until, done });
+        self.updates.push_back(PendingUpdate { wanted, answered, until, done });
         if is_full || !self.is_up() {
             self.update_refused("the guest is not up");
         } else {
@@ -115,11 +121,23 @@ impl Supervisor {
         }
     }
 
+    /// Lets something else pass the network device, and publishes something else.
+    fn change_network(&mut self, link: &Link) -> Result<(), String> {
+        let net = self.net.as_mut().ok_or("the machine has no network device")?;
+        let changed = net.change(link).map_err(|error| error.to_string());
+        // Also where it failed: what was let go may not have come back.
+        let ports = net.published().to_vec();
+        if self.standing.record().ports != ports {
+            self.standing.change(|record| record.ports = ports);
+        }
+        changed
+    }
+
     /// Takes the agent's answer to the oldest change that waits.
     pub(super) fn hear_updated(&mut self, updated: &message::Updated) {
         let Some(pending) = self.updates.pop_front() else { return };
-        let PendingUpdate { wanted, mut refused, done, .. } = pending;
-        let mut applied = Vec::new();
+        let PendingUpdate { wanted, answered, done, .. } = pending;
+        let Updated { mut applied, mut refused } = answered;
         for (field, key) in FIELDS {
             if updated.applied.iter().any(|name| name == field) {
                 applied.push(key.to_owned());
@@ -136,23 +154,19 @@ impl Supervisor {
             record.effective.cpus = cpus.unwrap_or(record.effective.cpus);
             record.effective.memory_bytes = memory.unwrap_or(record.effective.memory_bytes);
         });
-        if wanted.stop_grace_ms.is_some() {
-            applied.push("stop_grace_ms".into());
-        }
         answer(done, Updated { applied, refused });
     }
 
     /// Refuses the oldest change that waits.
     pub(super) fn update_refused(&mut self, why: &str) {
         let Some(pending) = self.updates.pop_front() else { return };
-        let PendingUpdate { wanted, mut refused, done, .. } = pending;
+        let PendingUpdate { wanted, mut answered, done, .. } = pending;
         let asked =
             [("cpus", wanted.cpus.is_some()), ("memory_bytes", wanted.memory_bytes.is_some())];
         for (key, _) in asked.into_iter().filter(|(_, is_asked)| *is_asked) {
-            refused.push((key.to_owned(), why.to_owned()));
+            answered.refused.push((key.to_owned(), why.to_owned()));
         }
-        let kept = wanted.stop_grace_ms.map(|_| "stop_grace_ms".to_owned());
-        answer(done, Updated { applied: kept.into_iter().collect(), refused });
+        answer(done, answered);
     }
 }
 

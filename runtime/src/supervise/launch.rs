@@ -156,8 +156,9 @@ impl Begun {
         let console = UnixStream::from_std(machine.links.console).map_err(failed)?;
         tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(&hub), agent, heard));
         tokio::task::spawn_local(console::listen(console, bytes));
-        // It ends with this function, and every connection of the guest with it.
-        let _net = net;
+        if let Some(net) = &net {
+            self.standing.change(|record| record.ports = net.published().to_vec());
+        }
         let notices = machine.notices;
         let shares = shares.map(|served| {
             // What is missing around the VMM stands there already.
@@ -181,6 +182,7 @@ impl Begun {
             console: Console::open(Arc::clone(&folder)),
             process: Rc::new(machine.process),
             monitor: machine.monitor,
+            net,
             standing: self.standing,
             journal: self.journal,
             log: self.log,
@@ -290,6 +292,7 @@ fn first_record(launch: &LaunchRecord) -> io::Result<Record> {
         asked: None,
         exit: None,
         forced: false,
+        ports: Vec::new(),
         jail_missing: Prepared::jail_missing(),
         console_tail: Vec::new(),
     })

@@ -34,6 +34,7 @@ use crate::hypervisor::{Child, Monitor, VmmEnd};
 use crate::journal::Journal;
 use crate::life::{Heard, Life};
 use crate::logs::{Console, ExecLog};
+use crate::net::Net;
 use crate::relay::Hub;
 use crate::standing::Standing;
 pub use launch::run;
@@ -67,6 +68,8 @@ struct Supervisor {
     console: Console,
     process: Rc<Child>,
     monitor: Box<dyn Monitor>,
+    /// It ends with the machine, and every connection of the guest with it.
+    net: Option<Net>,
     gate: Gate,
     main: Option<Main>,
     updates: VecDeque<PendingUpdate>,
@@ -90,7 +93,8 @@ struct Main {
 /// A change of live values that the agent has not answered yet.
 struct PendingUpdate {
     wanted: schema::control::Update,
-    refused: Vec<(String, String)>,
+    /// What is known without it.
+    answered: Updated,
     until: Instant,
     done: oneshot::Sender<Updated>,
 }

@@ -132,6 +132,22 @@ impl PublishedPort {
         own.overlap(others).map(|ports| (bind, ports))
     }
 
+    /// Returns each port of the host with the one of the guest that it leads to; that of the host is
+    /// `None` where the kernel chooses it.
+    pub fn pairs(&self) -> impl Iterator<Item = (Option<u16>, u16)> + use<> {
+        let host = match self.host {
+            HostPorts::Auto => None,
+            HostPorts::Fixed(range) => Some(range.first()..=range.last()),
+        };
+        let mut host = host.map(Iterator::fuse);
+        let guest = self.guest.first()..=self.guest.last();
+        // As many on one side as on the other, or the file was refused.
+        guest.map_while(move |guest| match &mut host {
+            None => Some((None, guest)),
+            Some(host) => host.next().map(|host| (Some(host), guest)),
+        })
+    }
+
     /// Tells whether only the host itself reaches them.
     #[must_use]
     pub const fn is_on_loopback(&self) -> bool {
@@ -192,6 +208,13 @@ mod tests {
         assert_eq!(slice(port("80", "auto"), 9).as_deref(), Some("auto:80/tcp"));
         assert_eq!(slice(web, u32::MAX), None);
         assert_eq!(slice(port("80", "8085"), 5).as_deref(), Some("8085/tcp"), "its own");
+    }
+
+    #[test]
+    fn each_port_of_the_host_has_one_of_the_guest() {
+        let pairs = |row: PublishedPort| row.pairs().collect::<Vec<_>>();
+        assert_eq!(pairs(port("80-81", "8080-8081")), [(Some(8080), 80), (Some(8081), 81)]);
+        assert_eq!(pairs(port("65534-65535", "auto")), [(None, 65534), (None, 65535)]);
     }
 
     #[test]

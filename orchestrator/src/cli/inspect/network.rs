@@ -2,12 +2,13 @@
 
 use schema::launch::DriverName;
 use schema::link::{GATEWAY_V4, GUEST_V4, GUEST_V6};
-use schema::project::network::{Dns, Network, PortRange, Preset};
+use schema::project::network::{Dns, Network, Preset};
 use schema::project::{HostPorts, PublishedPort, Sandbox, endpoint};
 use serde_json::{Value, json};
 
 use crate::cli::net::written;
 use crate::cli::network::tail;
+use crate::cli::shapes;
 use crate::engine::SandboxView;
 use crate::report::human;
 
@@ -67,14 +68,12 @@ fn limits(network: &Network) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// Returns what this instance publishes.
-fn ports(view: &SandboxView, sandbox: &Sandbox) -> Vec<PublishedPort> {
-    let index = view.name.index.unwrap_or(0);
-    sandbox.ports.iter().filter_map(|port| port.of_instance(index)).collect()
-}
-
-/// Returns a line for each published port, or range of them.
+/// Returns what this instance publishes where its machine lives, else what it would.
 pub(super) fn port_lines(view: &SandboxView, sandbox: &Sandbox) -> Vec<String> {
+    let bound = human::ports(shapes::ports(view));
+    if !bound.is_empty() {
+        return bound.split(", ").map(str::to_owned).collect();
+    }
     let line = |port: PublishedPort| {
         let (guest, protocol) = (port.guest, port.protocol.as_str());
         let host = match port.host {
@@ -84,7 +83,12 @@ pub(super) fn port_lines(view: &SandboxView, sandbox: &Sandbox) -> Vec<String> {
         };
         format!("{host} → {guest}/{protocol}")
     };
-    ports(view, sandbox).into_iter().map(line).collect()
+    ports(view, sandbox).map(line).collect()
+}
+
+fn ports(view: &SandboxView, sandbox: &Sandbox) -> impl Iterator<Item = PublishedPort> {
+    let index = view.name.index.unwrap_or(0);
+    sandbox.ports.iter().filter_map(move |port| port.of_instance(index))
 }
 
 /// Returns its network as programs read it.
@@ -104,16 +108,15 @@ pub(super) fn shape(view: &SandboxView) -> Value {
     })
 }
 
-/// Returns its published ports as programs read them, one by one.
+/// Returns its published ports as programs read them, one by one; that of the host is null where
+/// the kernel will choose it.
 pub(super) fn port_shapes(view: &SandboxView) -> Value {
-    let published = view.definition.as_deref().map(|sandbox| ports(view, sandbox));
-    let one_by_one = published.into_iter().flatten().flat_map(|port| {
-        let each = |range: PortRange| range.first()..=range.last();
-        each(port.guest).enumerate().map(move |(at, guest)| {
-            let host = match port.host {
-                HostPorts::Fixed(range) => each(range).nth(at),
-                HostPorts::Auto => None,
-            };
+    let bound = shapes::ports(view);
+    let Some(sandbox) = view.definition.as_deref().filter(|_| bound.is_empty()) else {
+        return json!(bound);
+    };
+    let one_by_one = ports(view, sandbox).flat_map(|port| {
+        port.pairs().map(move |(host, guest)| {
             json!({
                 "bind": port.bind, "host": host, "guest": guest,
                 "protocol": port.protocol, "auto": port.host == HostPorts::Auto,

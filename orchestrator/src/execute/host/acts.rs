@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use schema::control::Update;
 use schema::failure::Report;
-use schema::launch::DriverName;
+use schema::launch::{DriverName, Link, Network};
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
 use schema::project::{
@@ -21,7 +21,7 @@ use super::{Host, Ticket, bug};
 use crate::disks::{self, Purpose};
 use crate::execute::world::{Done, Effect, StepError};
 use crate::images::ImageEntry;
-use crate::machines::{ControlError, ImageFacts};
+use crate::machines::{self, ControlError, ImageFacts};
 use crate::store::inventory::{self, Role};
 use crate::store::{Store, atomic};
 use crate::volumes::{self, Marker};
@@ -173,34 +173,76 @@ impl Host {
         if !self.is_alive(&id)? {
             return Ok(Effect::default());
         }
-        let effective = self.folder(&id).record()?.map(|record| record.effective);
-        let effective = effective.unwrap_or_default();
-        let cpus = u32::from(want.cpus.count);
-        let changed = |now: u64, then: u64| Some(now).filter(|now| *now != then);
-        let update = Update {
-            cpus: Some(cpus).filter(|cpus| *cpus != effective.cpus),
-            memory_bytes: changed(want.memory.size.0, effective.memory_bytes),
-            stop_grace_ms: changed(want.stop_grace.0, effective.stop_grace_ms),
-        };
+        let update = self.update_of(name, want, &id)?;
         let owed = self.signals(name, want)?;
         if update != Update::default() {
             let answer = machine.update(update).await;
             let (_, refused) = answer.map_err(|error| asked(&error, "update"))?;
             if let Some((field, why)) = refused.first() {
-                return Err(StepError::of(Report {
-                    code: "msb::step::failed".to_owned(),
-                    stage: "agent".to_owned(),
-                    message: format!("the machine refuses to change {field}: {why}"),
-                    hints: vec![format!("Run `msb restart {name}` to apply it.")],
-                    ..Report::default()
-                }));
+                return Err(self.not_updated((name, want), (field, why)));
             }
         }
         for number in owed {
             let answer = machine.signal(number).await;
             answer.map_err(|error| asked(&error, "signal its workload"))?;
         }
-        Ok(Effect::default())
+        let record = self.folder(&id).record()?;
+        let ports = record.map(|record| record.ports).unwrap_or_default();
+        Ok(Effect { ports, ..Effect::default() })
+    }
+
+    /// Returns what a running machine is to be told.
+    fn update_of(
+        &self,
+        name: &InstanceName,
+        want: &Sandbox,
+        id: &str,
+    ) -> Result<Update, StepError> {
+        let record = self.folder(id).record()?;
+        let is_machine = record.as_ref().is_some_and(|it| it.driver != DriverName::Process);
+        let effective = record.map(|record| record.effective).unwrap_or_default();
+        let cpus = u32::from(want.cpus.count);
+        let changed = |now: u64, then: u64| Some(now).filter(|now| *now != then);
+        let network = if is_machine { self.link(name, want, id)? } else { None };
+        Ok(Update {
+            cpus: Some(cpus).filter(|cpus| *cpus != effective.cpus),
+            memory_bytes: changed(want.memory.size.0, effective.memory_bytes),
+            stop_grace_ms: changed(want.stop_grace.0, effective.stop_grace_ms),
+            network,
+        })
+    }
+
+    /// Returns what may pass a machine's network device, whole: the runtime knows what of it is new.
+    fn link(
+        &self,
+        name: &InstanceName,
+        want: &Sandbox,
+        id: &str,
+    ) -> Result<Option<Box<Link>>, StepError> {
+        let row = self.sandbox_row(name)?;
+        let chosen = self.store.borrow_mut().read(|db| inventory::chosen_ports(db, &row.id))?;
+        let machine = self.machine_of(name, &row, id);
+        match machines::network(want, &machine, &chosen) {
+            Network::On(link) => Ok(Some(link)),
+            Network::Off => Ok(None),
+        }
+    }
+
+    /// Says what a running machine did not take.
+    fn not_updated(
+        &self,
+        (name, want): (&InstanceName, &Sandbox),
+        (field, why): (&str, &str),
+    ) -> StepError {
+        let stage = if field == "network" { "ports" } else { "agent" };
+        let told = Report {
+            code: "msb::step::failed".to_owned(),
+            stage: stage.to_owned(),
+            message: format!("the machine refuses to change {field}: {why}"),
+            hints: vec![format!("Run `msb restart {name}` to apply it.")],
+            ..Report::default()
+        };
+        StepError::of(self.with_holder(told, name, want))
     }
 
     /// Returns the signals that a workload is owed, each once: those of files that hold something
@@ -235,7 +277,7 @@ impl Host {
         self.stop_machine(&id, &machine).await
     }
 
-    pub(super) async fn stop_machine(&self, id: &str, machine: &crate::machines::Machine) -> Done {
+    pub(super) async fn stop_machine(&self, id: &str, machine: &machines::Machine) -> Done {
         if !self.is_alive(id)? {
             return Ok(Effect { phase: None, ..Effect::default() });
         }
@@ -254,6 +296,7 @@ impl Host {
             reason: record.reason,
             exit_code: record.exit.map(schema::record::Exit::shell_code),
             forced: record.forced,
+            ports: Vec::new(),
         }))
     }
 

@@ -20,8 +20,9 @@ use crate::engine::AttachedEnd;
 use crate::execute::world::{Done, Effect, FailureKind, StepError};
 use crate::follow::{Logs, Source};
 use crate::machines::{self, Folder, LaunchError, Machine, Making, Reached, VolumeSource, process};
+use crate::ports;
 use crate::report::clean::clean;
-use crate::store::inventory::{self, MachineRow, Role};
+use crate::store::inventory::{self, MachineRow, Role, SandboxRow};
 use crate::volumes;
 
 /// How long a job's runtime may need to end after its workload.
@@ -53,14 +54,9 @@ impl Host {
         let attach = self.options.attach.as_ref().filter(|attach| attach.name == *name);
         let making = Making {
             machine: launch::Machine {
-                id: id.clone(),
-                project: self.wish.project.name.to_string(),
-                project_id: self.project_id.clone(),
-                sandbox: name.sandbox.to_string(),
-                instance: name.slot(),
-                kind: machines::kind(row.kind),
                 ephemeral: attach.is_some_and(|attach| attach.end == AttachedEnd::Remove),
                 labels: want.labels.clone(),
+                ..self.machine_of(name, &row, &id)
             },
             nonce,
             want,
@@ -74,6 +70,10 @@ impl Host {
             folder: self.folder(&id),
             installation: self.installation()?,
             log_level: self.options.log_level.clone(),
+            chosen_ports: self
+                .store
+                .borrow_mut()
+                .read(|db| inventory::chosen_ports(db, &row.id))?,
             attached: attach.is_some(),
             require_jail: self.options.require_jail,
             reserve_bytes: self.context.disk_reserve.0,
@@ -85,7 +85,8 @@ impl Host {
         let program = Drivers::of(&self.context).runtime()?;
         let started = machines::spawn(&program, launch, self.context.home()).await;
         let started = started.map_err(|error| {
-            let mut failed = StepError::of(error.report(&self.folder(&id).runtime_log()));
+            let told = error.report(&self.folder(&id).runtime_log());
+            let mut failed = StepError::of(self.with_holder(told, name, want));
             failed.phase = Some(Phase::Failed);
             failed.reason = Some(failed.report.stage.clone());
             failed
@@ -98,6 +99,34 @@ impl Host {
             Ok(Reached::No(record)) => Err(failure((name, &self.folder(&id)), &record)),
             Err(error) => Err(self.lost(name, &started.machine, &asked(&error, "boot"))),
         }
+    }
+
+    /// Returns how a machine is known.
+    pub(super) fn machine_of(
+        &self,
+        name: &InstanceName,
+        row: &SandboxRow,
+        id: &str,
+    ) -> launch::Machine {
+        launch::Machine {
+            id: id.to_owned(),
+            project: self.wish.project.name.to_string(),
+            project_id: self.project_id.clone(),
+            sandbox: name.sandbox.to_string(),
+            instance: name.slot(),
+            kind: machines::kind(row.kind),
+            ephemeral: false,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// Says of a port that could not be had who has it.
+    pub(super) fn with_holder(&self, told: Report, name: &InstanceName, want: &Sandbox) -> Report {
+        if told.stage != "ports" {
+            return told;
+        }
+        let taken = ports::taken(want, name.index.unwrap_or(0)).into_iter().next();
+        taken.map_or(told, |taken| taken.report(self.context.home()))
     }
 
     /// Says why a machine could not be put together; of a disk in use, by whom.
@@ -311,6 +340,7 @@ fn effect(record: &Record) -> Effect {
         reason: record.reason.clone(),
         exit_code: record.exit.map(Exit::shell_code),
         forced: record.forced,
+        ports: record.ports.clone(),
     }
 }
 

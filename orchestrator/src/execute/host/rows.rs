@@ -236,6 +236,7 @@ impl Host {
             (Op::Boot | Op::Gate | Op::Stop, done) => {
                 if let Some(machine) = one {
                     events::put_machine(db, &self.told(machine, done), self.moment())?;
+                    self.keep_ports(db, machine)?;
                 }
                 match (op, done) {
                     (Op::Boot, Ok(_)) if !replacing => {
@@ -248,7 +249,12 @@ impl Host {
                     _ => {}
                 }
             }
-            (Op::Update, Ok(_)) => self.applied(db, name, &mut row, Carried::Out)?,
+            (Op::Update, Ok(_)) => {
+                if let Some(machine) = one {
+                    self.keep_ports(db, machine)?;
+                }
+                self.applied(db, name, &mut row, Carried::Out)?;
+            }
             (Op::Retire, Ok(_)) => {
                 let job = row.kind == Kind::Job;
                 for old in mine.iter().filter(|m| job || m.role != Role::Current) {
@@ -270,6 +276,15 @@ impl Host {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Remembers the ports that the kernel chose for a machine.
+    fn keep_ports(&self, db: &Rows, machine: &MachineRow) -> Result<(), StoreError> {
+        // What cannot be read now is chosen anew some day; the machine has what it has.
+        let Some(record) = self.folder(&machine.id).record().ok().flatten() else { return Ok(()) };
+        let is_its = record.nonce == machine.nonce;
+        let ports = if is_its { record.ports } else { Vec::new() };
+        inventory::put_chosen_ports(db, &machine.sandbox_id, &ports)
     }
 
     fn moment(&self) -> Moment {
