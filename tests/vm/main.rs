@@ -16,3 +16,4 @@ mod network;
 mod ports;
 mod posix;
 mod proof;
+mod verdicts;
