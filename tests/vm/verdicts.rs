@@ -11,7 +11,7 @@ fn greeter() -> u16 {
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let _ = stream.and_then(|mut stream| stream.write_all(b"welcome\n"));
+            drop(stream.and_then(|mut stream| stream.write_all(b"welcome\n")));
         }
     });
     port

@@ -300,20 +300,20 @@ fn is_of_siblings(address: IpAddr) -> bool {
 
 /// Returns a rule as a file has it.
 pub(in crate::cli) fn written(rule: &Rule) -> String {
-    let mut text = format!("{} \"{}\"", rule.action().as_str(), rule.target());
+    let mut parts = vec![format!("{} \"{}\"", rule.action().as_str(), rule.target())];
     if rule.direction() == Direction::Ingress {
-        text.push_str(" direction=\"ingress\"");
+        parts.push("direction=\"ingress\"".to_owned());
     }
     if rule.protocol() != Protocols::Any {
-        text.push_str(&format!(" protocol=\"{}\"", rule.protocol().as_str()));
+        parts.push(format!("protocol=\"{}\"", rule.protocol().as_str()));
     }
     if *rule.ports() != PortSet::any() {
         let ports = rule.ports().to_string();
         let is_number = ports.bytes().all(|b| b.is_ascii_digit());
         let quote = if is_number { "" } else { "\"" };
-        text.push_str(&format!(" ports={quote}{ports}{quote}"));
+        parts.push(format!("ports={quote}{ports}{quote}"));
     }
-    text
+    parts.join(" ")
 }
 
 #[cfg(test)]

@@ -12,14 +12,28 @@ use crate::sandboxfile::tree::Span;
 
 /// The networks that were looked at: most sandboxes have that of the whole file.
 #[derive(Debug, Default)]
-pub(super) struct Linted(HashSet<(Vec<Span>, Preset, Vec<u16>, (bool, bool))>);
+pub(super) struct Linted(HashSet<Known>);
+
+/// What tells networks apart: where their rules are written, and what else decides.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Known {
+    rules: Vec<Span>,
+    preset: Preset,
+    tls_ports: Vec<u16>,
+    block_quic: bool,
+    rebind_protection: bool,
+}
 
 impl Linted {
     /// Tells whether a network of these rules is seen for the first time.
     fn is_new(&mut self, rules: &[Member<'_>], network: &Network) -> bool {
-        let places = rules.iter().map(|member| member.at).collect();
-        let switches = (network.tls.block_quic, network.dns.rebind_protection);
-        self.0.insert((places, network.preset, network.tls.ports.clone(), switches))
+        self.0.insert(Known {
+            rules: rules.iter().map(|member| member.at).collect(),
+            preset: network.preset,
+            tls_ports: network.tls.ports.clone(),
+            block_quic: network.tls.block_quic,
+            rebind_protection: network.dns.rebind_protection,
+        })
     }
 }
 
@@ -78,7 +92,7 @@ impl Decoder<'_, '_> {
     ) -> Problem {
         let rule = network.rules.get(index).map(ToString::to_string).unwrap_or_default();
         let target = network.rules.get(index).map(|rule| rule.target().to_string());
-        let target = shown(&target.unwrap_or_default()).to_string();
+        let target = target.unwrap_or_default();
         let warning =
             |message: String| Problem::warning(Code::RULE_NEVER_MATCHES, message, member.at);
         match why {
@@ -94,7 +108,7 @@ impl Decoder<'_, '_> {
                     })
                     .help("move it before what decides, or delete it; the first rule that matches wins")
             }
-            Idle::Unreachable => warning(format!("nobody is reached at {target}")).help(
+            Idle::Unreachable => warning(format!("nobody is reached at {}", shown(&target))).help(
                 "delete it; documentation, broadcast and the guest's own addresses lead nowhere",
             ),
             Idle::BlockQuic => {
