@@ -7,6 +7,7 @@
 
 mod address;
 mod answers;
+mod idle;
 mod names;
 
 use std::fmt;
@@ -14,7 +15,8 @@ use std::fmt;
 pub use address::{Remote, Surroundings};
 pub use answers::keeps_answer;
 pub(crate) use answers::may_be_answer;
-pub use names::{may_look_up, may_reach};
+pub use idle::{Idle, idle};
+pub use names::{look_up, may_look_up, may_reach, opens_addresses_alone};
 
 use crate::project::network::{Action, Direction, Group, Network, Preset, Protocol, Rule, Target};
 

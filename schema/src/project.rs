@@ -41,7 +41,7 @@ pub use metrics::Metrics;
 pub use mount::{Access, GuestPath, Mount, MountFlag, MountOptions, MountSource, PathError};
 pub use network::Network;
 pub use origin::{Origins, Place};
-pub use port::{HostPorts, PublishedPort, Transport, endpoint};
+pub use port::{HostPorts, PublishError, PublishedPort, Transport, endpoint};
 pub use process::{ArgumentList, EnvValue, StopSignal, UserRef, argv, default_shell};
 pub use restart::{AfterRestarts, Restart, RestartPolicy, Thousandths};
 pub use rlimit::{Limit, Rlimit};

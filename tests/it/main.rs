@@ -31,6 +31,7 @@ mod kills;
 mod model;
 mod models;
 mod mounts;
+mod network_words;
 mod not_yet;
 mod pages;
 mod preflight;

@@ -25,7 +25,7 @@ fn keys_of_later_versions_are_refused_by_name() {
 }
 
 /// Fields that are planned, and refused by the run that would need them.
-const UNBUILT: [(&str, &str); 11] = [
+const UNBUILT: [(&str, &str); 14] = [
     ("ready.probe", "image \"builtin:base\"; ready { log \"up\" }"),
     ("root-disk", "root-disk \"./vm.raw\""),
     ("root-dir", "root-dir \"./root\""),
@@ -34,8 +34,17 @@ const UNBUILT: [(&str, &str); 11] = [
     ("idle-timeout", "image \"builtin:base\"; idle-timeout \"5m\""),
     ("max-duration", "image \"builtin:base\"; max-duration \"5m\""),
     ("metrics", "image \"builtin:base\"; metrics { interval \"10s\" }"),
-    ("network", "image \"builtin:base\"; network { preset \"none\" }"),
-    ("ports.8080/tcp", "image \"builtin:base\"; port guest=80 host=8080"),
+    ("network.tls.intercept", "image \"builtin:base\"; network { tls { intercept #true } }"),
+    ("network.tls.bypass", "image \"builtin:base\"; network { tls { bypass \"a.example\" } }"),
+    ("network.tls.upstream-ca", "image \"builtin:base\"; network { tls { upstream-ca \"./a\" } }"),
+    (
+        "network.tls.ca-cert",
+        "image \"builtin:base\"; network { tls { ca-cert \"a\"; ca-key \"b\" } }",
+    ),
+    (
+        "network.tls.trust-host-cas",
+        "image \"builtin:base\"; network { tls { trust-host-cas #true } }",
+    ),
     ("env.KEY", "image \"builtin:base\"; env { KEY secret=\"s\" }"),
 ];
 

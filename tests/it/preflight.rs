@@ -19,11 +19,15 @@ fn sf_5_what_the_host_lacks_is_told_all_at_once_and_only_when_asked() {
     home.write("Sandboxfile", LACKING);
     home.msb(["validate"]).exits(0).says(&["valid, 2 sandboxes"]);
     let run = home.msb(["validate", "--preflight"]).exits(1).says(&["valid, 2 sandboxes"]);
-    run.complains(&["web: image nobody:1", "web: ports.", "db: the value of KEY"]);
+    run.complains(&[
+        "web: image nobody:1",
+        "web: the driver process has no network",
+        "db: the value of KEY",
+    ]);
     let told = home.msb(["validate", "--preflight", "--json"]).exits(1).json();
     assert_eq!((&told["ok"], &told["problems"]), (&false.into(), &Value::Array(Vec::new())));
     let found = codes(&told["preflight"]);
-    for code in ["msb::image::not-found", "msb::usage::not-yet", "msb::env::missing"] {
+    for code in ["msb::image::not-found", "msb::host::driver-limit", "msb::env::missing"] {
         assert!(found.contains(&code), "{code}: {found:?}");
     }
     let row = &told["preflight"][0];

@@ -17,3 +17,4 @@ mod ports;
 mod posix;
 mod proof;
 mod siblings;
+mod verdicts;

@@ -16,7 +16,7 @@ use schema::units::{Bytes, Millis, parse_count};
 use super::call::Call;
 use super::failure::Failure;
 use super::outcome::ms;
-use super::{mounts, values};
+use super::{mounts, network, values};
 use crate::configuration::Defaults;
 
 /// See the module.
@@ -31,6 +31,8 @@ pub(crate) struct Definition {
     process: Process,
     #[command(flatten)]
     pub(crate) mounts: mounts::Mounts,
+    #[command(flatten)]
+    network: network::NetworkFlags,
     /// A label (can be repeated)
     #[arg(long = "label", value_name = "KEY[=VALUE]", value_parser = values::pair)]
     labels: Vec<(String, Option<String>)>,
@@ -239,9 +241,22 @@ impl Definition {
         let user = call.context.environment.get("HOME").map(Path::new);
         let places =
             mounts::Places { folder: &call.context.folder, user, home: call.context.home() };
-        let volumes = self.mounts.apply(&mut sandbox, places)?;
-        Ok((sandbox, volumes))
+        let volumes = self.mounts.apply(&mut sandbox, places);
+        match (volumes, self.network.apply(&mut sandbox)) {
+            (Ok(volumes), Ok(())) => Ok((sandbox, volumes)),
+            (Ok(_), Err(failure)) | (Err(failure), Ok(())) => Err(failure),
+            (Err(mounts), Err(network)) => Err(together(mounts, network)),
+        }
     }
+}
+
+/// Tells all problems of two groups of flags at once; wrong usage comes first.
+fn together(one: Failure, other: Failure) -> Failure {
+    let is_usage = one.kind == schema::exit::Kind::Usage;
+    let (first, then) = if is_usage { (one, other) } else { (other, one) };
+    let report = then.report.clone();
+    let notes = std::iter::once(report.message).chain(report.notes);
+    notes.fold(first, Failure::note)
 }
 
 /// Returns a new sandbox as the installation wants them.

@@ -1,6 +1,7 @@
 //! Show everything that is known of sandboxes
 
 mod mounts;
+mod network;
 
 use std::fmt::Write as _;
 
@@ -59,8 +60,14 @@ fn text(view: &SandboxView, mounts: &Mounts, now: u64) -> String {
         line("Command", command(view, sandbox));
         line("Resources", resources(sandbox));
         line("Security", sandbox.security.as_str().into());
-        for (at, value) in mounts.lines(view, sandbox).into_iter().enumerate() {
-            line(if at == 0 { "Mounts" } else { "" }, value);
+        for (label, values) in [
+            ("Network", network::lines(view, sandbox)),
+            ("Ports", network::port_lines(view, sandbox)),
+            ("Mounts", mounts.lines(view, sandbox)),
+        ] {
+            for (at, value) in values.into_iter().enumerate() {
+                line(if at == 0 { label } else { "" }, value);
+            }
         }
         line("Env", env(sandbox));
         line("Labels", pairs(sandbox.labels.iter()));
@@ -149,7 +156,8 @@ fn shape(view: &SandboxView, mounts: &Mounts, now: u64) -> Value {
     value["defined_at"] = Value::Null;
     value["spec"] = serde_json::to_value(definition).unwrap_or_default();
     value["mounts"] = mounts.shape(view);
-    value["network"] = json!({"preset": "off", "rules": [], "ipv4": null, "ipv6": null, "dns": []});
+    value["network"] = network::shape(view);
+    value["ports"] = network::port_shapes(view);
     value["secrets"] = json!([]);
     value["image_labels"] = json!({});
     value["timers"] = json!({"idle_left_ms": null, "max_left_ms": null});

@@ -8,7 +8,6 @@ const COMMANDS: &[&str] = &[
     "lsp",
     "mcp",
     "metrics",
-    "net",
     "pull",
     "registry",
     "save",
@@ -44,30 +43,12 @@ const FLAGS: &[(&str, &[&str])] = &[
 ];
 
 const DEFINITION: &[&str] = &[
-    "--allow",
-    "--allow-ingress",
-    "--deny",
-    "--deny-ingress",
-    "--dns",
-    "--dns-timeout",
-    "--egress-rate",
     "--idle-timeout",
-    "--ingress-rate",
     "--init",
-    "--max-connections",
     "--max-duration",
     "--metrics-interval",
-    "--mount-dir",
-    "--mount-disk",
-    "--mount-file",
-    "--net",
     "--no-metrics",
-    "--no-net",
-    "--no-rebind-protection",
     "--on-secret-violation",
-    "--port",
-    "-p",
-    "--publish",
     "--restart",
     "--root-write",
     "--secret",
@@ -109,6 +90,10 @@ mod tests {
     fn what_is_planned_is_told_from_what_is_unknown() {
         assert!(command(&[], "ssh") && !command(&[], "shh"));
         assert!(command(&["image"], "prune") && !command(&["volume"], "rm"));
-        assert!(flag("run", "--port=80:80") && flag("up", "--rollback") && !flag("up", "--port"));
+        assert!(
+            flag("run", "--secret=A@a.example")
+                && flag("up", "--rollback")
+                && !flag("up", "--port")
+        );
     }
 }

@@ -48,6 +48,8 @@ mod log_following;
 mod log_lines;
 mod logs;
 mod mounts;
+mod net;
+mod network;
 mod outcome;
 mod plan;
 mod ps;
@@ -131,6 +133,7 @@ pub(crate) enum Command {
     Cp(cp::Args),
     Inspect(inspect::Args),
     Wait(wait::Args),
+    Net(net::Args),
     Load(load::Args),
     Image(image::Args),
     #[command(hide = true)]
@@ -231,6 +234,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Cp(args) => cp::run(args, call),
         Command::Inspect(args) => inspect::run(args, call),
         Command::Wait(args) => wait::run(args, call),
+        Command::Net(args) => net::run(args, call),
         Command::Load(args) => load::run(args, call),
         Command::Image(args) => image::run(args, call),
         Command::Images(args) => image::list(args, call),

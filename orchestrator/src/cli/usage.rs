@@ -247,7 +247,8 @@ mod tests {
     fn an_unknown_flag_names_the_nearest_one() {
         check("msb up --no-wiat", "flag", "`--no-wait`");
         check("msb stop -v web", "flag", "`--info`");
-        check("msb run --port 80:80 img", "not-yet", "--port: not supported yet");
+        check("msb run --secret A@a.example img", "not-yet", "--secret: not supported yet");
+        check("msb run --tls-intercept img", "not-yet", "--tls-intercept: not supported yet");
         check("msb up --rollback", "not-yet", "--rollback: not supported yet");
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use schema::units::{Bytes, Millis, UnitError, parse_count};
+use schema::units::{Bytes, Millis, Rate, UnitError, parse_count};
 
 /// Reads a size; a bare number is MiB.
 ///
@@ -33,6 +33,18 @@ pub(crate) fn duration_or_zero(text: &str) -> Result<Duration, String> {
         return Ok(Duration::from_secs(seconds));
     }
     Millis::parse(text).map(Millis::as_duration).map_err(|error| explained(&error))
+}
+
+/// Reads a rate such as `10MiB/s`; zero is refused.
+///
+/// # Errors
+/// A sentence that says what to write instead.
+pub(crate) fn rate(text: &str) -> Result<Rate, String> {
+    match Rate::parse(text) {
+        Ok(Rate(0)) => Err("nothing would pass; leave it out for no limit".into()),
+        Ok(rate) => Ok(rate),
+        Err(error) => Err(explained(&error)),
+    }
 }
 
 /// Reads `KEY=VALUE`; the first `=` splits.

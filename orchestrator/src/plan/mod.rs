@@ -17,6 +17,7 @@ mod hold;
 pub mod json;
 mod order;
 mod places;
+mod ports;
 mod refuse;
 pub mod saved;
 mod scene;
@@ -36,7 +37,6 @@ use schema::change::Class;
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
 use schema::project::Kind;
-use schema::project::network::Preset;
 
 use crate::observe::{Observed, Seen};
 use along::{Verdicts, restart_along};
@@ -101,13 +101,13 @@ pub fn plan(wish: &Wish, observed: &Observed) -> Plan {
         _ => Vec::new(),
     };
     refused.extend(refuse::refuse(wish, observed, &scene, &mut changes));
+    refused.extend(ports::clashes(wish, &changes));
     changes.sort_by(|a, b| a.address.cmp(&b.address));
     let widening = wide::widenings(wish, &scene, &mut changes);
     refused.extend(wide::refused(wish, &widening));
     let parts = parts(wish, &scene, &verdicts, &changes);
     let steps = order::steps(wish, observed, &parts, &mut changes);
-    let mut warnings = missing_sources(observed);
-    warnings.extend(without_network(wish, &changes));
+    let warnings = missing_sources(observed);
     let drift = verdicts.into_values().flat_map(|verdict| verdict.drift).collect();
     let head = head(wish, observed, &scene);
     unchanged.retain(|address| held.iter().all(|change| change.address != *address));
@@ -329,20 +329,6 @@ fn parts<'a>(
         }
     }
     parts
-}
-
-/// The default network is a network; until machines have one, that is said aloud.
-fn without_network(wish: &Wish, changes: &[Change]) -> Option<String> {
-    let boots = changes.iter().filter(|change| change.action.boots());
-    let names = boots.filter_map(|change| change.address.sandbox());
-    let without = names.filter(|name| {
-        let want = wish.project.sandboxes.get(*name);
-        want.is_some_and(|want| want.network.preset != Preset::Off)
-    });
-    let count = without.count();
-    (count > 0).then(|| {
-        format!("machines have no network yet: {count} start as if they said network \"off\"")
-    })
 }
 
 /// Tells whether a machine has not come yet where it is to come by itself.

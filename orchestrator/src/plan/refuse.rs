@@ -293,6 +293,7 @@ pub fn is_preflight(refusal: &Refusal) -> bool {
             | "msb::volume::mismatch"
             | "msb::usage::not-yet"
             | "msb::mount::too-large"
+            | "msb::ports::in-use"
     )
 }
 

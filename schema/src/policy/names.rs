@@ -3,7 +3,7 @@
 //! A name is looked up to be reached, so the question is asked for each protocol and port apart,
 //! and one that is allowed is enough: a rule that denies one port of a name leaves the others.
 
-use super::tail_allows;
+use super::{By, Judgement, Remote, tail_allows};
 use crate::project::network::{
     Action, Direction, Group, HostPattern, Network, Preset, Protocol, Rule, Target,
 };
@@ -14,6 +14,14 @@ use crate::project::network::{
 /// allows public addresses. `any` names every name.
 #[must_use]
 pub fn may_look_up(network: &Network, name: &str) -> bool {
+    look_up(network, name).allowed
+}
+
+/// Decides whether `name` may be looked up, as [`may_look_up`] does, and says by what.
+///
+/// Of several that allow it, or of several that do not, a rule is named before the preset.
+#[must_use]
+pub fn look_up(network: &Network, name: &str) -> Judgement {
     opens(network, name, &Protocol::ALL)
 }
 
@@ -29,12 +37,29 @@ pub fn may_reach(network: &Network, pattern: &HostPattern) -> bool {
     patterns.extend(narrower.filter(|other| pattern.covers(other)));
     // As a name, the star is a label that no pattern can name: it stands for any other below.
     let names = patterns.iter().flat_map(|pattern| [pattern.name(), pattern.as_str()]);
-    names.into_iter().any(|name| opens(network, name, &[Protocol::Tcp]))
+    names.into_iter().any(|name| opens(network, name, &[Protocol::Tcp]).allowed)
 }
 
-fn opens(network: &Network, name: &str, protocols: &[Protocol]) -> bool {
+/// Tells whether rules open addresses beyond the machine and its host, and no name at all may be
+/// looked up: what is reached there is reached by its number alone.
+#[must_use]
+pub fn opens_addresses_alone(network: &Network) -> bool {
+    let opened =
+        |rule: &&Rule| rule.direction() == Direction::Egress && rule.action() == Action::Allow;
+    let is_address = |rule: &Rule| match rule.target() {
+        Target::Net(net) => Remote::at(net.first()).group() != Some(Group::Host),
+        Target::Group(group) => matches!(group, Group::Public | Group::Private),
+        Target::Any | Target::Host(_) => false,
+    };
+    let mut rules = network.rules.iter().filter(opened);
+    // A star is no label of any name, so that only what is about every name is about this one.
+    let by_name = |rule: &Rule| matches!(rule.target(), Target::Host(_));
+    rules.clone().any(is_address) && !rules.any(by_name) && !may_look_up(network, "*")
+}
+
+fn opens(network: &Network, name: &str, protocols: &[Protocol]) -> Judgement {
     if network.preset == Preset::Off {
-        return false;
+        return Judgement { allowed: false, by: By::Off };
     }
     let named = |rule: &Rule| match rule.target() {
         Target::Any => true,
@@ -42,28 +67,41 @@ fn opens(network: &Network, name: &str, protocols: &[Protocol]) -> bool {
         Target::Group(_) | Target::Net(_) => false,
     };
     let public = |rule: &Rule| *rule.target() == Target::Group(Group::Public);
-    let asked =
-        |rule: &&Rule| rule.direction() == Direction::Egress && (named(rule) || public(rule));
-    let rules: Vec<&Rule> = network.rules.iter().filter(asked).collect();
-    protocols.iter().any(|protocol| {
+    let asked = |(_, rule): &(usize, &Rule)| {
+        rule.direction() == Direction::Egress && (named(rule) || public(rule))
+    };
+    let rules: Vec<(usize, &Rule)> = network.rules.iter().enumerate().filter(asked).collect();
+    let mut judged = Judgement { allowed: false, by: By::Tail };
+    for protocol in protocols {
         // Between two edges every port is treated alike.
-        let edges = rules.iter().flat_map(|rule| rule.ports().ranges());
+        let edges = rules.iter().flat_map(|(_, rule)| rule.ports().ranges());
         let edges = edges.flat_map(|range| [range.first(), range.last().saturating_add(1)]);
         let tls = network.tls.ports.iter().map(|port| port.saturating_add(1));
-        std::iter::once(1).chain(edges).chain(tls).any(|port| {
+        for port in std::iter::once(1).chain(edges).chain(tls) {
             let quic = *protocol == Protocol::Udp && network.tls.block_quic;
             if quic && network.tls.ports.contains(&port) {
-                return false;
+                continue;
             }
-            let carried = || rules.iter().filter(|rule| super::carries(rule, *protocol, port));
-            let decides =
-                carried().find(|rule| named(rule)).or_else(|| carried().find(|rule| public(rule)));
-            match decides {
-                Some(rule) => rule.action() == Action::Allow,
-                None => tail_allows(network.preset, Some(Group::Public)),
+            let carried = || rules.iter().filter(|(_, r)| super::carries(r, *protocol, port));
+            let decides = carried()
+                .find(|(_, rule)| named(rule))
+                .or_else(|| carried().find(|(_, rule)| public(rule)));
+            let found = match decides {
+                Some((index, rule)) => {
+                    Judgement { allowed: rule.action() == Action::Allow, by: By::Rule(*index) }
+                }
+                None => {
+                    let allowed = tail_allows(network.preset, Some(Group::Public));
+                    Judgement { allowed, by: By::Tail }
+                }
+            };
+            let by_rule = |judgement: Judgement| matches!(judgement.by, By::Rule(_));
+            if (found.allowed, by_rule(found)) > (judged.allowed, by_rule(judged)) {
+                judged = found;
             }
-        })
-    })
+        }
+    }
+    judged
 }
 
 #[cfg(test)]
@@ -118,6 +156,48 @@ mod tests {
         check(&["allow any udp/443"], Preset::None, &[("a.example", false)]);
         check(&["allow any udp/443-444"], Preset::None, &[("a.example", true)]);
         check(&["allow any tcp/443"], Preset::None, &[("a.example", true)]);
+    }
+
+    #[test]
+    fn a_name_is_decided_by_a_rule_before_the_preset() {
+        let by = |rules: &[&str], preset| {
+            let judged = look_up(&network(preset, rules), "a.example");
+            (judged.allowed, judged.by)
+        };
+        assert_eq!(
+            by(&["allow b.example", "allow a.example tcp/443"], Preset::None),
+            (true, By::Rule(1))
+        );
+        assert_eq!(
+            by(&["deny a.example tcp/1-1000", "allow a.example tcp/443"], Preset::None),
+            (false, By::Rule(0))
+        );
+        assert_eq!(by(&["deny a.example"], Preset::Public), (false, By::Rule(0)));
+        assert_eq!(by(&["deny a.example tcp/25"], Preset::Public), (true, By::Tail));
+        assert_eq!(by(&["allow public tcp/443"], Preset::None), (true, By::Rule(0)));
+        assert_eq!(by(&[], Preset::None), (false, By::Tail));
+        assert_eq!(by(&["allow a.example"], Preset::Off), (false, By::Off));
+    }
+
+    #[test]
+    fn addresses_alone_are_opened_where_no_name_may_be_looked_up() {
+        let alone = |preset, rules: &[&str]| opens_addresses_alone(&network(preset, rules));
+        assert!(alone(Preset::None, &["allow 10.0.0.0/8"]));
+        assert!(alone(Preset::None, &["allow private tcp/5432", "deny a.example"]));
+        assert!(alone(Preset::Public, &["deny public", "allow 1.1.1.1 tcp/443"]));
+        for rules in [
+            &["allow 10.0.0.0/8", "allow a.example"][..],
+            &["allow 10.0.0.0/8", "allow public tcp/443"],
+            &["allow any tcp/443"],
+            &["allow host tcp/5432"],
+            &["allow 198.18.0.1 tcp/5432"],
+            &["allow ingress 10.0.0.0/8"],
+            &["deny 10.0.0.0/8"],
+            &[],
+        ] {
+            assert!(!alone(Preset::None, rules), "{rules:?}");
+        }
+        assert!(!alone(Preset::Public, &["allow 10.0.0.0/8"]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod cidr;
 mod dns;
+mod flag;
 mod group;
 mod host;
 mod ports;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use cidr::WRAPPINGS;
 pub use cidr::{Cidr, CidrError};
 pub use dns::{Dns, ServerError};
+pub use flag::RuleTextError;
 pub use group::Group;
 pub use host::{HostError, HostPattern};
 pub use ports::{PortError, PortRange, PortSet};

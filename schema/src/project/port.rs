@@ -1,9 +1,13 @@
 //! Ports of a guest that are published on the host, and which of them each instance takes.
 
+mod flag;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+
+pub use flag::PublishError;
 
 use super::network::{PortError, PortRange};
 
@@ -110,6 +114,24 @@ impl PublishedPort {
         Some(Self { host, ..*self })
     }
 
+    /// Returns the first place on the host that both would take: the narrower address, the ports.
+    ///
+    /// `0.0.0.0` and `::` are every address of their family; where the kernel chooses, it chooses
+    /// what nobody has.
+    #[must_use]
+    pub fn clash(&self, other: &Self) -> Option<(IpAddr, PortRange)> {
+        let (HostPorts::Fixed(own), HostPorts::Fixed(others)) = (self.host, other.host) else {
+            return None;
+        };
+        let family = self.bind.is_ipv4() == other.bind.is_ipv4();
+        let wild = family && (self.bind.is_unspecified() || other.bind.is_unspecified());
+        if self.protocol != other.protocol || !(self.bind == other.bind || wild) {
+            return None;
+        }
+        let bind = if self.bind.is_unspecified() { other.bind } else { self.bind };
+        own.overlap(others).map(|ports| (bind, ports))
+    }
+
     /// Returns each port of the host with the one of the guest that it leads to; that of the host is
     /// `None` where the kernel chooses it.
     pub fn pairs(&self) -> impl Iterator<Item = (Option<u16>, u16)> + use<> {
@@ -205,6 +227,32 @@ mod tests {
         assert_eq!(udp.key(), "auto:53/udp");
         assert!(on("127.0.0.9").is_on_loopback() && on("::1").is_on_loopback());
         assert!(!on("0.0.0.0").is_on_loopback());
+    }
+
+    #[test]
+    fn two_rows_clash_where_they_would_take_one_place() {
+        let read = |text: &str| PublishedPort::read(text).unwrap();
+        for (one, other, place) in [
+            ("8080:80", "8080:81", Some("127.0.0.1:8080")),
+            ("8080:80", "8080:80/udp", None),
+            ("8080:80", "8081:80", None),
+            ("8080-8089:80-89", "8085-8090:85-90", Some("127.0.0.1:8085-8089")),
+            ("0.0.0.0:8080:80", "127.0.0.9:8080:80", Some("127.0.0.9:8080")),
+            ("127.0.0.1:8080:80", "127.0.0.2:8080:80", None),
+            ("[::]:8080:80", "[::1]:8080:80", Some("[::1]:8080")),
+            ("[::]:8080:80", "[::]:8080:80", Some("[::]:8080")),
+            // Binds of IPv6 are about IPv6 alone.
+            ("[::]:8080:80", "0.0.0.0:8080:80", None),
+            ("[::]:8080:80", "8080:80", None),
+            ("auto:80", "auto:80", None),
+            ("8080:80", "auto:80", None),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                let met = read(one).clash(&read(other));
+                let met = met.map(|(bind, ports)| endpoint(bind, ports));
+                assert_eq!(met.as_deref(), place, "{one} and {other}");
+            }
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod document;
 mod gather;
 mod health;
 mod instances;
+mod lint;
 mod mounts;
 mod network;
 mod order;
@@ -203,6 +204,8 @@ pub fn project_name(
 mod instances_tests;
 #[cfg(test)]
 mod layers_tests;
+#[cfg(test)]
+mod lint_tests;
 #[cfg(test)]
 mod network_tests;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Any bytes end in a tree or in errors: what is held against every input, fuzzed or kept.
 //!
 //! ```text
-//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive │ share │ dns
+//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive │ share │ dns │ policy
 //!          (a second, 256 MiB)              what must hold, as panics
 //! ```
 //!
@@ -17,6 +17,7 @@ mod document;
 mod facts;
 mod ground;
 mod guard;
+mod policy;
 mod resolve;
 mod share;
 mod sys;
@@ -45,11 +46,13 @@ pub enum Target {
     Share,
     /// Questions of a guest and answers of servers, given to the resolver.
     Dns,
+    /// Rules and ports of the command line, and what a policy of them decides.
+    Policy,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Kdl,
         Self::Yaml,
         Self::Resolve,
@@ -57,6 +60,7 @@ impl Target {
         Self::Archive,
         Self::Share,
         Self::Dns,
+        Self::Policy,
     ];
 }
 
@@ -76,5 +80,6 @@ pub fn run(target: Target, bytes: &[u8]) {
         Target::Archive => archive::check(bytes),
         Target::Share => share::check(bytes),
         Target::Dns => dns::check(bytes),
+        Target::Policy => policy::check(bytes),
     });
 }

@@ -74,6 +74,11 @@ fn no_question_of_a_guest_leaves_unjudged() {
 }
 
 #[test]
+fn what_is_read_of_a_policy_is_printed_so_that_it_reads_the_same() {
+    replay(Target::Policy);
+}
+
+#[test]
 fn every_example_is_a_seed() {
     let seeds = files(&house().join("tests/fuzz/corpus"));
     let seeds: Vec<_> = seeds.iter().map(|seed| seed.canonicalize().unwrap()).collect();

@@ -7,6 +7,7 @@ use schema::sandboxfile::resolve::Resolved;
 use serde_json::json;
 
 use super::rows::{Rows, Text};
+use crate::cli::network::tail;
 use crate::report::human::Table;
 
 /// One thing that decides.
@@ -93,15 +94,4 @@ fn rules(resolved: &Resolved, name: &InstanceName, body: &Body) -> Vec<Rule> {
         });
     }
     rules
-}
-
-/// Returns what a preset does with what no rule names.
-const fn tail(preset: Preset) -> &'static str {
-    match preset {
-        Preset::Off => "no network at all",
-        Preset::None => "deny what no rule allows",
-        Preset::Public => "allow public addresses",
-        Preset::Private => "allow public and private addresses",
-        Preset::Open => "allow all but metadata services",
-    }
 }

@@ -213,6 +213,7 @@ pub(super) fn record(machine: &str, nonce: &str, want: &Body) -> Record {
         asked: None,
         exit: None,
         forced: false,
+        ports: Vec::new(),
         jail_missing: Vec::new(),
         console_tail: Vec::new(),
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::host::port_behind;
 use super::{Cidr, CidrError, Group, HostError, HostPattern};
+use crate::sandboxfile::problem::nearest;
 
 /// Why a text is not a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,32 @@ pub enum TargetError {
     /// It looks like the name of hosts and is none.
     #[error(transparent)]
     Host(#[from] HostError),
+}
+
+impl TargetError {
+    /// Returns a valid text near to the one that was refused, where there is one.
+    #[must_use]
+    pub fn nearest(&self) -> Option<String> {
+        match self {
+            Self::NoGroup(word) => near_group(word).map(str::to_owned),
+            Self::Port { .. } => None,
+            Self::Cidr(error) => error.nearest(),
+            Self::Host(error) => error.nearest(),
+        }
+    }
+}
+
+/// Returns the group, or `any`, that a word was probably meant to be.
+fn near_group(word: &str) -> Option<&'static str> {
+    match word {
+        "*" | "all" | "*.*" => Some(Target::ANY),
+        "localhost" => Some(Group::Host.as_str()),
+        "internet" => Some(Group::Public.as_str()),
+        _ => {
+            let groups = Group::ALL.into_iter().map(Group::as_str);
+            nearest(&word.to_lowercase(), groups.chain([Target::ANY]))
+        }
+    }
 }
 
 /// What a rule is about.

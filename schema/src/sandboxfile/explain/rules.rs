@@ -89,6 +89,18 @@ pub(super) const PAGES: &[Page] = &[
         "Choose another preset, such as \"none\", or leave them out.",
     ),
     page(
+        Code::RULE_NEVER_MATCHES,
+        "A rule of a network decides nothing: rules before it decide all that it is about, or nobody reaches that.",
+        "network { rules { deny \"any\"; allow \"api.acme.example\" } }",
+        "Move it before the one that decides, or delete it. The first rule that matches wins.",
+    ),
+    page(
+        Code::RULE_NAMES_DENIED,
+        "Rules open addresses, and no name at all may be looked up: every lookup is answered with no such name.",
+        "network { preset \"none\"; rules { allow \"10.0.0.0/8\" } }",
+        "Allow the names that are used, or write addresses where the guest connects.",
+    ),
+    page(
         Code::RULE_SECRET_NEEDS_TLS,
         "A secret is used, and TLS to its hosts is not opened, so nothing could put its value in.",
         "network { tls { intercept #false } }",

@@ -101,6 +101,8 @@ codes! {
     RULE_COMMAND_IS_ONE_WORD "rule::command-is-one-word"
     RULE_UNTIL_NEEDS "rule::until-needs"
     RULE_NETWORK_OFF "rule::network-off"
+    RULE_NEVER_MATCHES "rule::never-matches"
+    RULE_NAMES_DENIED "rule::names-denied"
     RULE_SECRET_NEEDS_TLS "rule::secret-needs-tls"
     RULE_SECRET_HOST_DENIED "rule::secret-host-denied"
     RULE_SECRET_IN_VAR "rule::secret-in-var"

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::decode::{Decoder, Noting};
+use super::lint::Linted;
 use super::project::Sandboxes;
 use super::secrets::{PATTERNS_MAX, Secrets, Use, list, scalar};
 use crate::policy::may_reach;
@@ -34,6 +35,7 @@ impl Decoder<'_, '_> {
         }
         let unknown = document.dropped.contains(&"network");
         let empty = Group::default();
+        let mut linted = Linted::default();
         for (name, read) in sandboxes {
             self.begin(format!("sandbox.{name}"));
             for (group, sandbox) in read.bodies.iter().zip(&mut read.sandboxes) {
@@ -50,6 +52,10 @@ impl Decoder<'_, '_> {
                     !unknown && network.dropped.is_empty() && !group.dropped.contains(&"network");
                 if known && self.problems.said() == before {
                     self.network_rules(group, network, sandbox, &uses);
+                    if self.lint(network, &sandbox.network, &mut linted) && uses.is_empty() {
+                        // Of a secret it is told which line is missing.
+                        self.lint_names(network, &sandbox.network);
+                    }
                 }
                 self.noting(Noting::Off);
             }

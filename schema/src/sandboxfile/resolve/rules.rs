@@ -3,12 +3,12 @@
 use super::decode::Decoder;
 use super::secrets::scalar;
 use crate::project::network::{
-    Action, Direction, Group as AddressGroup, PortError, PortSet, Protocols, Rule, RuleError,
-    RuleParts, Target, TargetError,
+    Action, Direction, PortError, PortSet, Protocols, Rule, RuleError, RuleParts, Target,
+    TargetError,
 };
 use crate::sandboxfile::document::{Content, Group, Member};
 use crate::sandboxfile::keys::{Shape, Type};
-use crate::sandboxfile::problem::{Code, Problem, nearest, shown};
+use crate::sandboxfile::problem::{Code, Problem, shown};
 use crate::sandboxfile::tree::Scalar;
 use crate::sandboxfile::value;
 
@@ -105,10 +105,7 @@ impl Decoder<'_, '_> {
                     format!("write ports={port}: {tag} \"{target}\" ports={port}")
                 })
             }
-            TargetError::NoGroup(text) => match near_group(text) {
-                Some(near) => problem.nearest(Some(near)).help(format!("write \"{near}\"")),
-                None => problem.help(GROUPS_HELP),
-            },
+            TargetError::NoGroup(_) => near(problem, error.nearest(), GROUPS_HELP),
             TargetError::Cidr(error) => near(problem, error.nearest(), NET_HELP),
             TargetError::Host(error) => near(problem, error.nearest(), HOST_HELP),
         };
@@ -141,19 +138,6 @@ fn near(problem: Problem, near: Option<String>, help: &str) -> Problem {
     match near {
         Some(near) => problem.nearest(Some(&near)).help(format!("write \"{}\"", shown(&near))),
         None => problem.help(help),
-    }
-}
-
-/// Returns the group, or `any`, that a word was probably meant to be.
-fn near_group(word: &str) -> Option<&'static str> {
-    match word {
-        "*" | "all" | "*.*" => Some(Target::ANY),
-        "localhost" => Some(AddressGroup::Host.as_str()),
-        "internet" => Some(AddressGroup::Public.as_str()),
-        _ => {
-            let groups = AddressGroup::ALL.into_iter().map(AddressGroup::as_str);
-            nearest(&word.to_lowercase(), groups.chain([Target::ANY]))
-        }
     }
 }
 
