@@ -291,7 +291,7 @@ impl Connection {
             return true;
         }
         let socket = self.sockets.get_mut::<Socket<'_>>(self.handle);
-        let is_ended = !socket.may_recv();
+        let is_ended = has_ended(socket);
         match hello::look(socket.peek(HELLO_BYTES_MAX).unwrap_or_default()) {
             Hello::Partial if !is_ended => return false,
             Hello::Tls(Some(name)) => {
@@ -322,11 +322,7 @@ impl Connection {
                 Err(errno) => return Err(errno),
             }
         }
-        let has_ended = matches!(
-            socket.state(),
-            State::CloseWait | State::LastAck | State::Closing | State::TimeWait
-        );
-        if self.to_host == Way::Open && has_ended && socket.recv_queue() == 0 {
+        if self.to_host == Way::Open && has_ended(socket) && socket.recv_queue() == 0 {
             self.to_host = Way::Ended;
             shutdown(&self.host, Shutdown::Write)?;
         }
@@ -371,6 +367,12 @@ impl Connection {
             _ => Turned::On,
         }
     }
+}
+
+/// Tells whether the guest has said that nothing more comes. One that is not there yet has not: it may
+/// still say whom it asks for.
+fn has_ended(socket: &Socket<'_>) -> bool {
+    matches!(socket.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
 }
 
 fn socket(buffer_bytes: usize) -> Socket<'static> {
