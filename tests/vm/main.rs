@@ -7,6 +7,7 @@ mod calls;
 mod copies;
 mod debian;
 mod durable;
+mod egress;
 mod example;
 mod faults;
 mod guest;
