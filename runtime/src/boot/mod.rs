@@ -88,8 +88,9 @@ impl BootError {
             Self::Jail { .. } => Report::of("msb::jail::incomplete", "driver", self)
                 .hint("Run `msb doctor` to see what each missing layer would have stopped."),
             Self::Port { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Report::of("msb::ports::privileged", "ports", self)
-                    .hint("Choose a port from 1024 on, or lower net.ipv4.ip_unprivileged_port_start.")
+                Report::of("msb::ports::privileged", "ports", self).hint(
+                    "Choose a port from 1024 on, or lower net.ipv4.ip_unprivileged_port_start.",
+                )
             }
             Self::Port { .. } => {
                 Report::of("msb::ports::in-use", "ports", self).hint("Choose another port.")

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::io::{Errno, read, write};
+use rustix::io::{Errno, ioctl_fionread, read, write};
 use rustix::net::{Shutdown, shutdown, sockopt};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -33,6 +33,13 @@ const ANSWER: Duration = Duration::from_secs(10);
 const GREETING: Duration = Duration::from_secs(10);
 /// How long one side may be ended and the other say nothing.
 const HALF_OPEN: Duration = Duration::from_secs(600);
+
+/// What a guest has not answered yet and more comes for it in small pieces: from here on they are gathered …
+const FLIGHT_BYTES: usize = 16 << 10;
+/// … until this much waits, …
+const PIECE_BYTES: u64 = 16 << 10;
+/// … or for so long. Each frame costs a guest far more than its bytes do.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +94,8 @@ pub(super) struct Connection {
     to_guest: Way,
     /// When it is given up where nothing happens.
     until: Option<Instant>,
+    /// Until when pieces for the guest are gathered.
+    gathers: Option<Instant>,
     /// Bytes that went each way.
     pub(super) moved: Moved,
 }
@@ -157,6 +166,7 @@ impl Connection {
             to_host: Way::Open,
             to_guest: Way::Open,
             until: Some(until),
+            gathers: None,
             moved: Moved::default(),
         }
     }
@@ -241,7 +251,7 @@ impl Connection {
     /// Returns when it is to be turned again, if nothing happens before.
     pub(super) fn due(&self, stack: &mut Stack, now: Instant) -> Option<Instant> {
         let timer = stack.due(&self.sockets, now);
-        [timer, self.until].into_iter().flatten().min()
+        [timer, self.until, self.gathers].into_iter().flatten().min()
     }
 
     /// Returns what it waits for on the host's side.
@@ -251,7 +261,7 @@ impl Connection {
             Stage::Dialling => Interest { read: false, write: true },
             Stage::Calling | Stage::Broken => Interest::default(),
             Stage::Open => Interest {
-                read: self.to_guest == Way::Open && socket.can_send(),
+                read: self.to_guest == Way::Open && socket.can_send() && self.gathers.is_none(),
                 write: self.to_host == Way::Open
                     && self.greeting == Greeting::Over
                     && socket.can_recv(),
@@ -271,7 +281,7 @@ impl Connection {
     /// Moves bytes both ways; tells whether the stack has something to say for it.
     fn carry(&mut self, now: Instant) -> bool {
         let before = (self.moved, self.to_host, self.to_guest);
-        if self.carry_to_host().and_then(|()| self.carry_to_guest()).is_err() {
+        if self.carry_to_host().and_then(|()| self.carry_to_guest(now)).is_err() {
             self.stage = Stage::Broken;
             self.socket().abort();
             return true;
@@ -329,10 +339,14 @@ impl Connection {
         Ok(())
     }
 
-    fn carry_to_guest(&mut self) -> Result<(), Errno> {
+    fn carry_to_guest(&mut self, now: Instant) -> Result<(), Errno> {
         let Self { sockets, handle, host, .. } = self;
         let socket = sockets.get_mut::<Socket<'_>>(*handle);
         while self.to_guest == Way::Open && socket.can_send() {
+            if socket.send_queue() >= FLIGHT_BYTES && gathers(host, &mut self.gathers, now) {
+                return Ok(());
+            }
+            self.gathers = None;
             let came = socket.send(|room| match read(&*host, room) {
                 Ok(count) => (count, Ok(count)),
                 Err(errno) => (0, Err(errno)),
@@ -367,6 +381,12 @@ impl Connection {
             _ => Turned::On,
         }
     }
+}
+
+/// Tells whether what the host's side holds is too little to be worth a frame by now; an end is never held back.
+fn gathers(host: &OwnedFd, until: &mut Option<Instant>, now: Instant) -> bool {
+    let is_little = ioctl_fionread(host).is_ok_and(|count| (1..PIECE_BYTES).contains(&count));
+    is_little && now < *until.get_or_insert(now + GATHER)
 }
 
 /// Tells whether the guest has said that nothing more comes. One that is not there yet has not: it may

@@ -74,6 +74,11 @@ fn no_question_of_a_guest_leaves_unjudged() {
 }
 
 #[test]
+fn no_frame_of_a_guest_is_too_strange() {
+    replay(Target::Frames);
+}
+
+#[test]
 fn every_example_is_a_seed() {
     let seeds = files(&house().join("tests/fuzz/corpus"));
     let seeds: Vec<_> = seeds.iter().map(|seed| seed.canonicalize().unwrap()).collect();
