@@ -16,3 +16,4 @@ mod mounts;
 mod network;
 mod posix;
 mod proof;
+mod published;
