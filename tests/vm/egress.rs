@@ -139,7 +139,7 @@ fn build(tools: &Path) {
     std::fs::create_dir(tools).unwrap();
     let mut gcc = Command::new("gcc");
     gcc.args(["-static", "-O2", "-o"]).arg(tools.join("egress"));
-    let status = gcc.arg(checkout().join("tests/vm/egress.c")).status().unwrap();
+    let status = gcc.arg(checkout().join("tests/vm/egress/guest.c")).status().unwrap();
     assert!(status.success(), "{gcc:?}: {status}");
 }
 

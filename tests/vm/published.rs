@@ -63,7 +63,7 @@ fn up(wire: &Wire) -> Home {
     fs::create_dir(&tools).unwrap();
     let mut gcc = Command::new("gcc");
     gcc.args(["-static", "-O2", "-o"]).arg(tools.join("published"));
-    let status = gcc.arg(checkout().join("tests/vm/published.c")).status().unwrap();
+    let status = gcc.arg(checkout().join("tests/vm/published/guest.c")).status().unwrap();
     assert!(status.success(), "{gcc:?}: {status}");
     home.msb(["up"]).exits(0);
     home

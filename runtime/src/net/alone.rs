@@ -70,7 +70,7 @@ impl Alone {
             while let Some(frame) = incoming.next() {
                 match self.wire.open(frame, &mut self.outgoing) {
                     Framed::Packet(packet) if heard.is_ok() => {
-                        heard = self.hear_packet(packet, now)
+                        heard = self.hear_packet(packet, now);
                     }
                     Framed::Packet(_) | Framed::Nothing => {}
                     Framed::Foreign => incoming.malformed += 1,
@@ -93,7 +93,7 @@ impl Alone {
         match packet.carries {
             Carries::Tcp { from, begins, .. } => {
                 let key = Key { port: from, remote };
-                if !self.connections.has(&key) && !(begins && self.call(key, now)?) {
+                if !self.connections.has(&key) && (!begins || !self.call(key, now)?) {
                     self.stack.refuse(bytes, (self.wire, &mut self.outgoing), now);
                     return Ok(());
                 }

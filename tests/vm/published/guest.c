@@ -1,4 +1,4 @@
-/* A server in a guest: published PORT. The first byte of a connection says what it wants.
+/* A server in a guest: `published PORT`. The first byte of a connection says what it wants.
  *
  * s and eight digits: so many KiB, then the end.   r: takes words until the end, and says how many were right.
  * e: gives back what comes, until the end.         h: the end at once; then how much came says r's answer.
