@@ -24,3 +24,4 @@ pub mod skip;
 pub mod source;
 mod sys;
 pub mod tracer;
+pub mod wire;

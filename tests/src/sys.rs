@@ -1,9 +1,10 @@
-//! The kernel's calls that the suite needs and no crate wraps: ptrace with its wait, own mounts.
+//! The kernel's calls that the suite needs and no crate wraps: ptrace with its wait, own mounts and networks.
 #![expect(unsafe_code, reason = "kernel interfaces; each block states why it is sound")]
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
-use libc::{c_int, c_long, pid_t};
+use libc::{c_char, c_int, c_long, c_short, pid_t};
 
 /// The size of a register in a process's user area.
 #[cfg(target_arch = "x86_64")]
@@ -143,6 +144,25 @@ pub(crate) fn own_mounts() -> io::Result<()> {
     let flags = libc::MS_REC | libc::MS_PRIVATE;
     // SAFETY: the path is a text that ends with a zero; the others may be absent for these flags.
     check(unsafe { libc::mount(none, root, none, flags, none.cast()) }.into())
+}
+
+/// Gives this thread a network of its own, in which there is nothing yet.
+pub(crate) fn own_network() -> io::Result<()> {
+    // SAFETY: flags only; what this thread shares with others stays as it was for them.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) }.into())
+}
+
+/// Makes an opened `/dev/net/tun` the far end of a new device for packets, in this thread's network.
+pub(crate) fn make_device(tun: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    // SAFETY: an all-zero value is a valid one of this plain struct.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = c_char::from_ne_bytes([from]);
+    }
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI;
+    request.ifr_ifru.ifru_flags = c_short::try_from(flags).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads and writes one request, which lives on our stack.
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }.into())
 }
 
 fn check(answer: c_long) -> io::Result<()> {

@@ -89,6 +89,29 @@ fn a_command_sees_its_machine_and_its_caller_sees_all_of_it() {
 }
 
 #[test]
+fn s18_the_agents_port_is_roots_alone() {
+    let home = Home::machine();
+    home.write("Sandboxfile", ONE);
+    home.msb(["up"]).exits(0);
+    let ports = "cd /sys/class/virtio-ports; for port in *; do echo $port $(cat $port/name); done";
+    let listed = home.msb(["exec", "box", "--", "sh", "-c", ports]).exits(0).stdout;
+    for name in ["msb.agent", "msb.files"] {
+        let line = listed.lines().find(|line| line.ends_with(name)).expect("a port of that name");
+        let node = format!("/dev/{}", line.split(' ').next().unwrap());
+        let mode = home.msb(["exec", "box", "--", "stat", "-c", "%a %u %g", &node]).exits(0);
+        assert_eq!(mode.stdout, "600 0 0\n", "{node}");
+        for way in ["<", ">"] {
+            let open = format!("exec 3{way}{node}");
+            let words = ["exec", "--user", "1000", "box", "--", "sh", "-c", &open];
+            let refused = home.msb_with(&words);
+            assert_ne!(refused.code, 0, "{refused}");
+            refused.complains(&["ermission denied"]);
+        }
+    }
+    reversed(&home);
+}
+
+#[test]
 fn a_run_is_there_for_one_command() {
     let home = Home::machine();
     home.msb(["run", "-m", "96MiB", "builtin:base", "--", "sh", "-c", "echo once; exit 5"])

@@ -116,8 +116,13 @@ fn prefixed16(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// The first bytes of somebody who speaks TLS and asks for `name`.
+    pub(in super::super) fn greeting_for(name: &str) -> Vec<u8> {
+        records(&hello(Some(name)), 10_000)
+    }
 
     fn with_length(bytes: &[u8]) -> Vec<u8> {
         [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()

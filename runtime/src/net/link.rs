@@ -70,7 +70,6 @@ impl Incoming {
     }
 
     /// Puts bytes behind those that are there, as [`Self::fill`] does; returns how many fitted.
-    #[cfg(test)]
     pub(super) fn push(&mut self, bytes: &[u8]) -> usize {
         self.make_room();
         let room = self.bytes.get_mut(self.end..).unwrap_or_default();
@@ -158,6 +157,18 @@ impl Outgoing {
         self.bytes.resize(from + LENGTH_BYTES + length, 0);
         self.ends.push_back(self.bytes.len());
         fill(self.bytes.get_mut(from + LENGTH_BYTES..).unwrap_or_default())
+    }
+
+    /// Takes everything out, frame by frame; nothing of it was written yet.
+    pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut start = std::mem::take(&mut self.start);
+        let frame = |end| {
+            let frame = bytes.get(start + LENGTH_BYTES..end).unwrap_or_default().to_vec();
+            start = end;
+            frame
+        };
+        self.ends.drain(..).map(frame).collect()
     }
 
     /// Writes what the link takes.

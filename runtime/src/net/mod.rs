@@ -12,6 +12,7 @@
 //! everything else here is told the time and moves bytes. `gate` asks the policy before a flow begins.
 
 mod addresses;
+pub mod alone;
 mod command;
 mod dial;
 pub mod dns;

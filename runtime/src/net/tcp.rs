@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, read, write};
+use rustix::io::{Errno, ioctl_fionread, read, write};
 use rustix::net::{Shutdown, shutdown, sockopt};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -35,6 +35,13 @@ const ANSWER: Duration = Duration::from_secs(10);
 const GREETING: Duration = Duration::from_secs(10);
 /// How long one side may be ended and the other say nothing.
 const HALF_OPEN: Duration = Duration::from_secs(600);
+
+/// What a guest has not answered yet and more comes for it in small pieces: from here on they are gathered …
+const FLIGHT_BYTES: usize = 16 << 10;
+/// … until this much waits, …
+const PIECE_BYTES: u64 = 16 << 10;
+/// … or for so long. Each frame costs a guest far more than its bytes do.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +110,8 @@ pub(super) struct Connection {
     to_guest: Way,
     /// When it is given up where nothing happens.
     until: Option<Instant>,
+    /// Until when pieces for the guest are gathered.
+    gathers: Option<Instant>,
     /// Bytes that went each way.
     pub(super) moved: Moved,
 }
@@ -173,6 +182,7 @@ impl Connection {
             to_host: Way::Open,
             to_guest: Way::Open,
             until: Some(until),
+            gathers: None,
             moved: Moved::default(),
         }
     }
@@ -282,7 +292,7 @@ impl Connection {
     /// Returns when it is to be turned again, if nothing happens before.
     pub(super) fn due(&self, stack: &mut Stack, now: Instant) -> Option<Instant> {
         let timer = stack.due(&self.sockets, now);
-        [timer, self.until].into_iter().flatten().min()
+        [timer, self.until, self.gathers].into_iter().flatten().min()
     }
 
     /// Returns what it waits for on the host's side.
@@ -295,7 +305,7 @@ impl Connection {
             },
             Stage::Calling | Stage::Broken => Interest::default(),
             Stage::Open => Interest {
-                read: self.to_guest == Way::Open && socket.can_send(),
+                read: self.to_guest == Way::Open && socket.can_send() && self.gathers.is_none(),
                 write: self.to_host == Way::Open
                     && self.greeting == Greeting::Over
                     && socket.can_recv(),
@@ -315,7 +325,7 @@ impl Connection {
     /// Moves bytes both ways; tells whether the stack has something to say for it.
     fn carry(&mut self, now: Instant) -> bool {
         let before = (self.moved, self.to_host, self.to_guest);
-        if self.carry_to_host().and_then(|()| self.carry_to_guest()).is_err() {
+        if self.carry_to_host().and_then(|()| self.carry_to_guest(now)).is_err() {
             self.stage = Stage::Broken;
             self.socket().abort();
             return true;
@@ -335,7 +345,7 @@ impl Connection {
             return true;
         }
         let socket = self.sockets.get_mut::<Socket<'_>>(self.handle);
-        let is_ended = !socket.may_recv();
+        let is_ended = has_ended(socket);
         match hello::look(socket.peek(HELLO_BYTES_MAX).unwrap_or_default()) {
             Hello::Partial if !is_ended => return false,
             Hello::Tls(Some(name)) => {
@@ -366,21 +376,21 @@ impl Connection {
                 Err(errno) => return Err(errno),
             }
         }
-        let has_ended = matches!(
-            socket.state(),
-            State::CloseWait | State::LastAck | State::Closing | State::TimeWait
-        );
-        if self.to_host == Way::Open && has_ended && socket.recv_queue() == 0 {
+        if self.to_host == Way::Open && has_ended(socket) && socket.recv_queue() == 0 {
             self.to_host = Way::Ended;
             shutdown(&self.host, Shutdown::Write)?;
         }
         Ok(())
     }
 
-    fn carry_to_guest(&mut self) -> Result<(), Errno> {
+    fn carry_to_guest(&mut self, now: Instant) -> Result<(), Errno> {
         let Self { sockets, handle, host, .. } = self;
         let socket = sockets.get_mut::<Socket<'_>>(*handle);
         while self.to_guest == Way::Open && socket.can_send() {
+            if socket.send_queue() >= FLIGHT_BYTES && gathers(host, &mut self.gathers, now) {
+                return Ok(());
+            }
+            self.gathers = None;
             let came = socket.send(|room| match read(&*host, room) {
                 Ok(count) => (count, Ok(count)),
                 Err(errno) => (0, Err(errno)),
@@ -430,6 +440,18 @@ fn is_cut(handshake: &Handshake, host: &OwnedFd) -> bool {
     matches!(handshake, Handshake::Over)
         && poll(&mut polled, Some(&Timespec::default())).is_ok()
         && polled[0].revents().contains(PollFlags::HUP)
+}
+
+/// Tells whether what the host's side holds is too little to be worth a frame by now; an end is never held back.
+fn gathers(host: &OwnedFd, until: &mut Option<Instant>, now: Instant) -> bool {
+    let is_little = ioctl_fionread(host).is_ok_and(|count| (1..PIECE_BYTES).contains(&count));
+    is_little && now < *until.get_or_insert(now + GATHER)
+}
+
+/// Tells whether the guest has said that nothing more comes. One that is not there yet has not: it may
+/// still say whom it asks for.
+fn has_ended(socket: &Socket<'_>) -> bool {
+    matches!(socket.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
 }
 
 fn socket(buffer_bytes: usize) -> Socket<'static> {

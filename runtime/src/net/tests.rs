@@ -259,8 +259,8 @@ fn question(id: u16, name: &str) -> Vec<u8> {
     message
 }
 
-/// A server that answers every question for an address with 203.0.114.7 and says what it was asked.
-fn server() -> (SocketAddr, std::sync::mpsc::Receiver<Vec<u8>>) {
+/// A server that answers every question for an address with `answer` and says what it was asked.
+fn server(answer: [u8; 4]) -> (SocketAddr, std::sync::mpsc::Receiver<Vec<u8>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let place = socket.local_addr().unwrap();
     let (tell, asked) = std::sync::mpsc::channel();
@@ -269,11 +269,12 @@ fn server() -> (SocketAddr, std::sync::mpsc::Receiver<Vec<u8>>) {
         while let Ok((count, from)) = socket.recv_from(&mut bytes) {
             let name_end = 12 + bytes[12..count].iter().position(|byte| *byte == 0).unwrap();
             let question = &bytes[12..name_end + 5];
-            let mut answer = bytes[..2].to_vec();
-            answer.extend_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
-            answer.extend_from_slice(question);
-            answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 114, 7]);
-            socket.send_to(&answer, from).unwrap();
+            let mut message = bytes[..2].to_vec();
+            message.extend_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+            message.extend_from_slice(question);
+            message.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+            message.extend_from_slice(&answer);
+            socket.send_to(&message, from).unwrap();
             if tell.send(question.to_ascii_lowercase()).is_err() {
                 return;
             }
@@ -283,7 +284,11 @@ fn server() -> (SocketAddr, std::sync::mpsc::Receiver<Vec<u8>>) {
 }
 
 fn with_server(policy: Network) -> (Guest, std::sync::mpsc::Receiver<Vec<u8>>) {
-    let (place, asked) = server();
+    with_server_of(policy, [203, 0, 114, 7])
+}
+
+fn with_server_of(policy: Network, answer: [u8; 4]) -> (Guest, std::sync::mpsc::Receiver<Vec<u8>>) {
+    let (place, asked) = server(answer);
     let mut names = super::dns::Settings::of_host_name("box");
     names.servers = vec![place];
     (Guest::with_names(policy, Vec::new(), names), asked)
@@ -409,4 +414,37 @@ fn rt_9_15_a_denial_is_told_once_a_minute() {
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(told[1], "the preset tcp 8.8.8.8:443");
     assert_eq!(guest.figures().denied.values().sum::<u64>(), 3);
+}
+
+#[test]
+fn rt_9_14_whom_a_guest_asks_for_by_tls_must_be_allowed_too() {
+    let (listener, port) = listening();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut bytes = [0; 1000];
+            let count = stream.unwrap().read(&mut bytes).unwrap_or(0);
+            tell.send(bytes[..count].to_vec()).unwrap();
+        }
+    });
+    let mut rules = policy(Preset::None, &["api.example"]);
+    rules.tls.ports = vec![port];
+    rules.dns.rebind_protection = false;
+    let (mut guest, _asked) = with_server_of(rules, [127, 0, 0, 1]);
+    let socket = guest.datagrams(5000);
+    guest.send_to(socket, gateway(53), &question(1, "api.example"));
+    guest.until("an answer came", |guest| guest.receive_from(socket).is_some());
+    for (name, passes) in [("api.example", true), ("other.example", false)] {
+        let call = guest.connect(SocketAddr::from(([127, 0, 0, 1], port)));
+        guest.until("the call is answered", |guest| guest.state(call) == State::Established);
+        let greeting = super::hello::tests::greeting_for(name);
+        guest.send(call, &greeting);
+        let mut came = None;
+        guest.until("the server has heard, or that it ends", |_| {
+            came = told.try_recv().ok();
+            came.is_some()
+        });
+        assert!(came.unwrap() == if passes { greeting } else { Vec::new() }, "{name}");
+    }
+    assert_eq!(guest.figures().denied.values().sum::<u64>(), 1);
 }

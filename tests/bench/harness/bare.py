@@ -14,7 +14,12 @@ def make_init(workshop):
     source = os.path.join(workshop.checkout, "tests/bench/y2.c")
     program = os.path.join(workshop.scratch, "y2")
     subprocess.run(["gcc", "-static", "-O2", "-o", program, source], check=True)
-    image = os.path.join(workshop.scratch, "y2.cpio")
+    return initramfs(workshop, program)
+
+
+def initramfs(workshop, program):
+    """Returns an initramfs with a program as first process."""
+    image = f"{program}.cpio"
     make = [workshop.program("msb-runtime"), "initramfs", "--agent", program, "--out", image]
     subprocess.run(make, check=True, capture_output=True)
     return image
@@ -46,7 +51,7 @@ def stand_alone(workshop, seen, stand_ins):
             continue
         if option == "-add-fd":
             number, group = re.fullmatch(r"fd=(\d+),set=(\d+)", value).groups()
-            sets[group] = disk(workshop, seen.vmm_files[int(number)], group)
+            sets[group] = disk(workshop, seen.vmm_files.get(int(number), ""), group)
             continue
         if option == "-mon" or value.startswith("socket,id=qmp"):
             continue
@@ -63,7 +68,7 @@ def stand_alone(workshop, seen, stand_ins):
 
 
 def disk(workshop, path, group):
-    """Returns a disk as large as the one at `path`, which may be gone by now."""
+    """Returns a disk as large as the one at `path`, which may be gone or let go of by now."""
     if os.path.exists(path) and path.endswith(".erofs"):
         return path
     blank = os.path.join(workshop.scratch, f"y2-disk{group}")

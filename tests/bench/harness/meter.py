@@ -181,7 +181,7 @@ class Watch:
         if self.vmm is None:
             self.vmm = next((pid for pid in descendants() if is_vmm(pid)), None)
             if self.vmm and capture_vmm:
-                self.capture()
+                self.vmm_arguments, self.vmm_files = capture(self.vmm)
         elif used := used_ns(self.vmm):
             self.vmm_ns = max(self.vmm_ns, used)
 
@@ -214,18 +214,6 @@ class Watch:
             for key, _ in self.selector.select(0.05):
                 self.take(key)
 
-    def capture(self):
-        """Keeps the VMM's arguments and what its descriptors are."""
-        folder = f"/proc/{self.vmm}"
-        try:
-            with open(f"{folder}/cmdline", "rb") as file:
-                self.vmm_arguments = [word.decode() for word in file.read().split(b"\0")[:-1]]
-            self.vmm_files = {
-                int(number): os.readlink(f"{folder}/fd/{number}")
-                for number in os.listdir(f"{folder}/fd")
-            }
-        except OSError:
-            self.vmm_arguments, self.vmm_files = [], {}
 
 
 def descendants():
@@ -271,3 +259,15 @@ def is_vmm(pid):
         return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(VMM)
     except OSError:
         return False
+
+
+def capture(pid):
+    """Returns a VMM's arguments and what its descriptors are."""
+    folder = f"/proc/{pid}"
+    try:
+        with open(f"{folder}/cmdline", "rb") as file:
+            words = [word.decode() for word in file.read().split(b"\0")[:-1]]
+        files = {int(number): os.readlink(f"{folder}/fd/{number}") for number in os.listdir(f"{folder}/fd")}
+    except OSError:
+        return [], {}
+    return words, files

@@ -1,7 +1,7 @@
 //! Any bytes end in a tree or in errors: what is held against every input, fuzzed or kept.
 //!
 //! ```text
-//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive │ share │ dns │ policy
+//! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive │ share │ dns │ frames │ policy
 //!          (a second, 256 MiB)              what must hold, as panics
 //! ```
 //!
@@ -15,6 +15,7 @@ mod cost;
 mod dns;
 mod document;
 mod facts;
+mod frames;
 mod ground;
 mod guard;
 mod policy;
@@ -46,13 +47,15 @@ pub enum Target {
     Share,
     /// Questions of a guest and answers of servers, given to the resolver.
     Dns,
+    /// What a guest puts on its wire, given to the stack at its far end.
+    Frames,
     /// Rules and ports of the command line, and what a policy of them decides.
     Policy,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Kdl,
         Self::Yaml,
         Self::Resolve,
@@ -60,6 +63,7 @@ impl Target {
         Self::Archive,
         Self::Share,
         Self::Dns,
+        Self::Frames,
         Self::Policy,
     ];
 }
@@ -80,6 +84,7 @@ pub fn run(target: Target, bytes: &[u8]) {
         Target::Archive => archive::check(bytes),
         Target::Share => share::check(bytes),
         Target::Dns => dns::check(bytes),
+        Target::Frames => frames::check(bytes),
         Target::Policy => policy::check(bytes),
     });
 }

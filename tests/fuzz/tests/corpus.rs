@@ -79,6 +79,11 @@ fn what_is_read_of_a_policy_is_printed_so_that_it_reads_the_same() {
 }
 
 #[test]
+fn no_frame_of_a_guest_is_too_strange() {
+    replay(Target::Frames);
+}
+
+#[test]
 fn every_example_is_a_seed() {
     let seeds = files(&house().join("tests/fuzz/corpus"));
     let seeds: Vec<_> = seeds.iter().map(|seed| seed.canonicalize().unwrap()).collect();
