@@ -17,7 +17,9 @@ use schema::record::Record;
 pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
 pub use holder::{holders, named, of_runtime};
-pub use launch::{ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, kind, network};
+pub use launch::{
+    ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, health, kind, network,
+};
 pub use shelf::Shelf;
 pub use spawn::{Creator, SpawnError, Started, spawn};
 
@@ -102,7 +104,7 @@ impl Machine {
             Milestone::Running => {
                 record.agent_ready_at_ms.is_some() && record.phase == Phase::Completed
             }
-            Milestone::Ready => false,
+            Milestone::Ready | Milestone::Healthy => false,
         };
         let record = Box::new(record);
         Ok(Some(if came { Reached::Yes(record) } else { Reached::No(record) }))
