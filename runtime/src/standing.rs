@@ -50,6 +50,11 @@ impl Standing {
         self.shown.send_modify(|shown| shown.last_probe = Some(answer));
     }
 
+    /// Returns the last answer of a probe.
+    pub(crate) fn last_probe(&self) -> Option<String> {
+        self.shown.borrow().last_probe.clone()
+    }
+
     /// Changes the record; what rests is on disk before anybody sees it.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Record)) {
         let mut record = self.record();

@@ -34,6 +34,7 @@ mod mounts;
 mod not_yet;
 mod pages;
 mod preflight;
+mod probes;
 mod problems;
 mod progress;
 mod reading;

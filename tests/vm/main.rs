@@ -15,4 +15,5 @@ mod mounts;
 mod network;
 mod ports;
 mod posix;
+mod probes;
 mod proof;

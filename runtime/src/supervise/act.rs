@@ -50,9 +50,12 @@ impl Supervisor {
             _ => {}
         }
         let shown = reason.clone();
+        // Who was missed says by what.
+        let message = self.standing.last_probe().filter(|_| to == Phase::Stalled);
         self.standing.change(|record| {
             record.phase = to;
             record.reason = shown;
+            record.message = message;
             record.since_ms = at;
             if to == Phase::Ready {
                 record.ready_at_ms.get_or_insert(at);
