@@ -247,7 +247,7 @@ fn words(failed: &TcpFailed) -> String {
 
 fn seconds(time: Duration) -> String {
     let ms = time.as_millis();
-    if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
+    if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
 }
 
 fn exec(argv: &[String]) -> Exec {
