@@ -1,7 +1,7 @@
 //! What each frame of the runtime asks for.
 
 use schema::wire::message::{
-    Done, Error, ErrorCode, ExecFailed, OnGone, Refused, Signal, Update, Updated,
+    Done, Error, ErrorCode, ExecFailed, OnGone, Refused, Signal, TcpOpen, Update, Updated,
 };
 use schema::wire::relay::IDS_PER_SLOT;
 use schema::wire::{CONTROL_SESSION, DecodeError, Frame, Kind, Message};
@@ -10,6 +10,7 @@ use crate::boot::{Share, follow_clock, set_share, user_of};
 use crate::log;
 use crate::serve::Agent;
 use crate::session::Session;
+use crate::session::forward::Forward;
 use crate::session::settings::Settings;
 use crate::session::tree::Errand;
 use crate::sessions::Abandoned;
@@ -24,11 +25,7 @@ impl Agent {
         match frame.kind {
             Kind::Message => self.hear_message(frame),
             Kind::Data => self.hear_data(frame),
-            Kind::Credit => {
-                if let Some(session) = self.sessions.get_mut(frame.session) {
-                    session.hear_credit(frame);
-                }
-            }
+            Kind::Credit => self.sessions.hear_credit(frame),
             Kind::Reset => self.hear_reset(frame.session),
         }
     }
@@ -90,6 +87,7 @@ impl Agent {
             Message::TreePut(put) => {
                 self.open(id, 0x0231, |settings| Session::carry(id, Errand::Put(&put), settings));
             }
+            Message::TcpOpen(open) => self.connect(id, &open),
             Message::Signal(signal) => self.signal(id, &signal),
             Message::Resize(size) => {
                 self.ask(id, 0x0105, |session| session.resize(&size));
@@ -110,14 +108,7 @@ impl Agent {
         code: u16,
         start: impl FnOnce(&Settings) -> Result<Session, ExecFailed>,
     ) {
-        let admitted = if self.is_stopping() {
-            Err(Error::new(ErrorCode::Stopping, "the guest is shutting down"))
-        } else {
-            self.sessions.admit(id)
-        };
-        if let Err(mut refusal) = admitted {
-            refusal.operation = Some(code);
-            self.channel.say(id, refusal);
+        if !self.admits(id, code) {
             return;
         }
         match start(&self.settings) {
@@ -128,6 +119,34 @@ impl Agent {
                 self.sessions.add_said(id);
             }
         }
+    }
+
+    /// Begins a connection.
+    fn connect(&mut self, id: u32, open: &TcpOpen) {
+        if !self.admits(id, 0x0300) {
+            return;
+        }
+        match Forward::open(id, open) {
+            Ok(forward) => self.sessions.add_forward(id, forward),
+            Err(failure) => {
+                self.channel.say(id, failure);
+                self.channel.say(id, Done {});
+                self.sessions.add_said(id);
+            }
+        }
+    }
+
+    /// Tells whether the message of this number may open a session; says why not.
+    fn admits(&mut self, id: u32, code: u16) -> bool {
+        let admitted = if self.is_stopping() {
+            Err(Error::new(ErrorCode::Stopping, "the guest is shutting down"))
+        } else {
+            self.sessions.admit(id)
+        };
+        let Err(mut refusal) = admitted else { return true };
+        refusal.operation = Some(code);
+        self.channel.say(id, refusal);
+        false
     }
 
     fn signal(&mut self, id: u32, signal: &Signal) {
@@ -156,11 +175,7 @@ impl Agent {
     }
 
     fn hear_data(&mut self, frame: &Frame) {
-        let Some(session) = self.sessions.get_mut(frame.session) else {
-            // It ended while these bytes were under way.
-            return;
-        };
-        if let Err(refusal) = session.hear_data(frame, &mut self.channel) {
+        if let Err(refusal) = self.sessions.hear_data(frame, &mut self.channel) {
             self.reset(frame.session, &refusal);
         }
     }
@@ -182,6 +197,8 @@ impl Agent {
         let first = slot.saturating_mul(IDS_PER_SLOT);
         let end = first.saturating_add(IDS_PER_SLOT);
         self.sessions.forget_said(first, end);
+        // Those of the runtime itself have no client that goes.
+        self.sessions.close_forwards(first.max(CONTROL_SESSION + 1), end, &mut self.channel);
         let is_theirs = |id: u32| (first..end).contains(&id) && id != CONTROL_SESSION;
         let gone: Vec<u32> = self
             .sessions

@@ -182,6 +182,14 @@ impl Agent {
                 wait.watched.push((wait.set.add(fd, Interest::Read), Watched::Output(id, index)));
             }
         }
+        for (id, forward) in self.sessions.forwards() {
+            if let Some(fd) = forward.input_fd() {
+                wait.watched.push((wait.set.add(fd, Interest::Write), Watched::Input(id)));
+            }
+            if let Some(fd) = forward.output_fd().filter(|_| has_room) {
+                wait.watched.push((wait.set.add(fd, Interest::Read), Watched::Output(id, 0)));
+            }
+        }
         for (index, pipe) in self.sessions.discards().iter().enumerate().rev() {
             let slot = wait.set.add(pipe.as_fd(), Interest::Read);
             wait.watched.push((slot, Watched::Discard(index)));
@@ -198,9 +206,7 @@ impl Agent {
                     }
                 }
                 Watched::Input(id) if wait.set.can_write(*slot) => {
-                    if let Some(session) = self.sessions.get_mut(id) {
-                        session.pump_input(&mut self.channel);
-                    }
+                    self.sessions.pump_input(id, &mut self.channel);
                 }
                 Watched::Discard(index) if wait.set.can_read(*slot) => {
                     self.sessions.empty_discard(index, &mut self.buffer);
@@ -220,10 +226,8 @@ impl Agent {
             if !self.channel.has_room() {
                 break;
             }
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.pump_output(index, &mut self.channel, &mut self.buffer);
-                self.last_served = id;
-            }
+            self.sessions.pump_output((id, index), &mut self.channel, &mut self.buffer);
+            self.last_served = id;
         }
     }
 

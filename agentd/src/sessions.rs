@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 
-use schema::wire::SESSIONS_MAX;
-use schema::wire::message::{Error, ErrorCode};
+use schema::wire::message::{Done, Error, ErrorCode};
+use schema::wire::{Frame, SESSIONS_MAX};
 
 use crate::channel::Channel;
+use crate::session::forward::Forward;
 use crate::session::{Leftover, Session};
 use crate::sys;
 use crate::sys::children::Ended;
@@ -19,6 +20,7 @@ const DISCARDS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     live: BTreeMap<u32, Session>,
+    forwards: BTreeMap<u32, Forward>,
     /// Ids of sessions whose client has not answered the last word yet.
     said: BTreeSet<u32>,
     leftovers: Vec<Leftover>,
@@ -34,11 +36,12 @@ impl Sessions {
     /// # Errors
     /// It is in use, or there are too many.
     pub(crate) fn admit(&self, id: u32) -> Result<(), Error> {
-        if self.live.contains_key(&id) || self.said.contains(&id) {
+        let is_live = self.live.contains_key(&id) || self.forwards.contains_key(&id);
+        if is_live || self.said.contains(&id) {
             let text = format!("session {id} is in use");
             return Err(Error::new(ErrorCode::BadSession, text));
         }
-        if self.live.len() + self.said.len() >= SESSIONS_MAX {
+        if self.live.len() + self.forwards.len() + self.said.len() >= SESSIONS_MAX {
             let text = format!("{SESSIONS_MAX} sessions are open");
             return Err(Error::new(ErrorCode::TooMany, text));
         }
@@ -50,24 +53,78 @@ impl Sessions {
         self.live.insert(id, session);
     }
 
+    /// Takes a connection that was begun.
+    pub(crate) fn add_forward(&mut self, id: u32, forward: Forward) {
+        self.forwards.insert(id, forward);
+    }
+
     /// Takes note of a session that ended as it began; the client has yet to answer.
     pub(crate) fn add_said(&mut self, id: u32) {
         self.said.insert(id);
     }
 
-    /// Returns a session.
+    /// Returns a session with a command.
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Session> {
         self.live.get_mut(&id)
     }
 
-    /// Returns every session.
+    /// Returns every session with a command.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
         self.live.iter().map(|(id, session)| (*id, session))
     }
 
-    /// Returns every session.
+    /// Returns every session with a command.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Session)> {
         self.live.iter_mut().map(|(id, session)| (*id, session))
+    }
+
+    /// Returns every connection.
+    pub(crate) fn forwards(&self) -> impl Iterator<Item = (u32, &Forward)> {
+        self.forwards.iter().map(|(id, forward)| (*id, forward))
+    }
+
+    /// Takes bytes for a session; one that ended while they were under way is no error.
+    ///
+    /// # Errors
+    /// They may not be sent.
+    pub(crate) fn hear_data(&mut self, frame: &Frame, channel: &mut Channel) -> Result<(), Error> {
+        if let Some(session) = self.live.get_mut(&frame.session) {
+            return session.hear_data(frame, channel);
+        }
+        let forward = self.forwards.get_mut(&frame.session);
+        forward.map_or(Ok(()), |forward| forward.hear_data(frame, channel))
+    }
+
+    /// Takes a grant for an output of a session.
+    pub(crate) fn hear_credit(&mut self, frame: &Frame) {
+        if let Some(session) = self.live.get_mut(&frame.session) {
+            session.hear_credit(frame);
+        } else if let Some(forward) = self.forwards.get_mut(&frame.session) {
+            forward.hear_credit(frame);
+        }
+    }
+
+    /// Writes what waits for the other side of a session.
+    pub(crate) fn pump_input(&mut self, id: u32, channel: &mut Channel) {
+        if let Some(session) = self.live.get_mut(&id) {
+            session.pump_input(channel);
+        } else if let Some(forward) = self.forwards.get_mut(&id) {
+            forward.pump_input(channel);
+        }
+    }
+
+    /// Reads one output of a session once.
+    pub(crate) fn pump_output(
+        &mut self,
+        (id, index): (u32, usize),
+        channel: &mut Channel,
+        buffer: &mut [u8],
+    ) {
+        if let Some(session) = self.live.get_mut(&id) {
+            session.pump_output(index, channel, buffer);
+        } else if let Some(forward) = self.forwards.get_mut(&id) {
+            forward.pump_output(channel, buffer);
+        }
     }
 
     /// Tells whether this id is a session whose end was said.
@@ -80,7 +137,7 @@ impl Sessions {
         &self.discards
     }
 
-    /// Tells whether every session has said its last word.
+    /// Tells whether every command has said its last word; connections keep nobody waiting.
     pub(crate) fn are_all_said(&self) -> bool {
         self.live.is_empty()
     }
@@ -96,10 +153,13 @@ impl Sessions {
 
     /// Takes note that a client has said everything.
     pub(crate) fn hear_done(&mut self, id: u32, channel: &mut Channel) {
-        if !self.said.remove(&id)
-            && let Some(session) = self.live.get_mut(&id)
-        {
+        if self.said.remove(&id) {
+            return;
+        }
+        if let Some(session) = self.live.get_mut(&id) {
             session.hear_done(channel);
+        } else if let Some(forward) = self.forwards.get_mut(&id) {
+            forward.hear_done(channel);
         }
     }
 
@@ -107,6 +167,9 @@ impl Sessions {
     pub(crate) fn abandon(&mut self, id: u32, now_ms: u64) -> Abandoned {
         if self.said.remove(&id) {
             return Abandoned::WasSaid;
+        }
+        if self.forwards.remove(&id).is_some() {
+            return Abandoned::Live;
         }
         let Some(session) = self.live.remove(&id) else {
             return Abandoned::Unknown;
@@ -116,6 +179,13 @@ impl Sessions {
         self.has_change = true;
         self.discard(pipes);
         Abandoned::Live
+    }
+
+    /// Closes the connections of a range whose client is gone.
+    pub(crate) fn close_forwards(&mut self, first: u32, end: u32, channel: &mut Channel) {
+        for (id, _) in self.forwards.extract_if(first..end, |_, _| true) {
+            channel.say(id, Done {});
+        }
     }
 
     /// Forgets ids of a range whose client will never answer.
@@ -142,6 +212,13 @@ impl Sessions {
             self.leftovers.push(session.into_leftover());
             self.has_change = true;
         }
+        for (id, forward) in &mut self.forwards {
+            forward.settle(channel);
+            if forward.has_said_all() && !forward.has_client_said_all() {
+                self.said.insert(*id);
+            }
+        }
+        self.forwards.retain(|_, forward| !forward.has_said_all());
         for leftover in &mut self.leftovers {
             if leftover.kill_at_ms.is_some_and(|at| now_ms >= at) {
                 leftover.kill_at_ms = None;
@@ -191,7 +268,7 @@ impl Sessions {
 /// What an id was that is no session any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Abandoned {
-    /// A session with a command.
+    /// A session with a command or a connection.
     Live,
     /// A session whose last word was said.
     WasSaid,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schema::control::Milestone;
 use schema::lifecycle::Phase;
-use schema::record::{self, Record};
+use schema::record::{self, Health, Record};
 use tokio::sync::watch;
 
 use crate::folder::{Durability, Folder};
@@ -13,7 +13,7 @@ use crate::folder::{Durability, Folder};
 #[derive(Debug, Clone)]
 pub(crate) struct Shown {
     pub(crate) record: Record,
-    /// The last answer of the gate's probe.
+    /// The last answer of a probe.
     pub(crate) last_probe: Option<String>,
     /// Whether the workload, or the agent without one, ever ran.
     pub(crate) has_run: bool,
@@ -45,9 +45,14 @@ impl Standing {
         self.shown.subscribe()
     }
 
-    /// Notes the last answer of the gate's probe.
+    /// Notes the last answer of a probe.
     pub(crate) fn probed(&self, answer: String) {
         self.shown.send_modify(|shown| shown.last_probe = Some(answer));
+    }
+
+    /// Returns the last answer of a probe.
+    pub(crate) fn last_probe(&self) -> Option<String> {
+        self.shown.borrow().last_probe.clone()
     }
 
     /// Changes the record; what rests is on disk before anybody sees it.
@@ -108,11 +113,17 @@ impl Shown {
         let reached = match until {
             Milestone::Running => self.has_run,
             Milestone::Ready => matches!(phase, Phase::Ready | Phase::Degraded | Phase::Completed),
+            Milestone::Healthy => {
+                // A machine whose health nobody asks is as well as it is ready.
+                matches!(phase, Phase::Ready)
+                    && matches!(self.record.health, Health::Passing | Health::None)
+            }
             Milestone::Completed => matches!(phase, Phase::Completed),
             Milestone::Stopped => phase.is_resting(),
         };
         // A gate that was missed may still pass, but nobody should wait for it.
-        let stalled = matches!((until, phase), (Milestone::Ready, Phase::Stalled));
+        let until_ready = matches!(until, Milestone::Ready | Milestone::Healthy);
+        let stalled = until_ready && matches!(phase, Phase::Stalled);
         if reached {
             Reach::Reached
         } else if stalled || phase.is_resting() {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::failure::Report;
-use crate::launch::Link;
+use crate::launch::{Health, Link};
 use crate::record::Record;
 
 /// The format this build speaks.
@@ -96,6 +96,8 @@ pub enum Milestone {
     Running,
     /// The gate has passed.
     Ready,
+    /// The gate has passed, and so does the health probe where there is one.
+    Healthy,
     /// The workload ended with a success code.
     Completed,
     /// The machine rests.
@@ -114,6 +116,19 @@ pub struct Update {
     /// What may pass the network device, and what is published; the device itself stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Box<Link>>,
+    /// What tells that the machine is well.
+    #[serde(default)]
+    pub health: Option<HealthWish>,
+}
+
+/// What is wanted of a machine's health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HealthWish {
+    /// Nobody is to ask.
+    Unasked,
+    /// This is to be asked.
+    Asked(Box<Health>),
 }
 
 /// How a machine's network stands.
@@ -177,7 +192,7 @@ pub enum Reply {
         record: Box<Record>,
         /// Open sessions.
         sessions: u32,
-        /// The last answer of the gate's probe, for people.
+        /// The last answer of the probe, for people: the gate's, then that of health.
         last_probe: Option<String>,
     },
     /// To `wait` when it cannot be reached any more.

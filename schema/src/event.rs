@@ -32,6 +32,15 @@ pub enum What {
         /// The step.
         name: String,
     },
+    /// The health probe says something else than before.
+    Health {
+        /// What it said.
+        from: crate::record::Health,
+        /// What it says.
+        to: crate::record::Health,
+        /// Its last answer.
+        reason: Option<String>,
+    },
     /// The kernel killed a session for memory.
     Oom {
         /// The session.

@@ -14,7 +14,7 @@ use crate::link::Mac;
 use crate::name::SandboxName;
 use crate::project::{Connect, Transport, network};
 
-pub use crate::project::{FsType, HostPerms, StatVirt};
+pub use crate::project::{FsType, HostPerms, StatVirt, StatusSet};
 
 /// The format this build writes; a runtime refuses a newer one.
 pub const FORMAT: u32 = 1;
@@ -72,6 +72,9 @@ pub struct LaunchRecord {
     pub network: Network,
     /// When it counts as ready.
     pub ready: Probe,
+    /// What tells that it is well, where anybody asks.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// Its deadlines.
     pub timers: Timers,
     /// What is logged.
@@ -476,6 +479,37 @@ pub enum ProbeKind {
         /// The pattern.
         pattern: String,
     },
+    /// A port of the guest accepts.
+    Tcp {
+        /// The port.
+        port: u16,
+    },
+    /// A request to a port of the guest is answered well.
+    Http {
+        /// The path, with its query.
+        path: String,
+        /// The port.
+        port: u16,
+        /// The host header; absent: the guest itself.
+        host: Option<String>,
+        /// The answers that pass.
+        status: StatusSet,
+    },
+}
+
+/// What tells that a sandbox is still well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// What is asked; never the agent or a line of the log.
+    pub kind: ProbeKind,
+    /// From the start of one probe to that of the next.
+    pub interval_ms: u64,
+    /// How long one may take.
+    pub timeout_ms: u64,
+    /// Misses in a row until it is degraded.
+    pub failures: u32,
+    /// Passes in a row until it is well again.
+    pub successes: u32,
 }
 
 /// The machine's deadlines.

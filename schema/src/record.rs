@@ -64,6 +64,9 @@ pub struct Record {
     pub ended_at_ms: Option<u64>,
     /// How often it was restarted by a policy.
     pub restarts: u32,
+    /// What its health probe says.
+    #[serde(default)]
+    pub health: Health,
     /// What both sides of the agent's channel can say.
     pub generation: Option<u32>,
     /// Live values, as they hold.
@@ -103,6 +106,34 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = SocketAddr::new(self.bind, self.host);
         write!(f, "{at} → {}/{}", self.guest, self.protocol.as_str())
+    }
+}
+
+/// What a health probe says of a machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// Nobody asks.
+    #[default]
+    None,
+    /// It has not passed often enough yet.
+    Starting,
+    /// It passes.
+    Passing,
+    /// It failed often enough to degrade the machine.
+    Failing,
+}
+
+impl Health {
+    /// Returns the word that people and programs read.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Starting => "starting",
+            Self::Passing => "passing",
+            Self::Failing => "failing",
+        }
     }
 }
 

@@ -35,6 +35,7 @@ mod network_words;
 mod not_yet;
 mod pages;
 mod preflight;
+mod probes;
 mod problems;
 mod progress;
 mod reading;

@@ -25,12 +25,16 @@ fn keys_of_later_versions_are_refused_by_name() {
 }
 
 /// Fields that are planned, and refused by the run that would need them.
-const UNBUILT: [(&str, &str); 14] = [
-    ("ready.probe", "image \"builtin:base\"; ready { log \"up\" }"),
+const UNBUILT: [(&str, &str); 15] = [
+    ("ready.http.scheme", "image \"builtin:base\"; ready { http \"/\" port=1 scheme=\"https\" }"),
+    ("health.http.scheme", "image \"builtin:base\"; health { http \"/\" port=1 scheme=\"https\" }"),
     ("root-disk", "root-disk \"./vm.raw\""),
     ("root-dir", "root-dir \"./root\""),
     ("restart", "image \"builtin:base\"; restart \"on-failure\""),
-    ("health", "image \"builtin:base\"; health { exec \"true\" }"),
+    (
+        "health.on-unhealthy",
+        "image \"builtin:base\"; health { exec \"true\"; on-unhealthy \"restart\" }",
+    ),
     ("idle-timeout", "image \"builtin:base\"; idle-timeout \"5m\""),
     ("max-duration", "image \"builtin:base\"; max-duration \"5m\""),
     ("metrics", "image \"builtin:base\"; metrics { interval \"10s\" }"),

@@ -16,6 +16,7 @@ mod mounts;
 mod network;
 mod ports;
 mod posix;
+mod probes;
 mod proof;
 mod published;
 mod siblings;

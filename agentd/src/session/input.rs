@@ -69,6 +69,11 @@ impl Input {
         self.fd.as_ref().filter(|_| !self.waiting.is_empty()).map(OwnedFd::as_fd)
     }
 
+    /// Tells whether nothing more can be written.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.fd.is_none()
+    }
+
     /// Lets go of the command's end.
     pub(crate) fn close(&mut self) {
         self.fd = None;

@@ -12,6 +12,7 @@
 pub(crate) mod command;
 mod credit;
 mod environment;
+pub(crate) mod forward;
 mod input;
 mod output;
 pub(crate) mod settings;

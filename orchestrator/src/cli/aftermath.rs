@@ -104,7 +104,7 @@ fn block(
             let _ = write!(text, " {}", human::millis(now_ms.saturating_sub(since)));
         }
         if let Some(probe) = &blocker.probe {
-            let _ = write!(text, ", probe: {}", report.guest(probe));
+            let _ = write!(text, ", probe {}", report.guest(probe));
         }
         text.push('\n');
     }

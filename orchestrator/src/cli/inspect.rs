@@ -53,6 +53,9 @@ fn text(view: &SandboxView, mounts: &Mounts, now: u64) -> String {
     line("Project", view.project.to_string());
     line("Id", identity(view));
     line("Phase", phase(view, now));
+    let health = view.record.as_ref().filter(|_| view.alive).map(|record| record.health);
+    let health = health.filter(|health| *health != schema::record::Health::None);
+    line("Health", health.map(|health| health.as_str().to_owned()).unwrap_or_default());
     if let Some(sandbox) = &view.definition {
         let digest = view.image_digest.as_deref().unwrap_or_default();
         let digest: String = digest.chars().take("sha256:".len() + 12).collect();

@@ -133,7 +133,7 @@ fn print(call: &Call, args: &Args, rows: &[(&SandboxView, Sandbox)]) {
             shape.image.clone(),
             shape.command.as_ref().map(|words| words.join(" ")).unwrap_or_default(),
             phase(view),
-            "-".to_owned(),
+            if shape.health == "none" { "-" } else { shape.health }.to_owned(),
             shape.restarts.to_string(),
             shape.uptime_ms.map(human::millis).unwrap_or_default(),
             human::ports(&shape.ports),

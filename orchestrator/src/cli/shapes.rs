@@ -32,7 +32,7 @@ pub(crate) fn sandbox(view: &SandboxView, now_ms: u64, is_changed: bool) -> json
         phase: view.phase.as_str().to_ascii_lowercase(),
         reason: view.reason.clone(),
         stopping: view.stopping,
-        health: "none",
+        health: record.filter(|_| view.alive).map_or("none", |record| record.health.as_str()),
         exit_code: view.exit_code,
         restarts: record.map_or(0, |record| record.restarts),
         generation: view.generation,

@@ -54,8 +54,7 @@ enum Until {
     Stopped,
     /// Its job ended well
     Completed,
-    /// Its health probe passes
-    #[value(hide = true)]
+    /// Its health probe passes, if it has one
     Healthy,
 }
 
@@ -63,7 +62,8 @@ impl Until {
     const fn milestone(self) -> Milestone {
         match self {
             Self::Running => Milestone::Running,
-            Self::Ready | Self::Healthy => Milestone::Ready,
+            Self::Ready => Milestone::Ready,
+            Self::Healthy => Milestone::Healthy,
             Self::Stopped => Milestone::Stopped,
             Self::Completed => Milestone::Completed,
         }
@@ -88,9 +88,6 @@ struct Seen {
 
 /// Waits.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
-    if args.until == Until::Healthy {
-        return Err(Failure::not_yet("wait --for healthy").into());
-    }
     let found = args.targets.find(call)?;
     if args.exit_code && found.len() != 1 {
         let message = "--exit-code wants one sandbox";

@@ -18,10 +18,11 @@ use schema::link::Mac;
 use schema::name::SandboxName;
 use schema::project::network::Preset;
 use schema::project::{
-    EnvValue, Kind, Limit, Probe, Project, Rlimit, Sandbox, StopSignal, VolumeKind, argv,
-    instance_hostname,
+    EnvValue, Health, HttpProbe, Kind, Limit, Probe, Project, Rlimit, Sandbox, StopSignal,
+    VolumeKind, argv, instance_hostname,
 };
 use schema::record::Bound;
+use schema::units::Millis;
 use thiserror::Error;
 
 use super::Folder;
@@ -300,7 +301,7 @@ fn record(
 ) -> LaunchRecord {
     let want = making.want;
     let config = &making.image.config;
-    let factor = if making.driver.accelerator == Accelerator::Tcg { EMULATED_FACTOR } else { 1 };
+    let factor = emulated_factor(making.driver.accelerator);
     let stop_signal = want
         .stop_signal
         .clone()
@@ -336,14 +337,10 @@ fn record(
         },
         network: network((want, making.project), &making.machine, &making.chosen_ports),
         ready: launch::Probe {
-            kind: match &want.ready.probe {
-                Probe::Exec(words) => launch::ProbeKind::Exec { argv: words.clone() },
-                Probe::Agent | Probe::Tcp(_) | Probe::Http(_) | Probe::Log(_) => {
-                    launch::ProbeKind::Agent
-                }
-            },
-            timeout_ms: ready_timeout(want, factor),
+            kind: probe(&want.ready.probe),
+            timeout_ms: open_time(want.ready.timeout, Sandbox::READY_TIMEOUT, factor),
         },
+        health: health(want, making.driver.accelerator),
         timers: Timers { stop_grace_ms: want.stop_grace.0, boot_ms: BOOT_MS * factor },
         logs: Logs {
             level: want
@@ -395,10 +392,44 @@ pub fn network(
     }))
 }
 
+/// Returns what tells that a sandbox is well, as its machine is told.
+#[must_use]
+pub fn health(want: &Sandbox, accelerator: Accelerator) -> Option<launch::Health> {
+    let Health { probe: asked, interval, timeout, failures, successes, .. } =
+        want.health.as_ref()?;
+    let factor = emulated_factor(accelerator);
+    Some(launch::Health {
+        kind: probe(asked),
+        interval_ms: interval.0,
+        timeout_ms: open_time(*timeout, Health::TIMEOUT, factor),
+        failures: *failures,
+        successes: *successes,
+    })
+}
+
+fn probe(asked: &Probe) -> launch::ProbeKind {
+    match asked {
+        Probe::Agent => launch::ProbeKind::Agent,
+        Probe::Exec(words) => launch::ProbeKind::Exec { argv: words.clone() },
+        Probe::Log(pattern) => launch::ProbeKind::Log { pattern: pattern.clone() },
+        Probe::Tcp(port) => launch::ProbeKind::Tcp { port: *port },
+        // With TLS it is refused before anything is begun.
+        Probe::Http(HttpProbe { path, port, scheme: _, host, status }) => launch::ProbeKind::Http {
+            path: path.clone(),
+            port: *port,
+            host: host.clone(),
+            status: status.clone(),
+        },
+    }
+}
+
+fn emulated_factor(accelerator: Accelerator) -> u64 {
+    if accelerator == Accelerator::Tcg { EMULATED_FACTOR } else { 1 }
+}
+
 /// A time that the file left open is longer where the guest is emulated.
-fn ready_timeout(want: &Sandbox, factor: u64) -> u64 {
-    let timeout = want.ready.timeout;
-    if timeout == Sandbox::READY_TIMEOUT { timeout.0 * factor } else { timeout.0 }
+fn open_time(time: Millis, left_open: Millis, factor: u64) -> u64 {
+    if time == left_open { time.0 * factor } else { time.0 }
 }
 
 fn guest(making: &Making<'_>) -> Guest {

@@ -19,7 +19,8 @@ pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
 pub use holder::{holders, named, of_runtime};
 pub use launch::{
-    ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, kind, neighbours, network,
+    ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, health, kind, neighbours,
+    network,
 };
 pub use shelf::Shelf;
 pub use spawn::{Creator, SpawnError, Started, spawn};
@@ -105,7 +106,7 @@ impl Machine {
             Milestone::Running => {
                 record.agent_ready_at_ms.is_some() && record.phase == Phase::Completed
             }
-            Milestone::Ready => false,
+            Milestone::Ready | Milestone::Healthy => false,
         };
         let record = Box::new(record);
         Ok(Some(if came { Reached::Yes(record) } else { Reached::No(record) }))

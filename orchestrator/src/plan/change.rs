@@ -504,7 +504,10 @@ fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option
         return (class.max(Class::Restart), Some("the driver process has no machine to change"));
     }
     let told = matches!(path, "cpus.count" | "memory.size" | "stop-grace" | "shell")
-        || ["ready.", "ports.", "connect.", "network."].iter().any(|of| path.starts_with(of))
+        || path == "health"
+        || ["ready.", "health.", "ports.", "connect.", "network."]
+            .iter()
+            .any(|of| path.starts_with(of))
             && !path.starts_with("network.tls.");
     match class {
         Class::Live if !told => (Class::Restart, Some("a running machine is not told of it")),

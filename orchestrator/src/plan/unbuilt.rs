@@ -4,7 +4,9 @@
 //! boot it refuses to be carried out. A default that is not honoured yet is
 //! nobody's wish: what counts is what was written, or differs from the default.
 
-use schema::project::{EnvValue, Probe, Restart, RestartPolicy, Root, Sandbox, Until};
+use schema::project::{
+    EnvValue, OnUnhealthy, Probe, Restart, RestartPolicy, Root, Sandbox, Scheme, Until,
+};
 
 /// Returns the fields of a sandbox that no machine honours yet, by path.
 ///
@@ -30,12 +32,16 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
             add(&format!("depends-on.{target}.until"));
         }
     }
-    match sandbox.ready.probe {
-        Probe::Agent | Probe::Exec(_) => {}
-        Probe::Tcp(_) | Probe::Http(_) | Probe::Log(_) => add("ready.probe"),
+    if has_tls(&sandbox.ready.probe) {
+        add("ready.http.scheme");
     }
-    if sandbox.health.is_some() {
-        add("health");
+    if let Some(health) = &sandbox.health {
+        if has_tls(&health.probe) {
+            add("health.http.scheme");
+        }
+        if health.on_unhealthy != OnUnhealthy::None {
+            add("health.on-unhealthy");
+        }
     }
     let policy = sandbox.restart.policy;
     let plain = Restart { policy, ..Restart::of(sandbox.kind) };
@@ -75,6 +81,11 @@ fn tls(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<&'static str
     fields.into_iter().filter(|(asked, _)| *asked).map(|(_, field)| field).collect()
 }
 
+/// Tells whether a probe speaks through TLS.
+fn has_tls(probe: &Probe) -> bool {
+    matches!(probe, Probe::Http(http) if http.scheme == Scheme::Https)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +104,7 @@ mod tests {
         web.restart.max = 9;
         web.idle_timeout = Some(Millis::seconds(1));
         web.ready.probe = Probe::Tcp(80);
-        assert_eq!(unbuilt(&web, |_| false), ["ready.probe", "restart", "idle-timeout"]);
+        assert_eq!(unbuilt(&web, |_| false), ["restart", "idle-timeout"]);
     }
 
     #[test]

@@ -66,6 +66,10 @@ pub(crate) enum Heard {
     WorkloadExited { exit: Exit, oom: bool },
     /// The gate passed.
     GatePassed,
+    /// The health probe failed often enough.
+    Unhealthy,
+    /// The health probe passed often enough, or nobody asks any more.
+    Healthy,
     /// Somebody wants the machine to end.
     Stop(StopAsk),
     /// The guest began to shut down.
@@ -261,6 +265,8 @@ impl Life {
             }
             Heard::WorkloadExited { exit, oom } => return self.exited(exit, oom, now),
             Heard::GatePassed => return self.gate_passed(),
+            Heard::Unhealthy => return self.turned(Event::Unhealthy),
+            Heard::Healthy => return self.turned(Event::Healthy),
             Heard::Stop(ask) => return self.stop_asked(ask, now),
             Heard::Stopping { from_guest } => return self.stopping(from_guest, now),
             Heard::Bye { killed } => {
@@ -330,6 +336,11 @@ impl Life {
     fn gate_passed(&mut self) -> Vec<Act> {
         self.gate_until = None;
         if self.is_closing() { Vec::new() } else { self.shift(Event::GatePassed, None) }
+    }
+
+    /// Health is another; a machine that ends is past it.
+    fn turned(&mut self, event: Event) -> Vec<Act> {
+        if self.is_closing() { Vec::new() } else { self.shift(event, None) }
     }
 
     fn exited(&mut self, exit: Exit, oom: bool, now: Instant) -> Vec<Act> {

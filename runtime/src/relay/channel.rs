@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use schema::wire::message::{Boot, Error, ErrorCode, Exec};
+use schema::wire::message::{Boot, Error, ErrorCode};
 use schema::wire::{
     CONTROL_SESSION, CREDIT_START_BYTES, DecodeError, Decoder, Frame, Kind, Message, PREAMBLE,
     STREAM_MAIN, generation,
@@ -33,6 +33,8 @@ pub(crate) enum Heard {
     Reset(u32),
     /// A session of the runtime's own, or one whose client went, wrote something.
     Output(u32, u16, Vec<u8>),
+    /// A session of the runtime's own writes no more on this stream.
+    Ended(u32, u16),
     /// The channel cannot be used any more.
     Lost(String),
 }
@@ -87,11 +89,25 @@ impl Hub {
         self.wake_agent.notify_one();
     }
 
-    /// Runs a command as the runtime's own session; returns its id.
-    pub(crate) fn run(&self, exec: Exec) -> u32 {
-        let id = self.switch.borrow_mut().open_own(exec);
+    /// Opens a session of the runtime's own with this message; returns its id.
+    pub(crate) fn open_session(&self, message: impl Into<Message>) -> u32 {
+        let id = self.switch.borrow_mut().open_own(&message.into());
         self.wake_agent.notify_one();
         id
+    }
+
+    /// Sends bytes in a session of the runtime's own, within what is granted from the start.
+    pub(crate) fn send(&self, session: u32, bytes: &[u8]) {
+        for frame in schema::wire::frame::data_frames(session, STREAM_MAIN, bytes) {
+            self.switch.borrow_mut().send(frame);
+        }
+        self.wake_agent.notify_one();
+    }
+
+    /// Ends a session of the runtime's own.
+    pub(crate) fn leave(&self, session: u32) {
+        self.switch.borrow_mut().leave_own(session);
+        self.wake_agent.notify_one();
     }
 
     /// Sends the boot record.
@@ -231,6 +247,7 @@ async fn apply(hub: &Hub, effect: Effect, heard: &mpsc::Sender<Heard>) -> Result
             }
             if is_own { tell(heard, Heard::Output(session, stream, bytes)).await } else { Ok(()) }
         }
+        Effect::Ended { session, stream } => tell(heard, Heard::Ended(session, stream)).await,
         Effect::Control(frame) if frame.kind == Kind::Credit => {
             hub.feed(frame.granted());
             Ok(())

@@ -86,6 +86,8 @@ pub(super) enum Effect {
     Own(Frame),
     /// Bytes of a session: `log` names it where they are logged.
     Output { session: u32, is_own: bool, log: Option<Logged>, stream: u16, bytes: Vec<u8> },
+    /// A session of the runtime's own writes no more on this stream.
+    Ended { session: u32, stream: u16 },
     /// Something waits for this client.
     Wake(u32),
 }
@@ -147,14 +149,23 @@ impl Switch {
         if self.own.len() > OWN_FRAMES_MAX { Err(Stuck) } else { Ok(()) }
     }
 
-    /// Opens a session of the runtime's own; returns its id.
-    pub(super) fn open_own(&mut self, exec: message::Exec) -> u32 {
+    /// Opens a session of the runtime's own with this message; returns its id.
+    pub(super) fn open_own(&mut self, message: &Message) -> u32 {
         let id = self.next_own;
         self.next_own = if id + 1 < IDS_PER_SLOT { id + 1 } else { 1 };
-        let frame = Message::Exec(exec).to_frame(id);
+        let frame = message.to_frame(id);
         self.sessions.insert(id, Session::opened(OWN_SLOT, &frame));
         self.own.push_back(frame);
         id
+    }
+
+    /// Ends a session of the runtime's own; one that is over already stays so.
+    pub(super) fn leave_own(&mut self, id: u32) {
+        if self.sessions.get(&id).is_some_and(|session| session.slot == OWN_SLOT) {
+            self.close(id);
+            let over = message::Error::new(ErrorCode::ClientGone, "nobody wants more of it");
+            self.own.push_back(Frame::reset(id, &over));
+        }
     }
 
     /// Takes a new client; `None` where there are too many.
@@ -321,6 +332,9 @@ impl Switch {
             effects.push(Effect::Output { session: id, is_own, log, stream, bytes });
         }
         if is_own {
+            if frame.is_end() {
+                effects.push(Effect::Ended { session: id, stream: frame.code });
+            }
             self.consume(id, stream, frame.payload.len());
         } else {
             self.hand_over(slot, frame, effects);

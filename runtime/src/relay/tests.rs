@@ -219,7 +219,8 @@ fn a_refused_opening_leaves_no_session() {
 #[test]
 fn the_runtimes_own_sessions_are_read_at_once() {
     let mut switch = Switch::new();
-    let id = switch.open_own(Exec { name: Some("main".into()), ..exec(true, OnGone::Keep) });
+    let id =
+        switch.open_own(&Exec { name: Some("main".into()), ..exec(true, OnGone::Keep) }.into());
     assert_eq!(id, 1);
     for _ in 0..10 {
         let effects = from_agent(&mut switch, Frame::data(id, 0, &[b'x'; 30_000]));

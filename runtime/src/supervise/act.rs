@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use schema::event::What;
 use schema::lifecycle::Phase;
-use schema::record::Asked;
+use schema::record::{Asked, Health};
 use schema::wire::message::{Exec, OnGone, Shutdown, Signal, SignalTarget, StdinMode};
+use schema::wire::{Message, generation};
 
 use super::{Main, Supervisor};
 use crate::clock::Clock as _;
@@ -20,12 +21,11 @@ impl Supervisor {
     pub(super) fn act(&mut self, acts: Vec<Act>, now: Instant) {
         for act in acts {
             match act {
-                Act::Move { from, to, reason } => self.move_on(from, to, reason),
+                Act::Move { from, to, reason } => self.move_on((from, to), reason, now),
                 Act::StartWorkload => self.start_workload(),
                 Act::StartGate => {
-                    if let Some(want) = self.gate.start(now) {
-                        self.do_gate(want, now);
-                    }
+                    let wants = self.probes.start(now);
+                    self.probe(wants, now);
                 }
                 Act::Ask { actor, reason, grace } => self.write_asked(actor, reason, grace),
                 Act::Shutdown { grace, reason } => {
@@ -39,15 +39,23 @@ impl Supervisor {
         }
     }
 
-    fn move_on(&mut self, from: Phase, to: Phase, reason: Option<String>) {
+    fn move_on(&mut self, (from, to): (Phase, Phase), reason: Option<String>, now: Instant) {
         let at = self.clock.wall_ms();
-        if to == Phase::Stalled {
-            self.gate.stall();
+        match to {
+            Phase::Stalled => {
+                let wants = self.probes.stall();
+                self.probe(wants, now);
+            }
+            Phase::Ready => self.probes.watch(now),
+            _ => {}
         }
         let shown = reason.clone();
+        // Who was missed says by what.
+        let message = self.standing.last_probe().filter(|_| to == Phase::Stalled);
         self.standing.change(|record| {
             record.phase = to;
             record.reason = shown;
+            record.message = message;
             record.since_ms = at;
             if to == Phase::Ready {
                 record.ready_at_ms.get_or_insert(at);
@@ -70,31 +78,61 @@ impl Supervisor {
             log: true,
             name: Some("main".into()),
         };
-        self.main = Some(Main { session: self.hub.run(exec), was_oom: false });
+        self.main = Some(Main { session: self.hub.open_session(exec), was_oom: false });
     }
 
     fn write_asked(&mut self, actor: String, reason: String, grace: Duration) {
         let since_ms = self.clock.wall_ms();
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.log.system(&format!("stopping: {reason}"));
-        self.gate.close();
+        self.probes.close();
         self.standing.change(|record| {
             record.asked = Some(Asked { actor, reason, grace_ms, since_ms });
         });
     }
 
-    /// Does what the gate wants.
-    pub(super) fn do_gate(&mut self, want: Want, now: Instant) {
-        match want {
-            Want::Run(exec) => {
-                let session = self.hub.run(*exec);
-                self.gate.runs(session, now);
+    /// Does what probes want, in order.
+    pub(super) fn probe(&mut self, wants: Vec<Want>, now: Instant) {
+        for want in wants {
+            match want {
+                Want::Open(message) => self.open_probe(*message, now),
+                Want::Send(session, bytes) => self.hub.send(session, &bytes),
+                Want::Kill(session) => {
+                    let signal = Signal { number: KILL, target: SignalTarget::Group };
+                    self.hub.say(session, signal);
+                }
+                Want::Leave(session) => self.hub.leave(session),
+                Want::Show(answer) => self.standing.probed(answer),
+                Want::Pass => self.hear(Heard::GatePassed, now),
+                Want::Turn(health, reason) => self.turn(health, reason, now),
             }
-            Want::Kill(session) => {
-                let signal = Signal { number: KILL, target: SignalTarget::Group };
-                self.hub.say(session, signal);
+        }
+    }
+
+    /// Opens a probe's session, where the agent is of a generation that knows how.
+    fn open_probe(&mut self, message: Message, now: Instant) {
+        let spoken = self.standing.record().generation.unwrap_or(0);
+        match generation::may_send(message.code(), spoken) {
+            Ok(()) => {
+                let session = self.hub.open_session(message);
+                self.probes.opened(session);
             }
-            Want::Pass => self.hear(Heard::GatePassed, now),
+            Err(unsupported) => {
+                let wants = self.probes.refused(&unsupported.to_string(), now);
+                self.probe(wants, now);
+            }
+        }
+    }
+
+    /// Health says something else than before.
+    fn turn(&mut self, to: Health, reason: Option<String>, now: Instant) {
+        let from = self.standing.record().health;
+        self.standing.change(|record| record.health = to);
+        self.note(What::Health { from, to, reason });
+        match to {
+            Health::Failing => self.hear(Heard::Unhealthy, now),
+            Health::Passing | Health::None => self.hear(Heard::Healthy, now),
+            Health::Starting => {}
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use schema::control::Update;
+use schema::control::{HealthWish, Update};
 use schema::launch::Link;
+use schema::lifecycle::Phase;
 use schema::wire::message::{self, Signal, SignalTarget};
 use tokio::sync::oneshot;
 
@@ -90,6 +91,10 @@ impl Supervisor {
                 Err(why) => answered.refused.push(("network".into(), why)),
             }
         }
+        if let Some(health) = &wanted.health {
+            self.change_health(health, now);
+            answered.applied.push("health".into());
+        }
         let mut for_agent = message::Update::default();
         let shape = self.launch.shape;
         if let Some(cpus) = wanted.cpus {
@@ -133,6 +138,22 @@ impl Supervisor {
             self.standing.change(|record| record.ports = ports);
         }
         changed
+    }
+
+    /// Asks something else about health from now on.
+    fn change_health(&mut self, wanted: &HealthWish, now: Instant) {
+        let health = match wanted {
+            HealthWish::Unasked => None,
+            HealthWish::Asked(health) => Some((**health).clone()),
+        };
+        if health == self.launch.health {
+            return;
+        }
+        let phase = self.standing.record().phase;
+        let is_ready = matches!(phase, Phase::Ready | Phase::Degraded);
+        let wants = self.probes.change(health.as_ref(), is_ready, now);
+        self.launch.health = health;
+        self.probe(wants, now);
     }
 
     /// Takes the agent's answer to the oldest change that waits.

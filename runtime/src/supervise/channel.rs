@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use schema::event::What;
 use schema::wire::message::{ExecFailure, Hello, Notice as AgentNotice, Ready};
-use schema::wire::{Message, encode_boot_record, generation};
+use schema::wire::{Message, STREAM_MAIN, encode_boot_record, generation};
 
 use super::Supervisor;
 use crate::boot::{Moment, boot_record};
@@ -27,10 +27,17 @@ impl Supervisor {
             Heard::Session(id, message) => self.hear_session(id, &message, now),
             Heard::Reset(id) => self.hear_reset(id, now),
             Heard::Output(id, stream, bytes) => {
-                let is_main = self.is_main(id);
-                if self.gate.hear_output(id, is_main, stream, &bytes) {
-                    self.standing.probed("a line of the workload matched".into());
-                    self.hear(life::Heard::GatePassed, now);
+                let wants = if self.is_main(id) {
+                    self.probes.hear_main(stream, &bytes)
+                } else {
+                    self.probes.hear_output(id, &bytes, now)
+                };
+                self.probe(wants, now);
+            }
+            Heard::Ended(id, stream) => {
+                if stream == STREAM_MAIN {
+                    let wants = self.probes.hear_end(id, now);
+                    self.probe(wants, now);
                 }
             }
             Heard::Lost(why) => {
@@ -146,12 +153,8 @@ impl Supervisor {
         if self.is_main(id) {
             return self.hear_main(message, now);
         }
-        if let Some(answer) = self.gate.hear(id, message, now) {
-            self.standing.probed(answer.text);
-            if answer.passed {
-                self.hear(life::Heard::GatePassed, now);
-            }
-        }
+        let wants = self.probes.hear(id, message, now);
+        self.probe(wants, now);
     }
 
     fn is_main(&self, session: u32) -> bool {
@@ -189,8 +192,9 @@ impl Supervisor {
         if self.is_main(id) {
             let message = "the agent gave up the workload's session".into();
             self.hear(life::Heard::WorkloadRefused { kind: "other", message }, now);
-        } else if let Some(answer) = self.gate.hear_reset(id, now) {
-            self.standing.probed(answer.text);
+        } else {
+            let wants = self.probes.hear_reset(id, now);
+            self.probe(wants, now);
         }
     }
 

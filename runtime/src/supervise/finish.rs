@@ -40,6 +40,7 @@ impl Supervisor {
             record.ended_at_ms = Some(at);
             record.exit = rest.exit;
             record.forced = rest.forced;
+            record.health = record::Health::None;
             record.console_tail = console;
         });
         self.rests = true;

@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schema::launch::{LaunchRecord, StartUp};
+use schema::launch::{DriverName, LaunchRecord, StartUp};
 use schema::lifecycle::Phase;
-use schema::record::{self, Effective, Record};
+use schema::link;
+use schema::record::{self, Effective, Health, Record};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
@@ -18,7 +20,7 @@ use super::{Supervisor, Times, console, finish};
 use crate::boot::{BootError, Prepared, Running, StartPipe};
 use crate::clock::{Clock as _, HostClock};
 use crate::control::{Ask, Desk};
-use crate::health::Gate;
+use crate::health::Probes;
 use crate::journal::Journal;
 use crate::life::{Life, Terms};
 use crate::logs::{Console, ExecLog};
@@ -104,7 +106,7 @@ struct Begun {
     standing: Standing,
     journal: Journal,
     log: Rc<ExecLog>,
-    gate: Gate,
+    probes: Probes,
 }
 
 impl Begun {
@@ -119,9 +121,7 @@ impl Begun {
             standing: Standing::begin(Arc::clone(folder), record).map_err(failed("the record"))?,
             journal: Journal::open(Arc::clone(folder)).map_err(failed("the file of events"))?,
             log: Rc::new(ExecLog::open(Arc::clone(folder)).map_err(failed("exec.log"))?),
-            gate: Gate::new(&prepared.launch.ready).map_err(|error| BootError::Launch {
-                why: format!("the pattern of the ready probe is none: {error}"),
-            })?,
+            probes: probes(&prepared.launch)?,
         })
     }
 
@@ -189,7 +189,7 @@ impl Begun {
             standing: self.standing,
             journal: self.journal,
             log: self.log,
-            gate: self.gate,
+            probes: self.probes,
             hub,
             values,
             launch,
@@ -263,6 +263,18 @@ fn terms(launch: &LaunchRecord) -> Terms {
     }
 }
 
+fn probes(launch: &LaunchRecord) -> Result<Probes, BootError> {
+    // Where the workload may listen: the loopback first, then the guest's own device.
+    let mut addresses: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let is_guest = launch.driver.name != DriverName::Process;
+    if is_guest && launch.network.link().is_some() {
+        addresses.extend([IpAddr::from(link::GUEST_V4), IpAddr::from(link::GUEST_V6)]);
+    }
+    Probes::new(&launch.ready, launch.health.as_ref(), addresses).map_err(|error| {
+        BootError::Launch { why: format!("the pattern of the ready probe is none: {error}") }
+    })
+}
+
 fn first_record(launch: &LaunchRecord) -> io::Result<Record> {
     let at = HostClock.wall_ms();
     Ok(Record {
@@ -286,6 +298,7 @@ fn first_record(launch: &LaunchRecord) -> io::Result<Record> {
         ready_at_ms: None,
         ended_at_ms: None,
         restarts: 0,
+        health: if launch.health.is_some() { Health::Starting } else { Health::None },
         generation: None,
         effective: Effective {
             cpus: launch.shape.cpus,

@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use crate::boot::Values;
 use crate::clock::{Clock, HostClock};
 use crate::control::{Ask, Updated};
-use crate::health::Gate;
+use crate::health::Probes;
 use crate::hypervisor::{Child, Monitor, VmmEnd};
 use crate::journal::Journal;
 use crate::life::{Heard, Life};
@@ -70,7 +70,7 @@ struct Supervisor {
     monitor: Box<dyn Monitor>,
     /// It ends with the machine, and every connection of the guest with it.
     net: Option<Net>,
-    gate: Gate,
+    probes: Probes,
     main: Option<Main>,
     updates: VecDeque<PendingUpdate>,
     kills: Vec<oneshot::Sender<()>>,
@@ -163,7 +163,7 @@ impl Supervisor {
         let update = self.updates.front().map(|update| update.until);
         let due = [
             self.life.deadline(),
-            self.gate.deadline(),
+            self.probes.deadline(),
             self.times.busy_sample,
             self.last_words_until,
             update,
@@ -179,9 +179,8 @@ impl Supervisor {
         self.sample_busy(now);
         let acts = self.life.tick(now);
         self.act(acts, now);
-        if let Some(want) = self.gate.tick(now) {
-            self.do_gate(want, now);
-        }
+        let wants = self.probes.tick(now);
+        self.probe(wants, now);
         while self.updates.front().is_some_and(|update| now >= update.until) {
             self.update_refused("the agent did not answer in time");
         }

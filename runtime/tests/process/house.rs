@@ -82,6 +82,7 @@ pub(crate) fn launch(argv: Option<&[&str]>) -> LaunchRecord {
         workload: Workload { argv, stop_signal: None, success_codes: vec![0] },
         network: Network::Off,
         ready: Probe { kind: ProbeKind::Agent, timeout_ms: 10_000 },
+        health: None,
         timers: Timers { stop_grace_ms: 5000, boot_ms: 10_000 },
         logs: Logs { level: "debug".into(), boot_debug: false },
         reserve_bytes: 0,

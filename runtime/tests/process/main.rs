@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod house;
+mod probes;
 mod relay;
 
 use std::io::Write as _;
@@ -114,7 +115,7 @@ fn a_gate_that_stays_shut_stalls_the_machine_and_leaves_it_up() {
     else {
         panic!("no status");
     };
-    assert_eq!(last_probe.as_deref(), Some("exit 1: not yet"));
+    assert_eq!(last_probe.as_deref(), Some("exec sh: exit 1: not yet"));
     house.stop();
     assert_eq!(house.phase(), "Stopped(requested)");
 }

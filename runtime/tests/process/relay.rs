@@ -89,6 +89,14 @@ impl Client {
         id
     }
 
+    /// Opens a session with any message.
+    pub(crate) fn open_with(&mut self, message: impl Into<Message>) -> u32 {
+        let id = self.next;
+        self.next += 1;
+        self.send(&message.into().to_frame(id));
+        id
+    }
+
     /// Runs a command to both last words, granting what it reads.
     pub(crate) fn run(&mut self, exec: Exec) -> Left {
         let id = self.open(exec);

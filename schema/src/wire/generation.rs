@@ -52,6 +52,9 @@ pub const MESSAGES: &[(u16, &str, u32)] = &[
     (0x0105, "Resize", 1),
     (0x0230, "TreeGet", 1),
     (0x0231, "TreePut", 1),
+    (0x0300, "TcpOpen", 1),
+    (0x0301, "TcpOpened", 1),
+    (0x0302, "TcpFailed", 1),
 ];
 
 /// Returns the name of a message number, if this build knows it.

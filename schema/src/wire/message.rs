@@ -11,6 +11,7 @@ pub use super::exec::{
     StdinMode, Tty,
 };
 pub use super::files::{TreeGet, TreePut};
+pub use super::forward::{TcpFailed, TcpFailure, TcpOpen, TcpOpened};
 use super::frame::{Frame, Kind};
 
 /// Why a payload is not the message its number says.
@@ -122,6 +123,12 @@ messages! {
     TreeGet = 0x0230,
     /// Take a tree of files into the guest; opens a session.
     TreePut = 0x0231,
+    /// Connect to an address from inside the guest; opens a session.
+    TcpOpen = 0x0300,
+    /// The connection stands.
+    TcpOpened = 0x0301,
+    /// There is no connection.
+    TcpFailed = 0x0302,
 }
 
 impl Message {
@@ -457,6 +464,10 @@ mod tests {
         there_and_back(Ready { version: "0.0.0".into(), generation: 1, ..Ready::default() });
         there_and_back(Error::new(ErrorCode::TooMany, "512 sessions are open"));
         there_and_back(Done {});
+        there_and_back(TcpOpen { host: "::1".into(), port: 5432 });
+        there_and_back(TcpOpened { peer: "[::1]:5432".into() });
+        let (kind, detail) = (TcpFailure::Refused, "connection refused".into());
+        there_and_back(TcpFailed { kind, errno: 111, detail });
         there_and_back(Exec {
             argv: vec!["true".into()],
             env: vec![],

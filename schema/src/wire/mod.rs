@@ -10,6 +10,7 @@
 pub mod boot;
 pub mod exec;
 pub mod files;
+pub mod forward;
 pub mod frame;
 pub mod generation;
 pub mod message;

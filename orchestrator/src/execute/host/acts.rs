@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use schema::control::Update;
+use schema::control::{HealthWish, Update};
 use schema::failure::Report;
 use schema::launch::{DriverName, Link, Network};
 use schema::lifecycle::Phase;
@@ -174,13 +174,15 @@ impl Host {
             return Ok(Effect::default());
         }
         let update = self.update_of(name, want, &id)?;
+        let is_asked = want.health.is_some();
         let owed = self.signals(name, want)?;
-        if update != Update::default() {
-            let answer = machine.update(update).await;
-            let (_, refused) = answer.map_err(|error| asked(&error, "update"))?;
-            if let Some((field, why)) = refused.first() {
-                return Err(self.not_updated((name, want), (field, why)));
-            }
+        let answer = machine.update(update).await;
+        let (applied, mut refused) = answer.map_err(|error| asked(&error, "update"))?;
+        if is_asked && !applied.iter().any(|field| field == "health") {
+            refused.push(("health".to_owned(), "its runtime is of an older version".to_owned()));
+        }
+        if let Some((field, why)) = refused.first() {
+            return Err(self.not_updated((name, want), (field, why)));
         }
         self.tell_neighbours(name).await?;
         for number in owed {
@@ -200,6 +202,11 @@ impl Host {
         id: &str,
     ) -> Result<Update, StepError> {
         let record = self.folder(id).record()?;
+        // What its health is now only the machine knows; the same again is no change.
+        let health = record.as_ref().map(|record| machines::health(want, record.accelerator));
+        let health = health.map(|health| {
+            health.map_or(HealthWish::Unasked, |health| HealthWish::Asked(Box::new(health)))
+        });
         let is_machine = record.as_ref().is_some_and(|it| it.driver != DriverName::Process);
         let effective = record.map(|record| record.effective).unwrap_or_default();
         let cpus = u32::from(want.cpus.count);
@@ -210,6 +217,7 @@ impl Host {
             memory_bytes: changed(want.memory.size.0, effective.memory_bytes),
             stop_grace_ms: changed(want.stop_grace.0, effective.stop_grace_ms),
             network,
+            health,
         })
     }
 

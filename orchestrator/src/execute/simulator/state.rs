@@ -208,6 +208,7 @@ pub(super) fn record(machine: &str, nonce: &str, want: &Body) -> Record {
         ready_at_ms: None,
         ended_at_ms: None,
         restarts: 0,
+        health: schema::record::Health::None,
         generation: None,
         effective: effective(want),
         asked: None,
