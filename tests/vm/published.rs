@@ -140,17 +140,17 @@ fn give(mut stream: TcpStream, size: usize, rate: Option<usize>) -> Moved {
 struct Socat([Child; 2]);
 
 impl Socat {
-    fn start(wire: &Wire, home: &Home) -> Option<Self> {
+    fn start(wire: &Wire, home: &Home) -> Self {
         let through = wire.near().through();
         let (listen, to) =
             (format!("TCP-LISTEN:{SOCAT},fork,reuseaddr"), format!("TCP:127.0.0.1:{BEHIND}"));
         let server = home.project().join("tools/published");
         let begin = |words: &[&str]| {
             let mut command = Command::new(&through[0]);
-            command.arg(&through[1]).args(words).spawn().ok()
+            command.arg(&through[1]).args(words).spawn().expect("nsenter is there")
         };
-        let server = begin(&[server.to_str()?, &BEHIND.to_string()])?;
-        let socat = begin(&["socat", &listen, &to])?;
+        let server = begin(&[server.to_str().unwrap(), &BEHIND.to_string()]);
+        let socat = begin(&["socat", &listen, &to]);
         let both = Self([server, socat]);
         wire.near().inside(|| {
             for port in [BEHIND, SOCAT] {
@@ -159,7 +159,7 @@ impl Socat {
                 });
             }
         });
-        Some(both)
+        both
     }
 }
 
@@ -192,7 +192,7 @@ fn beside_socat(way: &str, go: Way) -> (f64, Duration, Duration) {
 fn p8_a_far_and_slow_peer_gets_what_socat_would_give_it() {
     let Some(wire) = Wire::slow(DELAY) else { return skip("networks") };
     let home = up(&wire);
-    let Some(socat) = Socat::start(&wire, &home) else { return skip("networks") };
+    let socat = Socat::start(&wire, &home);
     let ways: [(&str, Way); 2] = [("out of", take), ("into", give)];
     wire.far().inside(|| {
         for (way, go) in ways {
