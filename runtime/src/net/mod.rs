@@ -28,6 +28,7 @@ mod listen;
 mod names;
 mod packet;
 pub(crate) mod peers;
+mod pieces;
 pub mod pins;
 mod published;
 mod recent;
