@@ -3,17 +3,18 @@
 //! The way is 20 ms long in each direction, made by the test's own wire.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tests::far::{Moved, PATIENCE, call, give, take};
 use tests::home::Home;
 use tests::machines;
 use tests::matrix;
 use tests::oracle::reversed;
 use tests::programs::checkout;
-use tests::run::{eventually, pause};
+use tests::run::eventually;
 use tests::skip::skip;
 use tests::wire::{NEAR, Wire};
 
@@ -39,19 +40,11 @@ const DELAY: Duration = Duration::from_millis(20);
 const STALL: Duration = Duration::from_millis(200);
 /// How often it is tried at most.
 const ROUNDS: usize = 3;
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How many bytes are moved, and how many a slow peer takes in a second. The long battery has a quiet host; in
 /// between an emulated guest must not be what is measured.
 fn sizes() -> (usize, usize) {
     if matrix::is_whole() { (256 << 20, 10_000_000) } else { (16 << 20, 4_000_000) }
-}
-
-/// How one move went.
-struct Moved {
-    took: Duration,
-    /// The longest time in which nothing moved.
-    stalled: Duration,
 }
 
 fn up(wire: &Wire) -> Home {
@@ -67,73 +60,6 @@ fn up(wire: &Wire) -> Home {
     assert!(status.success(), "{gcc:?}: {status}");
     home.msb(["up"]).exits(0);
     home
-}
-
-fn call(to: (&str, u16)) -> TcpStream {
-    let stream = TcpStream::connect(to).unwrap_or_else(|error| panic!("{to:?}: {error}"));
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-#[expect(clippy::disallowed_methods, reason = "what is measured has real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-fn word(at: u64) -> [u8; 8] {
-    at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()
-}
-
-/// Waits until so many bytes may have passed since `began`.
-fn hold(began: Instant, moved: usize, rate: Option<usize>) {
-    let Some(rate) = rate else { return };
-    let due = Duration::from_secs_f64(moved as f64 / rate as f64);
-    pause(due.saturating_sub(now() - began));
-}
-
-/// Takes a stream of words to its end, no faster than `rate`; each must be the right one.
-fn take(mut stream: TcpStream, size: usize, rate: Option<usize>) -> Moved {
-    stream.write_all(format!("s{:08}", size >> 10).as_bytes()).unwrap();
-    let (began, mut bytes, mut moved) = (now(), vec![0; 64 << 10], 0);
-    let mut stalled = Duration::ZERO;
-    loop {
-        let asked = now();
-        let count = stream.read(&mut bytes).unwrap();
-        // Until the first byte the call itself is under way.
-        stalled = if moved == 0 { stalled } else { stalled.max(now() - asked) };
-        if count == 0 {
-            break;
-        }
-        for (at, byte) in (moved..).zip(&bytes[..count]) {
-            assert_eq!(*byte, word(at as u64 / 8)[at % 8], "byte {at}");
-        }
-        moved += count;
-        hold(began, moved, rate);
-    }
-    assert_eq!(moved, size, "it ended early");
-    Moved { took: now() - began, stalled }
-}
-
-/// Sends a stream of words, no faster than `rate`, and ends; the other side says that they were right.
-fn give(mut stream: TcpStream, size: usize, rate: Option<usize>) -> Moved {
-    stream.write_all(b"r").unwrap();
-    let (began, mut moved, mut stalled) = (now(), 0, Duration::ZERO);
-    while moved < size {
-        let words = (moved as u64 / 8)..(moved as u64 / 8 + 8192);
-        let bytes: Vec<u8> = words.flat_map(word).collect();
-        let asked = now();
-        stream.write_all(&bytes).unwrap();
-        stalled = stalled.max(now() - asked);
-        moved += bytes.len();
-        hold(began, moved, rate);
-    }
-    // Half of it is closed; the answer comes by the other half.
-    stream.shutdown(Shutdown::Write).unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).unwrap();
-    assert_eq!(said, format!("{0} of {0}\n", size / 8));
-    Moved { took: now() - began, stalled }
 }
 
 /// `socat` in the near network, and behind it the same server as in the guest, as a process of the host.
@@ -173,13 +99,13 @@ impl Drop for Socat {
     }
 }
 
-type Way = fn(TcpStream, usize, Option<usize>) -> Moved;
+type Way = fn(TcpStream, usize, Option<usize>) -> io::Result<Moved>;
 
 /// Moves the same bytes by both ways; tells which share of socat's rate ours has, and how long each stood still.
 fn beside_socat(way: &str, go: Way) -> (f64, Duration, Duration) {
     let (size, rate) = sizes();
-    let theirs = go(call((NEAR, SOCAT)), size, Some(rate));
-    let ours = go(call((NEAR, PUBLISHED)), size, Some(rate));
+    let theirs = go(call((NEAR, SOCAT)), size, Some(rate)).unwrap();
+    let ours = go(call((NEAR, PUBLISHED)), size, Some(rate)).unwrap();
     let share = theirs.took.as_secs_f64() / ours.took.as_secs_f64();
     let (mine, other) = (ours.stalled, theirs.stalled);
     println!(
@@ -204,7 +130,7 @@ fn p8_a_far_and_slow_peer_gets_what_socat_would_give_it() {
             assert!(rounds.any(is_good), "{way} the guest: never as good as socat");
             for (name, port) in [("socat", SOCAT), ("msb", PUBLISHED)] {
                 let (size, _) = sizes();
-                let free = go(call((NEAR, port)), size, None);
+                let free = go(call((NEAR, port)), size, None).unwrap();
                 let rate = (size >> 20) as f64 / free.took.as_secs_f64();
                 println!("{way} the guest, not held, {name}: {rate:.0} MiB/s");
             }

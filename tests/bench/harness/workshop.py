@@ -114,10 +114,11 @@ class Home:
         env = {"PATH": os.environ["PATH"], "HOME": self.path, "MSB_HOME": self.state, "CI": "1"}
         return env | ({"MSB_DRIVER": self.driver} if self.driver else {})
 
-    def msb(self, *arguments, expect=0, **options):
-        """Runs msb in the project folder; a wrong exit code ends the bench with its words."""
+    def msb(self, *arguments, expect=0, through=(), **options):
+        """Runs msb in the project folder, started `through` another command; a wrong exit code ends the bench with
+        its words."""
         os.chdir(self.project)
-        command = [self.workshop.program("msb"), *arguments]
+        command = [*through, self.workshop.program("msb"), *arguments]
         done = self.workshop.meter.run(command, env=self.env(), **options)
         if done.status != expect:
             words = done.err.decode(errors="replace").strip()
