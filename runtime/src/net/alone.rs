@@ -127,7 +127,7 @@ impl Alone {
         let connection =
             if key.remote.port() % 2 == 1 { connection.awaiting_hello() } else { connection };
         self.next_token += 1;
-        self.connections.insert(key, self.next_token, (connection.is_there(), far));
+        self.connections.insert(key, self.next_token, (connection.with_host_there(), far));
         Ok(true)
     }
 

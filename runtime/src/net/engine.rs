@@ -248,11 +248,10 @@ impl<C: Clock> Engine<C> {
         (bytes, begins): (&[u8], bool),
         now: Instant,
     ) -> io::Result<()> {
-        if !self.connections.has(&key) {
-            if !begins || !self.call(key, bytes, now)? {
-                self.stack.refuse(bytes, (self.wire, &mut self.outgoing), now);
-                return Ok(());
-            }
+        let is_known = self.connections.has(&key);
+        if !is_known && (!begins || !self.call(key, bytes, now)?) {
+            self.stack.refuse(bytes, (self.wire, &mut self.outgoing), now);
+            return Ok(());
         }
         self.turn(key, |connection, bench| connection.turn(Some(bytes), bench))
     }

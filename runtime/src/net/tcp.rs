@@ -188,7 +188,7 @@ impl Connection {
     }
 
     /// Takes the host's side as connected already.
-    pub(super) fn is_there(mut self) -> Self {
+    pub(super) fn with_host_there(mut self) -> Self {
         (self.stage, self.until) = (Stage::Open, None);
         self.socket().pause_synack(false);
         self
