@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::echo;
 use super::ether::{Framed, Wire};
 use super::icmp::{self, Refusal};
+use super::limits::Budget;
 use super::link::{Incoming, Outgoing};
 use super::packet::{self, Carries};
 use super::stack::Stack;
@@ -140,7 +141,7 @@ impl Alone {
         let Some(row) = self.connections.get_mut(&key) else { return };
         let (connection, far) = &mut row.it;
         let Self { stack, wire, outgoing, .. } = self;
-        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let mut bench = Bench { stack, wire: *wire, outgoing, now, budget: Budget::FREE };
         let mut turned = work(connection, &mut bench);
         if matches!(turned, Turned::Asks(_)) {
             turned = connection.may_speak(&mut bench);

@@ -19,6 +19,7 @@ use super::echo::{self, Echo};
 use super::ether::{Framed, Wire};
 use super::gate::Gate;
 use super::icmp::{self, Refusal};
+use super::limits::{Budget, Limits};
 use super::link::{Filled, Incoming, Outgoing};
 use super::listen::{Listener, Visit};
 use super::names::{self, Names};
@@ -61,6 +62,7 @@ pub(super) struct Engine<C> {
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
     pub(super) gate: Gate,
+    pub(super) limits: Limits,
     pub(super) pins: Pins,
     pub(super) names: Names,
     /// Names that were not looked up.
@@ -87,7 +89,7 @@ impl<C: Clock> Engine<C> {
                 Interest { read: self.outgoing.has_room(), write: self.outgoing.waits() };
             self.watch.set(LINK, self.link.as_fd(), listening)?;
             let now = self.clock.now();
-            let timeout = self.deadline().map(|due| due.saturating_duration_since(now));
+            let timeout = self.deadline(now).map(|due| due.saturating_duration_since(now));
             let timeout = if self.has_more { Some(Duration::ZERO) } else { timeout };
             for event in self.watch.wait(timeout)? {
                 match event.token {
@@ -111,7 +113,7 @@ impl<C: Clock> Engine<C> {
     }
 
     /// Returns when something is due. Where the guest takes nothing, nothing is.
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, now: Instant) -> Option<Instant> {
         if !self.outgoing.has_room() {
             return None;
         }
@@ -123,6 +125,7 @@ impl<C: Clock> Engine<C> {
             names,
             self.echoes.deadline(),
             self.peers.deadline(),
+            self.limits.deadline(now),
         ]
         .into_iter()
         .flatten()
@@ -136,6 +139,7 @@ impl<C: Clock> Engine<C> {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Policy(network)) => {
+                    self.limits.follow(&network.limits, self.clock.now());
                     self.gate.replace(*network);
                     self.ask_again()?;
                 }
@@ -234,7 +238,8 @@ impl<C: Clock> Engine<C> {
             self.watch.set(token, echo.host(), Interest::READ)?;
             self.echoes.insert(key, token, echo);
         }
-        if let Some(row) = self.echoes.get_mut(&key) {
+        let passes = self.limits.egress.passes(asked.data.len(), now);
+        if let Some(row) = self.echoes.get_mut(&key).filter(|_| passes) {
             row.it.send(&asked, now);
             let until = row.it.until();
             self.echoes.set_due(&key, Some(until));
@@ -302,15 +307,28 @@ impl<C: Clock> Engine<C> {
         key: Key,
         work: impl FnOnce(&mut Connection, &mut Bench<'_>) -> Turned,
     ) -> io::Result<()> {
+        let is_question = key.remote.port() == names::PORT && !peers::is_sibling(key.remote.ip());
+        let budget = if is_question { Budget::FREE } else { self.limits.budget(self.clock.now()) };
+        self.turn_within(key, budget, work)
+    }
+
+    /// Lets one connection work that may move only so much.
+    pub(super) fn turn_within(
+        &mut self,
+        key: Key,
+        budget: Budget,
+        work: impl FnOnce(&mut Connection, &mut Bench<'_>) -> Turned,
+    ) -> io::Result<()> {
         let Some(row) = self.connections.get_mut(&key) else { return Ok(()) };
         let now = self.clock.now();
-        let Self { stack, wire, outgoing, watch, gate, pins, .. } = self;
-        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let Self { stack, wire, outgoing, watch, gate, pins, limits, .. } = self;
+        let mut bench = Bench { stack, wire: *wire, outgoing, now, budget };
         let mut turned = work(&mut row.it, &mut bench);
         if let Turned::Asks(name) = &turned {
             let allowed = gate.greets(key.remote, name, (pins, now));
             turned = if allowed { row.it.may_speak(&mut bench) } else { row.it.reset(&mut bench) };
         }
+        limits.note(key, (budget, bench.budget), row.it.lacks(), now);
         match turned {
             Turned::On | Turned::Asks(_) => {
                 watch.set(row.token, row.it.host(), row.it.interest())?;
@@ -361,6 +379,9 @@ impl<C: Clock> Engine<C> {
             self.flows.insert(key, token, udp::Flow::new(host, key.remote, key.port, now));
         }
         let Some(row) = self.flows.get_mut(&key) else { return Ok(()) };
+        if !self.limits.egress.passes(payload.len(), now) {
+            return Ok(());
+        }
         if row.it.send(payload, now) == Came::Refused {
             icmp::refuse(bytes, Refusal::Port, (self.wire, &mut self.outgoing));
         }
@@ -377,7 +398,8 @@ impl<C: Clock> Engine<C> {
         if let Some(key) = self.flows.key(token) {
             let now = self.clock.now();
             let Some(row) = self.flows.get_mut(&key) else { return Ok(()) };
-            row.it.receive(&mut self.scratch, (self.wire, &mut self.outgoing), now);
+            let way = (self.wire, &mut self.outgoing, &mut self.limits.ingress);
+            row.it.receive(&mut self.scratch, way, now);
             let until = row.it.until();
             self.flows.set_due(&key, Some(until));
             return Ok(());
@@ -385,7 +407,8 @@ impl<C: Clock> Engine<C> {
         if let Some(key) = self.echoes.key(token) {
             let now = self.clock.now();
             let Some(row) = self.echoes.get_mut(&key) else { return Ok(()) };
-            row.it.receive(&mut self.scratch, (self.wire, &mut self.outgoing), now);
+            let way = (self.wire, &mut self.outgoing, &mut self.limits.ingress);
+            row.it.receive(&mut self.scratch, way, now);
             return Ok(());
         }
         if self.hear_names(token)? || self.hear_peers(token)? {
@@ -405,6 +428,7 @@ impl<C: Clock> Engine<C> {
         for key in self.connections.due(now) {
             self.turn(key, |connection, bench| connection.tick(bench))?;
         }
+        self.serve_waiting(now)?;
         for key in self.flows.due(now) {
             self.end_flow(&key);
         }

@@ -20,6 +20,7 @@ use super::dns::{self, Chance, Resolver};
 use super::engine::{CALLING, Engine, FIRST};
 use super::ether::Wire;
 use super::gate::{Denial, Gate};
+use super::limits::Limits;
 use super::link::{Incoming, Outgoing};
 use super::listen::Listener;
 use super::names::Names;
@@ -102,7 +103,6 @@ impl Net {
         let (teller, denials) = mpsc::channel(DENIALS_MAX);
         let mut engine = Engine {
             stack: Stack::new(seed, clock.now()),
-            clock,
             watch: Watch::new()?,
             link: link.into(),
             wake: wake.try_clone()?,
@@ -110,6 +110,7 @@ impl Net {
             wire: Wire::new(mac),
             incoming: Incoming::new(),
             outgoing: Outgoing::default(),
+            limits: Limits::new(&policy.limits, clock.now()),
             gate: Gate::new(policy.clone(), teller),
             pins: Pins::default(),
             names: Names::new(Resolver::new(names, chance())),
@@ -122,6 +123,7 @@ impl Net {
             listeners: Vec::new(),
             next_token: 0,
             next_port: CALLING.0,
+            clock,
             scratch: vec![0; DATAGRAM_BYTES_MAX],
             has_more: true,
         };

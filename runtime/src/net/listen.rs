@@ -20,6 +20,7 @@ use schema::record::Bound;
 
 use super::addresses::GATEWAY;
 use super::engine::Engine;
+use super::limits::Budget;
 use super::table::Key;
 use super::tcp::{Bench, Connection};
 use super::udp;
@@ -171,7 +172,7 @@ impl<C: Clock> Engine<C> {
         sockopt::set_tcp_nodelay(&host, true)?;
         let (buffer, now) = (self.buffer_bytes(), self.clock.now());
         let Self { stack, wire, outgoing, .. } = self;
-        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let mut bench = Bench { stack, wire: *wire, outgoing, now, budget: Budget::FREE };
         let seen = SocketAddr::from((GATEWAY, from));
         let called = Connection::of_peer((guest, seen), (host, peer), buffer, &mut bench);
         let Some(connection) = called else { return Ok(true) };
@@ -193,6 +194,9 @@ impl<C: Clock> Engine<C> {
         };
         let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) else { return true };
         let Some(from) = self.port_of(at, peer, now) else { return true };
+        if !self.limits.ingress.passes(count, now) {
+            return true;
+        }
         let Some((_, listener)) = self.listeners.get(at) else { return false };
         let payload = self.scratch.get(..count).unwrap_or_default();
         let seen = SocketAddr::from((GATEWAY, from));
@@ -232,6 +236,9 @@ impl<C: Clock> Engine<C> {
         row.it.last = now;
         let (listener, peer) = (row.it.listener, row.it.peer);
         self.visits.set_due(key, Some(now + IDLE));
+        if !self.limits.egress.passes(payload.len(), now) {
+            return true;
+        }
         if let Some((_, listener)) = self.listeners.iter().find(|(token, _)| *token == listener) {
             // What the host does not take now is lost, as datagrams are.
             sendto(&listener.socket, payload, SendFlags::NOSIGNAL, &peer).ok();

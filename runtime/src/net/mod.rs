@@ -23,6 +23,7 @@ mod gate;
 mod handle;
 mod hello;
 mod icmp;
+mod limits;
 mod link;
 mod listen;
 mod names;

@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{Engine, FLOWS_MAX};
 use super::icmp::{self, Refusal};
+use super::limits::Budget;
 use super::table::{Key, Table};
 use super::tcp::{Bench, Connection};
 use super::watch::{Interest, Watch};
@@ -295,7 +296,8 @@ impl<C: Clock> Engine<C> {
             let flow = Datagrams::of_guest(host, asking, now + HANDSHAKE);
             self.peers.flows.insert(key, token, flow);
         }
-        if let Some(row) = self.peers.flows.get_mut(&key) {
+        let passes = self.limits.egress.passes(payload.len(), now);
+        if let Some(row) = self.peers.flows.get_mut(&key).filter(|_| passes) {
             row.it.send(payload, now);
         }
         self.wait_for_flow(key)
@@ -317,9 +319,9 @@ impl<C: Clock> Engine<C> {
         }
         if let Some(key) = self.peers.flows.key(token) {
             let now = self.clock.now();
-            let Self { peers, scratch, wire, outgoing, .. } = self;
+            let Self { peers, scratch, wire, outgoing, limits, .. } = self;
             if let Some(row) = peers.flows.get_mut(&key) {
-                row.it.go_on(scratch, &key, (*wire, outgoing), now);
+                row.it.go_on(scratch, &key, (*wire, outgoing, &mut limits.ingress), now);
             }
             self.wait_for_flow(key)?;
             return Ok(true);
@@ -430,7 +432,7 @@ impl<C: Clock> Engine<C> {
         let refused = self.peers.answer(&call.nonce, Some(Refused::NotListening));
         let buffer = self.buffer_bytes();
         let Self { stack, wire, outgoing, .. } = self;
-        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let mut bench = Bench { stack, wire: *wire, outgoing, now, budget: Budget::FREE };
         let called = Connection::of_peer((call.port, seen), (host, seen.ip()), buffer, &mut bench);
         let Some(connection) = called else { return Ok(()) };
         let connection = connection.answering(Answering::new(taken, refused));

@@ -1,6 +1,7 @@
 //! A network with a guest that is a stack of its own, and a host that is this one.
 
 mod guest;
+mod limits;
 mod siblings;
 
 use std::collections::BTreeMap;
