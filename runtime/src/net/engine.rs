@@ -17,13 +17,14 @@ use super::command::{Command, Ports};
 use super::dial::{self, Dialled};
 use super::echo::{self, Echo};
 use super::ether::{Framed, Wire};
+use super::fragments::{Fragments, Unfit};
 use super::gate::Gate;
 use super::icmp::{self, Refusal};
 use super::limits::{Budget, Limits};
 use super::link::{Filled, Incoming, Outgoing};
 use super::listen::{Listener, Visit};
 use super::names::{self, Names};
-use super::packet::{self, Carries, Packet};
+use super::packet::{self, Carries, Dropped, Packet};
 use super::peers::{self, Peers};
 use super::pins::Pins;
 use super::stack::Stack;
@@ -60,6 +61,9 @@ pub(super) struct Engine<C> {
     pub(super) wire: Wire,
     pub(super) stack: Stack,
     pub(super) incoming: Incoming,
+    pub(super) fragments: Fragments,
+    /// Packets that were none.
+    pub(super) malformed: u64,
     pub(super) outgoing: Outgoing,
     pub(super) gate: Gate,
     pub(super) limits: Limits,
@@ -126,6 +130,7 @@ impl<C: Clock> Engine<C> {
             self.echoes.deadline(),
             self.peers.deadline(),
             self.limits.deadline(now),
+            self.fragments.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -176,7 +181,7 @@ impl<C: Clock> Engine<C> {
                 match self.wire.open(frame, &mut self.outgoing) {
                     Framed::Packet(packet) => self.hear_packet(packet, now)?,
                     Framed::Nothing => {}
-                    Framed::Foreign => incoming.malformed += 1,
+                    Framed::Foreign => self.malformed += 1,
                 }
             }
             self.incoming = incoming;
@@ -196,9 +201,22 @@ impl<C: Clock> Engine<C> {
     }
 
     fn hear_packet(&mut self, bytes: &[u8], now: Instant) -> io::Result<()> {
-        let Ok(packet) = packet::look(bytes) else {
-            self.incoming.malformed += 1;
-            return Ok(());
+        let packet = match packet::look(bytes) {
+            Ok(packet) => packet,
+            Err(Dropped::Fragment) => {
+                return match self.fragments.take(bytes, now) {
+                    Ok(Some(whole)) => self.hear_packet(&whole, now),
+                    Ok(None) => Ok(()),
+                    Err(Unfit) => {
+                        self.malformed += 1;
+                        Ok(())
+                    }
+                };
+            }
+            Err(Dropped::Malformed | Dropped::NotItsOwn | Dropped::Unsupported) => {
+                self.malformed += 1;
+                return Ok(());
+            }
         };
         match packet.carries {
             Carries::Tcp { from, begins, .. } => {
@@ -428,6 +446,7 @@ impl<C: Clock> Engine<C> {
         for key in self.connections.due(now) {
             self.turn(key, |connection, bench| connection.tick(bench))?;
         }
+        self.fragments.expire(now);
         self.serve_waiting(now)?;
         for key in self.flows.due(now) {
             self.end_flow(&key);
@@ -490,7 +509,7 @@ impl<C: Clock> Engine<C> {
         NetworkFigures {
             connections: count(self.connections.len()),
             flows: count(flows + self.peers.flows()),
-            malformed: self.incoming.malformed,
+            malformed: self.incoming.malformed + self.malformed,
             denied_names: self.denied_names,
             denied: denied.map(|(by, count)| (by.to_string(), *count)).collect(),
         }

@@ -19,6 +19,7 @@ use super::command::{Command, Ports};
 use super::dns::{self, Chance, Resolver};
 use super::engine::{CALLING, Engine, FIRST};
 use super::ether::Wire;
+use super::fragments::Fragments;
 use super::gate::{Denial, Gate};
 use super::limits::Limits;
 use super::link::{Incoming, Outgoing};
@@ -109,6 +110,8 @@ impl Net {
             commands,
             wire: Wire::new(mac),
             incoming: Incoming::new(),
+            fragments: Fragments::default(),
+            malformed: 0,
             outgoing: Outgoing::default(),
             limits: Limits::new(&policy.limits, clock.now()),
             gate: Gate::new(policy.clone(), teller),

@@ -19,6 +19,7 @@ pub mod dns;
 mod echo;
 mod engine;
 mod ether;
+mod fragments;
 mod gate;
 mod handle;
 mod hello;

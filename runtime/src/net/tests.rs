@@ -1,5 +1,6 @@
 //! A network with a guest that is a stack of its own, and a host that is this one.
 
+mod fragments;
 mod guest;
 mod limits;
 mod siblings;

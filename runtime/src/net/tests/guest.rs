@@ -15,7 +15,7 @@ use smoltcp::wire::{
     IpEndpoint,
 };
 
-use super::super::addresses::{GATEWAY, GATEWAY6, GUEST, GUEST6};
+use super::super::addresses::{GATEWAY, GATEWAY_MAC, GATEWAY6, GUEST, GUEST6};
 use super::super::dns;
 use super::super::handle::{Net, Settings};
 use super::super::link::{Filled, Incoming, Outgoing};
@@ -119,6 +119,29 @@ impl Guest {
         }
         self.interface.poll(now, &mut self.wire, &mut self.sockets);
         self.wire.outgoing.drain(&self.wire.link).unwrap();
+    }
+
+    /// Puts a packet on the wire as it is.
+    pub(super) fn put(&mut self, packet: &[u8]) {
+        let kind = if packet[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
+        let frame = [&GATEWAY_MAC[..], &MAC, &kind, packet].concat();
+        self.wire.outgoing.frame(frame.len(), |room| room.copy_from_slice(&frame));
+        self.wire.outgoing.drain(&self.wire.link).unwrap();
+    }
+
+    /// Waits for a packet, which the guest's own stack does not see.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let end = HostClock.now() + PATIENCE;
+        loop {
+            if let Some(frame) = self.wire.incoming.next() {
+                return frame[14..].to_vec();
+            }
+            self.wire.outgoing.drain(&self.wire.link).unwrap();
+            if self.wire.incoming.fill(&self.wire.link).unwrap() == Filled::Nothing {
+                assert!(HostClock.now() < end, "no packet in {PATIENCE:?}");
+                std::thread::yield_now();
+            }
+        }
     }
 
     pub(super) fn connect(&mut self, to: SocketAddr) -> SocketHandle {
