@@ -24,6 +24,7 @@ use super::limits::{Budget, Limits};
 use super::link::{Filled, Incoming, Outgoing};
 use super::listen::{Listener, Visit};
 use super::names::{self, Names};
+use super::outlook::Outlook;
 use super::packet::{self, Carries, Dropped, Packet};
 use super::peers::{self, Peers};
 use super::pins::Pins;
@@ -69,6 +70,7 @@ pub(super) struct Engine<C> {
     pub(super) limits: Limits,
     pub(super) pins: Pins,
     pub(super) names: Names,
+    pub(super) outlook: Outlook,
     /// Names that were not looked up.
     pub(super) denied_names: u64,
     pub(super) connections: Table<Connection>,
@@ -131,6 +133,7 @@ impl<C: Clock> Engine<C> {
             self.peers.deadline(),
             self.limits.deadline(now),
             self.fragments.deadline(),
+            Some(self.outlook.deadline()),
         ]
         .into_iter()
         .flatten()
@@ -447,6 +450,7 @@ impl<C: Clock> Engine<C> {
             self.turn(key, |connection, bench| connection.tick(bench))?;
         }
         self.fragments.expire(now);
+        self.outlook.tick(&mut self.names.resolver, now);
         self.serve_waiting(now)?;
         for key in self.flows.due(now) {
             self.end_flow(&key);

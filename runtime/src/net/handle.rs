@@ -25,6 +25,7 @@ use super::limits::Limits;
 use super::link::{Incoming, Outgoing};
 use super::listen::Listener;
 use super::names::Names;
+use super::outlook::{self, Outlook};
 use super::peers::{self, Peers, Reach};
 use super::pins::Pins;
 use super::published::{self, Moves, PortError};
@@ -54,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listener>,
     /// What its resolver knows.
     pub(crate) names: dns::Settings,
+    /// How the host reaches the world.
+    pub(crate) outlook: outlook::Settings,
     /// Its siblings.
     pub(crate) peers: peers::Settings,
     /// What first sequence numbers are chosen by.
@@ -95,7 +98,7 @@ impl Net {
         settings: Settings,
         clock: C,
     ) -> io::Result<Self> {
-        let Settings { link, mac, policy, listeners, names, peers, seed } = settings;
+        let Settings { link, mac, policy, listeners, names, outlook, peers, seed } = settings;
         peers.socket.set_nonblocking(true)?;
         let reach = peers.reach.clone();
         link.set_nonblocking(true)?;
@@ -117,6 +120,7 @@ impl Net {
             gate: Gate::new(policy.clone(), teller),
             pins: Pins::default(),
             names: Names::new(Resolver::new(names, chance())),
+            outlook: Outlook::new(outlook, clock.now()),
             denied_names: 0,
             connections: Table::default(),
             flows: Table::default(),

@@ -28,6 +28,7 @@ mod limits;
 mod link;
 mod listen;
 mod names;
+pub(crate) mod outlook;
 mod packet;
 pub(crate) mod peers;
 pub mod pins;

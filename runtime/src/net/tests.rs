@@ -3,6 +3,7 @@
 mod fragments;
 mod guest;
 mod limits;
+mod outlook;
 mod siblings;
 
 use std::collections::BTreeMap;

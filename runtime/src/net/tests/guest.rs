@@ -20,7 +20,7 @@ use super::super::dns;
 use super::super::handle::{Net, Settings};
 use super::super::link::{Filled, Incoming, Outgoing};
 use super::super::listen::Listener;
-use super::super::peers;
+use super::super::{outlook, peers};
 use super::siblings::Place;
 use crate::clock::{Clock as _, HostClock};
 
@@ -66,10 +66,25 @@ impl Guest {
         peers: peers::Settings,
         place: &Place,
     ) -> Self {
+        // A host that says nothing of itself: what the names say stays.
+        let nowhere = outlook::Settings {
+            resolv: "/proc/self/nothing".into(),
+            routes: "/proc/self/mem".into(),
+            every: Duration::from_secs(60),
+        };
+        Self::within((policy, listeners), (names, nowhere), peers, place)
+    }
+
+    pub(super) fn within(
+        (policy, listeners): (Network, Vec<Listener>),
+        (names, outlook): (dns::Settings, outlook::Settings),
+        peers: peers::Settings,
+        place: &Place,
+    ) -> Self {
         let (link, theirs) = UnixStream::pair().unwrap();
         link.set_nonblocking(true).unwrap();
         let settings =
-            Settings { link: theirs, mac: MAC, policy, listeners, names, peers, seed: 7 };
+            Settings { link: theirs, mac: MAC, policy, listeners, names, outlook, peers, seed: 7 };
         let net = Net::start(settings, HostClock).unwrap();
         let mut wire = End { link, incoming: Incoming::new(), outgoing: Outgoing::default() };
         let config = Config::new(HardwareAddress::Ethernet(EthernetAddress(MAC)));
