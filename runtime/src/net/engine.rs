@@ -11,14 +11,15 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use schema::control::NetworkFigures;
-use schema::project::network::Protocol;
+use schema::project::network::{Direction, Protocol};
 
 use super::command::{Command, Ports};
 use super::dial::{self, Dialled};
 use super::echo::{self, Echo};
 use super::ether::{Framed, Wire};
+use super::faults::Faults;
 use super::fragments::{Fragments, Unfit};
-use super::gate::Gate;
+use super::gate::{Denial, Gate};
 use super::icmp::{self, Refusal};
 use super::limits::{Budget, Limits};
 use super::link::{Filled, Incoming, Outgoing};
@@ -63,8 +64,7 @@ pub(super) struct Engine<C> {
     pub(super) stack: Stack,
     pub(super) incoming: Incoming,
     pub(super) fragments: Fragments,
-    /// Packets that were none.
-    pub(super) malformed: u64,
+    pub(super) faults: Faults,
     pub(super) outgoing: Outgoing,
     pub(super) gate: Gate,
     pub(super) limits: Limits,
@@ -134,6 +134,7 @@ impl<C: Clock> Engine<C> {
             self.limits.deadline(now),
             self.fragments.deadline(),
             Some(self.outlook.deadline()),
+            self.listeners.iter().filter_map(|(_, one)| one.rests()).min(),
         ]
         .into_iter()
         .flatten()
@@ -184,10 +185,12 @@ impl<C: Clock> Engine<C> {
                 match self.wire.open(frame, &mut self.outgoing) {
                     Framed::Packet(packet) => self.hear_packet(packet, now)?,
                     Framed::Nothing => {}
-                    Framed::Foreign => self.malformed += 1,
+                    Framed::Foreign => incoming.malformed += 1,
                 }
             }
+            let count = std::mem::take(&mut incoming.malformed);
             self.incoming = incoming;
+            self.note_faults(count, now);
             if is_empty {
                 match self.incoming.fill(self.link.as_fd())? {
                     Filled::Some => {}
@@ -203,6 +206,15 @@ impl<C: Clock> Engine<C> {
         Ok(Turned::On)
     }
 
+    /// Counts what was no frame or no packet, and tells where it is very much.
+    fn note_faults(&mut self, count: u64, now: Instant) {
+        if self.faults.add(count, now) {
+            let (by, remote) = ("malformed frames".into(), "the wire".into());
+            let direction = Direction::Egress;
+            self.gate.tell(Denial { by, direction, protocol: "ethernet", remote }, now);
+        }
+    }
+
     fn hear_packet(&mut self, bytes: &[u8], now: Instant) -> io::Result<()> {
         let packet = match packet::look(bytes) {
             Ok(packet) => packet,
@@ -211,13 +223,13 @@ impl<C: Clock> Engine<C> {
                     Ok(Some(whole)) => self.hear_packet(&whole, now),
                     Ok(None) => Ok(()),
                     Err(Unfit) => {
-                        self.malformed += 1;
+                        self.note_faults(1, now);
                         Ok(())
                     }
                 };
             }
             Err(Dropped::Malformed | Dropped::NotItsOwn | Dropped::Unsupported) => {
-                self.malformed += 1;
+                self.note_faults(1, now);
                 return Ok(());
             }
         };
@@ -464,6 +476,7 @@ impl<C: Clock> Engine<C> {
                 drop(self.echoes.remove(&key));
             }
         }
+        self.tick_listeners(now)?;
         self.tick_peers(now)?;
         self.tick_names(now)
     }
@@ -513,7 +526,7 @@ impl<C: Clock> Engine<C> {
         NetworkFigures {
             connections: count(self.connections.len()),
             flows: count(flows + self.peers.flows()),
-            malformed: self.incoming.malformed + self.malformed,
+            malformed: self.faults.total(),
             denied_names: self.denied_names,
             denied: denied.map(|(by, count)| (by.to_string(), *count)).collect(),
         }

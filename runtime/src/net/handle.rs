@@ -19,6 +19,7 @@ use super::command::{Command, Ports};
 use super::dns::{self, Chance, Resolver};
 use super::engine::{CALLING, Engine, FIRST};
 use super::ether::Wire;
+use super::faults::Faults;
 use super::fragments::Fragments;
 use super::gate::{Denial, Gate};
 use super::limits::Limits;
@@ -114,7 +115,7 @@ impl Net {
             wire: Wire::new(mac),
             incoming: Incoming::new(),
             fragments: Fragments::default(),
-            malformed: 0,
+            faults: Faults::new(clock.now()),
             outgoing: Outgoing::default(),
             limits: Limits::new(&policy.limits, clock.now()),
             gate: Gate::new(policy.clone(), teller),
