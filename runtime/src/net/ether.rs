@@ -9,7 +9,8 @@ use smoltcp::wire::{
     RawHardwareAddress,
 };
 
-use super::addresses::{GATEWAY, GATEWAY_MAC, GATEWAY6, GUEST, GUEST6};
+use super::addresses::{GATEWAY, GATEWAY_MAC, GATEWAY6, GUEST, GUEST6, MTU};
+use super::fragments;
 use super::link::{FRAME_BYTES_MIN, Outgoing};
 
 /// Where the guest is on its wire.
@@ -56,9 +57,26 @@ impl Wire {
         }
     }
 
-    /// Adds a packet for the guest, which `fill` writes.
+    /// Adds a packet for the guest, which `fill` writes; one that is too long for it goes in pieces.
     pub(super) fn send<R>(
         self,
+        outgoing: &mut Outgoing,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        if length <= MTU {
+            return self.send_one(outgoing, length, fill);
+        }
+        let mut packet = vec![0; length];
+        let result = fill(&mut packet);
+        for piece in fragments::cut(&packet, outgoing.next_cut()) {
+            self.send_one(outgoing, piece.len(), |room| room.copy_from_slice(&piece));
+        }
+        result
+    }
+
+    fn send_one<R>(
+        &self,
         outgoing: &mut Outgoing,
         length: usize,
         fill: impl FnOnce(&mut [u8]) -> R,

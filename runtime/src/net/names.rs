@@ -92,6 +92,7 @@ impl<C: Clock> Engine<C> {
     /// Takes a question that came as a datagram.
     pub(super) fn ask(&mut self, key: Key, message: &[u8], now: Instant) -> io::Result<()> {
         self.look_at_replicas(now);
+        self.outlook.glance(&mut self.names.resolver, now);
         let asker = Asker { id: key.port.into(), by: Transport::Udp, to: key.remote };
         let acts = self.names.resolver.asked(self.gate.network(), asker, message, now);
         self.do_all(acts)
@@ -170,6 +171,7 @@ impl<C: Clock> Engine<C> {
         let to = stream.to;
         let now = self.clock.now();
         self.look_at_replicas(now);
+        self.outlook.glance(&mut self.names.resolver, now);
         for question in questions {
             let asker = Asker { id: STREAMS | token, by: Transport::Tcp, to };
             let acts = self.names.resolver.asked(self.gate.network(), asker, &question, now);
