@@ -32,6 +32,7 @@ mod names;
 pub(crate) mod outlook;
 mod packet;
 pub(crate) mod peers;
+mod pieces;
 pub mod pins;
 mod published;
 mod recent;

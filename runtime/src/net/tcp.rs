@@ -25,6 +25,7 @@ use super::hello::{self, HELLO_BYTES_MAX, Hello};
 use super::limits::{Budget, Lacks};
 use super::link::Outgoing;
 use super::peers::{Answering, Asked, Asking};
+use super::pieces::Pieces;
 use super::stack::Stack;
 use super::watch::Interest;
 
@@ -36,13 +37,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 const GREETING: Duration = Duration::from_secs(10);
 /// How long one side may be ended and the other say nothing.
 const HALF_OPEN: Duration = Duration::from_secs(600);
-
-/// What a guest has not answered yet and more comes for it in small pieces: from here on they are gathered …
-const FLIGHT_BYTES: usize = 16 << 10;
-/// … until this much waits, …
-const PIECE_BYTES: u64 = 16 << 10;
-/// … or for so long. Each frame costs a guest far more than its bytes do.
-const GATHER: Duration = Duration::from_millis(2);
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +105,8 @@ pub(super) struct Connection {
     to_guest: Way,
     /// When it is given up where nothing happens.
     until: Option<Instant>,
-    /// Until when pieces for the guest are gathered.
-    gathers: Option<Instant>,
+    /// How what comes for the guest is cut.
+    pieces: Pieces,
     /// Where more would have moved, had it been allowed to.
     lacks: Lacks,
     /// Bytes that went each way.
@@ -187,7 +181,7 @@ impl Connection {
             to_host: Way::Open,
             to_guest: Way::Open,
             until: Some(until),
-            gathers: None,
+            pieces: Pieces::default(),
             lacks: Lacks::default(),
             moved: Moved::default(),
         }
@@ -298,7 +292,7 @@ impl Connection {
     /// Returns when it is to be turned again, if nothing happens before.
     pub(super) fn due(&self, stack: &mut Stack, now: Instant) -> Option<Instant> {
         let timer = stack.due(&self.sockets, now);
-        [timer, self.until, self.gathers].into_iter().flatten().min()
+        [timer, self.until, self.pieces.until()].into_iter().flatten().min()
     }
 
     /// Returns what it waits for on the host's side.
@@ -313,7 +307,7 @@ impl Connection {
             Stage::Open => Interest {
                 read: self.to_guest == Way::Open
                     && socket.can_send()
-                    && self.gathers.is_none()
+                    && self.pieces.until().is_none()
                     && !self.lacks.to_guest,
                 write: self.to_host == Way::Open
                     && !self.lacks.to_host
@@ -413,10 +407,10 @@ impl Connection {
                 self.lacks.to_guest = true;
                 break;
             }
-            if socket.send_queue() >= FLIGHT_BYTES && gathers(host, &mut self.gathers, now) {
+            let known = (socket.send_queue(), self.moved.to_host);
+            if self.pieces.wait(known, now, || ioctl_fionread(&*host).ok()) {
                 return Ok(());
             }
-            self.gathers = None;
             let most = usize::try_from(*budget).unwrap_or(usize::MAX);
             let came =
                 socket.send(|room| match read(&*host, room.split_at_mut(most.min(room.len())).0) {
@@ -431,7 +425,10 @@ impl Connection {
                     self.to_guest = Way::Ended;
                     socket.close();
                 }
-                Ok(count) => spend(count, budget, &mut self.moved.to_guest),
+                Ok(count) => {
+                    spend(count, budget, &mut self.moved.to_guest);
+                    self.pieces.went(count, now);
+                }
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
@@ -480,12 +477,6 @@ fn is_cut(handshake: &Handshake, host: &OwnedFd) -> bool {
     matches!(handshake, Handshake::Over)
         && poll(&mut polled, Some(&Timespec::default())).is_ok()
         && polled[0].revents().contains(PollFlags::HUP)
-}
-
-/// Tells whether what the host's side holds is too little to be worth a frame by now; an end is never held back.
-fn gathers(host: &OwnedFd, until: &mut Option<Instant>, now: Instant) -> bool {
-    let is_little = ioctl_fionread(host).is_ok_and(|count| (1..PIECE_BYTES).contains(&count));
-    is_little && now < *until.get_or_insert(now + GATHER)
 }
 
 /// Tells whether the guest has said that nothing more comes. One that is not there yet has not: it may

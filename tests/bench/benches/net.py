@@ -1,7 +1,8 @@
-"""NET: bytes both ways and a byte's round trip between a guest and its host, beside QEMU's own user network.
+"""NET: a guest and its host, and two guests, beside QEMU's own user network.
 
-Both machines have the same kernel, processor, memory and device, and in both runs the same program; it does
-what a server here tells it. The one is ours, the other is the bare boot with `-netdev user`.
+Bytes both ways, a byte's round trip, and bytes from a guest to another. All machines have the same kernel,
+processor, memory and device, and in all runs the same program; it does what a server here tells it. The one
+pair is ours, the other is the bare boot with `-netdev user`, where the host's loopback lies between them.
 """
 
 import os
@@ -16,13 +17,15 @@ from harness.meter import capture, descendants, is_vmm
 from harness.report import Bar, Line, ratio
 from harness.sample import alternate
 
-OUT_MIB, IN_MIB = 128, 128
+OUT_MIB, IN_MIB, BETWEEN_MIB = 128, 128, 128
 TURNS = 1000
 BLOCK = bytes(256 << 10)
 # What is waited for at most, for one sample and for a boot.
 DEADLINE_S = 120
 SAMPLES, SAMPLES_SMOKE = 5, 3
 OURS, THEIRS = "198.18.0.1", ("10.0.2.15", "10.0.2.2")
+# What a machine calls the first of its siblings that it looks up, and where that one waits for calls.
+SIBLING, WAITS = "198.19.0.1", 7000
 PROJECT = """project "bench"
 sandbox "box" {
     image "builtin:base"
@@ -31,6 +34,15 @@ sandbox "box" {
     stop-grace "1s"
     mount "/tools" { dir "./tools"; options "ro" }
     network { preset "none"; rules { allow "host" } }
+    connect "other" ports="7000"
+}
+sandbox "other" {
+    image "builtin:base"
+    memory "512MiB"
+    command "/tools/net" "7000"
+    stop-grace "1s"
+    mount "/tools" { dir "./tools"; options "ro" }
+    network { preset "none" }
 }
 """
 
@@ -48,11 +60,12 @@ def measure(workshop, count):
     try:
         home.msb("up", "--yes")
         vmm = next(pid for pid in descendants() if is_vmm(pid))
-        ends = [ours(workshop, home), theirs(workshop, vmm, program)]
+        other = Other(workshop, vmm, program)
+        ends = [other, ours(workshop, home), theirs(workshop, vmm, program, other.port)]
         jobs = {
             (end.name, way): (lambda end=end, way=way: end.sample(workshop.meter, way))
             for way in WAYS
-            for end in ends
+            for end in ends[1:]
         }
         samples = SAMPLES if count > SAMPLES_SMOKE else 1
         taken = alternate(jobs, min(samples, count), warm_ups=1)
@@ -75,7 +88,12 @@ def measure(workshop, count):
         yield Line("NET", f"{size} MiB {what}, CPU of all", one["cpu"], unit="s")
 
 
-WAYS = {"s": ("out of the guest", OUT_MIB), "r": ("into the guest", IN_MIB), "p": ("a byte there and back", TURNS)}
+WAYS = {
+    "s": ("out of the guest", OUT_MIB),
+    "r": ("into the guest", IN_MIB),
+    "g": ("from guest to guest", BETWEEN_MIB),
+    "p": ("a byte there and back", TURNS),
+}
 
 
 class End:
@@ -99,7 +117,7 @@ class End:
         size = WAYS[way][1]
         with self.call(way, size if way == "p" else size << 10) as stream:
             cpu, began = meter.total_ns(), time.monotonic()
-            {"s": take, "r": give, "p": play}[way](stream, size)
+            {"s": take, "r": give, "g": wait, "p": play}[way](stream, size)
             wall = time.monotonic() - began
             return {"wall": wall, "cpu": (meter.total_ns() - cpu) / 1e9}
 
@@ -126,8 +144,12 @@ def give(stream, size):
     left = size << 20
     while left > 0:
         left -= stream.send(BLOCK)
+    wait(stream, size)
+
+
+def wait(stream, size):
     if stream.recv(1) != b"d":
-        raise RuntimeError("the guest did not say that it has everything")
+        raise RuntimeError(f"nobody said that all {size} MiB are there")
 
 
 def play(stream, turns):
@@ -138,29 +160,68 @@ def play(stream, turns):
 
 
 def ours(workshop, home):
+    # From now on it has that address.
+    home.msb("exec", "box", "--", "nslookup", "other")
+
     def start(port):
-        words = [workshop.program("msb"), "exec", "box", "--", "/tools/net", OURS, str(port)]
+        call = ["/tools/net", OURS, str(port), SIBLING, str(WAITS)]
         os.chdir(home.project)
+        words = [workshop.program("msb"), "exec", "box", "--", *call]
         return subprocess.Popen(words, env=home.env(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     return End("msb", start)
 
 
-def theirs(workshop, vmm, program):
+def theirs(workshop, vmm, program, other):
+    address, host = THEIRS
+
+    def start(port):
+        told = f"{address},{host},{port},{host},{other}"
+        return bare(workshop, vmm, program, "user,id=net", told)
+
+    return End("slirp", start)
+
+
+class Other:
+    """A bare machine that waits for calls, by a port of the host that QEMU leads to it."""
+
+    def __init__(self, workshop, vmm, program):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        address = THEIRS[0]
+        network = f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-{address}:{WAITS}"
+        self.child = bare(workshop, vmm, program, network, f"{address},{WAITS}")
+        deadline = time.monotonic() + DEADLINE_S
+        # QEMU takes calls before the guest does.
+        while not self.tell("p", 1):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the other bare machine answers nobody")
+            time.sleep(0.1)
+
+    def tell(self, order, count):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as stream:
+                stream.sendall(f"{order}{count:08}".encode() + b"x" * count)
+                return stream.recv(1) == b"x"
+        except OSError:
+            return False
+
+    def close(self):
+        self.tell("q", 0)
+        self.child.returncode = 0
+
+
+def bare(workshop, vmm, program, network, told):
+    """Starts a bare machine whose program is told something."""
     words, files = capture(vmm)
     seen = SimpleNamespace(vmm_arguments=words, vmm_files=files)
     said = words[words.index("-append") + 1]
-
-    def start(port):
-        address, host = THEIRS
-        stand_ins = {
-            "-kernel": os.path.join(workshop.kernel, "vmlinux"),
-            "-initrd": initramfs(workshop, program),
-            "-netdev": "user,id=net",
-            "-append": f"{said} net={address},{host},{port}",
-        }
-        command = stand_alone(workshop, seen, stand_ins)
-        log = open(os.path.join(workshop.scratch, "slirp.log"), "wb")
+    stand_ins = {
+        "-kernel": os.path.join(workshop.kernel, "vmlinux"),
+        "-initrd": initramfs(workshop, program),
+        "-netdev": network,
+        "-append": f"{said} net={told}",
+    }
+    command = stand_alone(workshop, seen, stand_ins)
+    with open(os.path.join(workshop.scratch, "slirp.log"), "ab") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-
-    return End("slirp", start)
