@@ -76,7 +76,7 @@ impl Wire {
     }
 
     fn send_one<R>(
-        &self,
+        self,
         outgoing: &mut Outgoing,
         length: usize,
         fill: impl FnOnce(&mut [u8]) -> R,
