@@ -521,6 +521,7 @@ impl<C: Clock> Engine<C> {
     fn figures(&self) -> NetworkFigures {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let denied = self.gate.denied().iter();
+        let given = self.names.resolver.given();
         let flows = self.flows.len() + self.visits.len() + self.echoes.len();
         NetworkFigures {
             connections: count(self.connections.len()),
@@ -528,6 +529,7 @@ impl<C: Clock> Engine<C> {
             malformed: self.faults.total(),
             denied_names: self.denied_names,
             denied: denied.map(|(by, count)| (by.to_string(), *count)).collect(),
+            siblings: given.map(|(who, at)| (who.to_owned(), at.to_vec())).collect(),
         }
     }
 
