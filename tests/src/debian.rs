@@ -1,7 +1,7 @@
 //! Images of Debian, made on the spot once per machine by `tests/fixtures/debian-image`.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::programs::checkout;
 
@@ -11,9 +11,11 @@ use crate::programs::checkout;
 /// When the script cannot be started, or does not say where the folder is.
 pub fn image(what: &str) -> Option<PathBuf> {
     let script = checkout().join("tests/fixtures/debian-image");
-    let output = Command::new(script).arg(what).output().expect("a script of the checkout");
+    let mut making = Command::new(script);
+    // Why it cannot be had is told where the test tells the rest.
+    making.arg(what).stderr(Stdio::inherit());
+    let output = making.output().expect("a script of the checkout");
     if !output.status.success() {
-        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
         return None;
     }
     let folder = String::from_utf8(output.stdout).expect("a path below the user's cache");

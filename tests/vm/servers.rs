@@ -1,5 +1,5 @@
-//! nginx and PostgreSQL of Debian in guests: reached from the host through published ports by `curl`, `wrk`,
-//! `psql` and `pgbench`, and from a sandbox beside them by name.
+//! Real servers of Debian in guests, `nginx` and `postgres`: reached from the host through published ports by
+//! `curl`, `wrk`, `psql` and `pgbench`, and from a sandbox beside them by name.
 
 use std::fs;
 use std::path::Path;
