@@ -2,6 +2,8 @@
 
 use std::fs::read_to_string;
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 
 use schema::record::Process;
 
@@ -36,19 +38,38 @@ fn parse_field(stat: &str, field: usize) -> Option<u64> {
     fields.split_ascii_whitespace().nth(field)?.parse().ok()
 }
 
+/// Where the host says whom it asks for names.
+pub(crate) const RESOLV: &str = "/etc/resolv.conf";
+/// Where the host says where it gets by IPv6.
+pub(crate) const ROUTES_V6: &str = "/proc/net/ipv6_route";
+
 /// Returns the servers that the host asks for names, in their order.
-pub(crate) fn name_servers() -> Vec<std::net::SocketAddr> {
-    let text = read_to_string("/etc/resolv.conf").unwrap_or_default();
+pub(crate) fn name_servers() -> Vec<SocketAddr> {
+    name_servers_in(Path::new(RESOLV)).unwrap_or_default()
+}
+
+/// Returns the servers of a list; `None` where it cannot be read.
+pub(crate) fn name_servers_in(list: &Path) -> Option<Vec<SocketAddr>> {
+    let text = read_to_string(list).ok()?;
     let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("nameserver"));
     // An address with a scope is one of a neighbor, which no socket of ours reaches without it.
     let addresses = lines.filter_map(|rest| rest.trim().parse().ok());
-    addresses.map(|address| std::net::SocketAddr::new(address, 53)).collect()
+    Some(addresses.map(|address| SocketAddr::new(address, 53)).collect())
 }
 
 /// Tells whether the host has a way out by IPv6.
 pub(crate) fn has_ipv6() -> bool {
-    // A host without IPv6 has no such file.
-    read_to_string("/proc/net/ipv6_route").is_ok_and(|table| leads_out(&table))
+    has_ipv6_in(Path::new(ROUTES_V6)) == Some(true)
+}
+
+/// Tells whether a table of routes has a way out by IPv6; `None` where it cannot be read.
+pub(crate) fn has_ipv6_in(table: &Path) -> Option<bool> {
+    match read_to_string(table) {
+        Ok(table) => Some(leads_out(&table)),
+        // A host without IPv6 has no such file.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+        Err(_) => None,
+    }
 }
 
 /// The flags of a route: it is in use, it refuses.

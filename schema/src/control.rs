@@ -5,6 +5,7 @@
 //! End-of-file is how a caller learns that the runtime has ended.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +145,9 @@ pub struct NetworkFigures {
     pub denied_names: u64,
     /// How often each decided against a flow since the policy last changed: `rule 2`, `the preset`.
     pub denied: BTreeMap<String, u64>,
+    /// The addresses at which siblings are shown to it, by their instances; each keeps its own.
+    #[serde(default)]
+    pub siblings: BTreeMap<String, Vec<IpAddr>>,
 }
 
 /// An answer, or an event.

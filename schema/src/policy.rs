@@ -57,6 +57,8 @@ pub enum By {
     BlockQuic,
     /// The rule of this number, from 0.
     Rule(usize),
+    /// Names would be asked for within TLS, past the resolver, and no rule names the port.
+    DnsOverTls,
     /// No rule matched: the preset, or for ingress that something was published.
     Tail,
 }
@@ -68,6 +70,7 @@ impl fmt::Display for By {
             Self::Off => f.write_str("there is no network"),
             Self::Unreachable => f.write_str("the address is never reached"),
             Self::BlockQuic => f.write_str("block-quic"),
+            Self::DnsOverTls => write!(f, "port {DNS_OVER_TLS}"),
             Self::Rule(index) => write!(f, "rule {}", index + 1),
             Self::Tail => f.write_str("the preset"),
         }
@@ -109,6 +112,9 @@ fn first_match(network: &Network, flow: &Flow<'_>, names: &[&str]) -> Judgement 
         }
     }
     let allowed = match flow.direction {
+        Direction::Egress if is_dns_over_tls(flow.protocol, flow.port) => {
+            return Judgement { allowed: false, by: By::DnsOverTls };
+        }
         Direction::Egress => tail_allows(network.preset, flow.remote.group()),
         // Nothing comes in that was not published.
         Direction::Ingress => true,
@@ -117,10 +123,26 @@ fn first_match(network: &Network, flow: &Flow<'_>, names: &[&str]) -> Judgement 
 }
 
 /// Tells whether a rule is about such a flow, wherever it goes.
-pub(crate) fn carries(rule: &Rule, protocol: Protocol, port: u16) -> bool {
+#[must_use]
+pub fn carries(rule: &Rule, protocol: Protocol, port: u16) -> bool {
     let ports = rule.ports();
     let fits = if protocol == Protocol::Icmp { ports.is_any() } else { ports.contains(port) };
-    fits && rule.protocol().have(protocol)
+    let is_kept_out = is_dns_over_tls(protocol, port) && opens_any_port(rule);
+    fits && rule.protocol().have(protocol) && !is_kept_out
+}
+
+/// The port at which names are asked for within TLS.
+pub(crate) const DNS_OVER_TLS: u16 = 853;
+
+/// Tells whether names would be asked for past the resolver, which a rule has to allow by the port's number.
+pub(crate) const fn is_dns_over_tls(protocol: Protocol, port: u16) -> bool {
+    port == DNS_OVER_TLS && !matches!(protocol, Protocol::Icmp)
+}
+
+/// Tells whether a rule allows to go out, and says nothing of ports.
+pub(crate) fn opens_any_port(rule: &Rule) -> bool {
+    let opens = rule.direction() == Direction::Egress && rule.action() == Action::Allow;
+    opens && rule.ports().is_any()
 }
 
 fn is_about(target: &Target, remote: Remote, names: &[&str]) -> bool {

@@ -7,6 +7,7 @@
 
 pub mod chance;
 pub mod far;
+pub mod debian;
 pub mod golden;
 pub mod home;
 pub mod hostile;

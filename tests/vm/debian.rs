@@ -1,22 +1,12 @@
 //! A Debian root file system made on the spot loads as docker and as OCI archive, and runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use tests::debian;
 use tests::home::Home;
 use tests::oracle::nothing_lives;
-use tests::programs::checkout;
 use tests::skip::skip;
-
-/// Returns the folder with the archives, made once per machine; none where packages cannot be had.
-fn archives() -> Option<PathBuf> {
-    let output = Command::new(checkout().join("tests/fixtures/debian-image")).output().unwrap();
-    if !output.status.success() {
-        println!("{}", String::from_utf8_lossy(&output.stderr));
-        return None;
-    }
-    Some(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end()))
-}
 
 fn runs_python(home: &Home, image: &str) {
     home.msb(["run", "-m", "256MiB", image, "--", "python3", "-c", "print(6*7)"])
@@ -26,7 +16,7 @@ fn runs_python(home: &Home, image: &str) {
 
 #[test]
 fn a_debian_root_loads_as_docker_and_oci_archive_and_runs_python() {
-    let Some(folder) = archives() else { return skip("debian-image") };
+    let Some(folder) = debian::image("python") else { return skip("debian-image") };
     let docker = folder.join("debian.docker.tar");
     let oci = folder.join("debian.oci.tar");
     let home = Home::machine();

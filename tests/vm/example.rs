@@ -1,10 +1,14 @@
 //! The project that `./setup` runs: up in order, nothing to do, an edit, down, and the data stays.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use tests::home::Home;
 use tests::oracle::{converged, pids, reversed};
 use tests::programs::checkout;
+use tests::run::eventually;
 
 /// Returns a home with the example as its Sandboxfile.
 fn example() -> (Home, String) {
@@ -12,6 +16,17 @@ fn example() -> (Home, String) {
     let text = fs::read_to_string(checkout().join("Sandboxfile.example")).unwrap();
     home.write("Sandboxfile", &text);
     (home, text)
+}
+
+/// Returns what a published port answers.
+fn page(port: u16) -> String {
+    eventually("the page", Duration::from_secs(20), || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        Some(text).filter(|text| !text.is_empty())
+    })
 }
 
 #[test]
@@ -41,6 +56,11 @@ fn the_example_comes_up_in_order_changes_by_one_field_and_keeps_its_data() {
     home.msb(["exec", "web", "--", "sh", "-c", "echo $GREETING"])
         .exits(0)
         .says(&["hello from a microVM"]);
+
+    // The page is published, and asks the store by its name.
+    let port = row("web")["ports"][0]["host"].as_u64().unwrap();
+    let page = page(u16::try_from(port).unwrap());
+    assert!(page.ends_with("hello from a microVM, start 1\n"), "{page}");
 
     // An edit of memory is named with its place, and up does only that.
     let edited = text.replacen("memory \"96MiB\"", "memory \"112MiB\"", 1);

@@ -19,5 +19,6 @@ mod posix;
 mod probes;
 mod proof;
 mod published;
+mod servers;
 mod siblings;
 mod verdicts;

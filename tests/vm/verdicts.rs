@@ -43,12 +43,20 @@ fn a_guest_finds_what_net_test_said_and_inspect_shows_what_was_bound() {
     let bound = port["host"].as_u64().unwrap();
     assert_eq!((&port["guest"], &port["auto"]), (&7.into(), &true.into()));
     assert_eq!(told[0]["network"]["ipv4"], "198.18.0.2");
+    let figures = &told[0]["network"]["figures"];
+    assert!(figures["denied"]["the preset"].as_u64() >= Some(1), "{figures}");
+    assert!(figures["denied_names"].as_u64() >= Some(1), "{figures}");
+    assert!(figures["connections"].is_u64() && figures["flows"].is_u64(), "{figures}");
     home.msb(["inspect", "box"]).exits(0).says(&[
         "Network       none, 1 rule, 198.18.0.2, resolver 198.18.0.1",
         "then     deny what no rule allows",
+        "open     ",
+        " by the preset",
         &format!("Ports         127.0.0.1:{bound} → 7/tcp"),
     ]);
     home.msb(["stop", "box"]).exits(0);
+    let rests = home.msb(["inspect", "box", "--json"]).exits(0).json();
+    assert!(rests[0]["network"]["figures"].is_null(), "{rests}");
     home.msb(["inspect", "box"]).exits(0).says(&["127.0.0.1:auto → 7/tcp"]);
     home.msb(["rm", "box"]).exits(0);
 }

@@ -5,7 +5,7 @@ mod network;
 
 use std::fmt::Write as _;
 
-use schema::control::AGENT_SOCKET;
+use schema::control::{AGENT_SOCKET, NetworkFigures};
 use schema::project::Sandbox;
 use serde_json::{Value, json};
 
@@ -34,16 +34,21 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let views = views.collect::<Result<Vec<_>, _>>()?;
     let now = call.context.clock.unix_ms();
     let mounts = Mounts::of(call)?;
+    let figures = network::figures(call, &views)?;
+    let views: Vec<_> = views.iter().zip(&figures).collect();
     if call.report.is_text() {
-        views.iter().for_each(|view| call.report.out(&text(view, &mounts, now)));
+        views.iter().for_each(|view| call.report.out(&text(*view, &mounts, now)));
     } else {
-        let rows: Vec<Value> = views.iter().map(|view| shape(view, &mounts, now)).collect();
+        let rows: Vec<Value> = views.iter().map(|view| shape(*view, &mounts, now)).collect();
         call.report.document(&rows);
     }
     Ok(0)
 }
 
-fn text(view: &SandboxView, mounts: &Mounts, now: u64) -> String {
+/// A sandbox, and how its network stands where it runs.
+type Seen<'a> = (&'a SandboxView, &'a Option<NetworkFigures>);
+
+fn text((view, figures): Seen<'_>, mounts: &Mounts, now: u64) -> String {
     let mut text = format!("{}\n", view.name);
     let mut line = |label: &str, value: String| {
         if !value.is_empty() {
@@ -65,6 +70,7 @@ fn text(view: &SandboxView, mounts: &Mounts, now: u64) -> String {
         line("Security", sandbox.security.as_str().into());
         for (label, values) in [
             ("Network", network::lines(view, sandbox)),
+            ("", figures.as_ref().map(network::figure_lines).unwrap_or_default()),
             ("Ports", network::port_lines(view, sandbox)),
             ("Mounts", mounts.lines(view, sandbox)),
         ] {
@@ -150,7 +156,7 @@ fn last_exit(view: &SandboxView) -> String {
     format!("{code}{phase}{forced}, {at}")
 }
 
-fn shape(view: &SandboxView, mounts: &Mounts, now: u64) -> Value {
+fn shape((view, figures): Seen<'_>, mounts: &Mounts, now: u64) -> Value {
     let mut value = serde_json::to_value(shapes::sandbox(view, now, false)).unwrap_or_default();
     let definition = view.definition.as_ref();
     let record = view.record.as_ref();
@@ -159,7 +165,7 @@ fn shape(view: &SandboxView, mounts: &Mounts, now: u64) -> Value {
     value["defined_at"] = Value::Null;
     value["spec"] = serde_json::to_value(definition).unwrap_or_default();
     value["mounts"] = mounts.shape(view);
-    value["network"] = network::shape(view);
+    value["network"] = network::shape(view, figures.as_ref());
     value["ports"] = network::port_shapes(view);
     value["secrets"] = json!([]);
     value["image_labels"] = json!({});

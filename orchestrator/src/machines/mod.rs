@@ -12,7 +12,7 @@ mod spawn;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use schema::control::{AGENT_SOCKET, Call, Milestone, Reply, Update};
+use schema::control::{AGENT_SOCKET, Call, Milestone, NetworkFigures, Reply, Update};
 use schema::record::Record;
 
 pub use control::{Control, ControlError};
@@ -44,6 +44,8 @@ pub enum Reached {
 
 /// The longest that a runtime may need to end after it said that nothing lives any more.
 const LAST_STEPS_MAX: Duration = Duration::from_secs(5);
+/// How long a runtime may take to say how its network stands.
+const FIGURES_MAX: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// Returns the machine of this id and launch.
@@ -188,6 +190,17 @@ impl Machine {
             Reply::Done => Ok(()),
             _ => Err(ControlError::Unexpected),
         }
+    }
+
+    /// Returns how its network stands; `None` where it has none, or does not say so at once.
+    pub async fn network(&self) -> Option<NetworkFigures> {
+        let asked = async {
+            match self.control().await.ok()?.call(Call::Network {}).await.ok()? {
+                Reply::Network { figures } => figures,
+                _ => None,
+            }
+        };
+        tokio::time::timeout(FIGURES_MAX, asked).await.ok()?
     }
 
     /// Returns the last answer of the gate's probe.

@@ -500,15 +500,15 @@ fn workload(sandbox: &Sandbox) -> Workload {
 
 /// Raises the class of what a running machine cannot be told, with the reason.
 fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option<&'static str>) {
-    if driver == Some(DriverName::Process) && matches!(path, "cpus.count" | "memory.size") {
+    let of_network = ["ports.", "connect.", "network."].iter().any(|of| path.starts_with(of));
+    let of_machine = matches!(path, "cpus.count" | "memory.size") || of_network;
+    if driver == Some(DriverName::Process) && of_machine {
         return (class.max(Class::Restart), Some("the driver process has no machine to change"));
     }
     let told = matches!(path, "cpus.count" | "memory.size" | "stop-grace" | "shell")
         || path == "health"
-        || ["ready.", "health.", "ports.", "connect.", "network."]
-            .iter()
-            .any(|of| path.starts_with(of))
-            && !path.starts_with("network.tls.");
+        || ["ready.", "health."].iter().any(|of| path.starts_with(of))
+        || (of_network && !path.starts_with("network.tls."));
     match class {
         Class::Live if !told => (Class::Restart, Some("a running machine is not told of it")),
         Class::Exec if !told => (Class::Restart, Some("a running machine is not told of it")),

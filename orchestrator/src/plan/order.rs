@@ -5,6 +5,8 @@
 //! other way. Steps are numbered in an order that respects every edge, ties
 //! by address and operation, so equal changes give equal numbers.
 
+mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::Direction::Incoming;
@@ -67,6 +69,7 @@ pub(super) fn steps(
         graph.starts(name, &leaving);
         graph.stops(name);
     }
+    graph.handovers();
     let steps = graph.numbered();
     let mut own: BTreeMap<&Address, Vec<StepId>> = BTreeMap::new();
     for step in &steps {

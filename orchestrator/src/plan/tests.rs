@@ -266,6 +266,47 @@ fn what_runs_and_needs_what_goes_is_in_the_way() {
     assert_eq!(words(&plan(&down, &found)), "destroy db, destroy web");
 }
 
+/// Publishes a port of the host on port 80 of a sandbox.
+fn publish(sandbox: &mut Sandbox, host: &str) {
+    use schema::project::network::PortRange;
+    use schema::project::{HostPorts, PublishedPort, Transport};
+    let host = HostPorts::parse(host).unwrap();
+    let guest = PortRange::parse("80").unwrap();
+    let (protocol, bind) = (Transport::Tcp, PublishedPort::BIND);
+    sandbox.ports = vec![PublishedPort { protocol, bind, host, guest }];
+}
+
+#[test]
+fn a_port_is_taken_after_it_was_let_go() {
+    let name = |text| InstanceName::parse(text).unwrap();
+    let mut found = observed("a=1:Ready, b=1:Ready, gone=1:Ready");
+    for (who, port) in [("a", "8080"), ("gone", "9090")] {
+        let seen = found.sandboxes.get_mut(&name(who)).unwrap();
+        let mut body = seen.applied.clone().unwrap();
+        publish(&mut body, port);
+        let digest = Some(body.digest().to_owned());
+        (seen.row.applied, seen.row.desired) = (digest.clone(), digest);
+        (seen.applied, seen.desired) = (Some(body.clone()), Some(body));
+    }
+    let mut wish = wish("a=1, b=1, new=1");
+    for (who, port) in [("a", "8081"), ("b", "8080"), ("new", "9090")] {
+        publish(wish.project.sandboxes.get_mut(&name(who)).unwrap(), port);
+    }
+    let plan = plan(&wish, &found);
+    let steps = steps(&plan);
+    assert!(steps.contains(&"update b < update a".to_owned()), "{steps:?}");
+    assert!(steps.contains(&"boot new < stop gone, prepare new".to_owned()), "{steps:?}");
+
+    // Two that change with each other: the plan is one all the same.
+    let mut swapped = found.clone();
+    let seen = swapped.sandboxes.get_mut(&name("b")).unwrap();
+    let mut body = seen.applied.clone().unwrap();
+    publish(&mut body, "8081");
+    (seen.row.applied, seen.applied) = (Some(body.digest().to_owned()), Some(body));
+    let swap = super::plan(&wish, &swapped);
+    assert!(swap.steps.iter().filter(|step| step.op == Op::Update).count() == 2);
+}
+
 #[test]
 fn a_change_names_field_values_class_and_place() {
     let mut wish = wish("web=1");

@@ -29,6 +29,7 @@ pub(crate) use built::Built;
 pub(crate) use guest::{Moment, boot_record};
 pub(crate) use prepared::{Prepared, Sockets};
 pub(crate) use running::Running;
+pub(crate) use shares::Served;
 pub(crate) use startup::StartPipe;
 pub(crate) use values::Values;
 

@@ -10,7 +10,7 @@ use crate::clock::HostClock;
 use crate::folder::Folder;
 use crate::host;
 use crate::net::peers::{self, Own, Reach};
-use crate::net::{self, Listener, Net, Settings, dns};
+use crate::net::{self, Listener, Net, Settings, dns, outlook};
 
 /// See the module.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ impl Network {
             policy: self.link.policy,
             listeners: self.listeners,
             names,
+            outlook: outlook::Settings::of_host(),
             peers: self.peers,
             seed: u64::from_ne_bytes(crate::sys::random().map_err(failed)?),
         };

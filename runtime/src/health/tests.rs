@@ -17,10 +17,10 @@ struct Told {
     wants: Vec<Want>,
 }
 
-fn told(ready: ProbeKind, health: Option<launch::Health>) -> Told {
+fn told(ready: ProbeKind, health: Option<&launch::Health>) -> Told {
     let ready = Probe { kind: ready, timeout_ms: 60_000 };
     let addresses = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-    let probes = Probes::new(&ready, health.as_ref(), addresses).unwrap();
+    let probes = Probes::new(&ready, health, addresses).unwrap();
     let now = HostClock.now();
     Told { probes, start: now, now, session: 1, wants: Vec::new() }
 }
@@ -273,9 +273,12 @@ fn the_rest_of_an_answer_is_left_at_its_end_or_beyond_64_kib() {
     }
 }
 
+/// Something that is heard of a probe.
+type Answer = fn(&mut Told);
+
 #[test]
 fn what_is_no_answer_is_told_by_name() {
-    let answers: [(&str, fn(&mut Told)); 3] = [
+    let answers: [(&str, Answer); 3] = [
         ("what answers does not speak HTTP/1", |told| told.writes(b"220 mail ESMTP\r\n")),
         ("the connection was closed without an answer", |told| {
             let wants = told.probes.hear_end(told.session, told.now);
@@ -304,7 +307,7 @@ fn beat(told: &mut Told, code: u8) -> Vec<String> {
 
 #[test]
 fn health_turns_after_so_many_in_a_row_and_not_before() {
-    let mut told = told(ProbeKind::Agent, Some(health(check(), 3, 2))).started();
+    let mut told = told(ProbeKind::Agent, Some(&health(check(), 3, 2))).started();
     assert_eq!(told.wanted(), ["pass"]);
     assert_eq!(told.probes.deadline(), None, "nobody asks before the gate has passed");
     let mut told = told.ready();
@@ -325,7 +328,7 @@ fn health_turns_after_so_many_in_a_row_and_not_before() {
 
 #[test]
 fn a_probe_of_health_is_over_at_its_own_timeout() {
-    let mut told = told(ProbeKind::Agent, Some(health(http(), 1, 1))).started().ready();
+    let mut told = told(ProbeKind::Agent, Some(&health(http(), 1, 1))).started().ready();
     told.due();
     told.says(&opened());
     assert_eq!(told.due(), 3000);
@@ -339,7 +342,7 @@ fn a_probe_of_health_is_over_at_its_own_timeout() {
 
 #[test]
 fn another_health_begins_to_count_anew() {
-    let mut told = told(ProbeKind::Agent, Some(health(check(), 2, 1))).started().ready();
+    let mut told = told(ProbeKind::Agent, Some(&health(check(), 2, 1))).started().ready();
     told.wanted();
     beat(&mut told, 1);
     assert_eq!(beat(&mut told, 1), ["failing"]);

@@ -10,15 +10,19 @@ use std::time::Instant;
 
 use super::echo;
 use super::ether::{Framed, Wire};
+use super::fragments::{Fragments, Unfit, WORK_MAX};
 use super::icmp::{self, Refusal};
+use super::limits::Budget;
 use super::link::{Incoming, Outgoing};
-use super::packet::{self, Carries};
+use super::packet::{self, Carries, Dropped};
 use super::stack::Stack;
 use super::table::{Key, Table};
 use super::tcp::{Bench, Connection, Turned};
 
 /// Connections at a time.
 pub const CONNECTIONS_MAX: usize = 8;
+/// Packets in pieces at a time.
+pub const FRAGMENTED_MAX: usize = WORK_MAX;
 /// The buffers of each, each way.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -27,6 +31,8 @@ pub struct Alone {
     stack: Stack,
     wire: Wire,
     incoming: Incoming,
+    fragments: Fragments,
+    malformed: u64,
     outgoing: Outgoing,
     connections: Table<(Connection, UnixStream)>,
     next_token: u64,
@@ -37,6 +43,8 @@ pub struct Alone {
 pub struct Load {
     /// Connections that are not over.
     pub connections: usize,
+    /// Packets of which not every piece is there.
+    pub fragmented: usize,
     /// Frames and packets that were none.
     pub malformed: u64,
     /// Whether more would be made for the guest.
@@ -51,6 +59,8 @@ impl Alone {
             stack: Stack::new(1, now),
             wire: Wire::new(guest),
             incoming: Incoming::new(),
+            fragments: Fragments::default(),
+            malformed: 0,
             outgoing: Outgoing::default(),
             connections: Table::default(),
             next_token: 0,
@@ -73,7 +83,7 @@ impl Alone {
                         heard = self.hear_packet(packet, now);
                     }
                     Framed::Packet(_) | Framed::Nothing => {}
-                    Framed::Foreign => incoming.malformed += 1,
+                    Framed::Foreign => self.malformed += 1,
                 }
             }
             self.incoming = incoming;
@@ -85,9 +95,22 @@ impl Alone {
     }
 
     fn hear_packet(&mut self, bytes: &[u8], now: Instant) -> io::Result<()> {
-        let Ok(packet) = packet::look(bytes) else {
-            self.incoming.malformed += 1;
-            return Ok(());
+        let packet = match packet::look(bytes) {
+            Ok(packet) => packet,
+            Err(Dropped::Fragment) => {
+                return match self.fragments.take(bytes, now) {
+                    Ok(Some(whole)) => self.hear_packet(&whole, now),
+                    Ok(None) => Ok(()),
+                    Err(Unfit) => {
+                        self.malformed += 1;
+                        Ok(())
+                    }
+                };
+            }
+            Err(Dropped::Malformed | Dropped::NotItsOwn | Dropped::Unsupported) => {
+                self.malformed += 1;
+                return Ok(());
+            }
         };
         let remote = packet.remote();
         match packet.carries {
@@ -127,7 +150,7 @@ impl Alone {
         let connection =
             if key.remote.port() % 2 == 1 { connection.awaiting_hello() } else { connection };
         self.next_token += 1;
-        self.connections.insert(key, self.next_token, (connection.is_there(), far));
+        self.connections.insert(key, self.next_token, (connection.with_host_there(), far));
         Ok(true)
     }
 
@@ -140,7 +163,7 @@ impl Alone {
         let Some(row) = self.connections.get_mut(&key) else { return };
         let (connection, far) = &mut row.it;
         let Self { stack, wire, outgoing, .. } = self;
-        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let mut bench = Bench { stack, wire: *wire, outgoing, now, budget: Budget::FREE };
         let mut turned = work(connection, &mut bench);
         if matches!(turned, Turned::Asks(_)) {
             turned = connection.may_speak(&mut bench);
@@ -181,6 +204,7 @@ impl Alone {
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant) {
+        self.fragments.expire(now);
         for key in self.connections.due(now) {
             self.turn(key, now, Connection::tick);
         }
@@ -189,7 +213,7 @@ impl Alone {
     /// Returns when something is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.connections.deadline()
+        [self.connections.deadline(), self.fragments.deadline()].into_iter().flatten().min()
     }
 
     /// Returns the frames that wait for the guest.
@@ -202,7 +226,8 @@ impl Alone {
     pub fn load(&self) -> Load {
         Load {
             connections: self.connections.len(),
-            malformed: self.incoming.malformed,
+            fragmented: self.fragments.len(),
+            malformed: self.incoming.malformed + self.malformed,
             has_room: self.outgoing.has_room(),
         }
     }

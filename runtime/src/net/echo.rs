@@ -18,6 +18,7 @@ use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr};
 use super::addresses::GUEST6;
 use super::ether::Wire;
 use super::icmp;
+use super::limits::Lane;
 use super::link::Outgoing;
 
 /// How long a flow of echoes is kept that says nothing.
@@ -111,7 +112,7 @@ impl Echo {
     pub(super) fn receive(
         &mut self,
         scratch: &mut [u8],
-        (wire, outgoing): (Wire, &mut Outgoing),
+        (wire, outgoing, limit): (Wire, &mut Outgoing, &mut Lane),
         now: Instant,
     ) {
         for _ in 0..BATCH {
@@ -128,7 +129,7 @@ impl Echo {
             };
             let [kind, _, _, _, _, _, high, low] = *head;
             let is_answer = kind == if self.remote.is_ipv4() { 0 } else { 129 };
-            if is_answer {
+            if is_answer && limit.passes(data.len(), now) {
                 let answer =
                     Asked { ident: self.ident, sequence: u16::from_be_bytes([high, low]), data };
                 icmp::answer(self.remote, &answer, (wire, &mut *outgoing));

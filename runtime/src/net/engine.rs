@@ -11,18 +11,22 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use schema::control::NetworkFigures;
-use schema::project::network::Protocol;
+use schema::project::network::{Direction, Protocol};
 
 use super::command::{Command, Ports};
 use super::dial::{self, Dialled};
 use super::echo::{self, Echo};
 use super::ether::{Framed, Wire};
-use super::gate::Gate;
+use super::faults::Faults;
+use super::fragments::{Fragments, Unfit};
+use super::gate::{Denial, Gate};
 use super::icmp::{self, Refusal};
+use super::limits::{Budget, Limits};
 use super::link::{Filled, Incoming, Outgoing};
 use super::listen::{Listener, Visit};
 use super::names::{self, Names};
-use super::packet::{self, Carries, Packet};
+use super::outlook::Outlook;
+use super::packet::{self, Carries, Dropped, Packet};
 use super::peers::{self, Peers};
 use super::pins::Pins;
 use super::stack::Stack;
@@ -59,10 +63,14 @@ pub(super) struct Engine<C> {
     pub(super) wire: Wire,
     pub(super) stack: Stack,
     pub(super) incoming: Incoming,
+    pub(super) fragments: Fragments,
+    pub(super) faults: Faults,
     pub(super) outgoing: Outgoing,
     pub(super) gate: Gate,
+    pub(super) limits: Limits,
     pub(super) pins: Pins,
     pub(super) names: Names,
+    pub(super) outlook: Outlook,
     /// Names that were not looked up.
     pub(super) denied_names: u64,
     pub(super) connections: Table<Connection>,
@@ -87,7 +95,7 @@ impl<C: Clock> Engine<C> {
                 Interest { read: self.outgoing.has_room(), write: self.outgoing.waits() };
             self.watch.set(LINK, self.link.as_fd(), listening)?;
             let now = self.clock.now();
-            let timeout = self.deadline().map(|due| due.saturating_duration_since(now));
+            let timeout = self.deadline(now).map(|due| due.saturating_duration_since(now));
             let timeout = if self.has_more { Some(Duration::ZERO) } else { timeout };
             for event in self.watch.wait(timeout)? {
                 match event.token {
@@ -111,7 +119,7 @@ impl<C: Clock> Engine<C> {
     }
 
     /// Returns when something is due. Where the guest takes nothing, nothing is.
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, now: Instant) -> Option<Instant> {
         if !self.outgoing.has_room() {
             return None;
         }
@@ -123,6 +131,10 @@ impl<C: Clock> Engine<C> {
             names,
             self.echoes.deadline(),
             self.peers.deadline(),
+            self.limits.deadline(now),
+            self.fragments.deadline(),
+            Some(self.outlook.deadline()),
+            self.listeners.iter().filter_map(|(_, one)| one.rests()).min(),
         ]
         .into_iter()
         .flatten()
@@ -136,6 +148,7 @@ impl<C: Clock> Engine<C> {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Policy(network)) => {
+                    self.limits.follow(&network.limits, self.clock.now());
                     self.gate.replace(*network);
                     self.ask_again()?;
                 }
@@ -175,7 +188,9 @@ impl<C: Clock> Engine<C> {
                     Framed::Foreign => incoming.malformed += 1,
                 }
             }
+            let count = std::mem::take(&mut incoming.malformed);
             self.incoming = incoming;
+            self.note_faults(count, now);
             if is_empty {
                 match self.incoming.fill(self.link.as_fd())? {
                     Filled::Some => {}
@@ -191,10 +206,32 @@ impl<C: Clock> Engine<C> {
         Ok(Turned::On)
     }
 
+    /// Counts what was no frame or no packet, and tells where it is very much.
+    fn note_faults(&mut self, count: u64, now: Instant) {
+        if self.faults.add(count, now) {
+            let (by, remote) = ("malformed frames".into(), "the wire".into());
+            let direction = Direction::Egress;
+            self.gate.tell(Denial { by, direction, protocol: "ethernet", remote }, now);
+        }
+    }
+
     fn hear_packet(&mut self, bytes: &[u8], now: Instant) -> io::Result<()> {
-        let Ok(packet) = packet::look(bytes) else {
-            self.incoming.malformed += 1;
-            return Ok(());
+        let packet = match packet::look(bytes) {
+            Ok(packet) => packet,
+            Err(Dropped::Fragment) => {
+                return match self.fragments.take(bytes, now) {
+                    Ok(Some(whole)) => self.hear_packet(&whole, now),
+                    Ok(None) => Ok(()),
+                    Err(Unfit) => {
+                        self.note_faults(1, now);
+                        Ok(())
+                    }
+                };
+            }
+            Err(Dropped::Malformed | Dropped::NotItsOwn | Dropped::Unsupported) => {
+                self.note_faults(1, now);
+                return Ok(());
+            }
         };
         match packet.carries {
             Carries::Tcp { from, begins, .. } => {
@@ -234,7 +271,8 @@ impl<C: Clock> Engine<C> {
             self.watch.set(token, echo.host(), Interest::READ)?;
             self.echoes.insert(key, token, echo);
         }
-        if let Some(row) = self.echoes.get_mut(&key) {
+        let passes = self.limits.egress.passes(asked.data.len(), now);
+        if let Some(row) = self.echoes.get_mut(&key).filter(|_| passes) {
             row.it.send(&asked, now);
             let until = row.it.until();
             self.echoes.set_due(&key, Some(until));
@@ -248,11 +286,10 @@ impl<C: Clock> Engine<C> {
         (bytes, begins): (&[u8], bool),
         now: Instant,
     ) -> io::Result<()> {
-        if !self.connections.has(&key) {
-            if !begins || !self.call(key, bytes, now)? {
-                self.stack.refuse(bytes, (self.wire, &mut self.outgoing), now);
-                return Ok(());
-            }
+        let is_known = self.connections.has(&key);
+        if !is_known && (!begins || !self.call(key, bytes, now)?) {
+            self.stack.refuse(bytes, (self.wire, &mut self.outgoing), now);
+            return Ok(());
         }
         self.turn(key, |connection, bench| connection.turn(Some(bytes), bench))
     }
@@ -302,15 +339,28 @@ impl<C: Clock> Engine<C> {
         key: Key,
         work: impl FnOnce(&mut Connection, &mut Bench<'_>) -> Turned,
     ) -> io::Result<()> {
+        let is_question = key.remote.port() == names::PORT && !peers::is_sibling(key.remote.ip());
+        let budget = if is_question { Budget::FREE } else { self.limits.budget(self.clock.now()) };
+        self.turn_within(key, budget, work)
+    }
+
+    /// Lets one connection work that may move only so much.
+    pub(super) fn turn_within(
+        &mut self,
+        key: Key,
+        budget: Budget,
+        work: impl FnOnce(&mut Connection, &mut Bench<'_>) -> Turned,
+    ) -> io::Result<()> {
         let Some(row) = self.connections.get_mut(&key) else { return Ok(()) };
         let now = self.clock.now();
-        let Self { stack, wire, outgoing, watch, gate, pins, .. } = self;
-        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let Self { stack, wire, outgoing, watch, gate, pins, limits, .. } = self;
+        let mut bench = Bench { stack, wire: *wire, outgoing, now, budget };
         let mut turned = work(&mut row.it, &mut bench);
         if let Turned::Asks(name) = &turned {
             let allowed = gate.greets(key.remote, name, (pins, now));
             turned = if allowed { row.it.may_speak(&mut bench) } else { row.it.reset(&mut bench) };
         }
+        limits.note(key, (budget, bench.budget), row.it.lacks(), now);
         match turned {
             Turned::On | Turned::Asks(_) => {
                 watch.set(row.token, row.it.host(), row.it.interest())?;
@@ -361,6 +411,9 @@ impl<C: Clock> Engine<C> {
             self.flows.insert(key, token, udp::Flow::new(host, key.remote, key.port, now));
         }
         let Some(row) = self.flows.get_mut(&key) else { return Ok(()) };
+        if !self.limits.egress.passes(payload.len(), now) {
+            return Ok(());
+        }
         if row.it.send(payload, now) == Came::Refused {
             icmp::refuse(bytes, Refusal::Port, (self.wire, &mut self.outgoing));
         }
@@ -377,7 +430,8 @@ impl<C: Clock> Engine<C> {
         if let Some(key) = self.flows.key(token) {
             let now = self.clock.now();
             let Some(row) = self.flows.get_mut(&key) else { return Ok(()) };
-            row.it.receive(&mut self.scratch, (self.wire, &mut self.outgoing), now);
+            let way = (self.wire, &mut self.outgoing, &mut self.limits.ingress);
+            row.it.receive(&mut self.scratch, way, now);
             let until = row.it.until();
             self.flows.set_due(&key, Some(until));
             return Ok(());
@@ -385,7 +439,8 @@ impl<C: Clock> Engine<C> {
         if let Some(key) = self.echoes.key(token) {
             let now = self.clock.now();
             let Some(row) = self.echoes.get_mut(&key) else { return Ok(()) };
-            row.it.receive(&mut self.scratch, (self.wire, &mut self.outgoing), now);
+            let way = (self.wire, &mut self.outgoing, &mut self.limits.ingress);
+            row.it.receive(&mut self.scratch, way, now);
             return Ok(());
         }
         if self.hear_names(token)? || self.hear_peers(token)? {
@@ -405,6 +460,9 @@ impl<C: Clock> Engine<C> {
         for key in self.connections.due(now) {
             self.turn(key, |connection, bench| connection.tick(bench))?;
         }
+        self.fragments.expire(now);
+        self.outlook.tick(&mut self.names.resolver, now);
+        self.serve_waiting(now)?;
         for key in self.flows.due(now) {
             self.end_flow(&key);
         }
@@ -417,6 +475,7 @@ impl<C: Clock> Engine<C> {
                 drop(self.echoes.remove(&key));
             }
         }
+        self.tick_listeners(now)?;
         self.tick_peers(now)?;
         self.tick_names(now)
     }
@@ -462,13 +521,15 @@ impl<C: Clock> Engine<C> {
     fn figures(&self) -> NetworkFigures {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let denied = self.gate.denied().iter();
+        let given = self.names.resolver.given();
         let flows = self.flows.len() + self.visits.len() + self.echoes.len();
         NetworkFigures {
             connections: count(self.connections.len()),
             flows: count(flows + self.peers.flows()),
-            malformed: self.incoming.malformed,
+            malformed: self.faults.total(),
             denied_names: self.denied_names,
             denied: denied.map(|(by, count)| (by.to_string(), *count)).collect(),
+            siblings: given.map(|(who, at)| (who.to_owned(), at.to_vec())).collect(),
         }
     }
 

@@ -9,7 +9,8 @@ use smoltcp::wire::{
     RawHardwareAddress,
 };
 
-use super::addresses::{GATEWAY, GATEWAY_MAC, GATEWAY6, GUEST, GUEST6};
+use super::addresses::{GATEWAY, GATEWAY_MAC, GATEWAY6, GUEST, GUEST6, MTU};
+use super::fragments;
 use super::link::{FRAME_BYTES_MIN, Outgoing};
 
 /// Where the guest is on its wire.
@@ -35,7 +36,7 @@ impl Wire {
     }
 
     /// Takes a frame apart; what the wire asks itself is answered here.
-    pub(super) fn open<'f>(&self, frame: &'f [u8], outgoing: &mut Outgoing) -> Framed<'f> {
+    pub(super) fn open<'f>(self, frame: &'f [u8], outgoing: &mut Outgoing) -> Framed<'f> {
         let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return Framed::Foreign };
         if ethernet.src_addr() != self.guest {
             return Framed::Foreign;
@@ -56,9 +57,26 @@ impl Wire {
         }
     }
 
-    /// Adds a packet for the guest, which `fill` writes.
+    /// Adds a packet for the guest, which `fill` writes; one that is too long for it goes in pieces.
     pub(super) fn send<R>(
-        &self,
+        self,
+        outgoing: &mut Outgoing,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        if length <= MTU {
+            return self.send_one(outgoing, length, fill);
+        }
+        let mut packet = vec![0; length];
+        let result = fill(&mut packet);
+        for piece in fragments::cut(&packet, outgoing.next_cut()) {
+            self.send_one(outgoing, piece.len(), |room| room.copy_from_slice(&piece));
+        }
+        result
+    }
+
+    fn send_one<R>(
+        self,
         outgoing: &mut Outgoing,
         length: usize,
         fill: impl FnOnce(&mut [u8]) -> R,
@@ -78,7 +96,7 @@ impl Wire {
         })
     }
 
-    fn answer_arp(&self, payload: &[u8], outgoing: &mut Outgoing) {
+    fn answer_arp(self, payload: &[u8], outgoing: &mut Outgoing) {
         let asked = ArpPacket::new_checked(payload).ok().and_then(|arp| ArpRepr::parse(&arp).ok());
         let Some(ArpRepr::EthernetIpv4 {
             operation,
@@ -112,7 +130,7 @@ impl Wire {
     }
 
     /// Answers who asks for the gateway by IPv6; tells whether it was such a question.
-    fn answer_neighbor(&self, payload: &[u8], outgoing: &mut Outgoing) -> bool {
+    fn answer_neighbor(self, payload: &[u8], outgoing: &mut Outgoing) -> bool {
         let Ok(ip) = Ipv6Packet::new_checked(payload) else { return false };
         if ip.next_header() != IpProtocol::Icmpv6 {
             return false;
@@ -131,7 +149,7 @@ impl Wire {
         true
     }
 
-    fn tell_neighbor(&self, to: Ipv6Addr, outgoing: &mut Outgoing) {
+    fn tell_neighbor(self, to: Ipv6Addr, outgoing: &mut Outgoing) {
         let answer = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
             flags: NdiscNeighborFlags::SOLICITED
                 | NdiscNeighborFlags::OVERRIDE

@@ -19,10 +19,14 @@ use super::command::{Command, Ports};
 use super::dns::{self, Chance, Resolver};
 use super::engine::{CALLING, Engine, FIRST};
 use super::ether::Wire;
+use super::faults::Faults;
+use super::fragments::Fragments;
 use super::gate::{Denial, Gate};
+use super::limits::Limits;
 use super::link::{Incoming, Outgoing};
 use super::listen::Listener;
 use super::names::Names;
+use super::outlook::{self, Outlook};
 use super::peers::{self, Peers, Reach};
 use super::pins::Pins;
 use super::published::{self, Moves, PortError};
@@ -52,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listener>,
     /// What its resolver knows.
     pub(crate) names: dns::Settings,
+    /// How the host reaches the world.
+    pub(crate) outlook: outlook::Settings,
     /// Its siblings.
     pub(crate) peers: peers::Settings,
     /// What first sequence numbers are chosen by.
@@ -93,7 +99,7 @@ impl Net {
         settings: Settings,
         clock: C,
     ) -> io::Result<Self> {
-        let Settings { link, mac, policy, listeners, names, peers, seed } = settings;
+        let Settings { link, mac, policy, listeners, names, outlook, peers, seed } = settings;
         peers.socket.set_nonblocking(true)?;
         let reach = peers.reach.clone();
         link.set_nonblocking(true)?;
@@ -102,17 +108,20 @@ impl Net {
         let (teller, denials) = mpsc::channel(DENIALS_MAX);
         let mut engine = Engine {
             stack: Stack::new(seed, clock.now()),
-            clock,
             watch: Watch::new()?,
             link: link.into(),
             wake: wake.try_clone()?,
             commands,
             wire: Wire::new(mac),
             incoming: Incoming::new(),
+            fragments: Fragments::default(),
+            faults: Faults::new(clock.now()),
             outgoing: Outgoing::default(),
+            limits: Limits::new(&policy.limits, clock.now()),
             gate: Gate::new(policy.clone(), teller),
             pins: Pins::default(),
             names: Names::new(Resolver::new(names, chance())),
+            outlook: Outlook::new(outlook, clock.now()),
             denied_names: 0,
             connections: Table::default(),
             flows: Table::default(),
@@ -122,6 +131,7 @@ impl Net {
             listeners: Vec::new(),
             next_token: 0,
             next_port: CALLING.0,
+            clock,
             scratch: vec![0; DATAGRAM_BYTES_MAX],
             has_more: true,
         };

@@ -39,7 +39,7 @@ pub(super) fn look(bytes: &[u8]) -> Hello {
         handshake.extend_from_slice(after.get(..length).unwrap_or(after));
         match greeting(&handshake) {
             Hello::Partial if after.len() > length => {
-                rest = after.get(length..).unwrap_or_default()
+                rest = after.get(length..).unwrap_or_default();
             }
             Hello::Partial if handshake.len() > HELLO_BYTES_MAX => return Hello::Other,
             told => return told,
@@ -189,7 +189,7 @@ pub(super) mod tests {
             for _ in 0..=round % 5 {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let at = usize::try_from(seed >> 33).unwrap() % bytes.len();
-                bytes[at] = (seed >> 20) as u8;
+                bytes[at] = seed.to_be_bytes()[4];
             }
             look(&bytes);
         }

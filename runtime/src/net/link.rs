@@ -137,6 +137,8 @@ pub(super) struct Outgoing {
     start: usize,
     /// Where each frame that is not wholly written ends.
     ends: std::collections::VecDeque<usize>,
+    /// Packets that were cut.
+    cut: u32,
 }
 
 impl Outgoing {
@@ -148,6 +150,12 @@ impl Outgoing {
     /// Tells whether more can be made.
     pub(super) fn has_room(&self) -> bool {
         self.bytes.len() - self.start < OUT_BYTES_MAX && self.ends.len() < OUT_FRAMES_MAX
+    }
+
+    /// Returns a number that no packet before had that was cut.
+    pub(super) fn next_cut(&mut self) -> u32 {
+        self.cut = self.cut.wrapping_add(1);
+        self.cut
     }
 
     /// Adds a frame of this length, which `fill` writes.

@@ -20,6 +20,8 @@ use schema::record::Bound;
 
 use super::addresses::GATEWAY;
 use super::engine::Engine;
+use super::limits::Budget;
+use super::rest::Rest;
 use super::table::Key;
 use super::tcp::{Bench, Connection};
 use super::udp;
@@ -43,6 +45,7 @@ pub(crate) struct Listener {
     auto: bool,
     /// Who sends datagrams, and from which port of the gateway the guest sees it.
     peers: HashMap<SocketAddr, u16>,
+    rest: Rest,
 }
 
 /// A peer that sends datagrams to a published port.
@@ -78,13 +81,26 @@ impl Listener {
             listen(&socket, BACKLOG)?;
         }
         let bound = SocketAddr::try_from(getsockname(&socket)?)?;
-        Ok(Self { socket, transport, guest, bound, auto: false, peers: HashMap::new() })
+        Ok(Self {
+            socket,
+            transport,
+            guest,
+            bound,
+            auto: false,
+            peers: HashMap::new(),
+            rest: Rest::default(),
+        })
     }
 
     /// Notes that the kernel chose the port.
     pub(super) const fn chosen(mut self) -> Self {
         self.auto = true;
         self
+    }
+
+    /// Returns until when nobody is taken.
+    pub(super) const fn rests(&self) -> Option<Instant> {
+        self.rest.until()
     }
 
     /// Returns what was bound.
@@ -147,20 +163,27 @@ impl<C: Clock> Engine<C> {
     }
 
     fn accept_call(&mut self, at: usize) -> io::Result<bool> {
-        let Some((_, listener)) = self.listeners.get(at) else { return Ok(false) };
+        let now = self.clock.now();
+        let Some((token, listener)) = self.listeners.get_mut(at) else { return Ok(false) };
         let (guest, local) = (listener.guest, listener.bound);
         let host = match accept_with(&listener.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
         {
             Ok(host) => host,
-            // Whoever called is gone, or there are too many files: the others wait.
+            // Whoever called is gone.
             Err(Errno::CONNABORTED | Errno::INTR) => return Ok(true),
-            Err(_) => return Ok(false),
+            Err(Errno::AGAIN) => return Ok(false),
+            // There are too many files: the others wait.
+            Err(_) => {
+                listener.rest.begin(now);
+                self.watch.set(*token, listener.socket.as_fd(), Interest::default())?;
+                return Ok(false);
+            }
         };
         let peer = rustix::net::getpeername(&host).ok().flatten();
         let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
         let peer = peer.map_or(local.ip(), |peer| peer.ip().to_canonical());
         let most = usize::from(self.gate.network().limits.max_connections);
-        let allowed = self.gate.ingress(Protocol::Tcp, (peer, guest), self.clock.now());
+        let allowed = self.gate.ingress(Protocol::Tcp, (peer, guest), now);
         let from = self.calling_port(guest, GATEWAY.into());
         let from = from.filter(|_| allowed && self.connections.len() < most);
         let Some(from) = from else {
@@ -169,9 +192,9 @@ impl<C: Clock> Engine<C> {
             return Ok(true);
         };
         sockopt::set_tcp_nodelay(&host, true)?;
-        let (buffer, now) = (self.buffer_bytes(), self.clock.now());
+        let buffer = self.buffer_bytes();
         let Self { stack, wire, outgoing, .. } = self;
-        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let mut bench = Bench { stack, wire: *wire, outgoing, now, budget: Budget::FREE };
         let seen = SocketAddr::from((GATEWAY, from));
         let called = Connection::of_peer((guest, seen), (host, peer), buffer, &mut bench);
         let Some(connection) = called else { return Ok(true) };
@@ -180,6 +203,16 @@ impl<C: Clock> Engine<C> {
         self.connections.insert(key, token, connection);
         self.turn(key, |connection, bench| connection.turn(None, bench))?;
         Ok(true)
+    }
+
+    /// Takes calls again where there was a rest.
+    pub(super) fn tick_listeners(&mut self, now: Instant) -> io::Result<()> {
+        for (token, listener) in &mut self.listeners {
+            if listener.rest.ends(now) {
+                self.watch.set(*token, listener.socket.as_fd(), Interest::READ)?;
+            }
+        }
+        Ok(())
     }
 
     fn accept_datagram(&mut self, at: usize) -> bool {
@@ -193,6 +226,9 @@ impl<C: Clock> Engine<C> {
         };
         let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) else { return true };
         let Some(from) = self.port_of(at, peer, now) else { return true };
+        if !self.limits.ingress.passes(count, now) {
+            return true;
+        }
         let Some((_, listener)) = self.listeners.get(at) else { return false };
         let payload = self.scratch.get(..count).unwrap_or_default();
         let seen = SocketAddr::from((GATEWAY, from));
@@ -232,6 +268,9 @@ impl<C: Clock> Engine<C> {
         row.it.last = now;
         let (listener, peer) = (row.it.listener, row.it.peer);
         self.visits.set_due(key, Some(now + IDLE));
+        if !self.limits.egress.passes(payload.len(), now) {
+            return true;
+        }
         if let Some((_, listener)) = self.listeners.iter().find(|(token, _)| *token == listener) {
             // What the host does not take now is lost, as datagrams are.
             sendto(&listener.socket, payload, SendFlags::NOSIGNAL, &peer).ok();

@@ -92,6 +92,7 @@ impl<C: Clock> Engine<C> {
     /// Takes a question that came as a datagram.
     pub(super) fn ask(&mut self, key: Key, message: &[u8], now: Instant) -> io::Result<()> {
         self.look_at_replicas(now);
+        self.outlook.glance(&mut self.names.resolver, now);
         let asker = Asker { id: key.port.into(), by: Transport::Udp, to: key.remote };
         let acts = self.names.resolver.asked(self.gate.network(), asker, message, now);
         self.do_all(acts)
@@ -112,7 +113,8 @@ impl<C: Clock> Engine<C> {
         let stream = Stream { end, to: key.remote, out: Vec::new(), came: Vec::new() };
         self.names.streams.insert(token, stream);
         let buffer = super::engine::BUFFER_BYTES_BEYOND;
-        Ok(Connection::of_guest(key.remote, theirs.into(), buffer, now).map(Connection::is_there))
+        Ok(Connection::of_guest(key.remote, theirs.into(), buffer, now)
+            .map(Connection::with_host_there))
     }
 
     /// Something happened to a descriptor of the resolver's; tells whether it was one.
@@ -169,6 +171,7 @@ impl<C: Clock> Engine<C> {
         let to = stream.to;
         let now = self.clock.now();
         self.look_at_replicas(now);
+        self.outlook.glance(&mut self.names.resolver, now);
         for question in questions {
             let asker = Asker { id: STREAMS | token, by: Transport::Tcp, to };
             let acts = self.names.resolver.asked(self.gate.network(), asker, &question, now);
@@ -197,7 +200,7 @@ impl<C: Clock> Engine<C> {
             match act {
                 Act::Answer { asker, message } => self.answer(asker, &message)?,
                 Act::Ask { query, server, by, message } => {
-                    if self.send_question((query, server, by), message).is_err() {
+                    if self.send_question((query, server, by), &message).is_err() {
                         let now = self.clock.now();
                         let network = self.gate.network();
                         open.extend(self.names.resolver.failed(network, query, now));
@@ -256,18 +259,18 @@ impl<C: Clock> Engine<C> {
     fn send_question(
         &mut self,
         (query, server, by): (QueryId, SocketAddr, Transport),
-        message: Vec<u8>,
+        message: &[u8],
     ) -> io::Result<()> {
         let (socket, out) = match by {
             Transport::Udp => {
                 let socket = dial::server(server)?;
-                send(&socket, &message, SendFlags::NOSIGNAL)?;
+                send(&socket, message, SendFlags::NOSIGNAL)?;
                 (socket, Vec::new())
             }
             Transport::Tcp => match dial::tcp(server) {
                 Dialled::Soon(socket) => {
                     let length = u16::try_from(message.len()).map_err(io::Error::other)?;
-                    (socket, [&length.to_be_bytes()[..], &message].concat())
+                    (socket, [&length.to_be_bytes()[..], message].concat())
                 }
                 Dialled::Refused | Dialled::Unreachable => {
                     return Err(io::ErrorKind::NotConnected.into());

@@ -36,7 +36,7 @@ pub(super) enum Dropped {
     Malformed,
     /// It says to come from somebody else.
     NotItsOwn,
-    /// It is a part of one.
+    /// It is a piece of one.
     Fragment,
     /// It has options, or carries something else.
     Unsupported,

@@ -36,6 +36,8 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{Engine, FLOWS_MAX};
 use super::icmp::{self, Refusal};
+use super::limits::Budget;
+use super::rest::Rest;
 use super::table::{Key, Table};
 use super::tcp::{Bench, Connection};
 use super::watch::{Interest, Watch};
@@ -52,8 +54,6 @@ pub(crate) use reach::{Own, Reach};
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Callers that have not said yet what they want, at most; others wait to be taken.
 const KNOCKS_MAX: usize = 64;
-/// How long nobody is taken where there is no descriptor left.
-const RESTS: Duration = Duration::from_millis(100);
 /// How long it counts which replicas are ready.
 const LOOKED: Duration = Duration::from_secs(1);
 /// The longest record of a machine that is read.
@@ -85,8 +85,7 @@ pub(super) struct Peers {
     knocks: HashMap<u64, Knock>,
     flows: Table<Datagrams>,
     looked: Option<Instant>,
-    /// Until when nobody is taken, because this process has no descriptor left.
-    rests: Option<Instant>,
+    rest: Rest,
 }
 
 /// A caller that has not said yet what it wants.
@@ -125,7 +124,7 @@ impl Peers {
             knocks: HashMap::new(),
             flows: Table::default(),
             looked: None,
-            rests: None,
+            rest: Rest::default(),
         }
     }
 
@@ -140,7 +139,7 @@ impl Peers {
     /// Returns when something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let knocks = self.knocks.values().map(|knock| knock.until).min();
-        [knocks, self.flows.deadline(), self.rests].into_iter().flatten().min()
+        [knocks, self.flows.deadline(), self.rest.until()].into_iter().flatten().min()
     }
 
     /// Calls a port of a sibling: who is connected to has not said yet whether it takes the call.
@@ -295,7 +294,8 @@ impl<C: Clock> Engine<C> {
             let flow = Datagrams::of_guest(host, asking, now + HANDSHAKE);
             self.peers.flows.insert(key, token, flow);
         }
-        if let Some(row) = self.peers.flows.get_mut(&key) {
+        let passes = self.limits.egress.passes(payload.len(), now);
+        if let Some(row) = self.peers.flows.get_mut(&key).filter(|_| passes) {
             row.it.send(payload, now);
         }
         self.wait_for_flow(key)
@@ -317,9 +317,9 @@ impl<C: Clock> Engine<C> {
         }
         if let Some(key) = self.peers.flows.key(token) {
             let now = self.clock.now();
-            let Self { peers, scratch, wire, outgoing, .. } = self;
+            let Self { peers, scratch, wire, outgoing, limits, .. } = self;
             if let Some(row) = peers.flows.get_mut(&key) {
-                row.it.go_on(scratch, &key, (*wire, outgoing), now);
+                row.it.go_on(scratch, &key, (*wire, outgoing, &mut limits.ingress), now);
             }
             self.wait_for_flow(key)?;
             return Ok(true);
@@ -348,7 +348,7 @@ impl<C: Clock> Engine<C> {
                 Err(Errno::CONNABORTED | Errno::INTR) => continue,
                 Err(Errno::AGAIN) => break,
                 Err(_) => {
-                    self.peers.rests = Some(self.clock.now() + RESTS);
+                    self.peers.rest.begin(self.clock.now());
                     break;
                 }
             };
@@ -366,7 +366,7 @@ impl<C: Clock> Engine<C> {
 
     fn wait_for_callers(&mut self) -> io::Result<()> {
         let Self { peers, watch, .. } = self;
-        let read = peers.knocks.len() < KNOCKS_MAX && peers.rests.is_none();
+        let read = peers.knocks.len() < KNOCKS_MAX && !peers.rest.goes_on();
         watch.set(peers.token, peers.socket.as_fd(), Interest { read, write: false })
     }
 
@@ -430,7 +430,7 @@ impl<C: Clock> Engine<C> {
         let refused = self.peers.answer(&call.nonce, Some(Refused::NotListening));
         let buffer = self.buffer_bytes();
         let Self { stack, wire, outgoing, .. } = self;
-        let mut bench = Bench { stack, wire: *wire, outgoing, now };
+        let mut bench = Bench { stack, wire: *wire, outgoing, now, budget: Budget::FREE };
         let called = Connection::of_peer((call.port, seen), (host, seen.ip()), buffer, &mut bench);
         let Some(connection) = called else { return Ok(()) };
         let connection = connection.answering(Answering::new(taken, refused));
@@ -469,12 +469,9 @@ impl<C: Clock> Engine<C> {
         }
         let late = self.peers.knocks.iter().filter(|(_, knock)| knock.until <= now);
         let late: Vec<u64> = late.map(|(token, _)| *token).collect();
-        let is_rested = self.peers.rests.is_some_and(|until| until <= now);
+        let is_rested = self.peers.rest.ends(now);
         if late.is_empty() && !is_rested {
             return Ok(());
-        }
-        if is_rested {
-            self.peers.rests = None;
         }
         for token in late {
             drop(self.peers.forget_knock(token, &mut self.watch));

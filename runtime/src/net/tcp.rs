@@ -22,6 +22,7 @@ use smoltcp::wire::IpEndpoint;
 use super::addresses::GUEST;
 use super::ether::Wire;
 use super::hello::{self, HELLO_BYTES_MAX, Hello};
+use super::limits::{Budget, Lacks};
 use super::link::Outgoing;
 use super::peers::{Answering, Asked, Asking};
 use super::pieces::Pieces;
@@ -106,6 +107,8 @@ pub(super) struct Connection {
     until: Option<Instant>,
     /// How what comes for the guest is cut.
     pieces: Pieces,
+    /// Where more would have moved, had it been allowed to.
+    lacks: Lacks,
     /// Bytes that went each way.
     pub(super) moved: Moved,
 }
@@ -123,6 +126,8 @@ pub(super) struct Bench<'a> {
     pub(super) wire: Wire,
     pub(super) outgoing: &'a mut Outgoing,
     pub(super) now: Instant,
+    /// What may still be moved.
+    pub(super) budget: Budget,
 }
 
 impl Connection {
@@ -177,12 +182,13 @@ impl Connection {
             to_guest: Way::Open,
             until: Some(until),
             pieces: Pieces::default(),
+            lacks: Lacks::default(),
             moved: Moved::default(),
         }
     }
 
     /// Takes the host's side as connected already.
-    pub(super) fn is_there(mut self) -> Self {
+    pub(super) fn with_host_there(mut self) -> Self {
         (self.stage, self.until) = (Stage::Open, None);
         self.socket().pause_synack(false);
         self
@@ -223,7 +229,7 @@ impl Connection {
         if self.stage == Stage::Calling && self.socket().may_send() {
             self.has_answered();
         }
-        while self.stage == Stage::Open && self.carry(bench.now) {
+        while self.stage == Stage::Open && self.carry(bench) {
             self.run(None, bench);
         }
         match self.asks.take() {
@@ -301,12 +307,19 @@ impl Connection {
             Stage::Open => Interest {
                 read: self.to_guest == Way::Open
                     && socket.can_send()
-                    && self.pieces.until().is_none(),
+                    && self.pieces.until().is_none()
+                    && !self.lacks.to_guest,
                 write: self.to_host == Way::Open
+                    && !self.lacks.to_host
                     && self.greeting == Greeting::Over
                     && socket.can_recv(),
             },
         }
+    }
+
+    /// Returns where more would have moved, had it been allowed to.
+    pub(super) const fn lacks(&self) -> Lacks {
+        self.lacks
     }
 
     fn socket(&mut self) -> &mut Socket<'static> {
@@ -314,14 +327,17 @@ impl Connection {
     }
 
     fn run(&mut self, packet: Option<&[u8]>, bench: &mut Bench<'_>) {
-        let Bench { stack, wire, outgoing, now } = bench;
+        let Bench { stack, wire, outgoing, now, .. } = bench;
         stack.turn(&mut self.sockets, packet, (*wire, outgoing), *now);
     }
 
     /// Moves bytes both ways; tells whether the stack has something to say for it.
-    fn carry(&mut self, now: Instant) -> bool {
+    fn carry(&mut self, bench: &mut Bench<'_>) -> bool {
+        let Bench { now, budget, .. } = bench;
         let before = (self.moved, self.to_host, self.to_guest);
-        if self.carry_to_host().and_then(|()| self.carry_to_guest(now)).is_err() {
+        self.lacks = Lacks::default();
+        let carried = self.carry_to_host(&mut budget.to_host);
+        if carried.and_then(|()| self.carry_to_guest(&mut budget.to_guest, *now)).is_err() {
             self.stage = Stage::Broken;
             self.socket().abort();
             return true;
@@ -330,7 +346,7 @@ impl Connection {
         if changed {
             let is_half = (self.to_host == Way::Ended) != (self.to_guest == Way::Ended);
             let is_over = self.to_host == Way::Ended && self.to_guest == Way::Ended;
-            self.until = (is_half || is_over).then(|| now + HALF_OPEN);
+            self.until = (is_half || is_over).then(|| *now + HALF_OPEN);
         }
         changed
     }
@@ -354,19 +370,23 @@ impl Connection {
         true
     }
 
-    fn carry_to_host(&mut self) -> Result<(), Errno> {
+    fn carry_to_host(&mut self, budget: &mut u64) -> Result<(), Errno> {
         if !self.has_greeted() {
             return Ok(());
         }
         let Self { sockets, handle, host, .. } = self;
         let socket = sockets.get_mut::<Socket<'_>>(*handle);
         while self.to_host == Way::Open && socket.can_recv() {
-            let written = socket.recv(|bytes| match write(&*host, bytes) {
+            if *budget == 0 {
+                self.lacks.to_host = true;
+                break;
+            }
+            let written = socket.recv(|bytes| match write(&*host, within(bytes, *budget)) {
                 Ok(count) => (count, Ok(count)),
                 Err(errno) => (0, Err(errno)),
             });
             match written.unwrap_or(Err(Errno::AGAIN)) {
-                Ok(count) => self.moved.to_host += u64::try_from(count).unwrap_or(0),
+                Ok(count) => spend(count, budget, &mut self.moved.to_host),
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
@@ -379,18 +399,24 @@ impl Connection {
         Ok(())
     }
 
-    fn carry_to_guest(&mut self, now: Instant) -> Result<(), Errno> {
+    fn carry_to_guest(&mut self, budget: &mut u64, now: Instant) -> Result<(), Errno> {
         let Self { sockets, handle, host, .. } = self;
         let socket = sockets.get_mut::<Socket<'_>>(*handle);
         while self.to_guest == Way::Open && socket.can_send() {
+            if *budget == 0 {
+                self.lacks.to_guest = true;
+                break;
+            }
             let known = (socket.send_queue(), self.moved.to_host);
             if self.pieces.wait(known, now, || ioctl_fionread(&*host).ok()) {
                 return Ok(());
             }
-            let came = socket.send(|room| match read(&*host, room) {
-                Ok(count) => (count, Ok(count)),
-                Err(errno) => (0, Err(errno)),
-            });
+            let most = usize::try_from(*budget).unwrap_or(usize::MAX);
+            let came =
+                socket.send(|room| match read(&*host, room.split_at_mut(most.min(room.len())).0) {
+                    Ok(count) => (count, Ok(count)),
+                    Err(errno) => (0, Err(errno)),
+                });
             match came.unwrap_or(Err(Errno::AGAIN)) {
                 Ok(0) if self.to_host == Way::Open && is_cut(&self.handshake, host) => {
                     return Err(Errno::CONNRESET);
@@ -400,7 +426,7 @@ impl Connection {
                     socket.close();
                 }
                 Ok(count) => {
-                    self.moved.to_guest += u64::try_from(count).unwrap_or(0);
+                    spend(count, budget, &mut self.moved.to_guest);
                     self.pieces.went(count, now);
                 }
                 Err(Errno::AGAIN) => break,
@@ -430,6 +456,18 @@ impl Connection {
             _ => Turned::On,
         }
     }
+}
+
+/// Returns as many of the bytes as may go.
+fn within(bytes: &[u8], budget: u64) -> &[u8] {
+    let most = usize::try_from(budget).unwrap_or(usize::MAX);
+    bytes.get(..most).unwrap_or(bytes)
+}
+
+fn spend(count: usize, budget: &mut u64, moved: &mut u64) {
+    let count = u64::try_from(count).unwrap_or(0);
+    *budget = budget.saturating_sub(count);
+    *moved += count;
 }
 
 /// Tells whether a sibling has ended both ways at once: it does that in good order only when it has

@@ -1,6 +1,9 @@
 //! A network with a guest that is a stack of its own, and a host that is this one.
 
+mod fragments;
 mod guest;
+mod limits;
+mod outlook;
 mod siblings;
 
 use std::collections::BTreeMap;
@@ -447,4 +450,32 @@ fn rt_9_14_whom_a_guest_asks_for_by_tls_must_be_allowed_too() {
         assert!(came.unwrap() == if passes { greeting } else { Vec::new() }, "{name}");
     }
     assert_eq!(guest.figures().denied.values().sum::<u64>(), 1);
+}
+
+#[test]
+fn rt_9_1_more_than_a_thousand_malformed_frames_in_a_second_are_one_event() {
+    let mut guest = Guest::new(policy(Preset::None, &[]), vec![]);
+    let mut denials = guest.net_mut().take_denials().unwrap();
+    // Whole frames of packets that are none; a test that is interrupted for a second starts again.
+    let mut count = 0;
+    guest.until("it is told", |guest| {
+        for _ in 0..400 {
+            guest.put(&[0x45; 5]);
+            guest.turn();
+            count += 1;
+        }
+        !denials.is_empty()
+    });
+    let told = denials.try_recv().unwrap();
+    assert_eq!(
+        (&*told.by, told.protocol, &*told.remote),
+        ("malformed frames", "ethernet", "the wire")
+    );
+    for _ in 0..400 {
+        guest.put(&[0x45; 5]);
+        guest.turn();
+        count += 1;
+    }
+    guest.until("all are counted", |guest| guest.figures().malformed == count);
+    assert!(count > 1_000 && denials.is_empty(), "{count}, and once");
 }

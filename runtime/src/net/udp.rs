@@ -11,6 +11,7 @@ use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, UdpP
 
 use super::addresses::{GUEST, GUEST6};
 use super::ether::Wire;
+use super::limits::Lane;
 use super::link::Outgoing;
 
 /// How long a flow is kept that says nothing.
@@ -65,7 +66,7 @@ impl Flow {
     pub(super) fn receive(
         &mut self,
         scratch: &mut [u8],
-        (wire, outgoing): (Wire, &mut Outgoing),
+        (wire, outgoing, limit): (Wire, &mut Outgoing, &mut Lane),
         now: Instant,
     ) -> Came {
         for _ in 0..BATCH {
@@ -73,7 +74,9 @@ impl Flow {
                 Ok((count, _)) => {
                     (self.last, self.came) = (now, self.came + 1);
                     let payload = scratch.get(..count).unwrap_or_default();
-                    deliver((self.remote, self.port), payload, (wire, outgoing));
+                    if limit.passes(count, now) {
+                        deliver((self.remote, self.port), payload, (wire, outgoing));
+                    }
                 }
                 Err(Errno::CONNREFUSED) => return Came::Refused,
                 Err(Errno::INTR) => {}

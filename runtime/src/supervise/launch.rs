@@ -17,10 +17,11 @@ use tokio::sync::mpsc;
 
 use super::senses::{Senses, Signals, Streams};
 use super::{Supervisor, Times, console, finish};
-use crate::boot::{BootError, Prepared, Running, StartPipe};
+use crate::boot::{BootError, Prepared, Running, Served, StartPipe};
 use crate::clock::{Clock as _, HostClock};
 use crate::control::{Ask, Desk};
 use crate::health::Probes;
+use crate::hypervisor::Child;
 use crate::journal::Journal;
 use crate::life::{Life, Terms};
 use crate::logs::{Console, ExecLog};
@@ -157,15 +158,8 @@ impl Begun {
         let console = UnixStream::from_std(machine.links.console).map_err(failed)?;
         tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(&hub), agent, heard));
         tokio::task::spawn_local(console::listen(console, bytes));
-        if let Some(net) = &net {
-            self.standing.change(|record| record.ports = net.published().to_vec());
-        }
         let notices = machine.notices;
-        let shares = shares.map(|served| {
-            // What is missing around the VMM stands there already.
-            self.standing.change(|record| record.jail_missing.extend(served.jail_missing));
-            served.child
-        });
+        let shares = self.note_beside(net.as_ref(), shares);
         let denials = net.as_mut().and_then(Net::take_denials);
         let streams =
             Streams { channel, console: console_bytes, notices, asks: asked, shares, denials };
@@ -218,6 +212,17 @@ impl Begun {
         finish::clear(&folder, sockets, is_ephemeral);
         drop(lease);
         Ok(())
+    }
+
+    /// Writes down what runs beside the VMM; returns the server of shared folders.
+    fn note_beside(&self, net: Option<&Net>, shares: Option<Served>) -> Option<Child> {
+        if let Some(net) = net {
+            self.standing.change(|record| record.ports = net.published().to_vec());
+        }
+        let served = shares?;
+        // What is missing around the VMM stands there already.
+        self.standing.change(|record| record.jail_missing.extend(served.jail_missing));
+        Some(served.child)
     }
 
     fn desk(

@@ -3,7 +3,7 @@
 //! A name is looked up to be reached, so the question is asked for each protocol and port apart,
 //! and one that is allowed is enough: a rule that denies one port of a name leaves the others.
 
-use super::{By, Judgement, Remote, tail_allows};
+use super::{By, DNS_OVER_TLS, Judgement, Remote, is_dns_over_tls, tail_allows};
 use crate::project::network::{
     Action, Direction, Group, HostPattern, Network, Preset, Protocol, Rule, Target,
 };
@@ -77,7 +77,8 @@ fn opens(network: &Network, name: &str, protocols: &[Protocol]) -> Judgement {
         let edges = rules.iter().flat_map(|(_, rule)| rule.ports().ranges());
         let edges = edges.flat_map(|range| [range.first(), range.last().saturating_add(1)]);
         let tls = network.tls.ports.iter().map(|port| port.saturating_add(1));
-        for port in std::iter::once(1).chain(edges).chain(tls) {
+        let fixed = [1, DNS_OVER_TLS, DNS_OVER_TLS + 1];
+        for port in fixed.into_iter().chain(edges).chain(tls) {
             let quic = *protocol == Protocol::Udp && network.tls.block_quic;
             if quic && network.tls.ports.contains(&port) {
                 continue;
@@ -89,6 +90,9 @@ fn opens(network: &Network, name: &str, protocols: &[Protocol]) -> Judgement {
             let found = match decides {
                 Some((index, rule)) => {
                     Judgement { allowed: rule.action() == Action::Allow, by: By::Rule(*index) }
+                }
+                None if is_dns_over_tls(*protocol, port) => {
+                    Judgement { allowed: false, by: By::DnsOverTls }
                 }
                 None => {
                     let allowed = tail_allows(network.preset, Some(Group::Public));

@@ -166,6 +166,32 @@ fn rt_9_20_quic_is_denied_where_tls_is_expected() {
 }
 
 #[test]
+fn rt_9_16_names_are_asked_for_within_tls_only_where_a_rule_names_the_port() {
+    let by = By::DnsOverTls;
+    for preset in [Preset::Public, Preset::Open] {
+        let bare = network(preset, &["allow 1.1.1.1", "allow any tcp"]);
+        check(&bare, &[("tcp 1.1.1.1 853", false, by), ("udp 1.1.1.1 853", false, by)]);
+        check(
+            &bare,
+            &[("tcp 1.1.1.1 854", true, By::Rule(0)), ("icmp 1.1.1.1", true, By::Rule(0))],
+        );
+    }
+    let named = network(Preset::None, &["allow any", "allow 1.1.1.1 tcp/853"]);
+    check(&named, &[("tcp 1.1.1.1 853", true, By::Rule(1)), ("udp 1.1.1.1 853", false, by)]);
+    let range = network(Preset::None, &["allow public any/800-900"]);
+    check(&range, &[("udp 1.1.1.1 853", true, By::Rule(0)), ("udp 10.0.0.1 853", false, by)]);
+    let denied = network(Preset::None, &["deny 1.1.1.1", "allow any any/853"]);
+    check(
+        &denied,
+        &[("tcp 1.1.1.1 853", false, By::Rule(0)), ("tcp 1.1.1.2 853", true, By::Rule(1))],
+    );
+    assert!(may_look_up(&network(Preset::None, &["allow a.example tcp/853"]), "a.example"));
+    let only =
+        network(Preset::Public, &["deny any icmp", "deny any any/1-852", "deny any any/854-65535"]);
+    assert!(!may_look_up(&only, "a.example"), "nothing is left of it");
+}
+
+#[test]
 fn nothing_is_ever_allowed_to_addresses_that_nobody_has() {
     let network = network(Preset::Open, &["allow any", "allow 203.0.113.0/24"]);
     for address in ["0.0.0.0", "255.255.255.255", "203.0.113.1", "198.19.0.1", "2001:db8::1"] {
@@ -204,8 +230,19 @@ pub(crate) const TARGETS: &[&str] = &[
     "x.a.example",
     "b.example",
 ];
-pub(crate) const TRAFFIC: &[&str] =
-    &["", "", " tcp", " tcp/443", " udp/53", " udp/443", " icmp", " any/80-443", " tcp/80"];
+pub(crate) const TRAFFIC: &[&str] = &[
+    "",
+    "",
+    " tcp",
+    " tcp/853",
+    " any/800-900",
+    " tcp/443",
+    " udp/53",
+    " udp/443",
+    " icmp",
+    " any/80-443",
+    " tcp/80",
+];
 
 /// Makes a rule at random.
 pub(crate) fn some_rule(numbers: &mut Numbers) -> String {
@@ -255,7 +292,8 @@ pub(crate) const NAME_SETS: &[&[&str]] = &[
     &["y.a.example", "b.example"],
 ];
 /// Every port at which something may change, by the traffic below.
-pub(crate) const PORTS: &[u16] = &[1, 53, 79, 80, 81, 442, 443, 444, 65535];
+pub(crate) const PORTS: &[u16] =
+    &[1, 53, 79, 80, 81, 442, 443, 444, 799, 852, 853, 854, 901, 65535];
 
 /// Visits every flow of a small world.
 pub(crate) fn flows(visit: &mut impl FnMut(&Flow<'static>)) {
@@ -287,6 +325,7 @@ fn plainly(network: &Network, flow: &Flow<'_>) -> bool {
     if egress && quic && flow.protocol == Protocol::Udp {
         return false;
     }
+    let is_853 = flow.port == 853 && flow.protocol != Protocol::Icmp;
     for rule in &network.rules {
         let text = rule.to_string();
         let mut words: Vec<&str> = text.split(' ').collect();
@@ -310,19 +349,22 @@ fn plainly(network: &Network, flow: &Flow<'_>) -> bool {
         let port = ports.is_empty() || PortSet::parse(ports).unwrap().contains(flow.port);
         let protocol = protocols.split('+').any(|p| p == flow.protocol.as_str());
         let port = port || flow.protocol == Protocol::Icmp;
-        if ingress != egress && target && protocol && port {
+        // It is opened by its number alone.
+        let kept_out = egress && words[0] == "allow" && ports.is_empty() && is_853;
+        if ingress != egress && target && protocol && port && !kept_out {
             return words[0] == "allow";
         }
     }
     !egress
-        || match network.preset {
-            Preset::Open => flow.remote.group() != Some(Group::Metadata),
-            preset => {
-                let private = flow.remote.group() == Some(Group::Private);
-                flow.remote.group() == Some(Group::Public) && preset != Preset::None
-                    || private && preset == Preset::Private
+        || !is_853
+            && match network.preset {
+                Preset::Open => flow.remote.group() != Some(Group::Metadata),
+                preset => {
+                    let private = flow.remote.group() == Some(Group::Private);
+                    flow.remote.group() == Some(Group::Public) && preset != Preset::None
+                        || private && preset == Preset::Private
+                }
             }
-        }
 }
 
 #[test]

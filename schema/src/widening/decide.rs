@@ -13,7 +13,9 @@ use std::sync::LazyLock;
 use super::cells::Cells;
 use super::names::{NameClass, classes};
 use super::spans::{Spans, address, between, edges};
-use crate::policy::{By, Remote, Surroundings, carries, tail_allows};
+use crate::policy::{
+    By, DNS_OVER_TLS, Remote, Surroundings, carries, is_dns_over_tls, tail_allows,
+};
 use crate::project::network::{
     Action, Direction, Group, HostPattern, Network, PortRange, PortSet, Preset, Protocol, Rule,
     Target,
@@ -107,6 +109,8 @@ struct Side {
     shut: Option<By>,
     /// The rules, by number.
     rules: Vec<usize>,
+    /// What denies there what no rule is about, and not the preset.
+    tail: Option<By>,
 }
 
 struct Sides<'n> {
@@ -126,6 +130,9 @@ fn slices<'n>(
     let about = |rule: &&Rule| rule.direction() == direction && rule.protocol().have(protocol);
     let rules = || before.rules.iter().chain(&after.rules).filter(about);
     let mut starts = BTreeSet::from([1_u32]);
+    if protocol != Protocol::Icmp && direction == Direction::Egress {
+        starts.extend([u32::from(DNS_OVER_TLS), u32::from(DNS_OVER_TLS) + 1]);
+    }
     if protocol != Protocol::Icmp {
         let tls = before.tls.ports.iter().chain(&after.tls.ports);
         let tls = tls.filter_map(|port| PortRange::new(*port, *port));
@@ -163,11 +170,13 @@ impl Side {
             (_, false) => None,
         };
         if shut.is_some() {
-            return Self { shut, rules: Vec::new() };
+            return Self { shut, rules: Vec::new(), tail: None };
         }
         let rules = network.rules.iter().enumerate();
         let asked = |rule: &Rule| rule.direction() == direction && carries(rule, protocol, port);
-        Self { shut, rules: rules.filter(|(_, rule)| asked(rule)).map(|(at, _)| at).collect() }
+        let rules = rules.filter(|(_, rule)| asked(rule)).map(|(at, _)| at).collect();
+        let is_kept_out = direction == Direction::Egress && is_dns_over_tls(protocol, port);
+        Self { shut, rules, tail: is_kept_out.then_some(By::DnsOverTls) }
     }
 
     /// Decides for every part of the addresses, without names.
@@ -194,9 +203,12 @@ impl Side {
                 decided[cell].get_or_insert(Decision { by: By::Rule(*number), allowed });
             }
         }
-        let tail = |remote: &Remote| Decision {
-            by: By::Tail,
-            allowed: !egress || tail_allows(network.preset, remote.group()),
+        let tail = |remote: &Remote| match self.tail {
+            Some(by) => Decision { by, allowed: false },
+            None => Decision {
+                by: By::Tail,
+                allowed: !egress || tail_allows(network.preset, remote.group()),
+            },
         };
         let cells = decided.into_iter().zip(&cells.remotes);
         Ok(cells.map(|(decision, remote)| decision.unwrap_or_else(|| tail(remote))).collect())

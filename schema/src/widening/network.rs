@@ -99,10 +99,10 @@ impl Way {
 fn path(way: Way, by: By) -> String {
     match (by, way) {
         (By::Rule(number), _) => format!("network.rules.{number}"),
-        (By::Off | By::Unreachable | By::BlockQuic | By::Tail, Way::Out) => {
+        (By::Off | By::Unreachable | By::BlockQuic | By::DnsOverTls | By::Tail, Way::Out) => {
             "network.preset".to_owned()
         }
-        (By::Off | By::Unreachable | By::BlockQuic | By::Tail, Way::In) => {
+        (By::Off | By::Unreachable | By::BlockQuic | By::DnsOverTls | By::Tail, Way::In) => {
             "network.rules".to_owned()
         }
     }
@@ -132,7 +132,7 @@ fn address_words(after: &Network, piece: &Piece) -> Option<String> {
             }
         }
         (By::Tail, Direction::Ingress) if whole => return Some(Target::ANY.to_owned()),
-        (By::Off | By::Unreachable | By::BlockQuic | By::Tail, _) => {}
+        (By::Off | By::Unreachable | By::BlockQuic | By::DnsOverTls | By::Tail, _) => {}
     }
     let words = GROUPS.iter().filter_map(|(group, spans)| {
         let (opened, decided) = (opened.and(spans), decided.and(spans));

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use runtime::net::alone::{Alone, CONNECTIONS_MAX};
+use runtime::net::alone::{Alone, CONNECTIONS_MAX, FRAGMENTED_MAX};
 use schema::link::{FRAME_BYTES_MAX, FRAME_BYTES_MIN, GATEWAY_MAC, GATEWAY_V4, GUEST_V4, GUEST_V6};
 
 const GUEST_MAC: [u8; 6] = [2, 0x6d, 1, 2, 3, 4];
 /// Who is called where the target itself says so.
 const FAR_V4: [u8; 3] = [93, 184, 216];
 const TCP: u8 = 6;
+/// Steps from here on are pieces of packets.
+const PIECES: u8 = 0xe0;
 /// Bytes for the guest that may come of one step: what waits at most, and a frame.
 const STEP_BYTES_MAX: usize = (4 << 20) + FRAME_BYTES_MAX;
 
@@ -41,6 +43,10 @@ pub(crate) fn check(bytes: &[u8]) {
 
 impl Bench {
     fn step(&mut self, step: u8, how: u8, body: &[u8]) {
+        if step >= PIECES {
+            return self
+                .hear(&framed(if how & 1 == 0 { 0x0800 } else { 0x86dd }, &piece(how, body)));
+        }
         match step % 7 {
             0 => self.hear(body),
             1 => self.hear(&framed(if how & 1 == 0 { 0x0800 } else { 0x86dd }, body)),
@@ -90,6 +96,7 @@ impl Bench {
         }
         let load = self.gateway.load();
         assert!(load.connections <= CONNECTIONS_MAX, "{load:?}");
+        assert!(load.fragmented <= FRAGMENTED_MAX, "{load:?}");
         assert!(load.has_room, "the guest has taken all of it");
         self.gateway.tick(self.now);
         drop(self.gateway.take_frames());
@@ -170,6 +177,22 @@ fn packet_v4_to(far: [u8; 4], protocol: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(20 + body.len()).unwrap_or(u16::MAX).to_be_bytes();
     let head = [0x45, 0, length[0], length[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
     [&head[..], &GUEST_V4.octets(), &far, body].concat()
+}
+
+/// Makes a piece of a packet: three bytes say where it belongs, whether more come, and whose it is.
+fn piece(how: u8, body: &[u8]) -> Vec<u8> {
+    let (&[high, low, ident], bytes) = body.split_first_chunk().unwrap_or((&[0; 3], body));
+    let protocol = [17, 1, TCP, 58][usize::from(how >> 1) % 4];
+    if how & 1 == 0 {
+        let mut packet = packet_v4_to(GATEWAY_V4.octets(), protocol, bytes);
+        packet[5] = ident % 4;
+        (packet[6], packet[7]) = (high & 0x3f, low);
+        return packet;
+    }
+    let head = [protocol, 0, high, low & 0xf9, 0, 0, 0, ident % 4];
+    let mut packet = packet_v6(0xfb, &[&head[..], bytes].concat());
+    packet[6] = 44;
+    packet
 }
 
 fn packet_v6(how: u8, body: &[u8]) -> Vec<u8> {

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
 use orchestrator::store::{Store, invariants, locks};
+use schema::project::Transport;
 
 use super::kept::{Into, walk};
 use super::parents;
@@ -22,7 +24,7 @@ pub(super) fn leftovers(home: &Home) -> Vec<String> {
     left.extend(state(home, &folders));
     left.extend(files(home, &folders));
     left.extend(mounts(home));
-    left.extend(ports(&home.alive()));
+    left.extend(ports(&home.alive(), &folders));
     left
 }
 
@@ -166,8 +168,15 @@ fn mounts(home: &Home) -> Vec<String> {
     below.filter(|path| path.starts_with(&root)).map(|path| format!("a mount on {path}")).collect()
 }
 
-/// Listening ports; no sandbox can declare one yet.
-fn ports(alive: &[Alive]) -> Vec<String> {
+/// Listening ports that no living machine publishes.
+fn ports(alive: &[Alive], folders: &[Folder]) -> Vec<String> {
+    let records = folders.iter().filter(|folder| folder.lives());
+    let published: BTreeSet<(u32, SocketAddr)> = records
+        .filter_map(|folder| folder.record.as_ref())
+        .flat_map(|record| record.ports.iter().map(|port| (record.runtime.pid, port)))
+        .filter(|(_, port)| port.protocol == Transport::Tcp)
+        .map(|(pid, port)| (pid, SocketAddr::new(port.bind, port.host)))
+        .collect();
     let mut left = Vec::new();
     for process in alive {
         let sockets = sockets(process.pid);
@@ -177,13 +186,28 @@ fn ports(alive: &[Alive]) -> Vec<String> {
             for line in text.lines().skip(1) {
                 let fields: Vec<&str> = line.split_whitespace().collect();
                 let [_, address, _, "0A", _, _, _, _, _, inode, ..] = fields[..] else { continue };
-                if sockets.contains(inode) {
+                let is_declared =
+                    || address_of(address).is_some_and(|at| published.contains(&(process.pid, at)));
+                if sockets.contains(inode) && !is_declared() {
                     left.push(format!("{address} ({family}), where {} listens", process.command));
                 }
             }
         }
     }
     left
+}
+
+/// Reads an address as the kernel lists it: words of the address as this processor has them, and the port.
+fn address_of(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok();
+    let words: Option<Vec<u32>> = (0..address.len()).step_by(8).map(word).collect();
+    let bytes: Vec<u8> = words?.into_iter().flat_map(u32::to_ne_bytes).collect();
+    let ip = match bytes.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
 }
 
 /// Returns the inodes of a process's sockets.
@@ -196,4 +220,18 @@ fn sockets(pid: u32) -> BTreeSet<String> {
             Some(target.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_the_kernel_lists_it() {
+        let read = |text: &str| address_of(text).map(|at| at.to_string());
+        assert_eq!(read("0100007F:868F").as_deref(), Some("127.0.0.1:34447"));
+        let loopback = "00000000000000000000000001000000:0050";
+        assert_eq!(read(loopback).as_deref(), Some("[::1]:80"));
+        assert_eq!(read("0100007F"), None);
+    }
 }

@@ -80,7 +80,8 @@ fn is_kept(path: &Path) -> bool {
     let mut parts = path.iter().filter_map(|part| part.to_str());
     match (parts.next(), parts.next(), parts.next()) {
         (Some("db" | "images" | "volumes"), ..)
-        | (Some("machines" | "locks" | "templates"), None, _) => true,
+        | (Some("machines" | "locks" | "templates"), None, _)
+        | (Some("machines"), Some("names"), None) => true,
         (Some("templates"), Some(name), None) => name.starts_with("blank-"),
         // A project keeps its id, and a home its migrations; each has one lock.
         (Some("locks"), Some(name), None) => {

@@ -1,11 +1,14 @@
 //! The network of a sandbox: what decides, in order; its addresses; and what it publishes.
 
+use schema::control::NetworkFigures;
 use schema::launch::DriverName;
 use schema::link::{GATEWAY_V4, GUEST_V4, GUEST_V6};
 use schema::project::network::{Dns, Network, Preset};
 use schema::project::{HostPorts, PublishedPort, Sandbox, endpoint};
 use serde_json::{Value, json};
 
+use crate::cli::call::Call;
+use crate::cli::failure::Failure;
 use crate::cli::net::written;
 use crate::cli::network::tail;
 use crate::cli::shapes;
@@ -35,6 +38,47 @@ pub(super) fn lines(view: &SandboxView, sandbox: &Sandbox) -> Vec<String> {
     }
     lines.extend(names(&network.dns).map(|line| format!("dns      {line}")));
     lines.extend(limits(network).map(|line| format!("limits   {line}")));
+    lines
+}
+
+/// Asks the machines of sandboxes how their networks stand; none where one does not run or answer.
+pub(super) fn figures(
+    call: &Call,
+    views: &[SandboxView],
+) -> Result<Vec<Option<NetworkFigures>>, Failure> {
+    let machines: Vec<_> = views.iter().map(SandboxView::machine).collect();
+    if machines.iter().all(Option::is_none) {
+        return Ok(vec![None; views.len()]);
+    }
+    call.block_on(async {
+        let mut figures = Vec::new();
+        for machine in machines {
+            figures.push(match machine {
+                Some(machine) => machine.network().await,
+                None => None,
+            });
+        }
+        figures
+    })
+}
+
+/// Returns the lines about how its network stands.
+pub(super) fn figure_lines(figures: &NetworkFigures) -> Vec<String> {
+    let count =
+        |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let (connections, flows) =
+        (count(figures.connections, "connection"), count(figures.flows, "flow"));
+    let mut lines = vec![format!("open     {connections}, {flows}")];
+    let by_rule = figures.denied.iter().map(|(by, count)| format!("{count} by {by}"));
+    let names = (figures.denied_names > 0).then(|| count(figures.denied_names, "name"));
+    let denied: Vec<String> = by_rule.chain(names).collect();
+    if !denied.is_empty() {
+        lines.push(format!("denied   {}", denied.join(", ")));
+    }
+    for (sibling, addresses) in &figures.siblings {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        lines.push(format!("sibling  {sibling} is {}", addresses.join(", ")));
+    }
     lines
 }
 
@@ -92,7 +136,7 @@ fn ports(view: &SandboxView, sandbox: &Sandbox) -> impl Iterator<Item = Publishe
 }
 
 /// Returns its network as programs read it.
-pub(super) fn shape(view: &SandboxView) -> Value {
+pub(super) fn shape(view: &SandboxView, figures: Option<&NetworkFigures>) -> Value {
     let Some(sandbox) = view.definition.as_deref() else { return Value::Null };
     let network = &sandbox.network;
     let has_device = has_device(view, sandbox);
@@ -105,6 +149,7 @@ pub(super) fn shape(view: &SandboxView) -> Value {
         "ipv6": has_device.then_some(GUEST_V6),
         "resolver": has_device.then_some(GATEWAY_V4),
         "dns": network.dns.servers,
+        "figures": figures,
     })
 }
 

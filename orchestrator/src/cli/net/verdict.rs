@@ -143,7 +143,7 @@ impl Scene<'_> {
         }
         let before = match judged.by {
             By::Rule(at) => at,
-            By::Tail => network.rules.len(),
+            By::DnsOverTls | By::Tail => network.rules.len(),
             By::Off | By::Unreachable | By::BlockQuic => 0,
         };
         let rules = network.rules.iter().enumerate().take(before);
@@ -207,6 +207,13 @@ impl Scene<'_> {
             By::Tail => (format!("preset {}: {what}", self.network().preset), preset()),
             By::Off => ("preset off: there is no network".to_owned(), preset()),
             By::Unreachable => (format!("never reached: {}", to.host), None),
+            By::DnsOverTls => (
+                format!(
+                    "port {}: names past the resolver, which no rule allows by the port",
+                    to.port
+                ),
+                preset(),
+            ),
             By::BlockQuic => (
                 format!("block-quic: udp to port {}, where TLS is expected", to.port),
                 own("network.tls.block-quic".to_owned()),
@@ -280,7 +287,7 @@ fn flow<'f>(
 }
 
 fn is_carried(rule: &Rule, to: &Destination) -> bool {
-    rule.protocol().have(protocol(to.protocol)) && rule.ports().contains(to.port)
+    schema::policy::carries(rule, protocol(to.protocol), to.port)
 }
 
 fn net_of(rule: &Rule) -> Option<Cidr> {

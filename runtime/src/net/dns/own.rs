@@ -65,6 +65,11 @@ impl Own {
         self.siblings.instance(address)
     }
 
+    /// Returns the addresses that were given to siblings, by instance.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&str, [IpAddr; 2])> {
+        self.siblings.given()
+    }
+
     /// Returns the address of a sibling; one that had none is given one.
     pub(super) fn address_of(&mut self, instance: &str) -> Option<Ipv4Addr> {
         self.siblings.address(instance)

@@ -123,6 +123,11 @@ impl Resolver {
         self.own.sibling(address)
     }
 
+    /// Returns the addresses that were given to siblings, by instance.
+    pub fn given(&self) -> impl Iterator<Item = (&str, [IpAddr; 2])> {
+        self.own.given()
+    }
+
     /// Returns the address of a sibling, by its instance; one that had none is given one. `None`
     /// where there are none left.
     pub fn address_of_sibling(&mut self, instance: &str) -> Option<Ipv4Addr> {

@@ -81,6 +81,12 @@ impl Siblings {
         self.given.get(place).map(String::as_str)
     }
 
+    /// Returns the addresses that were given, by instance.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&str, [IpAddr; 2])> {
+        let numbered = self.given.iter().zip(1..);
+        numbered.map(|(instance, number)| (instance.as_str(), self.at(number)))
+    }
+
     /// Returns what a sibling is called whose address this is.
     pub(super) fn name(&self, address: IpAddr) -> Option<&str> {
         let instance = self.instance(address)?;

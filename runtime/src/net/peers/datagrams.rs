@@ -9,6 +9,7 @@ use schema::peer::LENGTH_BYTES;
 
 use super::line::{Asked, Asking};
 use crate::net::ether::Wire;
+use crate::net::limits::Lane;
 use crate::net::link::Outgoing;
 use crate::net::table::Key;
 use crate::net::udp::{self, DATAGRAM_BYTES_MAX};
@@ -103,7 +104,7 @@ impl Datagrams {
         &mut self,
         scratch: &mut [u8],
         key: &Key,
-        (wire, outgoing): (Wire, &mut Outgoing),
+        (wire, outgoing, limit): (Wire, &mut Outgoing, &mut Lane),
         now: Instant,
     ) {
         if let Stage::Asking(asking) = &mut self.stage {
@@ -132,7 +133,9 @@ impl Datagrams {
                 if datagram.len() > DATAGRAM_BYTES_MAX {
                     return self.close(now);
                 }
-                udp::deliver(address(key), &datagram, (wire, &mut *outgoing));
+                if limit.passes(datagram.len(), now) {
+                    udp::deliver(address(key), &datagram, (wire, &mut *outgoing));
+                }
             }
         }
     }

@@ -15,12 +15,12 @@ use smoltcp::wire::{
     IpEndpoint,
 };
 
-use super::super::addresses::{GATEWAY, GATEWAY6, GUEST, GUEST6};
+use super::super::addresses::{GATEWAY, GATEWAY_MAC, GATEWAY6, GUEST, GUEST6};
 use super::super::dns;
 use super::super::handle::{Net, Settings};
 use super::super::link::{Filled, Incoming, Outgoing};
 use super::super::listen::Listener;
-use super::super::peers;
+use super::super::{outlook, peers};
 use super::siblings::Place;
 use crate::clock::{Clock as _, HostClock};
 
@@ -66,10 +66,25 @@ impl Guest {
         peers: peers::Settings,
         place: &Place,
     ) -> Self {
+        // A host that says nothing of itself: what the names say stays.
+        let nowhere = outlook::Settings {
+            resolv: "/proc/self/nothing".into(),
+            routes: "/proc/self/mem".into(),
+            every: Duration::from_secs(60),
+        };
+        Self::within((policy, listeners), (names, nowhere), peers, place)
+    }
+
+    pub(super) fn within(
+        (policy, listeners): (Network, Vec<Listener>),
+        (names, outlook): (dns::Settings, outlook::Settings),
+        peers: peers::Settings,
+        place: &Place,
+    ) -> Self {
         let (link, theirs) = UnixStream::pair().unwrap();
         link.set_nonblocking(true).unwrap();
         let settings =
-            Settings { link: theirs, mac: MAC, policy, listeners, names, peers, seed: 7 };
+            Settings { link: theirs, mac: MAC, policy, listeners, names, outlook, peers, seed: 7 };
         let net = Net::start(settings, HostClock).unwrap();
         let mut wire = End { link, incoming: Incoming::new(), outgoing: Outgoing::default() };
         let config = Config::new(HardwareAddress::Ethernet(EthernetAddress(MAC)));
@@ -119,6 +134,29 @@ impl Guest {
         }
         self.interface.poll(now, &mut self.wire, &mut self.sockets);
         self.wire.outgoing.drain(&self.wire.link).unwrap();
+    }
+
+    /// Puts a packet on the wire as it is.
+    pub(super) fn put(&mut self, packet: &[u8]) {
+        let kind = if packet[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
+        let frame = [&GATEWAY_MAC[..], &MAC, &kind, packet].concat();
+        self.wire.outgoing.frame(frame.len(), |room| room.copy_from_slice(&frame));
+        self.wire.outgoing.drain(&self.wire.link).unwrap();
+    }
+
+    /// Waits for a packet, which the guest's own stack does not see.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let end = HostClock.now() + PATIENCE;
+        loop {
+            if let Some(frame) = self.wire.incoming.next() {
+                return frame[14..].to_vec();
+            }
+            self.wire.outgoing.drain(&self.wire.link).unwrap();
+            if self.wire.incoming.fill(&self.wire.link).unwrap() == Filled::Nothing {
+                assert!(HostClock.now() < end, "no packet in {PATIENCE:?}");
+                std::thread::yield_now();
+            }
+        }
     }
 
     pub(super) fn connect(&mut self, to: SocketAddr) -> SocketHandle {

@@ -235,6 +235,8 @@ fn rt_9_10_datagrams_go_between_siblings_and_come_back() {
         assert!(came.unwrap() == (address, data), "{length}");
     }
     assert_eq!((web.figures().flows, db.figures().flows), (1, 1));
+    let given = web.figures().siblings;
+    assert!(given.values().any(|at| at.contains(&address.ip())), "{given:?}");
     // What is not connected any more ends at once.
     assert!(web.net().say(Command::Siblings(Box::new(reach(&[], &[])))));
     until((&mut web, &mut db), "both flows end", |web, _| web.figures().flows == 0);
