@@ -6,8 +6,8 @@
 #![expect(clippy::panic, reason = "a helper of the suite fails the test it serves")]
 
 pub mod chance;
-pub mod far;
 pub mod debian;
+pub mod far;
 pub mod golden;
 pub mod home;
 pub mod hostile;
