@@ -131,12 +131,18 @@ pub(super) mod tests {
         })
     }
 
+    /// Writes a file anew.
+    pub(in crate::net) fn put(path: &std::path::Path, text: &str) {
+        use std::io::Write as _;
+        std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
     #[test]
     fn rt_9_17_servers_that_change_are_asked_and_a_way_out_by_ipv6_is_found() {
         let scratch = Scratch::new("outlook");
         let [resolv, routes] = ["resolv.conf", "ipv6_route"].map(|file| scratch.path.join(file));
         let write = |path: &std::path::Path, text: &str| {
-            std::fs::write(path.with_extension("new"), text).unwrap();
+            put(&path.with_extension("new"), text);
             std::fs::rename(path.with_extension("new"), path).unwrap();
         };
         let server = |at: &str| Some(SocketAddr::new(at.parse().unwrap(), 53));

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use schema::project::network::Preset;
 
-use super::super::outlook::{self, tests::way_out};
+use super::super::outlook::{
+    self,
+    tests::{put, way_out},
+};
 use super::super::{dns, peers};
 use super::guest::Guest;
 use super::siblings::Place;
@@ -19,7 +22,7 @@ fn rt_9_2_a_way_out_by_ipv6_that_appears_lets_its_answers_pass() {
     names.servers = vec![at];
     let scratch = Scratch::new("way-out");
     let (resolv, routes) = (scratch.path.join("none"), scratch.path.join("ipv6_route"));
-    std::fs::write(&routes, "").unwrap();
+    put(&routes, "");
     let every = Duration::from_millis(20);
     let outlook = outlook::Settings { resolv, routes: routes.clone(), every };
     let place = Place::new();
@@ -33,7 +36,7 @@ fn rt_9_2_a_way_out_by_ipv6_that_appears_lets_its_answers_pass() {
     guest.send_to(socket, gateway(53), &by_ipv6);
     guest.until("an answer came", |guest| guest.receive_from(socket).is_some());
     assert_eq!(asked.try_iter().count(), 0, "there is no way there");
-    std::fs::write(&routes, way_out()).unwrap();
+    put(&routes, &way_out());
     let (mut count, mut next) = (0, HostClock.now());
     guest.until("a server is asked", |guest| {
         // Not so often that the resolver has enough of it.
