@@ -1,7 +1,7 @@
 //! One changing command, from its lock to its last row.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -140,6 +140,12 @@ pub(super) fn refused(plan: &Plan) -> Result<(), Troubles> {
     Err(Troubles(refused.into_iter().map(Trouble::refused).collect()))
 }
 
+/// Returns the sandboxes that a step of a plan boots or updates.
+fn told(plan: &Plan) -> BTreeSet<InstanceName> {
+    let steps = plan.steps.iter().filter(|step| matches!(step.op, Op::Boot | Op::Update));
+    steps.filter_map(|step| step.address.sandbox().cloned()).collect()
+}
+
 /// Chooses the driver of each sandbox that boots or is prepared.
 pub(super) async fn drivers(
     context: &Context,
@@ -223,6 +229,7 @@ impl Run<'_> {
             project_id,
             run,
             drivers: self.drivers.clone(),
+            told: told(&self.planned),
             parts,
             store: session.store,
         }));

@@ -6,7 +6,7 @@ mod rows;
 mod siblings;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -39,6 +39,7 @@ pub struct Host {
     project_id: String,
     run: i64,
     drivers: BTreeMap<InstanceName, Driver>,
+    told: BTreeSet<InstanceName>,
     parts: Option<Parts>,
     store: RefCell<Store>,
     creators: RefCell<BTreeMap<InstanceName, Creator>>,
@@ -72,6 +73,8 @@ pub struct Beginning {
     pub run: i64,
     /// The driver of each sandbox that boots.
     pub drivers: BTreeMap<InstanceName, Driver>,
+    /// The sandboxes that a step of the run boots or updates, and so tells all there is to tell.
+    pub told: BTreeSet<InstanceName>,
     /// Kernel and initramfs, where a driver needs them.
     pub parts: Option<Parts>,
     /// The state.
@@ -92,7 +95,7 @@ impl Host {
     /// Begins a run.
     #[must_use]
     pub fn begin_run(beginning: Beginning) -> Self {
-        let Beginning { context, wish, options, project_id, run, drivers, parts, store } =
+        let Beginning { context, wish, options, project_id, run, drivers, told, parts, store } =
             beginning;
         Self {
             context,
@@ -101,6 +104,7 @@ impl Host {
             project_id,
             run,
             drivers,
+            told,
             parts,
             store: RefCell::new(store),
             creators: RefCell::default(),

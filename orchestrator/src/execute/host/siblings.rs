@@ -16,7 +16,8 @@ impl Host {
     pub(super) async fn tell_neighbours(&self, name: &InstanceName) -> Result<(), StepError> {
         let before = self.as_applied(name)?;
         let others = machines::neighbours(name, before.as_deref(), &self.wish.project);
-        for other in others {
+        // One that has a step of its own is told by that, with more than what holds by now.
+        for other in others.into_iter().filter(|other| !self.told.contains(other)) {
             // By what it was last told to be: what else is new of it is for a step of its own.
             let (Some((id, machine)), Some(want)) =
                 (self.current(&other)?, self.as_applied(&other)?)
