@@ -55,6 +55,19 @@ fn echo(listener: TcpListener) {
     });
 }
 
+/// A host that sends back each datagram; returns its port.
+fn echo_datagrams() -> u16 {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; 65_536];
+        while let Ok((count, from)) = server.recv_from(&mut bytes) {
+            server.send_to(&bytes[..count], from).ok();
+        }
+    });
+    port
+}
+
 fn listening() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -160,14 +173,7 @@ fn rt_9_9_a_published_port_leads_to_the_guest() {
 
 #[test]
 fn rt_9_7_datagrams_go_out_and_come_back() {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = server.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        let mut bytes = vec![0; 65_536];
-        while let Ok((count, from)) = server.recv_from(&mut bytes) {
-            server.send_to(&bytes[..count], from).ok();
-        }
-    });
+    let port = echo_datagrams();
     let mut guest = Guest::new(hosts(), Vec::new());
     let socket = guest.datagrams(5000);
     for length in [0, 1, 1400, 60_000] {
@@ -386,6 +392,12 @@ fn rt_9_11_another_policy_and_other_ports_hold_at_once() {
     assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
     assert_eq!(at(&guest.net().published()[0]), first);
     assert_eq!(guest.net().published()[0].guest, 80);
+
+    // The same where that other one was let go for it: it is had again.
+    link.ports = vec![publish(HostPort::Fixed(port), 80)];
+    guest.net_mut().change(&link).unwrap_err();
+    assert_eq!(at(&guest.net().published()[0]), first);
+    TcpStream::connect(first).unwrap();
 
     // What is let go does not stand in the way of what comes.
     let any = "0.0.0.0".parse().unwrap();

@@ -24,14 +24,10 @@ struct Bench {
 /// Does what `bytes` say, and holds that nothing leaves that may not, that nothing is pinned that
 /// may not be, and that what is held is bounded.
 ///
-/// A step is a byte that chooses it, a byte that says how, two of its length, and that many bytes.
+/// The bytes are [`crate::steps`].
 pub(crate) fn check(bytes: &[u8]) {
     let mut bench = Bench::new();
-    let mut rest = bytes;
-    while let Some((&[step, how, low, high], after)) = rest.split_first_chunk() {
-        let length = usize::from(u16::from_le_bytes([low, high])).min(after.len());
-        let (body, behind) = after.split_at(length);
-        rest = behind;
+    for (step, how, body) in crate::steps(bytes) {
         bench.step(step, how, body);
         bench.hold();
     }

@@ -26,16 +26,12 @@ struct Bench {
 /// Does what `bytes` say, and holds that what the guest is told is well made, that what is held is
 /// bounded, and that nothing is due for ever.
 ///
-/// A step is a byte that chooses it, a byte that says how, two of its length, and that many bytes.
+/// The bytes are [`crate::steps`].
 pub(crate) fn check(bytes: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a moment to count from")]
     let now = Instant::now();
     let mut bench = Bench { gateway: Alone::new(GUEST_MAC, now), now, heard: BTreeMap::new() };
-    let mut rest = bytes;
-    while let Some((&[step, how, low, high], after)) = rest.split_first_chunk() {
-        let length = usize::from(u16::from_le_bytes([low, high])).min(after.len());
-        let (body, behind) = after.split_at(length);
-        rest = behind;
+    for (step, how, body) in crate::steps(bytes) {
         bench.step(step, how, body);
         bench.hold();
     }

@@ -88,3 +88,16 @@ pub fn run(target: Target, bytes: &[u8]) {
         Target::Policy => policy::check(bytes),
     });
 }
+
+/// Takes an input apart into steps: a byte that chooses one, a byte that says how, two of its length, and
+/// that many bytes.
+fn steps(bytes: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (&[step, how, low, high], after) = rest.split_first_chunk()?;
+        let length = usize::from(u16::from_le_bytes([low, high])).min(after.len());
+        let (body, behind) = after.split_at(length);
+        rest = behind;
+        Some((step, how, body))
+    })
+}

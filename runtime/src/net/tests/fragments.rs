@@ -1,6 +1,6 @@
 //! Packets in pieces, on the wire of a guest.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -12,7 +12,7 @@ use super::super::addresses::{GATEWAY, GATEWAY6, GUEST, GUEST6, MTU};
 use super::super::fragments::{Fragments, cut};
 use super::super::udp::DATAGRAM_BYTES_MAX;
 use super::guest::Guest;
-use super::{hosts, policy};
+use super::{echo_datagrams, hosts, policy};
 use crate::clock::{Clock as _, HostClock};
 use schema::project::network::Preset;
 
@@ -65,14 +65,7 @@ fn take_whole(guest: &mut Guest) -> (Vec<u8>, usize) {
 
 #[test]
 fn rt_9_7_datagrams_go_out_and_come_back_up_to_the_longest_there_is() {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = server.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        let mut bytes = vec![0; 65_536];
-        while let Ok((count, from)) = server.recv_from(&mut bytes) {
-            server.send_to(&bytes[..count], from).ok();
-        }
-    });
+    let port = echo_datagrams();
     let mut guest = Guest::new(hosts(), Vec::new());
     for (length, pieces) in [(9, 1), (65_492, 1), (65_493, 2), (DATAGRAM_BYTES_MAX, 2)] {
         let payload: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect();
