@@ -9,14 +9,17 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_
 use schema::failure::Report;
 use schema::launch;
 use schema::project::{Sandbox, Transport};
+use thiserror::Error;
 
 use crate::machines;
 
 /// Why a port cannot be had.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("cannot publish {at} ({})", protocol.as_str())]
 pub struct Taken {
     protocol: Transport,
     at: SocketAddr,
+    #[source]
     source: io::Error,
     holder: Option<Holder>,
 }
@@ -30,15 +33,13 @@ pub struct Holder {
     pub name: String,
 }
 
-/// Returns what cannot be had of the fixed ports that instance `index` of a sandbox publishes.
-#[must_use]
-pub fn taken(want: &Sandbox, index: u32) -> Vec<Taken> {
-    let rows = want.ports.iter().filter_map(|row| row.of_instance(index));
-    let ports = rows.flat_map(|row| {
+/// Returns the ports of the host that instance `index` of a sandbox is to have, and no others.
+pub fn fixed(want: &Sandbox, index: u32) -> impl Iterator<Item = (Transport, SocketAddr)> {
+    let rows = want.ports.iter().filter_map(move |row| row.of_instance(index));
+    rows.flat_map(|row| {
         let fixed = row.pairs().filter_map(|(host, _)| host);
         fixed.map(move |host| (row.protocol, SocketAddr::new(row.bind, host)))
-    });
-    ports.filter_map(|(protocol, at)| look(protocol, at).err()).collect()
+    })
 }
 
 /// Asks the host for a port, and gives it back at once.
@@ -90,25 +91,8 @@ impl Taken {
     /// Returns the failure as it is told.
     #[must_use]
     pub fn report(&self, home: &Path) -> Report {
-        let (code, hint) = match self.source.kind() {
-            io::ErrorKind::PermissionDenied => (
-                "msb::ports::privileged",
-                "Choose a port from 1024 on, or lower net.ipv4.ip_unprivileged_port_start.",
-            ),
-            io::ErrorKind::AddrNotAvailable => {
-                ("msb::ports::no-address", "Write an address of this host as `bind`.")
-            }
-            _ => ("msb::ports::in-use", "Choose another host port, or write host=\"auto\"."),
-        };
-        Report {
-            code: code.to_owned(),
-            stage: "ports".to_owned(),
-            message: format!("cannot publish {} ({})", self.at, self.protocol.as_str()),
-            causes: vec![self.source.to_string()],
-            notes: self.note(home).into_iter().collect(),
-            hints: vec![hint.to_owned()],
-            ..Report::default()
-        }
+        let told = Report::of_port(self, self.source.kind());
+        Report { notes: self.note(home).into_iter().collect(), ..told }
     }
 }
 

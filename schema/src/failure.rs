@@ -1,6 +1,6 @@
 //! How a failure crosses a boundary: a stage, a code, causes, hints.
 
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,22 @@ pub struct Report {
 }
 
 impl Report {
+    /// Returns the failure of a port of the host that could not be had, for the reason of `kind`.
+    #[must_use]
+    pub fn of_port(error: &(dyn std::error::Error + 'static), kind: ErrorKind) -> Self {
+        let (code, hint) = match kind {
+            ErrorKind::PermissionDenied => (
+                "msb::ports::privileged",
+                "Choose a port from 1024 on, or lower net.ipv4.ip_unprivileged_port_start.",
+            ),
+            ErrorKind::AddrNotAvailable => {
+                ("msb::ports::no-address", "Write an address of this host as `bind`.")
+            }
+            _ => ("msb::ports::in-use", "Choose another host port, or write host=\"auto\"."),
+        };
+        Self::of(code, "ports", error).hint(hint)
+    }
+
     /// Returns a report of a failed attempt, its causes taken from `error`'s chain.
     #[must_use]
     pub fn of(code: &str, stage: &str, error: &(dyn std::error::Error + 'static)) -> Self {

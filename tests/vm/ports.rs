@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tests::home::Home;
-use tests::oracle::reversed;
+use tests::oracle::{nothing_lives, reversed};
 use tests::run::{Run, eventually};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -110,6 +110,8 @@ fn rt_9_9_a_published_port_answers_is_seen_and_moves_while_the_machine_runs() {
     home.msb(["up", "--recreate", "web", "-y"]).exits(0);
     assert_eq!(chosen_again(&home, 81), side);
     assert_eq!(said(side), "side\n");
+    let again = home.msb(["up", "--recreate", "web", "-y", "--output", "json"]).exits(0).json();
+    assert_eq!(again["results"][0]["ports"].as_array().map(Vec::len), Some(3), "{again}");
     home.msb(["stop", "web"]).exits(0);
     assert_eq!(ports(&home), json!([]));
     TcpListener::bind(("127.0.0.1", second)).unwrap();
@@ -122,6 +124,25 @@ fn chosen_again(home: &Home, guest: u16) -> u16 {
     let mut rows = shown.as_array().unwrap().iter();
     let row = rows.find(|row| row["guest"] == guest && row["auto"] == true).unwrap();
     u16::try_from(row["host"].as_u64().unwrap()).unwrap()
+}
+
+#[test]
+fn a_port_that_the_kernel_chose_is_told_to_who_asked_for_it() {
+    let home = Home::machine();
+    for command in [["create", "one"], ["run", "two"]] {
+        let [command, name] = command;
+        let detach: &[&str] = if command == "run" { &["-d"] } else { &[] };
+        let words = [&[command, "-n", name, "-m", "96MiB", "-p", "auto:80"], detach].concat();
+        let words = [&words[..], &["builtin:base", "sleep", "1000"]].concat();
+        let made = home.msb_with(&words).exits(0);
+        assert_eq!(made.stdout, format!("{name}\n"));
+        let told = home.msb(["ps", "-p", "adhoc", "--output", "json"]).exits(0).json();
+        let mut rows = told.as_array().unwrap().iter();
+        let port = &rows.find(|row| row["name"] == name).unwrap()["ports"][0]["host"];
+        made.complains(&[&format!("127.0.0.1:{port} → 80/tcp")]);
+    }
+    home.msb(["rm", "--force", "one", "two"]).exits(0);
+    nothing_lives(&home);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn print(call: &Call, args: &Args, rows: &[(&SandboxView, Sandbox)]) {
             if shape.health == "none" { "-" } else { shape.health }.to_owned(),
             shape.restarts.to_string(),
             shape.uptime_ms.map(human::millis).unwrap_or_default(),
-            human::ports(&shape.ports),
+            human::ports(&shape.ports).join(", "),
         ]);
         table.row(cells);
         if matches!(view.phase, Phase::Failed | Phase::Stalled) {

@@ -19,7 +19,7 @@ use crate::context::{Clock as _, Context};
 use crate::drivers::{self, Driver, Drivers};
 use crate::execute::failpoint::{Failpoint, VARIABLE};
 use crate::execute::{self, Beginning, Ended, Hooks, Host, LastGates, Limits, Progress, Slots};
-use crate::machines::process;
+use crate::machines::{self, process};
 use crate::observe::Observed;
 use crate::plan::saved::Saved;
 use crate::plan::{Action, Address, Goal, Op, Plan, StepId, Wish, hash, is_preflight, plan};
@@ -60,7 +60,7 @@ pub(super) async fn apply(
         session.store.read(soundness::may_be_changed)?;
     }
     let drivers = drivers(context, &wish, &planned).await?;
-    preflight::preflight(context, &wish, &planned, &drivers)?;
+    preflight::preflight(context, &wish, &planned, &observed, &drivers)?;
     let said = drivers.values().next().map(|d| drivers::said(d.name, d.accelerator));
     ui.planned(&planned, &wish.project, said.as_deref());
     agreed(&wish, &planned, &options, &ui)?;
@@ -140,10 +140,27 @@ pub(super) fn refused(plan: &Plan) -> Result<(), Troubles> {
     Err(Troubles(refused.into_iter().map(Trouble::refused).collect()))
 }
 
-/// Returns the sandboxes that a step of a plan boots or updates.
-fn told(plan: &Plan) -> BTreeSet<InstanceName> {
+/// Returns whose machines each sandbox that boots or is updated has to tell of it. One with a step of
+/// its own is told by that alone, with more than what holds by now.
+fn neighbours(
+    wish: &Wish,
+    observed: &Observed,
+    plan: &Plan,
+) -> BTreeMap<InstanceName, BTreeSet<InstanceName>> {
+    let applied = observed.sandboxes.values().filter_map(|seen| seen.applied.as_ref());
+    let mut bodies = wish.project.sandboxes.values().chain(applied);
+    if bodies.all(|body| body.connect.is_empty()) {
+        return BTreeMap::new();
+    }
     let steps = plan.steps.iter().filter(|step| matches!(step.op, Op::Boot | Op::Update));
-    steps.filter_map(|step| step.address.sandbox().cloned()).collect()
+    let own: BTreeSet<&InstanceName> = steps.filter_map(|step| step.address.sandbox()).collect();
+    let beside = |name: &&InstanceName| {
+        let before = observed.sandboxes.get(*name).and_then(|seen| seen.applied.as_deref());
+        let mut others = machines::neighbours(name, before, &wish.project);
+        others.retain(|other| !own.contains(other));
+        ((*name).clone(), others)
+    };
+    own.iter().map(beside).collect()
 }
 
 /// Chooses the driver of each sandbox that boots or is prepared.
@@ -229,7 +246,7 @@ impl Run<'_> {
             project_id,
             run,
             drivers: self.drivers.clone(),
-            told: told(&self.planned),
+            neighbours: neighbours(&self.wish, &self.observed, &self.planned),
             parts,
             store: session.store,
         }));
@@ -517,7 +534,7 @@ pub(super) async fn kill(view: &SandboxView) -> Result<(), Troubles> {
     let actor = format!("msb kill, pid {}", std::process::id());
     machine.kill(&actor).await.map(|_| ()).map_err(|error| {
         let code = match error {
-            crate::machines::ControlError::LivesOn { .. } => "msb::stop::timeout",
+            machines::ControlError::LivesOn { .. } => "msb::stop::timeout",
             _ => "msb::agent::lost",
         };
         Troubles::of(Report::of(code, "stop", &error))

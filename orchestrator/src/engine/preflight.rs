@@ -1,12 +1,13 @@
 //! What a plan needs of the host, looked at before the first side effect, all at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use schema::failure::Report;
 use schema::launch::{Accelerator, DriverName};
 use schema::name::{InstanceName, VolumeName};
-use schema::project::{Access, Mount, MountSource, Sandbox, VolumeKind};
+use schema::project::{Access, Mount, MountSource, Sandbox, Transport, VolumeKind};
 use schema::units::Bytes;
 
 use super::{Trouble, Troubles, apply, read_env_files, read_source};
@@ -31,9 +32,12 @@ pub(super) fn preflight(
     context: &Context,
     wish: &Wish,
     plan: &Plan,
+    observed: &Observed,
     drivers: &BTreeMap<InstanceName, Driver>,
 ) -> Result<(), Troubles> {
-    let troubles = found(context, wish, (plan, drivers), &BTreeSet::new());
+    let steps = plan.steps.iter().filter(|step| !step.op.is_wait());
+    let held = held(observed, steps.filter_map(|step| step.address.sandbox()));
+    let troubles = found(context, wish, (plan, drivers), (&BTreeSet::new(), &held));
     if troubles.is_empty() { Ok(()) } else { Err(Troubles(troubles)) }
 }
 
@@ -45,6 +49,7 @@ pub(super) async fn whole(context: &Context, wish: &Wish, observed: Observed) ->
     let mut observed = observed;
     let alive = observed.sandboxes.iter().filter(|(_, seen)| seen.is_alive());
     let running: BTreeSet<InstanceName> = alive.map(|(name, _)| name.clone()).collect();
+    let held = held(&observed, &running);
     observed.sandboxes.clear();
     let planned = plan(wish, &observed);
     let (drivers, mut troubles) = match apply::drivers(context, wish, &planned).await {
@@ -53,7 +58,7 @@ pub(super) async fn whole(context: &Context, wish: &Wish, observed: Observed) ->
     };
     let refused = planned.refused.iter().filter(|refusal| is_preflight(refusal));
     troubles.extend(refused.map(Trouble::refused));
-    troubles.extend(found(context, wish, (&planned, &drivers), &running));
+    troubles.extend(found(context, wish, (&planned, &drivers), (&running, &held)));
     troubles
 }
 
@@ -62,7 +67,7 @@ fn found(
     context: &Context,
     wish: &Wish,
     (plan, drivers): (&Plan, &BTreeMap<InstanceName, Driver>),
-    running: &BTreeSet<InstanceName>,
+    (running, held): (&BTreeSet<InstanceName>, &Held),
 ) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     let boots = plan.steps.iter().filter(|step| step.op == Op::Boot);
@@ -76,7 +81,7 @@ fn found(
         troubles.extend(sources(context, want).into_iter().map(|report| at(name, report)));
         troubles.extend(mounts(context, want).map(|report| at(name, report)));
     }
-    troubles.extend(ports(context, wish, plan));
+    troubles.extend(ports(context, wish, plan, held));
     let is_real = |driver: &Option<&Driver>| driver.is_none_or(|d| d.name != DriverName::Process);
     let real = boots.iter().filter(|(name, _, driver)| is_real(driver) && !running.contains(*name));
     let wanted: u64 = real.map(|(_, want, _)| want.memory.size.0).sum();
@@ -147,28 +152,46 @@ fn process_limits(want: &Sandbox) -> Option<Report> {
     Some(report("msb::host::driver-limit", "driver", message, hint))
 }
 
-/// Ports of the host that somebody else has. Of what the plan touches itself they come free in time.
-fn ports(context: &Context, wish: &Wish, plan: &Plan) -> Vec<Trouble> {
+/// Ports of the host that somebody else has. What the plan's own sandboxes have they keep, or let go in
+/// time; nobody has to be asked for that.
+fn ports(context: &Context, wish: &Wish, plan: &Plan, held: &Held) -> Vec<Trouble> {
     let steps = plan.steps.iter().filter(|step| matches!(step.op, Op::Boot | Op::Update));
-    let names = steps.filter_map(|step| step.address.sandbox());
-    let touched: BTreeSet<String> = plan
-        .steps
-        .iter()
-        .filter(|step| !step.op.is_wait())
-        .filter_map(|step| step.address.sandbox())
-        .map(|name| format!("{}/{name}", wish.project.name))
-        .collect();
     let mut troubles = Vec::new();
-    for name in names {
+    for name in steps.filter_map(|step| step.address.sandbox()) {
         let Some(want) = wish.project.sandboxes.get(name) else { continue };
-        for taken in crate::ports::taken(want, name.index.unwrap_or(0)) {
+        let wanted = crate::ports::fixed(want, name.index.unwrap_or(0));
+        for (protocol, at) in wanted.filter(|port| !held.contains(port)) {
+            let Err(taken) = crate::ports::look(protocol, at) else { continue };
+            // One that the kernel chose for a sandbox stands in no definition.
             let owner = taken.machine(context.home()).map(|machine| machines::named(&machine));
-            if !owner.is_some_and(|owner| touched.contains(&owner)) {
-                troubles.push(at(name, taken.report(context.home())));
+            if !owner.is_some_and(|owner| is_touched(wish, plan, &owner)) {
+                troubles.push(self::at(name, taken.report(context.home())));
             }
         }
     }
     troubles
+}
+
+/// Tells whether a sandbox, named as among all, is changed by a plan.
+fn is_touched(wish: &Wish, plan: &Plan, owner: &str) -> bool {
+    let steps = plan.steps.iter().filter(|step| !step.op.is_wait());
+    let mut names = steps.filter_map(|step| step.address.sandbox());
+    names.any(|name| format!("{}/{name}", wish.project.name) == owner)
+}
+
+/// Ports of the host that sandboxes of a plan have.
+type Held = BTreeSet<(Transport, SocketAddr)>;
+
+/// Returns the ports that those of `names` have whose machines live.
+fn held<'n>(observed: &Observed, names: impl IntoIterator<Item = &'n InstanceName>) -> Held {
+    let seen = names.into_iter().filter_map(|name| Some((name, observed.sandboxes.get(name)?)));
+    let alive = seen.filter(|(_, seen)| seen.is_alive());
+    alive
+        .flat_map(|(name, seen)| {
+            let index = name.index.unwrap_or(0);
+            seen.applied.iter().flat_map(move |body| crate::ports::fixed(body, index))
+        })
+        .collect()
 }
 
 /// What is mounted of the host and cannot be.

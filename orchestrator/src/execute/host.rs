@@ -39,7 +39,7 @@ pub struct Host {
     project_id: String,
     run: i64,
     drivers: BTreeMap<InstanceName, Driver>,
-    told: BTreeSet<InstanceName>,
+    neighbours: BTreeMap<InstanceName, BTreeSet<InstanceName>>,
     parts: Option<Parts>,
     store: RefCell<Store>,
     creators: RefCell<BTreeMap<InstanceName, Creator>>,
@@ -73,8 +73,8 @@ pub struct Beginning {
     pub run: i64,
     /// The driver of each sandbox that boots.
     pub drivers: BTreeMap<InstanceName, Driver>,
-    /// The sandboxes that a step of the run boots or updates, and so tells all there is to tell.
-    pub told: BTreeSet<InstanceName>,
+    /// Whose machines each sandbox that boots or is updated has to tell of it.
+    pub neighbours: BTreeMap<InstanceName, BTreeSet<InstanceName>>,
     /// Kernel and initramfs, where a driver needs them.
     pub parts: Option<Parts>,
     /// The state.
@@ -95,8 +95,17 @@ impl Host {
     /// Begins a run.
     #[must_use]
     pub fn begin_run(beginning: Beginning) -> Self {
-        let Beginning { context, wish, options, project_id, run, drivers, told, parts, store } =
-            beginning;
+        let Beginning {
+            context,
+            wish,
+            options,
+            project_id,
+            run,
+            drivers,
+            neighbours,
+            parts,
+            store,
+        } = beginning;
         Self {
             context,
             wish,
@@ -104,7 +113,7 @@ impl Host {
             project_id,
             run,
             drivers,
-            told,
+            neighbours,
             parts,
             store: RefCell::new(store),
             creators: RefCell::default(),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use schema::launch::Machine;
 use schema::peer::{NAMES, link_name};
+use serde::Deserialize;
 
 fn folder(home: &Path) -> PathBuf {
     home.join("machines").join(NAMES)
@@ -19,7 +20,7 @@ fn target(id: &str) -> PathBuf {
     Path::new("..").join(id)
 }
 
-/// Points a machine's name at its folder.
+/// Points a machine's name at its folder; a name that it had before leads nowhere then.
 ///
 /// # Errors
 /// The link cannot be made or moved; an old one stands.
@@ -29,8 +30,10 @@ pub fn point(home: &Path, machine: &Machine) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let name = link_name(&machine.project, &machine.sandbox, &machine.instance);
-    let link = folder.join(&name);
+    let link = folder.join(name_of(machine));
+    if let Some(old) = launched(home, &machine.id).filter(|old| folder.join(old) != link) {
+        remove_own(&folder.join(old), &machine.id)?;
+    }
     if fs::read_link(&link).is_ok_and(|is| is == target(&machine.id)) {
         return Ok(());
     }
@@ -49,13 +52,37 @@ pub fn point(home: &Path, machine: &Machine) -> io::Result<()> {
 /// # Errors
 /// A link is there and cannot be removed.
 pub fn forget(home: &Path, id: &str) -> io::Result<()> {
-    let target = target(id);
-    each(
-        home,
-        |path| {
-            if fs::read_link(path).is_ok_and(|is| is == target) { remove(path) } else { Ok(()) }
-        },
-    )
+    match launched(home, id) {
+        Some(name) => {
+            remove(&draft(home, id))?;
+            remove_own(&folder(home).join(name), id)
+        }
+        // It came not so far that this was written, or the folder is gone already.
+        None => each(home, |path| remove_own(path, id)),
+    }
+}
+
+fn name_of(machine: &Machine) -> String {
+    link_name(&machine.project, &machine.sandbox, &machine.instance)
+}
+
+/// Returns the name under which a machine was last booted.
+fn launched(home: &Path, id: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Launched {
+        machine: Machine,
+    }
+    let bytes = fs::read(home.join("machines").join(id).join("launch")).ok()?;
+    let Launched { machine } = serde_json::from_slice(&bytes).ok()?;
+    Some(name_of(&machine))
+}
+
+/// Removes a link that leads to a machine; any other stays.
+fn remove_own(link: &Path, id: &str) -> io::Result<()> {
+    match fs::read_link(link).is_ok_and(|is| is == target(id)) {
+        true => remove(link),
+        false => Ok(()),
+    }
 }
 
 /// Removes the link that a dead command was making for a machine.
@@ -134,6 +161,35 @@ mod tests {
         forget(home.path(), "a").unwrap();
         forget(home.path(), "b").unwrap();
         assert_eq!(names(home.path()), [at("shop.db", "../c")]);
+    }
+
+    /// Writes down that a machine was booted so.
+    fn boot(home: &Path, machine: &Machine) {
+        use std::io::Write as _;
+        point(home, machine).unwrap();
+        let folder = home.join("machines").join(&machine.id);
+        fs::create_dir_all(&folder).unwrap();
+        let launch = serde_json::json!({ "format": 1, "machine": machine });
+        let mut file = fs::File::create(folder.join("launch")).unwrap();
+        file.write_all(launch.to_string().as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn a_machine_that_is_booted_under_another_name_has_that_one_alone() {
+        let home = Scratch::new();
+        fs::create_dir(home.path().join("machines")).unwrap();
+        boot(home.path(), &machine("a", "db", ""));
+        boot(home.path(), &machine("b", "web", ""));
+        boot(home.path(), &machine("a", "store", ""));
+        let at = |name: &str, to: &str| (name.to_owned(), to.to_owned());
+        assert_eq!(names(home.path()), [at("shop.store", "../a"), at("shop.web", "../b")]);
+        // Somebody else has the name by now.
+        boot(home.path(), &machine("c", "store", ""));
+        forget(home.path(), "a").unwrap();
+        assert_eq!(names(home.path()), [at("shop.store", "../c"), at("shop.web", "../b")]);
+        forget(home.path(), "c").unwrap();
+        forget(home.path(), "b").unwrap();
+        assert_eq!(names(home.path()), []);
     }
 
     #[test]

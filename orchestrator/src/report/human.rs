@@ -12,7 +12,7 @@ const UNITS: [(u64, &str); 4] =
 
 /// Returns published ports as `127.0.0.1:8080 → 80/tcp`, those in a row as one: `127.0.0.1:8080-8089 → 80-89/tcp`.
 #[must_use]
-pub fn ports(ports: &[Bound]) -> String {
+pub fn ports(ports: &[Bound]) -> Vec<String> {
     let follows = |last: &Bound, next: &Bound| {
         let apart = |port: u16, other: u16| other.checked_sub(port) == Some(1);
         (last.protocol, last.bind) == (next.protocol, next.bind)
@@ -30,7 +30,7 @@ pub fn ports(ports: &[Bound]) -> String {
         let (host, guest, protocol) = (last.host, last.guest, first.protocol.as_str());
         Some(format!("{at}-{host} → {}-{guest}/{protocol}", first.guest))
     });
-    rows.collect::<Vec<_>>().join(", ")
+    rows.collect()
 }
 
 /// Returns a size as `1.3 GiB`; whole numbers and those of three digits lose the fraction.
@@ -194,11 +194,10 @@ mod tests {
         let (tcp, udp) = (Transport::Tcp, Transport::Udp);
         let rows =
             [bound(8081, 81, tcp), bound(8080, 80, tcp), bound(8082, 90, tcp), bound(53, 53, udp)];
-        assert_eq!(
-            ports(&rows),
-            "127.0.0.1:8080-8081 → 80-81/tcp, 127.0.0.1:8082 → 90/tcp, 127.0.0.1:53 → 53/udp"
-        );
-        assert_eq!(ports(&[]), "");
+        let expected =
+            ["127.0.0.1:8080-8081 → 80-81/tcp", "127.0.0.1:8082 → 90/tcp", "127.0.0.1:53 → 53/udp"];
+        assert_eq!(ports(&rows), expected);
+        assert!(ports(&[]).is_empty());
     }
 
     #[test]

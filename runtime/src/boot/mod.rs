@@ -84,22 +84,7 @@ impl BootError {
             Self::Driver(error) => error.report(),
             Self::Jail { .. } => Report::of("msb::jail::incomplete", "driver", self)
                 .hint("Run `msb doctor` to see what each missing layer would have stopped."),
-            Self::Port(PortError { source, .. })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                Report::of("msb::ports::privileged", "ports", self).hint(
-                    "Choose a port from 1024 on, or lower net.ipv4.ip_unprivileged_port_start.",
-                )
-            }
-            Self::Port(PortError { source, .. })
-                if source.kind() == io::ErrorKind::AddrNotAvailable =>
-            {
-                Report::of("msb::ports::no-address", "ports", self)
-                    .hint("Write an address of this host as `bind`.")
-            }
-            Self::Port(_) => {
-                Report::of("msb::ports::in-use", "ports", self).hint("Choose another port.")
-            }
+            Self::Port(error) => Report::of_port(error, error.source.kind()),
             Self::Lease(_) => Report::of("msb::lock::busy", "lock", self)
                 .hint("Wait for the other command, or look at the machine with `msb ps`."),
             Self::Descriptor { .. }

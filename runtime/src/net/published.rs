@@ -12,7 +12,7 @@ use super::listen::Listener;
 
 /// A port of the host cannot be published on.
 #[derive(Debug, Error)]
-#[error("cannot publish on {address} ({})", protocol.as_str())]
+#[error("cannot publish {address} ({})", protocol.as_str())]
 pub(crate) struct PortError {
     /// What was to carry it.
     pub(crate) protocol: Transport,

@@ -116,7 +116,7 @@ fn limits(network: &Network) -> Option<String> {
 pub(super) fn port_lines(view: &SandboxView, sandbox: &Sandbox) -> Vec<String> {
     let bound = human::ports(shapes::ports(view));
     if !bound.is_empty() {
-        return bound.split(", ").map(str::to_owned).collect();
+        return bound;
     }
     let line = |port: PublishedPort| {
         let (guest, protocol) = (port.guest, port.protocol.as_str());

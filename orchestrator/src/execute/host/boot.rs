@@ -81,8 +81,13 @@ impl Host {
         };
         let mut launch = machines::assemble(making).map_err(|error| self.not_assembled(&error))?;
         launch.environment = self.environment();
-        machines::names::point(self.context.home(), &launch.record.machine)
-            .map_err(|error| StepError::from("msb::state::unusable", "boot", &error))?;
+        // Without a network device nobody calls it by name.
+        if launch.record.driver.name != DriverName::Process
+            && launch.record.network.link().is_some()
+        {
+            machines::names::point(self.context.home(), &launch.record.machine)
+                .map_err(|error| StepError::from("msb::state::unusable", "boot", &error))?;
+        }
         self.tell_neighbours(name).await?;
         // Where it does not come free, the runtime says so.
         drop(self.folder(&id).released_within(RELEASED_MAX).await);
@@ -129,7 +134,8 @@ impl Host {
         if told.stage != "ports" {
             return told;
         }
-        let taken = ports::taken(want, name.index.unwrap_or(0)).into_iter().next();
+        let mut wanted = ports::fixed(want, name.index.unwrap_or(0));
+        let taken = wanted.find_map(|(protocol, at)| ports::look(protocol, at).err());
         taken.map_or(told, |taken| taken.report(self.context.home()))
     }
 

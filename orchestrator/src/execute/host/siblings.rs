@@ -7,20 +7,15 @@ use schema::project::Body;
 
 use super::Host;
 use crate::execute::world::StepError;
-use crate::machines;
 use crate::store::inventory;
 
 impl Host {
     /// Tells the machines that live which of them this one may call, and that it may be called: that
     /// stands in the records of both ends. Whoever does not take it is told again by its next boot.
     pub(super) async fn tell_neighbours(&self, name: &InstanceName) -> Result<(), StepError> {
-        let before = self.as_applied(name)?;
-        let others = machines::neighbours(name, before.as_deref(), &self.wish.project);
-        // One that has a step of its own is told by that, with more than what holds by now.
-        for other in others.into_iter().filter(|other| !self.told.contains(other)) {
+        for other in self.neighbours.get(name).into_iter().flatten() {
             // By what it was last told to be: what else is new of it is for a step of its own.
-            let (Some((id, machine)), Some(want)) =
-                (self.current(&other)?, self.as_applied(&other)?)
+            let (Some((id, machine)), Some(want)) = (self.current(other)?, self.as_applied(other)?)
             else {
                 continue;
             };
@@ -29,7 +24,7 @@ impl Host {
             if !is_machine || !self.is_alive(&id)? {
                 continue;
             }
-            let network = self.link(&other, &want, &id)?;
+            let network = self.link(other, &want, &id)?;
             let told = machine.update(Update { network, ..Update::default() }).await;
             match told.map(|(_, refused)| refused) {
                 Ok(refused) if refused.is_empty() => {}
