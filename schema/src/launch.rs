@@ -490,6 +490,9 @@ pub enum ProbeKind {
         path: String,
         /// The port.
         port: u16,
+        /// It is asked through TLS, whoever it says it is.
+        #[serde(default)]
+        tls: bool,
         /// The host header; absent: the guest itself.
         host: Option<String>,
         /// The answers that pass.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tests::debian;
 use tests::home::{Home, put};
 use tests::oracle::{converged, pids, reversed};
+use tests::programs::checkout;
 use tests::run::{Run, bare, eventually};
 use tests::skip::skip;
 
@@ -36,7 +37,7 @@ sandbox "web" {
     network { preset "none" }
     command "nginx" "-c" "/files/nginx.conf"
     port guest=80 host="auto"
-    ready { http "/" port=80; timeout "180s" }
+    ready { http "/" port=443 scheme="https"; timeout "180s" }
 }
 sandbox "app" {
     from "server"
@@ -71,7 +72,12 @@ const NGINX: &str = "daemon off;
 error_log stderr;
 pid /run/nginx.pid;
 events { worker_connections 512; }
-http { access_log off; server { listen 80; root /files/www; } }
+http {
+    access_log off;
+    ssl_certificate /files/elsewhere.crt;
+    ssl_certificate_key /files/elsewhere.key;
+    server { listen 80; listen 443 ssl; root /files/www; }
+}
 ";
 
 const PAGE: &str = "<title>served by a guest</title>\n";
@@ -134,6 +140,13 @@ fn nginx_and_postgresql_serve_the_host_by_ports_and_a_sibling_by_name() {
     home.write("files/db", DB);
     home.write("files/password", "open sesame\n");
     home.write("files/nginx.conf", NGINX);
+    for file in ["elsewhere.crt", "elsewhere.key"] {
+        fs::copy(
+            checkout().join("tests/fixtures").join(file),
+            home.project().join("files").join(file),
+        )
+        .unwrap();
+    }
     home.write("files/www/index.html", PAGE);
     home.write("files/www/noise", &noise(1 << 20));
     let archive = folder.join("debian.docker.tar");

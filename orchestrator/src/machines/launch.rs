@@ -18,7 +18,7 @@ use schema::link::Mac;
 use schema::name::SandboxName;
 use schema::project::network::Preset;
 use schema::project::{
-    EnvValue, Health, HttpProbe, Kind, Limit, Probe, Project, Rlimit, Sandbox, StopSignal,
+    EnvValue, Health, HttpProbe, Kind, Limit, Probe, Project, Rlimit, Sandbox, Scheme, StopSignal,
     VolumeKind, argv, instance_hostname,
 };
 use schema::record::Bound;
@@ -413,10 +413,10 @@ fn probe(asked: &Probe) -> launch::ProbeKind {
         Probe::Exec(words) => launch::ProbeKind::Exec { argv: words.clone() },
         Probe::Log(pattern) => launch::ProbeKind::Log { pattern: pattern.clone() },
         Probe::Tcp(port) => launch::ProbeKind::Tcp { port: *port },
-        // With TLS it is refused before anything is begun.
-        Probe::Http(HttpProbe { path, port, scheme: _, host, status }) => launch::ProbeKind::Http {
+        Probe::Http(HttpProbe { path, port, scheme, host, status }) => launch::ProbeKind::Http {
             path: path.clone(),
             port: *port,
+            tls: *scheme == Scheme::Https,
             host: host.clone(),
             status: status.clone(),
         },

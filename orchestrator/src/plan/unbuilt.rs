@@ -4,9 +4,7 @@
 //! boot it refuses to be carried out. A default that is not honoured yet is
 //! nobody's wish: what counts is what was written, or differs from the default.
 
-use schema::project::{
-    EnvValue, OnUnhealthy, Probe, Restart, RestartPolicy, Root, Sandbox, Scheme, Until,
-};
+use schema::project::{EnvValue, OnUnhealthy, Restart, RestartPolicy, Root, Sandbox, Until};
 
 /// Returns the fields of a sandbox that no machine honours yet, by path.
 ///
@@ -32,13 +30,7 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
             add(&format!("depends-on.{target}.until"));
         }
     }
-    if has_tls(&sandbox.ready.probe) {
-        add("ready.http.scheme");
-    }
     if let Some(health) = &sandbox.health {
-        if has_tls(&health.probe) {
-            add("health.http.scheme");
-        }
         if health.on_unhealthy != OnUnhealthy::None {
             add("health.on-unhealthy");
         }
@@ -81,17 +73,12 @@ fn tls(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<&'static str
     fields.into_iter().filter(|(asked, _)| *asked).map(|(_, field)| field).collect()
 }
 
-/// Tells whether a probe speaks through TLS.
-fn has_tls(probe: &Probe) -> bool {
-    matches!(probe, Probe::Http(http) if http.scheme == Scheme::Https)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use schema::name::{EnvKey, SecretName};
     use schema::project::network::{Authority, HostPattern};
-    use schema::project::{ImageRef, Kind};
+    use schema::project::{ImageRef, Kind, Probe};
     use schema::units::Millis;
 
     #[test]

@@ -10,14 +10,19 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The longest first line of an answer.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// The port that a host header leaves out.
+/// The ports that a host header leaves out.
 const PORT_OF_HTTP: u16 = 80;
+const PORT_OF_HTTPS: u16 = 443;
+
+/// Who is asked, if nobody else is named.
+const ITSELF: &str = "localhost";
 
 /// A request, and the answers that pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) path: String,
     pub(super) port: u16,
+    pub(super) tls: bool,
     pub(super) host: Option<String>,
     pub(super) status: StatusSet,
 }
@@ -25,10 +30,11 @@ pub(super) struct Request {
 impl Request {
     /// Returns the bytes to send: no body, no second request, no redirect followed.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let usual = if self.tls { PORT_OF_HTTPS } else { PORT_OF_HTTP };
         let host = match (&self.host, self.port) {
             (Some(host), _) => host.clone(),
-            (None, PORT_OF_HTTP) => "localhost".into(),
-            (None, port) => format!("localhost:{port}"),
+            (None, port) if port == usual => ITSELF.into(),
+            (None, port) => format!("{ITSELF}:{port}"),
         };
         let (path, host) = (escaped(&self.path), escaped(&host));
         format!(
@@ -36,6 +42,23 @@ impl Request {
              Connection: close\r\n\r\n"
         )
         .into_bytes()
+    }
+
+    /// Returns what people know its kind by.
+    pub(super) const fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// Returns the name of the server that is meant, without a port.
+    pub(super) fn server(&self) -> &str {
+        let Some(host) = &self.host else { return ITSELF };
+        if let Some((inner, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            return inner;
+        }
+        match host.split_once(':') {
+            Some((name, port)) if !port.contains(':') => name,
+            _ => host,
+        }
     }
 }
 
@@ -110,7 +133,8 @@ mod tests {
 
     fn request(path: &str, port: u16, host: Option<&str>) -> String {
         let host = host.map(String::from);
-        let request = Request { path: path.into(), port, host, status: StatusSet::default() };
+        let status = StatusSet::default();
+        let request = Request { path: path.into(), port, tls: false, host, status };
         String::from_utf8(request.to_bytes()).unwrap()
     }
 
@@ -123,6 +147,29 @@ mod tests {
         assert!(request("/", 80, Some("shop.example")).contains("\r\nHost: shop.example\r\n"));
         let text = request("/a b\r\nX: y", 80, Some("h\r\nX: z"));
         assert!(text.starts_with("GET /a%20b%0D%0AX:%20y HTTP/1.1\r\nHost: h%0D%0AX:%20z\r\n"));
+    }
+
+    #[test]
+    fn a_server_is_named_without_its_port_and_443_is_what_nobody_says() {
+        let status = StatusSet::default;
+        let of = |host: Option<&str>| Request {
+            path: "/".into(),
+            port: 443,
+            tls: true,
+            host: host.map(String::from),
+            status: status(),
+        };
+        let text = String::from_utf8(of(None).to_bytes()).unwrap();
+        assert!(text.contains("\r\nHost: localhost\r\n"), "{text}");
+        for (host, server) in [
+            (None, "localhost"),
+            (Some("shop.example"), "shop.example"),
+            (Some("shop.example:8443"), "shop.example"),
+            (Some("[::1]:8443"), "::1"),
+            (Some("::1"), "::1"),
+        ] {
+            assert_eq!(of(host).server(), server);
+        }
     }
 
     /// Gives an answer in pieces of `step` bytes.

@@ -13,6 +13,7 @@ mod pulse;
 mod run;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -249,7 +250,7 @@ impl Probes {
             return wants;
         }
         let Some(run) = self.run_in(id) else { return wants };
-        if let Some(answer) = run.hear_output(bytes) {
+        if let Some(answer) = run.hear_output(bytes, &mut wants) {
             self.linger_in(id, now, &mut wants);
             self.settle(answer, now, &mut wants);
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! exec ─ Exec ─▶ Exited ───────────────────────────────▶ answer
 //! tcp  ─ TcpOpen 127.0.0.1 ─▶ TcpFailed ─ TcpOpen ::1 … ▶ answer
-//! http ─ as tcp ─▶ TcpOpened ─ request ─▶ first line ───▶ answer
+//! http ─ as tcp ─▶ TcpOpened ─ request ─▶ first line ───▶ answer    (both through TLS, if asked)
 //! ```
 //!
 //! All of it is asked from inside the guest, by sessions of the runtime's own, so it
@@ -20,6 +20,7 @@ use schema::wire::message::{
 };
 
 use super::http::{Reply, Request};
+use super::tls::Tls;
 use super::{Answer, Want};
 
 /// How much of a probe's output is kept.
@@ -43,9 +44,9 @@ impl Question {
             ProbeKind::Agent | ProbeKind::Log { .. } => None,
             ProbeKind::Exec { argv } => Some(Self::Exec { argv: argv.clone() }),
             ProbeKind::Tcp { port } => Some(Self::Tcp { port: *port }),
-            ProbeKind::Http { path, port, host, status } => {
+            ProbeKind::Http { path, port, tls, host, status } => {
                 let (path, host, status) = (path.clone(), host.clone(), status.clone());
-                Some(Self::Http(Request { path, port: *port, host, status }))
+                Some(Self::Http(Request { path, port: *port, tls: *tls, host, status }))
             }
         }
     }
@@ -55,7 +56,7 @@ impl Question {
         match self {
             Self::Exec { argv } => format!("exec {}", argv.first().map_or("", String::as_str)),
             Self::Tcp { port } => format!("tcp {port}"),
-            Self::Http(request) => format!("http {}", request.path),
+            Self::Http(request) => format!("{} {}", request.scheme(), request.path),
         }
     }
 }
@@ -78,7 +79,7 @@ enum Asking {
     /// A connection is made; what follows it is the request of `http`.
     Connect { port: u16, rest: VecDeque<IpAddr>, first: Option<String>, then: Option<Request> },
     /// A request was sent.
-    Reply { request: Request, reply: Reply },
+    Reply { request: Request, reply: Reply, tls: Option<Box<Tls>> },
 }
 
 impl Run {
@@ -168,7 +169,8 @@ impl Run {
     }
 
     /// Takes what came in its session.
-    pub(super) fn hear_output(&mut self, bytes: &[u8]) -> Option<Answer> {
+    pub(super) fn hear_output(&mut self, bytes: &[u8], wants: &mut Vec<Want>) -> Option<Answer> {
+        let session = self.session?;
         match &mut self.asking {
             Asking::Exec { output, .. } => {
                 output.extend_from_slice(bytes);
@@ -177,14 +179,27 @@ impl Run {
                 None
             }
             Asking::Connect { .. } => None,
-            Asking::Reply { request, reply } => match reply.push(bytes) {
-                Ok(None) => None,
-                Ok(Some(code)) => {
-                    let passed = request.status.has(code);
-                    Some(Answer { passed, text: format!("{}: {code}", self.name) })
+            Asking::Reply { request, reply, tls } => {
+                let opened = match tls {
+                    None => Ok(reply.push(bytes)),
+                    Some(tls) => {
+                        let plain = tls.hear(bytes);
+                        // Also what says why the conversation is over.
+                        let more = tls.to_send();
+                        wants.extend((!more.is_empty()).then_some(Want::Send(session, more)));
+                        plain.map(|plain| reply.push(&plain))
+                    }
+                };
+                match opened {
+                    Ok(Ok(None)) => None,
+                    Ok(Ok(Some(code))) => {
+                        let passed = request.status.has(code);
+                        Some(Answer { passed, text: format!("{}: {code}", self.name) })
+                    }
+                    Ok(Err(_)) => Some(self.missed("what answers does not speak HTTP/1")),
+                    Err(error) => Some(self.missed(&format!("no TLS with what answers: {error}"))),
                 }
-                Err(_) => Some(self.missed("what answers does not speak HTTP/1")),
-            },
+            }
         }
     }
 
@@ -215,8 +230,15 @@ impl Run {
             wants.push(Want::Leave(session));
             return Some(Answer { passed: true, ..self.missed("it accepts") });
         };
-        wants.push(Want::Send(session, request.to_bytes()));
-        self.asking = Asking::Reply { request, reply: Reply::default() };
+        let (bytes, tls) = match opening(&request) {
+            Ok(opening) => opening,
+            Err(error) => {
+                wants.push(Want::Leave(session));
+                return Some(self.missed(&format!("cannot speak TLS: {error}")));
+            }
+        };
+        wants.push(Want::Send(session, bytes));
+        self.asking = Asking::Reply { request, reply: Reply::default(), tls };
         None
     }
 
@@ -233,6 +255,16 @@ impl Run {
         let why = why.clone();
         Some(self.missed(&why))
     }
+}
+
+/// Returns the first bytes to send, and the conversation that they open.
+fn opening(request: &Request) -> Result<(Vec<u8>, Option<Box<Tls>>), rustls::Error> {
+    if !request.tls {
+        return Ok((request.to_bytes(), None));
+    }
+    let mut tls = Tls::begin(request.server())?;
+    tls.say(&request.to_bytes())?;
+    Ok((tls.to_send(), Some(Box::new(tls))))
 }
 
 fn words(failed: &TcpFailed) -> String {

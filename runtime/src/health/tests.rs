@@ -31,7 +31,7 @@ fn check() -> ProbeKind {
 
 fn http() -> ProbeKind {
     let status = StatusSet::default();
-    ProbeKind::Http { path: "/healthz".into(), port: 8080, host: None, status }
+    ProbeKind::Http { path: "/healthz".into(), port: 8080, tls: false, host: None, status }
 }
 
 fn health(kind: ProbeKind, failures: u32, successes: u32) -> launch::Health {

@@ -1,10 +1,13 @@
 //! Probes against real listeners: the agent is a child, so its loopback is the test's.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use schema::control::{Answer, Call, HealthWish, Milestone, Reply, Update};
 use schema::event::What;
 use schema::launch::{Health, ProbeKind};
@@ -18,25 +21,50 @@ use crate::relay::Client;
 
 const SLEEP: &[&str] = &["sleep", "1000"];
 
+/// A certificate of somebody else, by nobody, and over since 2020.
+const CERTIFICATE: &[u8] = include_bytes!("../../../tests/fixtures/elsewhere.crt");
+const KEY: &[u8] = include_bytes!("../../../tests/fixtures/elsewhere.key");
+
 /// Answers every connection with the status that stands in it, and counts nothing else.
 struct Server {
     port: u16,
+    /// The certificate that it speaks TLS with.
+    tls: Option<Arc<ServerConfig>>,
     status: Arc<AtomicU16>,
 }
 
 impl Server {
     fn with(status: u16) -> Self {
+        Self::speaking(status, None)
+    }
+
+    fn with_tls(status: u16) -> Self {
+        let chain = vec![CertificateDer::from_pem_slice(CERTIFICATE).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+        Self::speaking(status, Some(Arc::new(config.unwrap())))
+    }
+
+    fn speaking(status: u16, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let status = Arc::new(AtomicU16::new(status));
-        let now = Arc::clone(&status);
+        let (now, config) = (Arc::clone(&status), tls.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
+                let Ok(stream) = stream else { continue };
+                let status = now.load(Ordering::SeqCst);
                 // One that left before it was answered is no fault of a server.
-                stream.and_then(|stream| reply(stream, now.load(Ordering::SeqCst))).ok();
+                match &config {
+                    None => reply(stream, status).ok(),
+                    Some(config) => {
+                        let connection = ServerConnection::new(Arc::clone(config)).unwrap();
+                        reply(StreamOwned::new(connection, stream), status).ok()
+                    }
+                };
             }
         });
-        Self { port, status }
+        Self { port, tls, status }
     }
 
     fn answers(&self, status: u16) {
@@ -45,7 +73,8 @@ impl Server {
 
     fn probe(&self) -> ProbeKind {
         let status = "200".to_owned().try_into().unwrap();
-        ProbeKind::Http { path: "/healthz".into(), port: self.port, host: None, status }
+        let tls = self.tls.is_some();
+        ProbeKind::Http { path: "/healthz".into(), port: self.port, tls, host: None, status }
     }
 
     fn health(&self) -> Health {
@@ -54,7 +83,7 @@ impl Server {
     }
 }
 
-fn reply(mut stream: TcpStream, status: u16) -> std::io::Result<()> {
+fn reply(mut stream: impl Read + Write, status: u16) -> std::io::Result<()> {
     let (mut request, mut bytes) = (Vec::new(), [0; 512]);
     while !request.ends_with(b"\r\n\r\n") {
         match stream.read(&mut bytes)? {
@@ -143,6 +172,44 @@ fn an_http_gate_opens_by_the_answer_and_a_missed_one_names_it() {
     probed(&house, Option::is_some);
     server.answers(200);
     assert!(house.wait(Milestone::Ready), "{}", house.log());
+    house.stop();
+}
+
+#[test]
+fn rt_10_12_an_https_gate_asks_through_tls_whoever_answers() {
+    let server = Server::with_tls(503);
+    let mut record = launch(Some(SLEEP));
+    record.ready.kind = server.probe();
+    record.ready.timeout_ms = 20_000;
+    let mut house = House::serving(&record);
+    assert!(house.wait(Milestone::Running));
+    probed(&house, |answer| answer.as_deref() == Some("https /healthz: 503"));
+    server.answers(200);
+    assert!(house.wait(Milestone::Ready), "{}", house.log());
+    assert_eq!(last_probe(&house).as_deref(), Some("https /healthz: 200"));
+    house.stop();
+}
+
+#[test]
+fn an_https_gate_names_what_does_not_speak_tls() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut record = launch(Some(SLEEP));
+    record.ready.kind = ProbeKind::Http {
+        path: "/".into(),
+        port: listener.local_addr().unwrap().port(),
+        tls: true,
+        host: None,
+        status: "200".to_owned().try_into().unwrap(),
+    };
+    record.ready.timeout_ms = 20_000;
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            stream.and_then(|mut stream| stream.write_all(b"220 mail ESMTP\r\n")).ok();
+        }
+    });
+    let mut house = House::serving(&record);
+    let said = "https /: no TLS with what answers: ";
+    probed(&house, |answer| answer.as_ref().is_some_and(|answer| answer.starts_with(said)));
     house.stop();
 }
 
