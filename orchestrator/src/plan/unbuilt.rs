@@ -30,10 +30,8 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
             add(&format!("depends-on.{target}.until"));
         }
     }
-    if let Some(health) = &sandbox.health {
-        if health.on_unhealthy != OnUnhealthy::None {
-            add("health.on-unhealthy");
-        }
+    if sandbox.health.as_ref().is_some_and(|health| health.on_unhealthy != OnUnhealthy::None) {
+        add("health.on-unhealthy");
     }
     let policy = sandbox.restart.policy;
     let plain = Restart { policy, ..Restart::of(sandbox.kind) };

@@ -4,6 +4,7 @@ mod fragments;
 mod guest;
 mod limits;
 mod outlook;
+mod short;
 mod siblings;
 
 use std::collections::BTreeMap;

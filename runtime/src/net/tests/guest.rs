@@ -161,7 +161,7 @@ impl Guest {
 
     pub(super) fn connect(&mut self, to: SocketAddr) -> SocketHandle {
         let mut socket = stream();
-        self.port += 1;
+        self.port = if self.port == u16::MAX { 40_000 } else { self.port + 1 };
         let context = self.interface.context();
         socket.connect(context, IpEndpoint::from(to), self.port).unwrap();
         self.sockets.add(socket)
