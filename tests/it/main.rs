@@ -4,6 +4,7 @@
 
 mod adopted_volumes;
 mod aftermath;
+mod asked_ends;
 mod attach;
 mod canary;
 mod checkouts;
@@ -13,6 +14,7 @@ mod configuration;
 mod cp;
 mod cp_ended;
 mod crash;
+mod creators;
 mod diagnostics;
 mod diff_page;
 mod drift;

@@ -19,6 +19,7 @@ mod posix;
 mod probes;
 mod proof;
 mod published;
+mod security;
 mod servers;
 mod siblings;
 mod verdicts;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use schema::name::{InstanceName, ProjectName};
 use schema::project::ArgumentList;
+use schema::units::Millis;
 
 use super::call::Call;
 use super::definition::{self, Definition};
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// Stop and remove one of that name first; its volumes stay [default: off]
     #[arg(long)]
     replace: bool,
+    /// How long that one may take to stop; 0 kills [default: its own grace]
+    #[arg(long, value_name = "DUR", requires = "replace", value_parser = values::duration_or_zero)]
+    replace_grace: Option<Duration>,
     /// Return once it is booted [default: wait until it is ready]
     #[arg(long)]
     no_wait: bool,
@@ -76,6 +80,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     }
     let mut options = following::options(call, "create");
     options.consents.yes = true;
+    options.grace = args.replace_grace.map(|time| Millis(outcome::ms(time)));
     options.wait = if args.no_wait {
         Wait::Booted(Some(args.wait_timeout))
     } else {

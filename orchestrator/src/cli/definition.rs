@@ -161,7 +161,11 @@ pub(super) fn guest_path(text: &str) -> Result<GuestPath, String> {
     GuestPath::parse(text).map_err(|error| error.to_string())
 }
 
-fn rlimit(text: &str) -> Result<(String, Rlimit), String> {
+/// Reads a limit as `nofile=4096:65536`.
+///
+/// # Errors
+/// A sentence that says what to write instead.
+pub(super) fn rlimit(text: &str) -> Result<(String, Rlimit), String> {
     let grammar = || "a limit is RES=SOFT[:HARD], as in nofile=4096:65536".to_owned();
     let (name, limits) = text.split_once('=').ok_or_else(grammar)?;
     if !Rlimit::RESOURCES.contains(&name) {

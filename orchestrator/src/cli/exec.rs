@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
+use schema::launch;
+use schema::project::Rlimit;
+use schema::wire::message;
+
 use super::call::Call;
 use super::changing::{self, Change};
 use super::command::{self, Words};
+use super::definition;
 use super::ending::Ending;
 use super::failure::Failure;
 use super::targets::{self, Target, Targets};
 use super::values;
 use crate::engine::{SandboxView, Troubles, Wait};
+use crate::machines::rlimit;
 use crate::plan::Goal;
 use crate::sessions::{Leave, Sink};
 
@@ -29,6 +35,9 @@ pub(crate) struct Args {
     /// Where it runs [default: the sandbox's]
     #[arg(short, long, value_name = "PATH")]
     workdir: Option<String>,
+    /// A limit of its own, as RES=SOFT[:HARD] (can be repeated) [default: the sandbox's]
+    #[arg(long, value_name = "RES=SOFT[:HARD]", value_parser = definition::rlimit)]
+    rlimit: Vec<(String, Rlimit)>,
     #[command(flatten)]
     streams: command::Streams,
     /// Leave it running and print its session's number
@@ -62,16 +71,22 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         || shell(&view),
     )?;
     job.timeout = args.timeout;
+    job.exec.rlimits = args.rlimit.iter().map(own_limit).collect();
     if args.detach {
         job.leave = Leave::OnceStarted;
         job.sink = Sink::Nowhere;
-        job.exec.on_gone = schema::wire::message::OnGone::Keep;
-        job.exec.stdin = schema::wire::message::StdinMode::None;
+        job.exec.on_gone = message::OnGone::Keep;
+        job.exec.stdin = message::StdinMode::None;
         job.exec.tty = None;
         job.input = crate::sessions::Input::Nothing;
     }
     let done = command::run(call, &view, &machine.agent_socket(), job)?;
     command::tell(call, &view, &done)
+}
+
+fn own_limit((name, limit): &(String, Rlimit)) -> message::Rlimit {
+    let launch::Rlimit { resource, soft, hard } = rlimit(name, *limit);
+    message::Rlimit { resource, soft, hard }
 }
 
 /// Splits the sandbox from the command; a `--` between them is dropped.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::asking_end as asking;
 use super::call::Call;
 use super::changing;
 use super::dry::{self, Dry};
@@ -11,7 +12,7 @@ use super::outcome::ms;
 use super::targets::Targets;
 use super::values;
 use crate::context::Clock as _;
-use crate::engine::SandboxView;
+use crate::engine::{AskedEnd, SandboxView};
 use crate::plan::Goal;
 use crate::report::json::{self, rfc3339};
 
@@ -28,6 +29,9 @@ pub(crate) struct Args {
     /// How long to wait until they are gone [default: 5s]
     #[arg(short, long, value_name = "DUR", value_parser = values::duration)]
     timeout: Option<Duration>,
+    /// Only ask, and return [default: wait until they are gone]
+    #[arg(long, conflicts_with = "timeout")]
+    no_wait: bool,
 }
 
 /// Ends them without a flush; takes no lock.
@@ -35,11 +39,17 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     if args.dry.dry_run {
         return dry::show_for(call, &args.targets.find(call)?, Goal::Stopped);
     }
+    if args.no_wait {
+        return asking::ask(&args.targets, call, AskedEnd::Kill);
+    }
     kill(&args.targets, call, args.timeout.unwrap_or(GONE_WITHIN))
 }
 
 /// Does the same for `stop --force`.
-pub(super) fn end(targets: &Targets, call: &Call) -> Ending {
+pub(super) fn end(targets: &Targets, call: &Call, no_wait: bool) -> Ending {
+    if no_wait {
+        return asking::ask(targets, call, AskedEnd::Kill);
+    }
     kill(targets, call, GONE_WITHIN)
 }
 

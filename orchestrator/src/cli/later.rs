@@ -33,11 +33,6 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("run", DEFINITION),
     ("create", DEFINITION),
     ("create", &["--no-start"]),
-    ("run", &["--replace-grace"]),
-    ("create", &["--replace-grace"]),
-    ("kill", &["--no-wait"]),
-    ("exec", &["--rlimit"]),
-    ("list", &["--projects"]),
     ("doctor", &["--bundle"]),
     ("setup", &["--no-templates"]),
 ];

@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::Failure;
-use super::{shapes, targets, values};
+use super::{projects, shapes, targets, values};
 use crate::context::Clock as _;
 use crate::report::human::Table;
 use crate::report::time;
@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// Those with this label (can be repeated; all must hold)
     #[arg(long = "label", value_name = "KEY[=VALUE]", value_parser = values::pair)]
     labels: Vec<(String, Option<String>)>,
+    /// Every project instead of its sandboxes [default: off]
+    #[arg(long, conflicts_with_all = ["running", "stopped", "labels"])]
+    projects: bool,
     /// Print names only
     #[arg(short = 'q', id = "names-only")]
     pub(crate) names_only: bool,
@@ -29,6 +32,9 @@ pub(crate) struct Args {
 
 /// Prints them, by project and name.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
+    if args.projects {
+        return projects::list(call);
+    }
     let mut views = if call.context.existing_home().map_err(Failure::from)?.is_some() {
         call.engine.sandboxes(None)?
     } else {

@@ -6,6 +6,7 @@ use schema::change::Class;
 use schema::exit::Kind;
 use schema::name::{InstanceName, ProjectName};
 use schema::project::{ArgumentList, Sandbox, argv};
+use schema::units::Millis;
 
 use super::call::Call;
 use super::command::{self, Words};
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// Stop and remove one of that name first; its volumes stay [default: reuse it]
     #[arg(long)]
     replace: bool,
+    /// How long that one may take to stop; 0 kills [default: its own grace]
+    #[arg(long, value_name = "DUR", requires = "replace", value_parser = values::duration_or_zero)]
+    replace_grace: Option<Duration>,
     /// How long COMMAND may take; then TERM, 5 s later KILL, exit 124 [default: without limit]
     #[arg(long, value_name = "DUR", value_parser = values::duration)]
     timeout: Option<Duration>,
@@ -108,6 +112,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 fn detached(args: &Args, call: &Call, wish: Wish, target: &Target) -> Ending {
     let mut options = following::options(call, "run");
     options.consents.yes = true;
+    options.grace = args.replace_grace.map(|time| Millis(outcome::ms(time)));
     options.wait = Wait::Settled(Some(args.wait_timeout));
     let followed = following::apply(call, wish, options)?;
     outcome::failures(&followed.outcome)?;
@@ -129,6 +134,7 @@ fn attached(
     let end = if removes { AttachedEnd::Remove } else { AttachedEnd::Keep };
     let mut options = following::options(call, "run");
     options.consents.yes = true;
+    options.grace = args.replace_grace.map(|time| Millis(outcome::ms(time)));
     options.wait = Wait::Booted(Some(args.wait_timeout));
     options.attach = attach.then(|| Attach { name: target.name.clone(), end });
     let mut followed = following::apply_beside_streams(call, wish, options)?;

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use super::asking_end as asking;
 use super::call::Call;
 use super::changing::{self, Change};
 use super::dry::Dry;
 use super::ending::Ending;
-use super::failure::Failure;
 use super::kill;
 use super::targets::Targets;
 use super::values;
-use crate::engine::Wait;
+use crate::engine::{AskedEnd, Wait};
 use crate::plan::Goal;
 
 /// Stop sandboxes and wait until they have ended
@@ -34,10 +34,10 @@ pub(crate) struct Args {
 /// Stops them, dependents first.
 pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     if !args.dry.dry_run && (args.force || args.timeout.is_some_and(|time| time.is_zero())) {
-        return kill::end(&args.targets, call);
+        return kill::end(&args.targets, call, args.no_wait);
     }
     if args.no_wait && !args.dry.dry_run {
-        return Err(Failure::not_yet("stop --no-wait").into());
+        return asking::ask(&args.targets, call, AskedEnd::Stop(args.timeout));
     }
     let wait = Wait::Settled(None);
     let change = Change { command: "stop", goal: Goal::Stopped, wait, grace: args.timeout };

@@ -9,7 +9,7 @@ use schema::failure::Report;
 use schema::name::{InstanceName, ProjectName};
 use schema::project::{DriverChoice, Project};
 
-use super::options::{AttachedEnd, Options, SharedUi, Wait};
+use super::options::{AskedEnd, AttachedEnd, Options, SharedUi, Wait};
 use super::outcome::{Outcome, Verb};
 use super::regained::{regained, wished};
 use super::session::Session;
@@ -531,12 +531,27 @@ fn processors() -> usize {
 
 pub(super) async fn kill(view: &SandboxView) -> Result<(), Troubles> {
     let machine = view.machine().ok_or_else(|| Troubles::not_running(view))?;
-    let actor = format!("msb kill, pid {}", std::process::id());
-    machine.kill(&actor).await.map(|_| ()).map_err(|error| {
-        let code = match error {
-            machines::ControlError::LivesOn { .. } => "msb::stop::timeout",
-            _ => "msb::agent::lost",
-        };
-        Troubles::of(Report::of(code, "stop", &error))
-    })
+    machine.kill(&asker("msb kill")).await.map(|_| ()).map_err(|error| not_ended(&error))
+}
+
+/// Asks a machine to end, and waits for nothing more.
+pub(super) async fn ask_to_end(view: &SandboxView, how: AskedEnd) -> Result<(), Troubles> {
+    let machine = view.machine().ok_or_else(|| Troubles::not_running(view))?;
+    let asked = match how {
+        AskedEnd::Stop(grace) => machine.ask_to_stop(grace, &asker("msb stop")).await,
+        AskedEnd::Kill => machine.ask_to_die(&asker("msb kill")).await,
+    };
+    asked.map_err(|error| not_ended(&error))
+}
+
+fn asker(command: &str) -> String {
+    format!("{command}, pid {}", std::process::id())
+}
+
+fn not_ended(error: &machines::ControlError) -> Troubles {
+    let code = match error {
+        machines::ControlError::LivesOn { .. } => "msb::stop::timeout",
+        _ => "msb::agent::lost",
+    };
+    Troubles::of(Report::of(code, "stop", error))
 }

@@ -30,6 +30,7 @@ mod trouble;
 mod view;
 mod wishes;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schema::failure::Report;
@@ -46,6 +47,7 @@ use crate::machines::{Folder, Machine};
 use crate::observe::{self, Depth, JustSeen, Known, Observed, SeenVolume};
 use crate::plan::{Change, Goal, Plan, Wish, plan, saved};
 use crate::store::inventory::{self, ProjectRow};
+use crate::store::operations::Progress;
 use crate::store::witness::Folders;
 use crate::store::{Store, operations, soundness};
 
@@ -54,7 +56,7 @@ pub use adopt::volume::VolumeAdoption;
 pub use by_hand::VolumeAct;
 pub use moved::Moved;
 pub use options::{
-    AfterFailure, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
+    AfterFailure, AskedEnd, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
 };
 pub use outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
 pub(crate) use sources::{content_digests, read_env_files, read_source, sensitive_digests};
@@ -235,6 +237,17 @@ impl Engine {
         Ok(self.look(Some(&ProjectName::adhoc()))?.projects)
     }
 
+    /// Returns how each project stands with those who change it, by its id.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn progress(&self) -> Result<BTreeMap<String, Progress>, Troubles> {
+        let Some(mut store) = Store::open_read_only(&self.home())? else {
+            return Ok(BTreeMap::new());
+        };
+        Ok(store.read(operations::progress)?)
+    }
+
     /// Tells whether a command is at work on a project: what rests may start again.
     ///
     /// # Errors
@@ -325,6 +338,14 @@ impl Engine {
     /// It does not run, or does not end.
     pub async fn kill(&self, view: &SandboxView) -> Result<(), Troubles> {
         apply::kill(view).await
+    }
+
+    /// Asks a machine to end, and does not wait until it has; takes no lock.
+    ///
+    /// # Errors
+    /// It does not run, or does not answer.
+    pub async fn ask_to_end(&self, view: &SandboxView, how: AskedEnd) -> Result<(), Troubles> {
+        apply::ask_to_end(view, how).await
     }
 
     /// Returns the machine of a sandbox, to ask it and to reach its agent.

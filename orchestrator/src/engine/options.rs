@@ -55,6 +55,15 @@ pub enum Wait {
     Settled(Option<Duration>),
 }
 
+/// What a machine is asked for that nobody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedEnd {
+    /// To stop, with a grace; `None` is its own.
+    Stop(Option<Duration>),
+    /// To end at once, without a flush.
+    Kill,
+}
+
 /// What a first failure means for the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AfterFailure {

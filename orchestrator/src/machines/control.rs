@@ -106,13 +106,7 @@ impl Control {
     /// # Errors
     /// The runtime refuses, has ended, or answers something else.
     pub async fn call(&mut self, call: Call) -> Result<Reply, ControlError> {
-        self.requests += 1;
-        let id = self.requests;
-        let message = serde_json::to_vec(&Request { id, call }).map_err(broken_json)?;
-        let length = u32::try_from(message.len()).map_err(|_| ControlError::Unexpected)?;
-        let mut frame = length.to_be_bytes().to_vec();
-        frame.extend(message);
-        self.stream.write_all(&frame).await.map_err(lost)?;
+        let id = self.send(call).await?;
         loop {
             match self.answer().await? {
                 Answer::Ok { id: theirs, result } if theirs == id => return Ok(result),
@@ -122,6 +116,21 @@ impl Control {
                 Answer::Ok { .. } | Answer::Error { .. } | Answer::Event { .. } => {}
             }
         }
+    }
+
+    /// Asks and waits for nothing; returns the number of the question.
+    ///
+    /// # Errors
+    /// The runtime has ended.
+    pub async fn send(&mut self, call: Call) -> Result<u64, ControlError> {
+        self.requests += 1;
+        let id = self.requests;
+        let message = serde_json::to_vec(&Request { id, call }).map_err(broken_json)?;
+        let length = u32::try_from(message.len()).map_err(|_| ControlError::Unexpected)?;
+        let mut frame = length.to_be_bytes().to_vec();
+        frame.extend(message);
+        self.stream.write_all(&frame).await.map_err(lost)?;
+        Ok(id)
     }
 
     /// Waits until the runtime closes the connection, which it does when it ends.

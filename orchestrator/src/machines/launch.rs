@@ -479,7 +479,8 @@ fn guest(making: &Making<'_>) -> Guest {
     }
 }
 
-fn rlimit(name: &str, limit: Rlimit) -> launch::Rlimit {
+/// Returns a limit as launch records write it.
+pub(crate) fn rlimit(name: &str, limit: Rlimit) -> launch::Rlimit {
     let count = |limit: Limit| match limit {
         Limit::Count(count) => Some(count),
         Limit::Unlimited => None,

@@ -18,6 +18,7 @@ use schema::record::Record;
 pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
 pub use holder::{holders, named, of_runtime};
+pub(crate) use launch::rlimit;
 pub use launch::{
     ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, health, kind, neighbours,
     network,
@@ -134,6 +135,32 @@ impl Machine {
     /// It does not answer, or lives on.
     pub async fn kill(&self, actor: &str) -> Result<Option<Record>, ControlError> {
         self.end(Call::Kill { actor: actor.to_owned() }).await
+    }
+
+    /// Asks the machine to stop; returns once that stands in its record.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn ask_to_stop(
+        &self,
+        grace: Option<Duration>,
+        actor: &str,
+    ) -> Result<(), ControlError> {
+        let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+        let call = Call::Stop { grace_ms, reason: "requested".to_owned(), actor: actor.to_owned() };
+        match self.control().await?.call(call).await {
+            // It ended before it could answer.
+            Ok(_) | Err(ControlError::Ended) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for the machine's end at once, and does not wait for it.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn ask_to_die(&self, actor: &str) -> Result<(), ControlError> {
+        self.control().await?.send(Call::Kill { actor: actor.to_owned() }).await.map(|_| ())
     }
 
     async fn end(&self, call: Call) -> Result<Option<Record>, ControlError> {

@@ -82,6 +82,27 @@ pub struct Sandbox {
     pub definition: &'static str,
 }
 
+/// A project as `list --projects` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProjectLine {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The folder of its first file.
+    pub folder: String,
+    /// How many sandboxes it has.
+    pub sandboxes: usize,
+    /// How many of them have a machine.
+    pub running: usize,
+    /// How many volumes it owns.
+    pub volumes: usize,
+    /// When `msb up` last went to its end.
+    pub last_applied_at: Option<String>,
+    /// Whether loops leave it alone.
+    pub paused: bool,
+}
+
 /// What became of one target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {

@@ -1,5 +1,7 @@
 //! What was begun: runs, and the operations of each, written before they act.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, params};
 
 use super::{StoreError, events, retention, time};
@@ -91,6 +93,29 @@ pub fn end_run(db: &Connection, id: i64, exit_code: u8, now_ms: u64) -> Result<(
     .map_err(query("end a run"))?;
     events::run(db, id, Some(exit_code), now_ms)?;
     retention::trim(db, id, now_ms)
+}
+
+/// How a project stands with those who change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// When `msb up` last went to its end.
+    pub applied_at: Option<String>,
+    /// Whether loops leave it alone.
+    pub is_paused: bool,
+}
+
+/// Returns how each project stands, by its id.
+///
+/// # Errors
+/// The tables cannot be read.
+pub fn progress(db: &Connection) -> Result<BTreeMap<String, Progress>, StoreError> {
+    let sql = "SELECT id, paused, (SELECT max(ended_at) FROM run WHERE project_id = project.id \
+               AND command = 'msb up' AND exit_code = 0) FROM project";
+    let mut statement = db.prepare_cached(sql).map_err(query("list runs"))?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, Progress { is_paused: row.get(1)?, applied_at: row.get(2)? }))
+    });
+    rows.and_then(Iterator::collect).map_err(query("list runs"))
 }
 
 /// What an operation is about to do.
@@ -282,10 +307,7 @@ pub(super) const AUDITS: &str = "SELECT address, at, actor, command FROM audit \
 ///
 /// # Errors
 /// The table cannot be read.
-pub fn audits(
-    db: &Connection,
-    prefix: &str,
-) -> Result<std::collections::BTreeMap<String, Audit>, StoreError> {
+pub fn audits(db: &Connection, prefix: &str) -> Result<BTreeMap<String, Audit>, StoreError> {
     let failed = query("read the audit");
     let mut statement = db.prepare_cached(AUDITS).map_err(&failed)?;
     let found = statement
