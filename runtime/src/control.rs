@@ -145,6 +145,11 @@ async fn answer(desk: Rc<Desk>, request: Request, answers: Answers, due: Due) {
             let asked = desk.ask(|done| Ask::Network { done }).await;
             asked.map(|figures| Reply::Network { figures })
         }
+        Call::Sample { .. } | Call::Touch {} => {
+            let answer = refused(id, "unsupported", "not built yet");
+            answers.send((answer, due)).await.ok();
+            return;
+        }
         Call::Detach {} => desk.ask(|done| Ask::Detach { done }).await.map(|()| Reply::Done),
         Call::Subscribe { after } => {
             let following = desk.ask(|done| Ask::Follow { after, done }).await;
