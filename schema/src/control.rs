@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::failure::Report;
-use crate::figures::Sample;
+use crate::figures::{Measuring, Sample};
 use crate::launch::{Health, Link};
 use crate::record::Record;
 
@@ -128,6 +128,9 @@ pub struct Update {
     /// What tells that the machine is well.
     #[serde(default)]
     pub health: Option<HealthWish>,
+    /// Whether and how often it is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Measuring>,
 }
 
 /// What is wanted of a machine's health.

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// The code of a refusal: the machine is not to be measured.
+pub const OFF: &str = "msb::metrics::off";
+
 /// See the module. A figure that nobody could tell is absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
@@ -57,6 +60,21 @@ pub struct Sample {
     /// Figures of the agent that became smaller and were held, by the field's name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clamped: Vec<String>,
+}
+
+/// Whether a machine is measured where somebody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measuring {
+    /// Whether it is.
+    pub enabled: bool,
+    /// How old a sample may get before another is taken.
+    pub interval_ms: u64,
+}
+
+impl Default for Measuring {
+    fn default() -> Self {
+        Self { enabled: true, interval_ms: 1000 }
+    }
 }
 
 /// Who told a figure.

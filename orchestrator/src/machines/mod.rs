@@ -19,8 +19,8 @@ pub use control::{Control, ControlError};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
 pub use holder::{holders, named, of_runtime};
 pub use launch::{
-    ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, health, kind, neighbours,
-    network,
+    ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, health, kind, metrics,
+    neighbours, network,
 };
 pub use shelf::Shelf;
 pub use spawn::{Creator, SpawnError, Started, spawn};

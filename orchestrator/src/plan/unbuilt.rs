@@ -30,10 +30,10 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
             add(&format!("depends-on.{target}.until"));
         }
     }
-    if let Some(health) = &sandbox.health {
-        if health.on_unhealthy != OnUnhealthy::None {
-            add("health.on-unhealthy");
-        }
+    if let Some(health) = &sandbox.health
+        && health.on_unhealthy != OnUnhealthy::None
+    {
+        add("health.on-unhealthy");
     }
     let policy = sandbox.restart.policy;
     let plain = Restart { policy, ..Restart::of(sandbox.kind) };
@@ -46,9 +46,6 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
     }
     if sandbox.max_duration.is_some() {
         add("max-duration");
-    }
-    if sandbox.metrics != schema::project::Metrics::default() {
-        add("metrics");
     }
     fields
 }
