@@ -7,6 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+impl Sample {
+    /// Tells whether another sample of the same machine was taken after this one.
+    #[must_use]
+    pub const fn is_older_than(&self, other: &Self) -> bool {
+        self.boot != other.boot || self.sampled_at_ms < other.sampled_at_ms
+    }
+}
+
 /// The code of a refusal: the machine is not to be measured.
 pub const OFF: &str = "msb::metrics::off";
 
