@@ -1,12 +1,14 @@
 //! What each frame of the runtime asks for.
 
 use schema::wire::message::{
-    Done, Error, ErrorCode, ExecFailed, OnGone, Refused, Signal, TcpOpen, Update, Updated,
+    Done, Error, ErrorCode, ExecFailed, OnGone, Refused, Signal, StatsReply, TcpOpen, Update,
+    Updated,
 };
 use schema::wire::relay::IDS_PER_SLOT;
 use schema::wire::{CONTROL_SESSION, DecodeError, Frame, Kind, Message};
 
 use crate::boot::{Share, follow_clock, set_share, user_of};
+use crate::figures;
 use crate::log;
 use crate::serve::Agent;
 use crate::session::Session;
@@ -57,6 +59,7 @@ impl Agent {
             Message::ClientGone(gone) => self.client_gone(gone.slot),
             Message::Shutdown(shutdown) => self.shut_down(shutdown.grace_ms, None),
             Message::Update(update) => self.update(&update),
+            Message::Stats(_) => self.tell_figures(),
             // The other side's way to say that it heard the last word.
             Message::Done(_) | Message::Error(_) => {}
             other => {
@@ -64,6 +67,15 @@ impl Agent {
                 self.refuse(CONTROL_SESSION, ErrorCode::BadSession, text.into(), other.code());
             }
         }
+    }
+
+    /// Says what the guest uses. A folder of somebody else's machine uses nothing of its own.
+    fn tell_figures(&mut self) {
+        let figures = match self.settings.place.is_machine() {
+            true => figures::look(),
+            false => StatsReply::default(),
+        };
+        self.channel.say(CONTROL_SESSION, figures);
     }
 
     /// Follows the time that was heard last.

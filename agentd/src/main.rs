@@ -7,6 +7,7 @@ mod boot;
 mod channel;
 mod dispatch;
 mod errand;
+mod figures;
 mod groups;
 mod log;
 mod place;

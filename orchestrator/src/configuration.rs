@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use schema::project::{GuestPath, Security};
+use schema::project::{GuestPath, Metrics, Security};
 use schema::sandboxfile::limits::Limits;
 use schema::sandboxfile::problem::{Code, Problem, Problems, listed, nearest, shown};
 use schema::sandboxfile::resolve::Failed;
@@ -15,7 +15,7 @@ use schema::sandboxfile::source::{Format, SourceFile, Sources, check_text};
 use schema::sandboxfile::syntax::build;
 use schema::sandboxfile::tree::{Entry, Scalar, Span};
 use schema::sandboxfile::value::{self, Read};
-use schema::units::Bytes;
+use schema::units::{Bytes, Millis};
 
 use crate::sessions::keys;
 
@@ -64,6 +64,8 @@ pub struct Defaults {
     pub security: Option<Security>,
     /// The shell of sessions.
     pub shell: Option<GuestPath>,
+    /// How old figures may get before they are taken anew.
+    pub metrics_interval: Option<Millis>,
 }
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
@@ -110,7 +112,7 @@ const DEFAULTS: &[Key] = &[
     ("upper", Built),
     ("security", Built),
     ("shell", Built),
-    ("metrics-interval", Later),
+    ("metrics-interval", Built),
 ];
 const PARALLEL: &[Key] = &[("boots", Built), ("pulls", Later)];
 const LIMITS: &[Key] = &[
@@ -195,7 +197,7 @@ impl Reader<'_> {
                 "progress" => found.progress = self.choice(entry, FORMS),
                 "lock-timeout" => {
                     let time = self.one(entry, |item| value::duration(item, 0));
-                    found.lock_timeout = time.map(schema::units::Millis::as_duration);
+                    found.lock_timeout = time.map(Millis::as_duration);
                 }
                 "detach-keys" => found.detach_keys = self.one(entry, detach_keys),
                 "defaults" => found.defaults = self.defaults(entry),
@@ -204,7 +206,7 @@ impl Reader<'_> {
                 "disk-reserve" => found.disk_reserve = self.size(entry, (0, DISK_RESERVE_MAX)),
                 "trash-keep" => {
                     let time = self.one(entry, |item| value::duration(item, TRASH_KEEP_MIN));
-                    found.trash_keep = time.map(schema::units::Millis::as_duration);
+                    found.trash_keep = time.map(Millis::as_duration);
                 }
                 other => unreachable!("`{other}` is no key of the table that nothing reads"),
             }
@@ -235,6 +237,17 @@ impl Reader<'_> {
                             Problem::error(Code::VALUE_PATH, error.to_string(), item.span)
                                 .help("write an absolute path of the guest, such as \"/bin/sh\"")
                         })
+                    });
+                }
+                "metrics-interval" => {
+                    let (least, most) = (Metrics::INTERVALS.start(), Metrics::INTERVALS.end());
+                    found.metrics_interval = self.one(entry, |item| {
+                        let interval = value::duration(item, least.0)?;
+                        if interval <= *most {
+                            return Ok(interval);
+                        }
+                        Err(Problem::error(Code::VALUE_RANGE, "it is more than an hour", item.span)
+                            .help("write at most \"1h\""))
                     });
                 }
                 other => unreachable!("`{other}` is no default that nothing reads"),

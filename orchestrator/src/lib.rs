@@ -20,6 +20,7 @@ pub mod pins;
 pub mod plan;
 pub mod ports;
 pub mod report;
+pub mod sampling;
 pub mod sessions;
 pub mod sources;
 pub mod store;

@@ -12,12 +12,14 @@ use schema::control::{
 };
 use schema::event::Event;
 use schema::failure::Report;
+use schema::figures;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
+use crate::figures::Told;
 use crate::relay::Hub;
 use crate::standing::{Reach, Shown};
 
@@ -35,6 +37,8 @@ pub(crate) enum Ask {
     Update { wanted: Update, done: oneshot::Sender<Updated> },
     /// How the network stands; absent where there is none.
     Network { done: oneshot::Sender<Option<NetworkFigures>> },
+    /// What was used; answered when there is a sample that is young enough.
+    Sample { max_age_ms: u64, done: oneshot::Sender<Told> },
     /// Give the workload a signal; answered when it is on its way.
     Signal { number: u8, done: oneshot::Sender<()> },
     /// Forget the creator.
@@ -145,6 +149,21 @@ async fn answer(desk: Rc<Desk>, request: Request, answers: Answers, due: Due) {
             let asked = desk.ask(|done| Ask::Network { done }).await;
             asked.map(|figures| Reply::Network { figures })
         }
+        Call::Sample { max_age_ms } => {
+            match desk.ask(|done| Ask::Sample { max_age_ms, done }).await {
+                Some(Told::Sample(sample)) => Some(Reply::Sample { sample }),
+                Some(told) => {
+                    answers.send((not_told(id, &told), due)).await.ok();
+                    return;
+                }
+                None => None,
+            }
+        }
+        Call::Touch {} => {
+            let answer = refused(id, "unsupported", "not built yet");
+            answers.send((answer, due)).await.ok();
+            return;
+        }
         Call::Detach {} => desk.ask(|done| Ask::Detach { done }).await.map(|()| Reply::Done),
         Call::Subscribe { after } => {
             let following = desk.ask(|done| Ask::Follow { after, done }).await;
@@ -254,6 +273,16 @@ async fn write(mut writer: OwnedWriteHalf, mut waiting: mpsc::Receiver<(Answer, 
 fn id_of(message: &[u8]) -> u64 {
     let value: serde_json::Value = serde_json::from_slice(message).unwrap_or_default();
     value.get("id").and_then(serde_json::Value::as_u64).unwrap_or(0)
+}
+
+/// Returns why there is no sample.
+fn not_told(id: u64, told: &Told) -> Answer {
+    if matches!(told, Told::Busy) {
+        return refused(id, "busy", "too many ask for figures at once");
+    }
+    let message = "the sandbox is not measured: its `metrics` say `enabled #false`".to_owned();
+    let (code, stage) = (figures::OFF.to_owned(), "state".to_owned());
+    Answer::Error { id, error: Report { code, stage, message, ..Report::default() } }
 }
 
 fn refused(id: u64, code: &str, message: &str) -> Answer {

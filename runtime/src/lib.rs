@@ -6,6 +6,7 @@
 mod boot;
 pub mod clock;
 mod control;
+mod figures;
 mod folder;
 pub mod handover;
 mod health;

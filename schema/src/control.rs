@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::failure::Report;
+use crate::figures::{Measuring, Sample};
 use crate::launch::{Health, Link};
 use crate::record::Record;
 
@@ -75,6 +76,13 @@ pub enum Call {
     Update(Update),
     /// How does your network stand?
     Network {},
+    /// What have you used? A sample no older than this is as good as a new one.
+    Sample {
+        /// How old it may be; never less than the machine's own interval.
+        max_age_ms: u64,
+    },
+    /// Somebody is here: the idle clock starts anew.
+    Touch {},
     /// Give the workload a signal; where none runs there is nobody to tell.
     Signal {
         /// Its number on Linux.
@@ -120,6 +128,9 @@ pub struct Update {
     /// What tells that the machine is well.
     #[serde(default)]
     pub health: Option<HealthWish>,
+    /// Whether and how often it is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Measuring>,
 }
 
 /// What is wanted of a machine's health.
@@ -151,7 +162,7 @@ pub struct NetworkFigures {
 }
 
 /// An answer, or an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// It was done.
@@ -176,7 +187,7 @@ pub enum Answer {
 }
 
 /// The result of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
 pub enum Reply {
     /// To `hello`.
@@ -215,6 +226,11 @@ pub enum Reply {
     Network {
         /// How it stands.
         figures: Option<NetworkFigures>,
+    },
+    /// To `sample`.
+    Sample {
+        /// What was used.
+        sample: Box<Sample>,
     },
     /// It was recorded.
     Done,

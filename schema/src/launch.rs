@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::Measuring;
 use crate::link::Mac;
 use crate::name::SandboxName;
 use crate::project::{Connect, Transport, network};
@@ -79,6 +80,9 @@ pub struct LaunchRecord {
     pub timers: Timers,
     /// What is logged.
     pub logs: Logs,
+    /// Whether and how often it is measured, where somebody asks.
+    #[serde(default)]
+    pub metrics: Measuring,
     /// What shared folders leave free on the host's file systems.
     #[serde(default)]
     pub reserve_bytes: u64,

@@ -16,6 +16,8 @@ pub mod exit;
 #[cfg(feature = "host")]
 pub mod failure;
 #[cfg(feature = "host")]
+pub mod figures;
+#[cfg(feature = "host")]
 pub mod launch;
 #[cfg(feature = "host")]
 pub mod lifecycle;

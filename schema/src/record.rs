@@ -62,6 +62,9 @@ pub struct Record {
     pub ready_at_ms: Option<u64>,
     /// When the machine ended.
     pub ended_at_ms: Option<u64>,
+    /// Which start of the machine this is, from 1.
+    #[serde(default)]
+    pub boot: u32,
     /// How often it was restarted by a policy.
     pub restarts: u32,
     /// What its health probe says.

@@ -22,6 +22,7 @@ mod dry_runs;
 mod events;
 mod examples;
 mod export;
+mod figures;
 mod file_changes;
 mod file_tools;
 mod floors;

@@ -25,7 +25,7 @@ fn keys_of_later_versions_are_refused_by_name() {
 }
 
 /// Fields that are planned, and refused by the run that would need them.
-const UNBUILT: [(&str, &str); 13] = [
+const UNBUILT: [(&str, &str); 12] = [
     ("root-disk", "root-disk \"./vm.raw\""),
     ("root-dir", "root-dir \"./root\""),
     ("restart", "image \"builtin:base\"; restart \"on-failure\""),
@@ -35,7 +35,6 @@ const UNBUILT: [(&str, &str); 13] = [
     ),
     ("idle-timeout", "image \"builtin:base\"; idle-timeout \"5m\""),
     ("max-duration", "image \"builtin:base\"; max-duration \"5m\""),
-    ("metrics", "image \"builtin:base\"; metrics { interval \"10s\" }"),
     ("network.tls.intercept", "image \"builtin:base\"; network { tls { intercept #true } }"),
     ("network.tls.bypass", "image \"builtin:base\"; network { tls { bypass \"a.example\" } }"),
     ("network.tls.upstream-ca", "image \"builtin:base\"; network { tls { upstream-ca \"./a\" } }"),

@@ -14,6 +14,9 @@ use schema::launch::{HostPerms, StatVirt};
 
 use crate::programs;
 
+/// As long as the page in which it notes what was read and written.
+const TALLY_BYTES: u64 = 32;
+
 /// Starts one on `folder`, or on a file in it; `command` runs what is added to it. Returns what it said
 /// of its jail, and how it ended.
 ///
@@ -28,9 +31,12 @@ pub fn start_and_end(
     let (reports, report) = io::pipe()?;
     let folder = File::open(folder)?;
     let figures = memfd_create("figures", MemfdFlags::empty())?;
+    let tally = memfd_create("tally", MemfdFlags::empty())?;
+    rustix::fs::ftruncate(&tally, TALLY_BYTES)?;
     let job = Job {
         stream: stream.as_raw_fd(),
         report: report.as_raw_fd(),
+        tally: tally.as_raw_fd(),
         shares: vec![ShareJob {
             folder: folder.as_raw_fd(),
             file: file.map(str::to_owned),

@@ -10,6 +10,7 @@ mod durable;
 mod egress;
 mod example;
 mod faults;
+mod figures;
 mod guest;
 mod kernel;
 mod mounts;

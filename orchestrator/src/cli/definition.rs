@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use schema::name::{EnvKey, SandboxName, VolumeName};
 use schema::project::{
-    ArgumentList, EnvValue, GuestPath, Image, ImageRef, Kind, Limit, LogLevel, Pull, Rlimit, Root,
-    Sandbox, Security, StopSignal, UserRef, Volume,
+    ArgumentList, EnvValue, GuestPath, Image, ImageRef, Kind, Limit, LogLevel, Metrics, Pull,
+    Rlimit, Root, Sandbox, Security, StopSignal, UserRef, Volume,
 };
 use schema::sandboxfile::problem::listed;
 use schema::units::{Bytes, Millis, parse_count};
@@ -39,6 +39,8 @@ pub(crate) struct Definition {
     /// How far the workload is held back [default: default]
     #[arg(long, value_name = "PROFILE")]
     security: Option<SecurityFlag>,
+    #[command(flatten)]
+    measured: Measured,
     /// How much its runtime logs [default: this call's]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<LevelFlag>,
@@ -102,6 +104,17 @@ struct Process {
     stop_signal: Option<StopSignal>,
 }
 
+/// Whether and how often it is measured.
+#[derive(Debug, Clone, Copy, Args)]
+struct Measured {
+    /// How old its figures may get before they are taken anew, 1s to 1h [default: 1s]
+    #[arg(long, value_name = "DUR", value_parser = metrics_interval)]
+    metrics_interval: Option<Millis>,
+    /// Leave it unmeasured [default: off]
+    #[arg(long, conflicts_with = "metrics_interval")]
+    no_metrics: bool,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum SecurityFlag {
     /// The usual one
@@ -132,6 +145,15 @@ enum PullFlag {
     Always,
     /// Never
     Never,
+}
+
+fn metrics_interval(text: &str) -> Result<Millis, String> {
+    let interval = Millis(ms(values::duration(text)?));
+    if Metrics::INTERVALS.contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("it is from 1s to 1h".into())
+    }
 }
 
 fn cpus(text: &str) -> Result<u8, String> {
@@ -239,6 +261,7 @@ impl Definition {
                 SecurityFlag::Restricted => Security::Restricted,
             };
         }
+        self.measured.apply(&mut sandbox);
         let level = self.log_level.map(LevelFlag::level);
         let inherited = call.settings.level.filter(|_| is_new).and_then(level_of);
         sandbox.log_level = level.or(inherited).or(sandbox.log_level);
@@ -277,6 +300,7 @@ fn made(image: ImageRef, defaults: &Defaults) -> Sandbox {
     if let Some(shell) = &defaults.shell {
         sandbox.shell = shell.clone();
     }
+    sandbox.metrics.interval = defaults.metrics_interval.unwrap_or(sandbox.metrics.interval);
     sandbox
 }
 
@@ -324,6 +348,15 @@ impl Resources {
         }
         sandbox.upper = self.upper.unwrap_or(sandbox.upper);
         Ok(())
+    }
+}
+
+impl Measured {
+    fn apply(self, sandbox: &mut Sandbox) {
+        sandbox.metrics.enabled &= !self.no_metrics;
+        if let Some(interval) = self.metrics_interval {
+            sandbox.metrics.interval = interval;
+        }
     }
 }
 

@@ -49,6 +49,7 @@ mod lock;
 mod log_following;
 mod log_lines;
 mod logs;
+mod metrics;
 mod mounts;
 mod net;
 mod network;
@@ -134,6 +135,8 @@ pub(crate) enum Command {
     #[command(visible_alias = "copy")]
     Cp(cp::Args),
     Inspect(inspect::Args),
+    Metrics(metrics::Args),
+    Top(metrics::TopArgs),
     Wait(wait::Args),
     Net(net::Args),
     Load(load::Args),
@@ -235,6 +238,8 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Exec(args) => exec::run(args, call),
         Command::Cp(args) => cp::run(args, call),
         Command::Inspect(args) => inspect::run(args, call),
+        Command::Metrics(args) => metrics::run(args, call),
+        Command::Top(args) => metrics::top(args, call),
         Command::Wait(args) => wait::run(args, call),
         Command::Net(args) => net::run(args, call),
         Command::Load(args) => load::run(args, call),

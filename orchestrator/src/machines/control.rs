@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use schema::control::{Answer, Call, FORMAT, MESSAGE_BYTES_MAX, Reply, Request, SOCKET};
 use schema::failure::Report;
 use thiserror::Error;
@@ -131,6 +133,17 @@ impl Control {
         frame.extend(message);
         self.stream.write_all(&frame).await.map_err(lost)?;
         Ok(id)
+    }
+
+    /// Tells whether the runtime has closed the connection, without waiting.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(&self.stream, &mut [0], flags) {
+            Ok((count, _)) => count == 0,
+            Err(Errno::AGAIN | Errno::INTR) => false,
+            Err(_) => true,
+        }
     }
 
     /// Waits until the runtime closes the connection, which it does when it ends.

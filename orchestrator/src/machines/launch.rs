@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use schema::figures::Measuring;
 use schema::launch::{
     self, Accelerator, DriverName, Guest, HostPort, LaunchRecord, Link, Logs, Network, Publish,
     Resource, Role, Root, SERIAL_ROOT, SERIAL_UPPER, Shape, Timers, Workload, fd,
@@ -349,6 +350,7 @@ fn record(
                 .to_owned(),
             boot_debug: making.log_level == "trace",
         },
+        metrics: metrics(want),
         reserve_bytes: making.reserve_bytes,
         require_jail: making.require_jail,
         attached: making.attached,
@@ -405,6 +407,12 @@ pub fn health(want: &Sandbox, accelerator: Accelerator) -> Option<launch::Health
         failures: *failures,
         successes: *successes,
     })
+}
+
+/// Returns whether and how often a sandbox is measured, as its machine is told.
+#[must_use]
+pub const fn metrics(want: &Sandbox) -> Measuring {
+    Measuring { enabled: want.metrics.enabled, interval_ms: want.metrics.interval.0 }
 }
 
 fn probe(asked: &Probe) -> launch::ProbeKind {

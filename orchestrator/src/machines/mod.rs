@@ -20,8 +20,8 @@ pub use folder::{Folder, Look, Looks, Stamp, Standing};
 pub use holder::{holders, named, of_runtime};
 pub(crate) use launch::rlimit;
 pub use launch::{
-    ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, health, kind, neighbours,
-    network,
+    ImageFacts, Launch, LaunchError, Making, VolumeSource, assemble, health, kind, metrics,
+    neighbours, network,
 };
 pub use shelf::Shelf;
 pub use spawn::{Creator, SpawnError, Started, spawn};

@@ -507,7 +507,8 @@ fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option
     }
     let told = matches!(path, "cpus.count" | "memory.size" | "stop-grace" | "shell")
         || path == "health"
-        || ["ready.", "health."].iter().any(|of| path.starts_with(of))
+        // The exporter reads from state how figures are labelled.
+        || ["ready.", "health.", "metrics."].iter().any(|of| path.starts_with(of))
         || (of_network && !path.starts_with("network.tls."));
     match class {
         Class::Live if !told => (Class::Restart, Some("a running machine is not told of it")),

@@ -45,9 +45,6 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
     if sandbox.max_duration.is_some() {
         add("max-duration");
     }
-    if sandbox.metrics != schema::project::Metrics::default() {
-        add("metrics");
-    }
     fields
 }
 

@@ -177,6 +177,20 @@ pub fn cut(line: &str, width: Option<usize>) -> String {
     }
 }
 
+/// Returns as much of a text as a screen of so many rows shows; the last line says how much is left
+/// out.
+#[must_use]
+pub fn top_lines(text: &str, rows: usize) -> String {
+    let count = text.lines().count();
+    // The cursor stands below the last line.
+    let room = rows.max(3) - 1;
+    if count <= room {
+        return text.to_owned();
+    }
+    let shown = text.lines().take(room - 1).map(|line| format!("{line}\n"));
+    shown.chain([format!("… {} more\n", count + 1 - room)]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +257,13 @@ mod tests {
              boot: the guest panicked\n"
         );
         assert_eq!(table.text(Some(9)).lines().nth(1), Some("db      …"));
+    }
+
+    #[test]
+    fn a_screen_shows_what_it_has_room_for() {
+        let text = "1\n2\n3\n4\n";
+        assert_eq!(top_lines(text, 5), text);
+        assert_eq!(top_lines(text, 4), "1\n2\n… 2 more\n");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub mod time;
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -90,6 +90,8 @@ pub struct Report {
     /// The number of the last event.
     events: AtomicU64,
     bars: Mutex<Option<screen::Screen>>,
+    /// How many lines of the result are painted anew the next time.
+    painted: AtomicUsize,
 }
 
 impl Report {
@@ -97,7 +99,8 @@ impl Report {
     #[must_use]
     pub const fn new(form: Form) -> Self {
         let (closed, as_events) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { form, closed, as_events, events: AtomicU64::new(0), bars: Mutex::new(None) }
+        let (events, painted) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Self { form, closed, as_events, events, bars: Mutex::new(None), painted }
     }
 
     /// Tells whether the reader of stdout has gone away.
@@ -117,6 +120,25 @@ impl Report {
     pub fn width(&self) -> Option<usize> {
         let is_tty = self.form.terminal.is_tty(Stream::Out);
         is_tty.then_some(usize::from(self.form.terminal.columns))
+    }
+
+    /// Returns how many lines a terminal shows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        usize::from(self.form.terminal.rows)
+    }
+
+    /// Tells whether the result may be painted over.
+    #[must_use]
+    pub const fn may_repaint(&self) -> bool {
+        self.form.terminal.is_tty(Stream::Out) && self.form.terminal.is_capable
+    }
+
+    /// Writes text of the result in the place of what was written so before.
+    pub fn repaint(&self, text: &str) {
+        let lines = self.painted.swap(text.lines().count(), Ordering::Relaxed);
+        let back = if lines > 0 { format!("\x1b[{lines}A\r\x1b[J") } else { String::new() };
+        self.out(&format!("{back}{text}"));
     }
 
     /// Writes bytes of the result as they are.

@@ -140,6 +140,15 @@ impl Store {
         self.writes
     }
 
+    /// Returns a number that is another one after somebody else has written here.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn version(&self) -> Result<i64, StoreError> {
+        let read = self.db.pragma_query_value(None, "data_version", |row| row.get(0));
+        read.map_err(|error| StoreError::Query("read a version", error).at(&self.path))
+    }
+
     /// Returns the catalogue of images.
     pub fn catalog(&mut self) -> &mut dyn crate::images::Catalog {
         &mut self.db

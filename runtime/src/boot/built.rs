@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use schema::launch::{DriverName, LaunchRecord, Role};
+use schema::launch::{DriverName, LaunchRecord, Role, SERIAL_UPPER};
 
 use super::network::{Network, network};
 use super::places::places;
@@ -23,6 +23,7 @@ pub(crate) struct Built {
     pub(super) parts: hypervisor::Built,
     pub(super) shares: Option<Shares>,
     pub(super) network: Option<Network>,
+    pub(super) upper: Option<OwnedFd>,
 }
 
 impl Prepared {
@@ -38,13 +39,14 @@ impl Prepared {
         }
         let driver = hypervisor::open(&self.launch.driver)?;
         let (parts, shares) = self.parts()?;
+        let upper = upper(&parts)?;
         driver.check(&parts.shape, parts.disks.len())?;
         let network = if self.launch.driver.name == DriverName::Process {
             None
         } else {
             network(&self.launch, &self.folder, &mut self.sockets)?
         };
-        Ok(Built { prepared: self, driver, parts, shares, network })
+        Ok(Built { prepared: self, driver, parts, shares, network, upper })
     }
 
     fn parts(&mut self) -> Result<(hypervisor::Built, Option<Shares>), BootError> {
@@ -71,6 +73,13 @@ impl Prepared {
         let shares = shares(&self.launch, found)?;
         Ok((sorted.finish(self, lease)?, shares))
     }
+}
+
+/// Returns the private disk once more, to see what it takes.
+fn upper(parts: &hypervisor::Built) -> Result<Option<OwnedFd>, BootError> {
+    let upper = parts.disks.iter().find(|disk| disk.serial == SERIAL_UPPER);
+    let failed = |source| BootError::Folder { what: "the private disk".into(), source };
+    upper.map(|disk| disk.fd.try_clone().map_err(failed)).transpose()
 }
 
 /// Descriptors by what they are.

@@ -1,5 +1,7 @@
 //! The last stage: the VMM runs.
 
+use std::os::fd::OwnedFd;
+
 use super::shares::Served;
 use super::{BootError, Built, Prepared};
 use crate::hypervisor::{DriverError, Machine};
@@ -14,12 +16,14 @@ pub(crate) struct Running {
     pub(crate) shares: Option<Served>,
     /// Its network; absent where it has none.
     pub(crate) net: Option<Net>,
+    /// Its private writable disk, to see what it takes.
+    pub(crate) upper: Option<OwnedFd>,
 }
 
 impl Built {
     /// Starts the machine; what was prepared comes back when it does not start.
     pub(crate) fn run(self) -> Result<Running, Box<(Prepared, BootError)>> {
-        let Self { prepared, driver, parts, shares, network } = self;
+        let Self { prepared, driver, parts, shares, network, upper } = self;
         let started = driver.start(parts).and_then(|machine| {
             let blocking =
                 |source| DriverError::Prepare { what: "the machine's links".into(), source };
@@ -43,7 +47,7 @@ impl Built {
             Ok((machine, shares, net))
         });
         match started {
-            Ok((machine, shares, net)) => Ok(Running { prepared, machine, shares, net }),
+            Ok((machine, shares, net)) => Ok(Running { prepared, machine, shares, net, upper }),
             Err(error) => Err(Box::new((prepared, error))),
         }
     }

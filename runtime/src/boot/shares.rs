@@ -13,6 +13,7 @@ use schema::launch::{DriverName, LaunchRecord, MountSource};
 
 use super::BootError;
 use crate::hypervisor::{Child, DriverError, Plan};
+use crate::share::tally::Tally;
 use crate::share::{IN_JAIL, Job, ShareJob};
 
 /// How long a share server may take to say a word.
@@ -33,6 +34,8 @@ pub(crate) struct Served {
     pub(crate) child: Child,
     /// What its jail lacks.
     pub(crate) jail_missing: Vec<String>,
+    /// What was read and written through it.
+    pub(crate) tally: Tally,
 }
 
 /// Returns what a machine shares, in the order of its mounts; `None` where it shares nothing.
@@ -84,8 +87,10 @@ impl Shares {
         let (report, says) = pipe_with(PipeFlags::CLOEXEC)
             .map_err(|errno| prepared(errno.into()))
             .map_err(BootError::Shares)?;
+        let (tally, page) = Tally::make().map_err(prepared).map_err(BootError::Shares)?;
         let job = Job {
             stream: stream_number,
+            tally: page.as_raw_fd(),
             report: says.as_raw_fd(),
             shares: self.served,
             reserve_bytes: self.reserve_bytes,
@@ -101,7 +106,7 @@ impl Shares {
         let memory = memory.map_err(prepared).map_err(BootError::Shares)?;
         let args = vec!["share".to_owned(), memory.as_raw_fd().to_string(), whose];
         let mut keep = self.held;
-        keep.extend([memory, stream, says]);
+        keep.extend([memory, stream, says, page]);
         let plan = Plan {
             program: "/proc/self/exe".into(),
             name: "msb-share",
@@ -113,7 +118,7 @@ impl Shares {
         };
         let child = Child::spawn(plan).map_err(BootError::Shares)?;
         let jail_missing = hear(File::from(report)).map_err(BootError::Shares)?;
-        Ok(Served { child, jail_missing })
+        Ok(Served { child, jail_missing, tally })
     }
 }
 

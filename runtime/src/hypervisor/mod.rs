@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use schema::launch::{self, DriverName, Isolation, Shape};
 use schema::link::Mac;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use child::{Child, FILES_MAX, Plan, VmmEnd};
 pub use error::DriverError;
@@ -140,6 +140,60 @@ pub struct Links {
 pub trait Monitor: Debug + Send {
     /// Asks the VMM to flush its block layer and end; never blocks, may do nothing.
     fn quit(&mut self);
+
+    /// Returns where the VMM is asked what it counts; absent where there is none to ask.
+    fn counters(&self) -> Option<CounterLine>;
+}
+
+/// Takes questions for the counters of a VMM; a full or closed one means no answer now.
+pub type CounterLine = mpsc::Sender<oneshot::Sender<Counters>>;
+
+/// What a VMM counts of its machine; what it does not tell is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// The threads that run its processors, by their numbers on the host.
+    pub vcpu_threads: Vec<u32>,
+    /// What went through its disks.
+    pub disks: Option<Moved>,
+    /// What the guest's kernel said of its memory.
+    pub memory: Option<MemoryCounters>,
+}
+
+/// What went through disks or shared folders.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Reads.
+    pub read_ops: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Writes.
+    pub write_ops: u64,
+}
+
+impl Moved {
+    /// Returns both together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            read_bytes: self.read_bytes.saturating_add(other.read_bytes),
+            read_ops: self.read_ops.saturating_add(other.read_ops),
+            write_bytes: self.write_bytes.saturating_add(other.write_bytes),
+            write_ops: self.write_ops.saturating_add(other.write_ops),
+        }
+    }
+}
+
+/// What a guest's kernel says of its memory by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryCounters {
+    /// What it manages.
+    pub total_bytes: u64,
+    /// What programs could have.
+    pub available_bytes: u64,
+    /// When it said so, seconds since 1970.
+    pub at: u64,
 }
 
 /// What a driver hears of its machine.

@@ -14,8 +14,8 @@ use schema::launch::{Isolation, Shape};
 use tokio::sync::mpsc;
 
 use super::{
-    Built, Capabilities, Child, DriverError, FILES_MAX, Hypervisor, Links, Machine, Monitor, Place,
-    Plan, Scratch,
+    Built, Capabilities, Child, CounterLine, DriverError, FILES_MAX, Hypervisor, Links, Machine,
+    Monitor, Place, Plan, Scratch,
 };
 
 /// Name of the scratch folder in the machine folder.
@@ -89,6 +89,10 @@ struct Deaf;
 
 impl Monitor for Deaf {
     fn quit(&mut self) {}
+
+    fn counters(&self) -> Option<CounterLine> {
+        None
+    }
 }
 
 /// Returns the host's `PATH`, which is all of its environment that commands see.

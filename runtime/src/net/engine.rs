@@ -32,6 +32,7 @@ use super::pins::Pins;
 use super::stack::Stack;
 use super::table::{Key, Table};
 use super::tcp::{Bench, Connection, Turned};
+use super::traffic::{Carried, Traffic};
 use super::udp::{self, Came};
 use super::watch::{Interest, Watch};
 use crate::clock::Clock;
@@ -67,6 +68,8 @@ pub(super) struct Engine<C> {
     pub(super) faults: Faults,
     pub(super) outgoing: Outgoing,
     pub(super) gate: Gate,
+    /// What others see of what was carried.
+    pub(super) traffic: Traffic,
     pub(super) limits: Limits,
     pub(super) pins: Pins,
     pub(super) names: Names,
@@ -115,6 +118,8 @@ impl<C: Clock> Engine<C> {
             }
             self.tick()?;
             self.outgoing.drain(self.link.as_fd())?;
+            let denials = self.gate.total() + self.denied_names;
+            self.traffic.show(Carried { denials, ..self.outgoing.carried });
         }
     }
 

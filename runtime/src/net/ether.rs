@@ -43,6 +43,9 @@ impl Wire {
         }
         let to = ethernet.dst_addr();
         let payload = frame.get(FRAME_BYTES_MIN..).unwrap_or_default();
+        if matches!(ethernet.ethertype(), EthernetProtocol::Ipv4 | EthernetProtocol::Ipv6) {
+            outgoing.carried.take(payload.len());
+        }
         match ethernet.ethertype() {
             EthernetProtocol::Arp => {
                 self.answer_arp(payload, outgoing);
@@ -81,6 +84,7 @@ impl Wire {
         length: usize,
         fill: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
+        outgoing.carried.give(length);
         outgoing.frame(FRAME_BYTES_MIN + length, |frame| {
             let (header, packet) = frame.split_at_mut(FRAME_BYTES_MIN.min(frame.len()));
             let result = fill(packet);

@@ -15,6 +15,8 @@ use super::recent::Recent;
 pub(super) struct Gate {
     network: Network,
     denied: BTreeMap<By, u64>,
+    /// Flows that may not pass, under whatever policy.
+    total: u64,
     told: Recent<Denial, Instant>,
     teller: Teller,
 }
@@ -42,7 +44,7 @@ const TOLD_MAX: usize = 1024;
 
 impl Gate {
     pub(super) fn new(network: Network, teller: Teller) -> Self {
-        Self { network, denied: BTreeMap::new(), told: Recent::new(TOLD_MAX), teller }
+        Self { network, denied: BTreeMap::new(), total: 0, told: Recent::new(TOLD_MAX), teller }
     }
 
     /// Tells that something may not pass, unless that was told within the minute.
@@ -141,6 +143,11 @@ impl Gate {
         &self.denied
     }
 
+    /// Returns how many flows might not pass, under whatever policy.
+    pub(super) const fn total(&self) -> u64 {
+        self.total
+    }
+
     fn note(
         &mut self,
         judgement: Judgement,
@@ -148,6 +155,7 @@ impl Gate {
         now: Instant,
     ) -> bool {
         if !judgement.allowed {
+            self.total += 1;
             *self.denied.entry(judgement.by).or_default() += 1;
             let (by, protocol) = (judgement.by.to_string(), protocol.as_str());
             self.tell(Denial { by, direction, protocol, remote: remote.to_string() }, now);

@@ -32,6 +32,7 @@ use super::pins::Pins;
 use super::published::{self, Moves, PortError};
 use super::stack::Stack;
 use super::table::Table;
+use super::traffic::Traffic;
 use super::udp::DATAGRAM_BYTES_MAX;
 use super::watch::Watch;
 use crate::clock::Clock;
@@ -86,6 +87,7 @@ pub(crate) struct Net {
     policy: Network,
     denials: Option<mpsc::Receiver<Denial>>,
     reach: Reach,
+    traffic: Traffic,
     wake: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
@@ -106,7 +108,9 @@ impl Net {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (sender, commands) = sync_channel(COMMANDS_MAX);
         let (teller, denials) = mpsc::channel(DENIALS_MAX);
+        let traffic = Traffic::default();
         let mut engine = Engine {
+            traffic: traffic.clone(),
             stack: Stack::new(seed, clock.now()),
             watch: Watch::new()?,
             link: link.into(),
@@ -147,12 +151,17 @@ impl Net {
         };
         let thread = std::thread::Builder::new().name("msb-net".into()).spawn(work)?;
         let (commands, thread, denials) = (Some(sender), Some(thread), Some(denials));
-        Ok(Self { commands, published, policy, denials, reach, wake, thread })
+        Ok(Self { commands, published, policy, denials, reach, traffic, wake, thread })
     }
 
     /// Returns what may not pass, as it is told from here on; once.
     pub(crate) fn take_denials(&mut self) -> Option<mpsc::Receiver<Denial>> {
         self.denials.take()
+    }
+
+    /// Returns what goes through the wire, now and later.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic.clone()
     }
 
     /// Returns what is published on the host.

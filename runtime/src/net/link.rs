@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 
 use rustix::io::{Errno, read, write};
 
+use super::traffic::Carried;
+
 /// The shortest frame: an Ethernet header.
 pub(super) const FRAME_BYTES_MIN: usize = 14;
 /// The longest.
@@ -139,6 +141,8 @@ pub(super) struct Outgoing {
     ends: std::collections::VecDeque<usize>,
     /// Packets that were cut.
     cut: u32,
+    /// What went through the wire, both ways.
+    pub(super) carried: Carried,
 }
 
 impl Outgoing {

@@ -42,6 +42,7 @@ mod table;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod udp;
 mod watch;
 
@@ -49,6 +50,7 @@ pub(crate) use gate::Denial;
 pub(crate) use handle::{Net, Settings};
 pub(crate) use listen::Listener;
 pub(crate) use published::{PortError, bind};
+pub(crate) use traffic::{Carried, Traffic};
 
 use std::net::IpAddr;
 

@@ -68,6 +68,7 @@ impl Server {
         let room = reply.room(usize::try_from(size).unwrap_or(0));
         let count = rustix::io::retry_on_intr(|| rustix::io::pread(&file.fd, &mut *room, offset))?;
         reply.took(count);
+        self.tally.read(count);
         Ok(())
     }
 
@@ -93,7 +94,9 @@ impl Server {
                 answer => break answer,
             }
         };
-        reply.count(answer?);
+        let count = answer?;
+        self.tally.wrote(usize::try_from(count).unwrap_or(0));
+        reply.count(count);
         Ok(())
     }
 
@@ -164,6 +167,8 @@ impl Server {
             let (source, target) = (Some(&mut from_at), Some(&mut to_at));
             rustix::fs::copy_file_range(&from.fd, source, &to.fd, target, wanted)
         })?;
+        self.tally.read(copied);
+        self.tally.wrote(copied);
         reply.count(u32::try_from(copied).unwrap_or(u32::MAX));
         Ok(())
     }

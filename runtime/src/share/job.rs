@@ -12,6 +12,8 @@ pub struct Job {
     pub stream: RawFd,
     /// Where it says what its jail lacks, and that it is in it.
     pub report: RawFd,
+    /// The page in which it notes what was read and written.
+    pub tally: RawFd,
     /// What is shared, in the order of the guest's folders `0`, `1` …
     pub shares: Vec<ShareJob>,
     /// What stays free on the host's file systems.

@@ -31,6 +31,7 @@ mod serve;
 #[expect(clippy::module_inception, reason = "one share among those that are served")]
 mod share;
 mod stream;
+pub(crate) mod tally;
 #[cfg(test)]
 mod tests;
 mod trial;

@@ -20,6 +20,7 @@ use super::reply::Reply;
 use super::serve::Server;
 use super::share::{Rules, Share};
 use super::stream::{Incoming, Over, Stream};
+use super::tally::Tally;
 use super::wire::{Call, OPCODE_USER};
 use crate::jail::{self, Access, Folder, Keep, Layer, Missing};
 use crate::sys;
@@ -87,6 +88,8 @@ fn begin(job: &Job) -> Result<(Server, Stream, Vec<Arc<Share>>), StartError> {
     let files = limit()?;
     let stream = Stream::new(inherited(job.stream)?);
     let report = File::from(inherited(job.report)?);
+    let tally = Tally::attach(inherited(job.tally)?)
+        .map_err(|error| StartError::Descriptor(job.tally, error))?;
     let folders = job.shares.iter().map(kept).collect::<Result<Vec<_>, _>>()?;
     let (folders, missing) = jail::enter(Keep { folders, calls: CALLS }, &Layer::ALL);
     tell(report, &missing)?;
@@ -94,7 +97,7 @@ fn begin(job: &Job) -> Result<(Server, Stream, Vec<Arc<Share>>), StartError> {
     let shares = shares.map(|(at, one)| open(at, one, job.reserve_bytes).map(Arc::new));
     let shares = shares.collect::<Result<Vec<_>, _>>()?;
     let look = |errno: Errno| StartError::Look(errno.into());
-    Ok((Server::new(shares.clone(), files).map_err(look)?, stream, shares))
+    Ok((Server::new(shares.clone(), files, tally).map_err(look)?, stream, shares))
 }
 
 /// Says what the jail lacks, a line each, and that this process is in it.

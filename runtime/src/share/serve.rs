@@ -18,6 +18,7 @@ use super::ownership::Users;
 use super::quota;
 use super::reply::{Attributes, Belief, Entry, NOTHING, Reply};
 use super::share::Share;
+use super::tally::Tally;
 use super::wire::{Call, Head, Name, forgotten};
 
 /// The number of the first share's top.
@@ -39,6 +40,7 @@ pub(super) struct Server {
     pub(super) files: Handles<OpenFile>,
     pub(super) folders: Handles<OpenFolder>,
     pub(super) users: Users,
+    pub(super) tally: Tally,
 }
 
 /// What a number of the guest means.
@@ -59,14 +61,18 @@ impl Server {
     ///
     /// # Errors
     /// A share cannot be looked at.
-    pub(super) fn new(shares: Vec<Arc<Share>>, nodes_max: usize) -> Result<Self, Errno> {
+    pub(super) fn new(
+        shares: Vec<Arc<Share>>,
+        nodes_max: usize,
+        tally: Tally,
+    ) -> Result<Self, Errno> {
         let nodes = Nodes::new(nodes_max);
         for share in shares.iter().filter(|share| !share.is_single()) {
             let top = rustix::io::fcntl_dupfd_cloexec(share.folder(), 3)?;
             nodes.root(TOPS + u64::from(share.index), share, top)?;
         }
         let (files, folders) = (Handles::default(), Handles::default());
-        Ok(Self { shares, nodes, files, folders, users: Users::of_process() })
+        Ok(Self { shares, nodes, files, folders, users: Users::of_process(), tally })
     }
 
     /// Does what a call asks for; absent where nothing is to be answered.

@@ -18,6 +18,7 @@ use super::reply::Reply;
 use super::scratch::Scratch;
 use super::serve::Server;
 use super::share::{Rules, Share};
+use super::tally::Tally;
 use super::wire::{Call, Head};
 
 const TOP: u64 = 2;
@@ -79,7 +80,8 @@ impl House {
         };
         let file = wish.file.map(|name| name.as_bytes().to_vec());
         let share = Share::new(0, scratch.open("data"), file, rules);
-        let server = Server::new(vec![Arc::new(share)], wish.nodes_max).unwrap();
+        let server =
+            Server::new(vec![Arc::new(share)], wish.nodes_max, Tally::make().unwrap().0).unwrap();
         Self { scratch, server }
     }
 

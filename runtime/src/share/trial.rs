@@ -15,6 +15,7 @@ use super::quota::Usage;
 use super::reply::Reply;
 use super::serve::Server;
 use super::share::{Rules, Share};
+use super::tally::Tally;
 use super::wire::{Call, Head, OPCODE_USER};
 
 /// What the folder may hold: nothing that is asked for fills a disk.
@@ -48,7 +49,8 @@ pub fn trial(folder: &Path, usage: &Path, bytes: &[u8]) -> io::Result<usize> {
         guard: Guard::new(["kept"]),
         reserve: 0,
     };
-    let server = Server::new(vec![Arc::new(Share::new(0, fd, None, rules))], NODES_MAX)?;
+    let share = Arc::new(Share::new(0, fd, None, rules));
+    let server = Server::new(vec![share], NODES_MAX, Tally::make()?.0)?;
     let (mut rest, mut calls, mut reply) = (bytes, 0, Reply::new());
     while let Some((&[code, node, low, high], after)) = rest.split_first_chunk() {
         let len = usize::from(u16::from_le_bytes([low, high]));

@@ -38,6 +38,7 @@ impl Supervisor {
                 self.signal(number);
                 answer(done, ());
             }
+            Ask::Sample { max_age_ms, done } => self.figures.ask(max_age_ms, done),
             Ask::Network { done } => answer(done, self.net.as_ref().and_then(Net::figures)),
             // The senses let go of the creator.
             Ask::Detach { done } => answer(done, ()),
@@ -94,6 +95,11 @@ impl Supervisor {
         if let Some(health) = &wanted.health {
             self.change_health(health, now);
             answered.applied.push("health".into());
+        }
+        if let Some(metrics) = wanted.metrics {
+            self.launch.metrics = metrics;
+            self.figures.change(metrics);
+            answered.applied.push("metrics".into());
         }
         let mut for_agent = message::Update::default();
         let shape = self.launch.shape;

@@ -83,6 +83,9 @@ impl Supervisor {
                 self.hear(life::Heard::Bye { killed: bye.killed }, now);
             }
             Message::Updated(updated) => self.hear_updated(&updated),
+            Message::StatsReply(said) => self.figures.hear(Some(said)),
+            // One of before it was asked for figures; it goes on.
+            Message::Error(error) if error.operation == Some(CODE_STATS) => self.figures.hear(None),
             Message::Notice(notice) => self.hear_agent_notice(notice),
             Message::Error(error) => {
                 tracing::warn!(message = error.message, operation = error.operation, "agent");
@@ -217,6 +220,9 @@ impl Supervisor {
 
 /// The number of `Exec`.
 const CODE_EXEC: u16 = 0x0100;
+
+/// The number of `Stats`.
+const CODE_STATS: u16 = 0x000F;
 
 /// The number of `Update`.
 const CODE_UPDATE: u16 = 0x0011;

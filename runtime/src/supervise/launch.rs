@@ -20,13 +20,16 @@ use super::{Supervisor, Times, console, finish};
 use crate::boot::{BootError, Prepared, Running, Served, StartPipe};
 use crate::clock::{Clock as _, HostClock};
 use crate::control::{Ask, Desk};
+use crate::figures::{Figures, Parts};
+use crate::folder::Folder;
 use crate::health::Probes;
 use crate::hypervisor::Child;
 use crate::journal::Journal;
 use crate::life::{Life, Terms};
 use crate::logs::{Console, ExecLog};
 use crate::net::Net;
-use crate::relay::Hub;
+use crate::relay::{Heard, Hub};
+use crate::share::tally::Tally;
 use crate::standing::Standing;
 
 /// How long answers that are due may take to be written before the process ends.
@@ -36,6 +39,9 @@ const ANSWERS_MAX: Duration = Duration::from_secs(1);
 const HEARD_MAX: usize = 256;
 const CONSOLE_MAX: usize = 16;
 const ASKS_MAX: usize = 64;
+
+/// The largest record of the boot before.
+const RECORD_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs the machine that this process was started for, to its end.
 pub fn run() -> ExitCode {
@@ -117,7 +123,7 @@ impl Begun {
             let what = what.to_owned();
             move |source| BootError::Folder { what, source }
         };
-        let record = first_record(&prepared.launch).map_err(failed("the record"))?;
+        let record = first_record(&prepared.launch, folder).map_err(failed("the record"))?;
         Ok(Self {
             standing: Standing::begin(Arc::clone(folder), record).map_err(failed("the record"))?,
             journal: Journal::open(Arc::clone(folder)).map_err(failed("the file of events"))?,
@@ -147,31 +153,33 @@ impl Begun {
         signals: Signals,
         pipe: &mut StartPipe,
     ) -> Result<(), BootError> {
-        let Running { prepared, machine, shares, mut net } = running;
+        let Running { prepared, machine, shares, mut net, upper } = running;
         let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
         let hub = Hub::new(Rc::clone(&self.log));
-        let (heard, channel) = mpsc::channel(HEARD_MAX);
-        let (bytes, console_bytes) = mpsc::channel(CONSOLE_MAX);
         let (asks, asked) = mpsc::channel(ASKS_MAX);
-        let agent = UnixStream::from_std(machine.links.agent).map_err(failed)?;
-        let console = UnixStream::from_std(machine.links.console).map_err(failed)?;
-        tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(&hub), agent, heard));
-        tokio::task::spawn_local(console::listen(console, bytes));
+        let links = (machine.links.agent, machine.links.console);
+        let (channel, console) = listen(links, &hub).map_err(failed)?;
         let notices = machine.notices;
-        let shares = self.note_beside(net.as_ref(), shares);
+        let (shares, tally) = self.note_beside(net.as_ref(), shares).unzip();
         let denials = net.as_mut().and_then(Net::take_denials);
-        let streams =
-            Streams { channel, console: console_bytes, notices, asks: asked, shares, denials };
+        let streams = Streams { channel, console, notices, asks: asked, shares, denials };
         let mut senses = Senses::new(streams, creator, signals).map_err(failed)?;
-        let (due, mut dues) = mpsc::channel(1);
-        let listener = sockets.control.try_clone().and_then(UnixListener::from_std);
-        let desk = self.desk(&launch, &hub, asks, due.downgrade());
-        let server = tokio::task::spawn_local(crate::control::accept(
-            Rc::new(desk),
-            listener.map_err(failed)?,
-        ));
-        let agent_socket = sockets.agent.try_clone().and_then(UnixListener::from_std);
+        let (due, dues) = mpsc::channel(1);
+        let desk = Rc::new(self.desk(&launch, &hub, asks, due.downgrade()));
+        let control = listener(&sockets.control).map_err(failed)?;
+        let server = tokio::task::spawn_local(crate::control::accept(desk, control));
+        let parts = Parts {
+            pid: machine.process.pid(),
+            shown: self.standing.watch(),
+            hub: Rc::clone(&hub),
+            counters: machine.monitor.counters(),
+            traffic: net.as_ref().map(Net::traffic),
+            shares: tally,
+            upper,
+            folder: Arc::clone(&folder),
+        };
+        let agent_socket = Some(listener(&sockets.agent).map_err(failed)?);
         let is_ephemeral = launch.machine.ephemeral;
         let mut supervisor = Supervisor {
             clock: HostClock,
@@ -184,13 +192,14 @@ impl Begun {
             journal: self.journal,
             log: self.log,
             probes: self.probes,
+            figures: Figures::start(&launch, parts),
             hub,
             values,
             launch,
             main: None,
             updates: VecDeque::new(),
             kills: Vec::new(),
-            agent_socket: Some(agent_socket.map_err(failed)?),
+            agent_socket,
             vmm_end: None,
             last_words_until: None,
             times: Times::new(HostClock),
@@ -204,25 +213,22 @@ impl Begun {
         // Whoever waited is answered by now, but for what is still being written.
         let hub = Rc::clone(&supervisor.hub);
         drop((supervisor, senses, due));
-        let last_words = async {
-            dues.recv().await;
-            hub.clients_gone().await;
-        };
-        tokio::time::timeout(ANSWERS_MAX, last_words).await.ok();
+        last_words(dues, &hub).await;
         finish::clear(&folder, sockets, is_ephemeral);
         drop(lease);
         Ok(())
     }
 
-    /// Writes down what runs beside the VMM; returns the server of shared folders.
-    fn note_beside(&self, net: Option<&Net>, shares: Option<Served>) -> Option<Child> {
+    /// Writes down what runs beside the VMM; returns the server of shared folders, and what is read
+    /// and written through it.
+    fn note_beside(&self, net: Option<&Net>, shares: Option<Served>) -> Option<(Child, Tally)> {
         if let Some(net) = net {
             self.standing.change(|record| record.ports = net.published().to_vec());
         }
         let served = shares?;
         // What is missing around the VMM stands there already.
         self.standing.change(|record| record.jail_missing.extend(served.jail_missing));
-        Some(served.child)
+        Some((served.child, served.tally))
     }
 
     fn desk(
@@ -247,6 +253,32 @@ impl Supervisor {
             record.started_at_ms = Some(at);
         });
     }
+}
+
+/// Listens to the agent and to the console.
+fn listen(
+    (agent, console): (std::os::unix::net::UnixStream, std::os::unix::net::UnixStream),
+    hub: &Rc<Hub>,
+) -> io::Result<(mpsc::Receiver<Heard>, mpsc::Receiver<Vec<u8>>)> {
+    let (heard, channel) = mpsc::channel(HEARD_MAX);
+    let (bytes, console_bytes) = mpsc::channel(CONSOLE_MAX);
+    let (agent, console) = (UnixStream::from_std(agent)?, UnixStream::from_std(console)?);
+    tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(hub), agent, heard));
+    tokio::task::spawn_local(console::listen(console, bytes));
+    Ok((channel, console_bytes))
+}
+
+fn listener(socket: &std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+    socket.try_clone().and_then(UnixListener::from_std)
+}
+
+/// Waits for answers that are due, at most so long.
+async fn last_words(mut dues: mpsc::Receiver<()>, hub: &Hub) {
+    let said = async {
+        dues.recv().await;
+        hub.clients_gone().await;
+    };
+    tokio::time::timeout(ANSWERS_MAX, said).await.ok();
 }
 
 fn failed(pipe: &mut StartPipe, error: &BootError) -> ExitCode {
@@ -280,8 +312,11 @@ fn probes(launch: &LaunchRecord) -> Result<Probes, BootError> {
     })
 }
 
-fn first_record(launch: &LaunchRecord) -> io::Result<Record> {
+fn first_record(launch: &LaunchRecord, folder: &Folder) -> io::Result<Record> {
     let at = HostClock.wall_ms();
+    // One that cannot be read is of no machine that ran here.
+    let last = folder.read(record::FILE, RECORD_BYTES_MAX)?;
+    let last = serde_json::from_slice::<Record>(&last).map_or(0, |last| last.boot);
     Ok(Record {
         format: record::FORMAT,
         machine: launch.machine.id.clone(),
@@ -302,6 +337,7 @@ fn first_record(launch: &LaunchRecord) -> io::Result<Record> {
         agent_ready_at_ms: None,
         ready_at_ms: None,
         ended_at_ms: None,
+        boot: last.saturating_add(1),
         restarts: 0,
         health: if launch.health.is_some() { Health::Starting } else { Health::None },
         generation: None,

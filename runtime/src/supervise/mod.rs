@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use crate::boot::Values;
 use crate::clock::{Clock, HostClock};
 use crate::control::{Ask, Updated};
+use crate::figures::Figures;
 use crate::health::Probes;
 use crate::hypervisor::{Child, Monitor, VmmEnd};
 use crate::journal::Journal;
@@ -71,6 +72,7 @@ struct Supervisor {
     /// It ends with the machine, and every connection of the guest with it.
     net: Option<Net>,
     probes: Probes,
+    figures: Figures,
     main: Option<Main>,
     updates: VecDeque<PendingUpdate>,
     kills: Vec<oneshot::Sender<()>>,

@@ -1,26 +1,26 @@
-//! Three numbers in a file that several processes have mapped.
+//! Numbers in a file that several processes have mapped.
 
 use std::fs::File;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// See the module.
+/// As many numbers at the start of a mapped file.
 #[derive(Debug)]
-pub(crate) struct Counters {
-    words: NonNull<[AtomicU64; 3]>,
+pub(crate) struct Words<const N: usize> {
+    words: NonNull<[AtomicU64; N]>,
 }
 
 // SAFETY: what is pointed to is atomic and stays mapped until `drop`.
-unsafe impl Send for Counters {}
+unsafe impl<const N: usize> Send for Words<N> {}
 // SAFETY: as above; every access is atomic.
-unsafe impl Sync for Counters {}
+unsafe impl<const N: usize> Sync for Words<N> {}
 
-impl Counters {
+impl<const N: usize> Words<N> {
     /// How long the file is.
-    pub(crate) const BYTES: usize = size_of::<[AtomicU64; 3]>();
+    pub(crate) const BYTES: usize = size_of::<[AtomicU64; N]>();
 
-    /// Maps a file, which is at least [`Counters::BYTES`] long.
+    /// Maps a file, which is at least [`Words::BYTES`] long and never becomes shorter.
     ///
     /// # Errors
     /// It cannot be mapped.
@@ -35,9 +35,39 @@ impl Counters {
         Ok(Self { words })
     }
 
-    fn words(&self) -> &[AtomicU64; 3] {
-        // SAFETY: mapped at a page's start, as long as three words, until `drop`; atomic for everybody.
+    /// Returns the numbers, which others may change at any time.
+    pub(crate) fn get(&self) -> &[AtomicU64; N] {
+        // SAFETY: mapped at a page's start, as long as the words, until `drop`; atomic for everybody.
         unsafe { self.words.as_ref() }
+    }
+}
+
+impl<const N: usize> Drop for Words<N> {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map` with this length; nobody borrows from a value that is dropped.
+        let unmapped = unsafe { rustix::mm::munmap(self.words.as_ptr().cast(), Self::BYTES) };
+        unmapped.ok();
+    }
+}
+
+/// Two figures of a folder and their limit.
+#[derive(Debug)]
+pub(crate) struct Counters(Words<3>);
+
+impl Counters {
+    /// How long the file is.
+    pub(crate) const BYTES: usize = Words::<3>::BYTES;
+
+    /// Maps a file, which is at least [`Counters::BYTES`] long.
+    ///
+    /// # Errors
+    /// It cannot be mapped.
+    pub(crate) fn map(file: &File) -> io::Result<Self> {
+        Words::map(file).map(Self)
+    }
+
+    fn words(&self) -> &[AtomicU64; 3] {
+        self.0.get()
     }
 
     /// Sets the first two.
@@ -78,13 +108,5 @@ impl Counters {
             // The closure always has an answer.
             word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok();
         }
-    }
-}
-
-impl Drop for Counters {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `map` with this length; nobody borrows from a value that is dropped.
-        let unmapped = unsafe { rustix::mm::munmap(self.words.as_ptr().cast(), Self::BYTES) };
-        unmapped.ok();
     }
 }

@@ -12,7 +12,7 @@ mod spawn;
 mod watch;
 
 pub(crate) use chance::random;
-pub(crate) use counters::Counters;
+pub(crate) use counters::{Counters, Words};
 pub(crate) use cycles::cycles;
 pub(crate) use descriptor::{close_others, inherited, standard_error};
 pub(crate) use namespace::{set_mount, unshare};

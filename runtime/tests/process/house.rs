@@ -85,6 +85,7 @@ pub(crate) fn launch(argv: Option<&[&str]>) -> LaunchRecord {
         health: None,
         timers: Timers { stop_grace_ms: 5000, boot_ms: 10_000 },
         logs: Logs { level: "debug".into(), boot_debug: false },
+        metrics: schema::figures::Measuring::default(),
         reserve_bytes: 0,
         require_jail: false,
         attached: false,

@@ -1,6 +1,7 @@
 //! What is measured of a sandbox, and how it is named where it is exported.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,11 @@ pub struct Metrics {
     pub exclude_labels: BTreeSet<String>,
     /// Constants that are exported too.
     pub attributes: Labels,
+}
+
+impl Metrics {
+    /// What the time between samples may be.
+    pub const INTERVALS: RangeInclusive<Millis> = Millis::seconds(1)..=Millis::seconds(3600);
 }
 
 impl Default for Metrics {

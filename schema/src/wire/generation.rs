@@ -41,6 +41,8 @@ pub const MESSAGES: &[(u16, &str, u32)] = &[
     (0x000C, "Shutdown", 1),
     (0x000D, "Stopping", 1),
     (0x000E, "Bye", 1),
+    (0x000F, "Stats", 1),
+    (0x0010, "StatsReply", 1),
     (0x0011, "Update", 1),
     (0x0012, "Updated", 1),
     (0x0013, "Notice", 1),

@@ -13,6 +13,7 @@ pub use super::exec::{
 pub use super::files::{TreeGet, TreePut};
 pub use super::forward::{TcpFailed, TcpFailure, TcpOpen, TcpOpened};
 use super::frame::{Frame, Kind};
+pub use super::stats::{Stats, StatsReply};
 
 /// Why a payload is not the message its number says.
 #[derive(Debug, Error)]
@@ -101,6 +102,10 @@ messages! {
     Stopping = 0x000D,
     /// The guest is about to reset; everything is on disk.
     Bye = 0x000E,
+    /// What does the guest use?
+    Stats = 0x000F,
+    /// What the guest uses.
+    StatsReply = 0x0010,
     /// Live values change.
     Update = 0x0011,
     /// Live values were changed.
@@ -480,6 +485,24 @@ mod tests {
             log: true,
             name: None,
         });
+    }
+
+    #[test]
+    fn rt_11_3_the_numbers_of_a_guests_figures_are_these() {
+        assert_eq!(Message::from(Stats {}).to_payload(), [0xa0]);
+        let reply = StatsReply {
+            memory_total_bytes: Some(1),
+            memory_available_bytes: Some(2),
+            disk_read_bytes: Some(3),
+            disk_write_bytes: None,
+            disk_read_ops: Some(5),
+            disk_write_ops: Some(6),
+        };
+        let golden = [0xa5, 0, 1, 1, 2, 2, 3, 4, 5, 5, 6];
+        assert_eq!(Message::from(reply.clone()).to_payload(), golden);
+        assert_eq!((Message::from(Stats {}).code(), Message::from(reply).code()), (0x0f, 0x10));
+        there_and_back(Stats {});
+        there_and_back(StatsReply::default());
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod generation;
 pub mod message;
 pub mod relay;
 pub mod share;
+pub mod stats;
 
 pub use frame::{Decoder, Frame, FrameError, Kind};
 pub use message::{DecodeError, Message};

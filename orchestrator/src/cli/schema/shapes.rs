@@ -108,7 +108,7 @@ fn of_type(written: &str) -> Value {
     }
     match written {
         "string" | "boolean" | "object" => json!({"type": written}),
-        "integer" => json!({"type": "integer"}),
+        "integer" | "number" => json!({"type": written}),
         "time" => json!({"type": "string", "format": "date-time"}),
         "any" => json!({}),
         name if name.starts_with(|c: char| c.is_ascii_uppercase()) => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use schema::control::{HealthWish, Update};
 use schema::failure::Report;
+use schema::figures::Measuring;
 use schema::launch::{DriverName, Link, Network};
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
@@ -174,12 +175,18 @@ impl Host {
             return Ok(Effect::default());
         }
         let update = self.update_of(name, want, &id)?;
-        let is_asked = want.health.is_some();
+        let is_asked = [
+            ("health", want.health.is_some()),
+            ("metrics", machines::metrics(want) != Measuring::default()),
+        ];
         let owed = self.signals(name, want)?;
         let answer = machine.update(update).await;
         let (applied, mut refused) = answer.map_err(|error| asked(&error, "update"))?;
-        if is_asked && !applied.iter().any(|field| field == "health") {
-            refused.push(("health".to_owned(), "its runtime is of an older version".to_owned()));
+        for (field, _) in is_asked.iter().filter(|(_, is_asked)| *is_asked) {
+            if !applied.iter().any(|name| name == field) {
+                let why = "its runtime is of an older version".to_owned();
+                refused.push(((*field).to_owned(), why));
+            }
         }
         if let Some((field, why)) = refused.first() {
             return Err(self.not_updated((name, want), (field, why)));
@@ -218,6 +225,7 @@ impl Host {
             stop_grace_ms: changed(want.stop_grace.0, effective.stop_grace_ms),
             network,
             health,
+            metrics: Some(machines::metrics(want)),
         })
     }
 

@@ -207,6 +207,7 @@ pub(super) fn record(machine: &str, nonce: &str, want: &Body) -> Record {
         agent_ready_at_ms: None,
         ready_at_ms: None,
         ended_at_ms: None,
+        boot: 1,
         restarts: 0,
         health: schema::record::Health::None,
         generation: None,

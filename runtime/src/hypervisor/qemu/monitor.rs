@@ -4,8 +4,9 @@
 //! greeting ─ qmp_capabilities ─ query-version ─▶ listening ─ quit ─▶ end of file
 //! ```
 //!
-//! One task owns the socket. It answers nobody: what it hears becomes a
-//! [`Notice`], and the one thing it is asked for is to make QEMU end.
+//! One task owns the socket. What it hears becomes a [`Notice`]; it is asked to make QEMU end, and
+//! for the counters of [`super::count`], one question after the other. A QEMU that does not answer
+//! those is not asked again until it does, and nothing else waits for it.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -13,24 +14,33 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::count::Count;
 use super::qmp::{self, Event, Incoming, Lines, VERSION_MIN};
-use crate::hypervisor::{DriverError, Monitor, Notice};
+use crate::hypervisor::{CounterLine, Counters, DriverError, Monitor, Notice};
 
 /// Notices that wait to be read; a guest that causes more loses the later ones.
 const NOTICES_MAX: usize = 16;
 
 const READ_BYTES: usize = 8 * 1024;
 
+/// How long the guest goes on telling of its memory after somebody asked.
+const POLLED_FOR: Duration = Duration::from_secs(10);
+
 /// The runtime's side of the conversation.
 #[derive(Debug)]
 pub(super) struct Qmp {
     quit: mpsc::Sender<()>,
+    counters: CounterLine,
 }
 
 impl Monitor for Qmp {
+    fn counters(&self) -> Option<CounterLine> {
+        Some(self.counters.clone())
+    }
+
     fn quit(&mut self) {
         // A full queue means it was asked already, a closed one that QEMU is gone.
         self.quit.try_send(()).ok();
@@ -50,14 +60,15 @@ pub(super) fn listen(
     let socket = tokio::net::UnixStream::from_std(socket).map_err(failed)?;
     let (notice, notices) = mpsc::channel(NOTICES_MAX);
     let (quit, asked) = mpsc::channel(1);
+    let (counters, wanted) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut conversation = Conversation::new(socket, notice);
-        if let Err(error) = conversation.hold(asked, patience).await {
+        if let Err(error) = conversation.hold((asked, wanted), patience).await {
             tracing::warn!(target: "vmm", "{error}");
             conversation.tell(Notice::Unusable { why: error.to_string() });
         }
     });
-    Ok((Qmp { quit }, notices))
+    Ok((Qmp { quit, counters }, notices))
 }
 
 struct Conversation {
@@ -75,7 +86,7 @@ impl Conversation {
     /// Speaks from the greeting to the end of QEMU, which is no error.
     async fn hold(
         &mut self,
-        mut asked: mpsc::Receiver<()>,
+        (mut asked, mut wanted): (mpsc::Receiver<()>, mpsc::Receiver<oneshot::Sender<Counters>>),
         patience: Duration,
     ) -> Result<(), DriverError> {
         match timeout(patience, self.greet()).await {
@@ -84,21 +95,48 @@ impl Conversation {
             Ok(done) => done?,
         }
         let mut may_quit = true;
+        let mut count = Count::default();
         loop {
+            let is_polled = count.is_polled();
             tokio::select! {
                 heard = self.next() => match heard {
                     Ok(Incoming::Event(event)) => self.report(event),
+                    Ok(Incoming::Returned { id, value }) if id == self.asked => {
+                        count.hear(&value);
+                        self.go_on(&mut count).await?;
+                    }
+                    Ok(Incoming::Refused { id: Some(id), .. }) if id == self.asked => {
+                        count.hear(&Value::Null);
+                        self.go_on(&mut count).await?;
+                    }
                     Ok(_) => {}
                     Err(Broken::Gone) => return Ok(()),
                     Err(broken) => return Err(broken.into()),
                 },
                 wish = asked.recv(), if may_quit => {
                     may_quit = false;
-                    if wish.is_some() && self.say("quit").await.is_err() {
+                    if wish.is_some() && self.say("quit", &Value::Null).await.is_err() {
                         return Ok(());
                     }
                 }
+                Some(question) = wanted.recv(), if may_quit && count.is_idle() => {
+                    count.begin(question);
+                    self.go_on(&mut count).await?;
+                }
+                () = tokio::time::sleep(POLLED_FOR), if is_polled && count.is_idle() => {
+                    count.rest();
+                    self.go_on(&mut count).await?;
+                }
             }
+        }
+    }
+
+    /// Asks what is next in a count; a QEMU that is gone says so by itself.
+    async fn go_on(&mut self, count: &mut Count) -> Result<(), DriverError> {
+        let Some((command, arguments)) = count.next() else { return Ok(()) };
+        match self.say(command, &arguments).await {
+            Ok(()) | Err(Broken::Gone) => Ok(()),
+            Err(broken) => Err(broken.into()),
         }
     }
 
@@ -117,7 +155,7 @@ impl Conversation {
 
     /// Carries out one command; events that come in between are reported.
     async fn ask(&mut self, command: &'static str) -> Result<Value, Broken> {
-        self.say(command).await?;
+        self.say(command, &Value::Null).await?;
         loop {
             match self.next().await? {
                 Incoming::Returned { id, value } if id == self.asked => return Ok(value),
@@ -130,9 +168,9 @@ impl Conversation {
         }
     }
 
-    async fn say(&mut self, command: &str) -> Result<(), Broken> {
+    async fn say(&mut self, command: &str, arguments: &Value) -> Result<(), Broken> {
         self.asked += 1;
-        let line = qmp::command_line(self.asked, command, &Value::Null);
+        let line = qmp::command_line(self.asked, command, arguments);
         Ok(self.socket.write_all(&line).await?)
     }
 

@@ -87,7 +87,7 @@ impl Decoder<'_, '_> {
         set(&mut metrics.enabled, self.boolean(inner, "enabled", "metrics.enabled"));
         set(&mut metrics.labels, self.boolean(inner, "labels", "metrics.labels"));
         if let Some(interval) = self.duration(inner, "interval", "metrics.interval") {
-            if interval > crate::units::Millis::seconds(3600) {
+            if interval > *Metrics::INTERVALS.end() {
                 let at = inner.get("interval").map_or(self.start(), |item| item.at);
                 let message = format!("{interval} is out of range");
                 self.error(Code::VALUE_RANGE, message, at, "write at most \"1h\"");

@@ -1,0 +1,219 @@
+//! What a machine says it used, against what is known that it did: by the guest itself, and by whoever
+//! made it do it.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::home::Home;
+use tests::oracle::{nothing_lives, reversed};
+use tests::run::{eventually, pause};
+
+const BOX: &str = r#"
+project "figures"
+metrics { interval "1s" }
+sandbox "box" {
+    image "builtin:base"
+    memory "256MiB"
+    stop-grace "1s"
+    port guest=80 host="auto"
+    port guest=81 host="auto"
+    mount "/scratch" { tmpfs "100MiB" }
+    mount "/work" { dir "./work" ensure="ensure" }
+    command "sh" "-c" "(while :; do head -c 20971520 /dev/zero | nc -l -p 81; done) & while :; do nc -l -p 80 > /dev/null; done"
+}
+"#;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const MIB: u64 = 1 << 20;
+
+/// What moves through the network, each way.
+const NET_BYTES: u64 = 20 * MIB;
+
+/// As long as a sample may be behind: its interval, and the guest's own word about its memory.
+const BEHIND: Duration = Duration::from_secs(4);
+
+/// Returns what the sandbox says, taken after now.
+fn sample(home: &Home) -> Value {
+    pause(BEHIND);
+    let rows = home.msb(["metrics", "box", "--json"]).exits(0).json();
+    rows[0].clone()
+}
+
+fn figure(sample: &Value, field: &str) -> u64 {
+    sample[field].as_u64().unwrap_or_else(|| panic!("{field} of {sample}"))
+}
+
+/// Tells whether a figure grew by so much, from just that to a few percent more.
+fn grew(samples: [&Value; 2], field: &str, by: u64, percent: u64) {
+    let [before, after] = samples.map(|sample| figure(sample, field));
+    let grown = after.checked_sub(before).expect("a figure that only grows");
+    let fits: RangeInclusive<u64> = by - by * percent / 100..=by + by * percent / 100;
+    println!("{field}: {grown} of {by} bytes");
+    assert!(fits.contains(&grown), "{field} grew by {grown}, not {by}: {before} to {after}");
+}
+
+fn sh(home: &Home, script: &str) -> String {
+    home.msb(["exec", "box", "--", "sh", "-c", script]).exits(0).stdout.clone()
+}
+
+#[test]
+fn rt_11_3_a_sample_says_what_a_guest_did() {
+    let home = Home::machine();
+    home.write("Sandboxfile", BOX);
+    home.msb(["up"]).exits(0);
+    let first = sample(&home);
+    for (field, source) in [
+        ("vcpu_time_ns", "vmm"),
+        ("disk_write_bytes", "vmm"),
+        ("memory_bytes", "agent"),
+        ("net_rx_bytes", "runtime"),
+        ("upper_used_bytes", "runtime"),
+    ] {
+        assert_eq!(first["source"][field], source, "{first}");
+    }
+    assert_eq!((figure(&first, "boot"), figure(&first, "memory_limit_bytes")), (1, 256 * MIB));
+
+    holds_memory(&home, &first);
+    writes_its_disk(&home);
+    shares_files(&home);
+    speaks(&home);
+    burns(&home);
+
+    let last = sample(&home);
+    let resident = figure(&last, "memory_host_resident_bytes");
+    assert!((64 * MIB..=256 * MIB).contains(&resident), "{last}");
+    home.msb(["down"]).exits(0);
+    nothing_lives(&home);
+    reversed(&home);
+}
+
+fn holds_memory(home: &Home, before: &Value) {
+    sh(home, "dd if=/dev/zero of=/scratch/held bs=1M count=64 2>/dev/null");
+    let after = sample(home);
+    grew([before, &after], "memory_bytes", 64 * MIB, 15);
+    let fewer = [&after, before];
+    grew(fewer, "memory_available_bytes", 64 * MIB, 15);
+    sh(home, "rm /scratch/held");
+}
+
+fn writes_its_disk(home: &Home) {
+    let before = sample(home);
+    sh(home, "dd if=/dev/zero of=/big bs=1M count=100 conv=fsync 2>/dev/null");
+    let after = sample(home);
+    grew([&before, &after], "disk_write_bytes", 100 * MIB, 5);
+    grew([&before, &after], "upper_used_bytes", 100 * MIB, 5);
+}
+
+fn shares_files(home: &Home) {
+    let given = fs::File::create(home.project().join("work/given")).unwrap();
+    io::copy(&mut io::repeat(7).take(30 * MIB), &mut &given).unwrap();
+    let before = sample(home);
+    sh(home, "dd if=/dev/zero of=/work/made bs=1M count=50 conv=fsync 2>/dev/null");
+    sh(home, "cat /work/given | wc -c");
+    let after = sample(home);
+    grew([&before, &after], "disk_write_bytes", 50 * MIB, 5);
+    grew([&before, &after], "disk_read_bytes", 30 * MIB, 5);
+    assert_eq!(fs::metadata(home.project().join("work/made")).unwrap().len(), 50 * MIB);
+}
+
+/// Sends as much to the guest as it takes from it.
+fn speaks(home: &Home) {
+    let before = sample(home);
+    let ports = home.sandbox("box")["ports"].clone();
+    let port = |guest: u16| {
+        let mut rows = ports.as_array().unwrap().iter();
+        let row = rows.find(|row| row["guest"] == guest).unwrap();
+        u16::try_from(row["host"].as_u64().unwrap()).unwrap()
+    };
+    let mut to = TcpStream::connect(("127.0.0.1", port(80))).unwrap();
+    io::copy(&mut io::repeat(1).take(NET_BYTES), &mut to).unwrap();
+    to.shutdown(Shutdown::Write).unwrap();
+    let mut end = Vec::new();
+    to.read_to_end(&mut end).unwrap();
+    to.flush().unwrap();
+    let mut from = TcpStream::connect(("127.0.0.1", port(81))).unwrap();
+    from.set_read_timeout(Some(LIMIT)).unwrap();
+    let taken = io::copy(&mut from, &mut io::sink()).unwrap();
+    assert_eq!(taken, NET_BYTES);
+    let after = sample(home);
+    grew([&before, &after], "net_rx_bytes", NET_BYTES, 5);
+    grew([&before, &after], "net_tx_bytes", NET_BYTES, 5);
+}
+
+/// Burns ten seconds of the guest's processor, as its kernel counts them.
+const BURN: &str = "head -n 1 /proc/stat; sh -c 'ulimit -t 10; while :; do :; done' 2>/dev/null; \
+                    head -n 1 /proc/stat";
+
+/// A guest's clock goes on while its processor waits for one of the host, so what the guest calls busy
+/// is what its thread ran and what it waited to run: both are the host's to tell.
+fn burns(home: &Home) {
+    let threads = || threads(home);
+    let (before, waited) = (sample(home), threads());
+    let told = sh(home, BURN);
+    let (after, waits) = (sample(home), threads());
+    let busy: Vec<u64> = told.lines().map(busy_ms).collect();
+    let busy = busy[1] - busy[0];
+    let ran = (figure(&after, "vcpu_time_ns") - figure(&before, "vcpu_time_ns")) / 1_000_000;
+    let grown = waits.iter().map(|(id, now)| {
+        let then = waited.iter().find(|(known, _)| known == id).map_or([0; 2], |(_, then)| *then);
+        [(now[0] - then[0]) / 1_000_000, (now[1] - then[1]) / 1_000_000]
+    });
+    let [_, waiting] = grown.max().expect("a machine has threads");
+    println!("processor: {ran} ms ran, {waiting} ms waited, the guest says {busy} ms");
+    assert!(busy >= 9_500, "the guest burnt {busy} ms");
+    let spent = ran + waiting;
+    assert!(spent.abs_diff(busy) <= busy / 20 + 200, "{ran} and {waiting} ms are not {busy}");
+    let passed = time(&after) - time(&before);
+    let percent = after["cpu_percent"].as_f64().unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "seconds, in milliseconds")]
+    let expected = ran as f64 * 100.0 / passed as f64;
+    assert!((percent - expected).abs() <= expected * 0.05 + 0.5, "{percent} is not {expected}");
+}
+
+/// Returns what a line of `/proc/stat` calls busy.
+fn busy_ms(line: &str) -> u64 {
+    let fields = line.split_ascii_whitespace().skip(1).map(|field| field.parse::<u64>().unwrap());
+    let fields: Vec<u64> = fields.collect();
+    // All but idle and waiting for disks, in hundredths of a second.
+    (fields.iter().take(8).sum::<u64>() - fields[3] - fields[4]) * 10
+}
+
+/// Returns how long each thread of the VMM ran and waited to run.
+fn threads(home: &Home) -> Vec<(String, [u64; 2])> {
+    let vmm = tests::machines::of(home).remove(0).record.unwrap().vmm.unwrap().pid;
+    let threads = fs::read_dir(format!("/proc/{vmm}/task")).unwrap().flatten();
+    let times = threads.filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let mut fields = text.split_ascii_whitespace().map(|field| field.parse().unwrap());
+        let id = thread.file_name().to_string_lossy().into_owned();
+        Some((id, [fields.next()?, fields.next()?]))
+    });
+    times.collect()
+}
+
+fn time(sample: &Value) -> u64 {
+    let text = sample["sampled_at"].as_str().unwrap();
+    orchestrator::store::time::parse(text).unwrap()
+}
+
+#[test]
+fn rt_11_2_a_machine_that_was_killed_is_gone_at_once() {
+    let home = Home::machine();
+    let plain = BOX.replace("mount \"/work\" { dir \"./work\" ensure=\"ensure\" }", "");
+    home.write("Sandboxfile", &plain);
+    home.msb(["up"]).exits(0);
+    home.msb(["metrics", "box"]).exits(0).says(&[" / 256 MiB"]);
+    let runtime = home.alive().into_iter().find(|it| it.command.contains("msb-runtime")).unwrap();
+    runtime.kill();
+    eventually("it is not listed", LIMIT, || {
+        let rows = home.msb(["metrics", "--all", "--json"]).exits(0).json();
+        rows.as_array().unwrap().is_empty().then_some(())
+    });
+    home.msb(["metrics", "box"]).exits(1).complains(&["metrics::not-running"]);
+    home.msb(["down"]).exits(0);
+    reversed(&home);
+}
