@@ -39,6 +39,7 @@ mod probes;
 mod problems;
 mod progress;
 mod reading;
+mod restarts;
 mod road;
 mod schemas;
 mod states;

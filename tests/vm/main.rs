@@ -19,6 +19,7 @@ mod posix;
 mod probes;
 mod proof;
 mod published;
+mod restarts;
 mod servers;
 mod siblings;
 mod verdicts;

@@ -18,7 +18,6 @@ const COMMANDS: &[&str] = &[
     "ssh",
     "sync",
     "top",
-    "touch",
     "upgrade",
     "why",
 ];
@@ -43,13 +42,10 @@ const FLAGS: &[(&str, &[&str])] = &[
 ];
 
 const DEFINITION: &[&str] = &[
-    "--idle-timeout",
     "--init",
-    "--max-duration",
     "--metrics-interval",
     "--no-metrics",
     "--on-secret-violation",
-    "--restart",
     "--root-write",
     "--secret",
     "--secret-passthrough",

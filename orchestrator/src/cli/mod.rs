@@ -63,6 +63,7 @@ mod standing;
 mod start;
 mod stop;
 mod targets;
+mod touch;
 mod up;
 mod validate;
 mod volume;
@@ -133,6 +134,7 @@ pub(crate) enum Command {
     Cp(cp::Args),
     Inspect(inspect::Args),
     Wait(wait::Args),
+    Touch(touch::Args),
     Net(net::Args),
     Load(load::Args),
     Image(image::Args),
@@ -234,6 +236,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Cp(args) => cp::run(args, call),
         Command::Inspect(args) => inspect::run(args, call),
         Command::Wait(args) => wait::run(args, call),
+        Command::Touch(args) => touch::run(args, call),
         Command::Net(args) => net::run(args, call),
         Command::Load(args) => load::run(args, call),
         Command::Image(args) => image::run(args, call),

@@ -185,7 +185,7 @@ impl Run {
                     Some(tls) => {
                         let plain = tls.hear(bytes);
                         // Also what says why the conversation is over.
-                        let more = tls.to_send();
+                        let more = tls.outgoing();
                         wants.extend((!more.is_empty()).then_some(Want::Send(session, more)));
                         plain.map(|plain| reply.push(&plain))
                     }
@@ -264,7 +264,7 @@ fn opening(request: &Request) -> Result<(Vec<u8>, Option<Box<Tls>>), rustls::Err
     }
     let mut tls = Tls::begin(request.server())?;
     tls.say(&request.to_bytes())?;
-    Ok((tls.to_send(), Some(Box::new(tls))))
+    Ok((tls.outgoing(), Some(Box::new(tls))))
 }
 
 fn words(failed: &TcpFailed) -> String {

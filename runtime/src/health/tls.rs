@@ -66,7 +66,7 @@ impl Tls {
     }
 
     /// Returns what is to be sent to the other end.
-    pub(super) fn to_send(&mut self) -> Vec<u8> {
+    pub(super) fn outgoing(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.connection.wants_write() {
             // A vector takes every byte.
@@ -152,7 +152,7 @@ mod tests {
         probe.say(b"well?").unwrap();
         let (mut heard, mut answer) = (Vec::new(), Vec::new());
         loop {
-            let bytes = probe.to_send();
+            let bytes = probe.outgoing();
             for mut piece in bytes.chunks(step) {
                 server.read_tls(&mut piece).unwrap();
                 server.process_new_packets().unwrap();
@@ -198,7 +198,7 @@ mod tests {
     fn what_does_not_speak_tls_is_no_answer() {
         let mut probe = Tls::begin("localhost").unwrap();
         probe.say(b"well?").unwrap();
-        assert!(!probe.to_send().is_empty());
-        assert!(probe.hear(b"HTTP/1.1 400 Bad Request\r\n\r\n").is_err());
+        assert!(!probe.outgoing().is_empty());
+        probe.hear(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap_err();
     }
 }

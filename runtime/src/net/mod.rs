@@ -43,6 +43,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod udp;
+mod used;
 mod watch;
 
 pub(crate) use gate::Denial;

@@ -16,14 +16,14 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use super::senses::{Senses, Signals, Streams};
-use super::{Supervisor, Times, console, finish};
+use super::{Supervisor, Times, again, console, finish};
 use crate::boot::{BootError, Prepared, Running, Served, StartPipe};
 use crate::clock::{Clock as _, HostClock};
 use crate::control::{Ask, Desk};
 use crate::health::Probes;
 use crate::hypervisor::Child;
 use crate::journal::Journal;
-use crate::life::{Life, Terms};
+use crate::life::{Ages, Chance, Life, Terms};
 use crate::logs::{Console, ExecLog};
 use crate::net::Net;
 use crate::relay::Hub;
@@ -33,8 +33,8 @@ use crate::standing::Standing;
 const ANSWERS_MAX: Duration = Duration::from_secs(1);
 
 /// How much of each kind waits for the supervisor.
-const HEARD_MAX: usize = 256;
-const CONSOLE_MAX: usize = 16;
+pub(super) const HEARD_MAX: usize = 256;
+pub(super) const CONSOLE_MAX: usize = 16;
 const ASKS_MAX: usize = 64;
 
 /// Runs the machine that this process was started for, to its end.
@@ -147,7 +147,7 @@ impl Begun {
         signals: Signals,
         pipe: &mut StartPipe,
     ) -> Result<(), BootError> {
-        let Running { prepared, machine, shares, mut net } = running;
+        let Running { prepared, machine, shares, mut net, mould } = running;
         let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
         let hub = Hub::new(Rc::clone(&self.log));
@@ -161,21 +161,25 @@ impl Begun {
         let notices = machine.notices;
         let shares = self.note_beside(net.as_ref(), shares);
         let denials = net.as_mut().and_then(Net::take_denials);
-        let streams =
-            Streams { channel, console: console_bytes, notices, asks: asked, shares, denials };
-        let mut senses = Senses::new(streams, creator, signals).map_err(failed)?;
+        let streams = Streams { channel, console: console_bytes, notices, shares, denials };
+        let mut senses = Senses::new(streams, asked, creator, signals).map_err(failed)?;
         let (due, mut dues) = mpsc::channel(1);
         let listener = sockets.control.try_clone().and_then(UnixListener::from_std);
-        let desk = self.desk(&launch, &hub, asks, due.downgrade());
+        let desk = self.desk(&launch, asks, due.downgrade());
         let server = tokio::task::spawn_local(crate::control::accept(
             Rc::new(desk),
             listener.map_err(failed)?,
         ));
-        let agent_socket = sockets.agent.try_clone().and_then(UnixListener::from_std);
+        let agent_listener = sockets.agent.try_clone().map_err(failed)?;
+        let agent_socket = agent_listener.try_clone().and_then(UnixListener::from_std);
         let is_ephemeral = launch.machine.ephemeral;
         let mut supervisor = Supervisor {
             clock: HostClock,
-            life: Life::new(terms(&launch), HostClock.now()),
+            life: Life::new(terms(&launch), chance(), HostClock.now()),
+            ages: Ages::new(again::limits(&launch.timers), HostClock.now()),
+            mould,
+            wants_machine: false,
+            shown: folder.shown(),
             console: Console::open(Arc::clone(&folder)),
             process: Rc::new(machine.process),
             monitor: machine.monitor,
@@ -191,6 +195,8 @@ impl Begun {
             updates: VecDeque::new(),
             kills: Vec::new(),
             agent_socket: Some(agent_socket.map_err(failed)?),
+            agent_listener,
+            clients: None,
             vmm_end: None,
             last_words_until: None,
             times: Times::new(HostClock),
@@ -204,10 +210,7 @@ impl Begun {
         // Whoever waited is answered by now, but for what is still being written.
         let hub = Rc::clone(&supervisor.hub);
         drop((supervisor, senses, due));
-        let last_words = async {
-            dues.recv().await;
-            hub.clients_gone().await;
-        };
+        let last_words = last_words(&mut dues, &hub);
         tokio::time::timeout(ANSWERS_MAX, last_words).await.ok();
         finish::clear(&folder, sockets, is_ephemeral);
         drop(lease);
@@ -228,18 +231,16 @@ impl Begun {
     fn desk(
         &self,
         launch: &LaunchRecord,
-        hub: &Rc<Hub>,
         asks: mpsc::Sender<Ask>,
         due: mpsc::WeakSender<()>,
     ) -> Desk {
         let (machine, nonce) = (launch.machine.id.clone(), launch.nonce.clone());
-        let (shown, hub) = (self.standing.watch(), Rc::clone(hub));
-        Desk { machine, nonce, shown, hub, asks, due }
+        Desk { machine, nonce, shown: self.standing.watch(), asks, due }
     }
 }
 
 impl Supervisor {
-    fn write_started(&self) {
+    pub(super) fn write_started(&self) {
         let at = self.clock.wall_ms();
         let vmm = crate::host::process(self.process.pid());
         self.standing.change(|record| {
@@ -247,6 +248,12 @@ impl Supervisor {
             record.started_at_ms = Some(at);
         });
     }
+}
+
+/// Waits until nobody is owed an answer.
+async fn last_words(dues: &mut mpsc::Receiver<()>, hub: &Hub) {
+    dues.recv().await;
+    hub.clients_gone().await;
 }
 
 fn failed(pipe: &mut StartPipe, error: &BootError) -> ExitCode {
@@ -265,10 +272,18 @@ fn terms(launch: &LaunchRecord) -> Terms {
         boot: Duration::from_millis(launch.timers.boot_ms),
         gate: Duration::from_millis(launch.ready.timeout_ms),
         grace: Duration::from_millis(launch.timers.stop_grace_ms),
+        restart: launch.restart.clone(),
+        on_unhealthy: launch.health.as_ref().map(|health| health.on_unhealthy).unwrap_or_default(),
     }
 }
 
-fn probes(launch: &LaunchRecord) -> Result<Probes, BootError> {
+/// Returns numbers by which delays vary.
+fn chance() -> Chance {
+    // Without any, delays do not vary; nothing else hangs on it.
+    Chance::from_fn(|| crate::sys::random::<8>().map_or(0, u64::from_ne_bytes))
+}
+
+pub(super) fn probes(launch: &LaunchRecord) -> Result<Probes, BootError> {
     // Where the workload may listen: the loopback first, then the guest's own device.
     let mut addresses: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     let is_guest = launch.driver.name != DriverName::Process;
@@ -309,6 +324,8 @@ fn first_record(launch: &LaunchRecord) -> io::Result<Record> {
             cpus: launch.shape.cpus,
             memory_bytes: launch.shape.memory_bytes,
             stop_grace_ms: launch.timers.stop_grace_ms,
+            idle_ms: launch.timers.idle_ms,
+            max_ms: launch.timers.max_ms,
         },
         asked: None,
         exit: None,
