@@ -92,6 +92,8 @@ pub struct SeenMachine {
     pub detail: Option<String>,
     /// Its record; not read where its row holds everything that a plan asks for.
     pub record: Option<Box<Record>>,
+    /// The definition for which it was made anew because its restarts were used up.
+    pub recreated: Option<String>,
 }
 
 /// How closely machines are looked at.
@@ -131,6 +133,17 @@ impl Seen {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.machine.as_ref().is_some_and(|machine| machine.alive)
+    }
+
+    /// Tells whether the restarts of this very definition are used up, and it was not made anew for that.
+    #[must_use]
+    pub fn is_spent(&self, want: &Body) -> bool {
+        let Some(machine) = &self.machine else { return false };
+        let standing = (machine.phase, machine.reason.as_deref());
+        let digest = || Some(want.digest());
+        standing == (Phase::Stalled, Some("restarts"))
+            && self.row.applied.as_deref() == digest()
+            && machine.recreated.as_deref() != digest()
     }
 
     /// Returns the live values of its machine, where one lives.
@@ -316,7 +329,9 @@ fn machine(
     };
     if row.stamp.as_ref().is_some_and(is_still) {
         let (phase, reason) = (row.phase, row.reason.clone());
-        return Ok(SeenMachine { row, alive: false, phase, reason, detail: None, record: None });
+        let recreated = recreated(home, &row.id, (phase, reason.as_deref()));
+        let (detail, record) = (None, None);
+        return Ok(SeenMachine { row, alive: false, phase, reason, detail, record, recreated });
     }
     let look = match looks.taken.remove(&row.id) {
         Some(look) => look,
@@ -325,7 +340,14 @@ fn machine(
     let Standing { phase, reason, detail } = look.standing(row.phase, boot_id);
     let reason = reason.or_else(|| row.reason.clone());
     let record = look.record.map(Box::new);
-    Ok(SeenMachine { row, alive: look.alive, phase, reason, detail, record })
+    let recreated = recreated(home, &row.id, (phase, reason.as_deref()));
+    Ok(SeenMachine { row, alive: look.alive, phase, reason, detail, record, recreated })
+}
+
+/// Reads what only matters where the restarts are used up.
+fn recreated(home: &Path, id: &str, standing: (Phase, Option<&str>)) -> Option<String> {
+    let is_spent = standing == (Phase::Stalled, Some("restarts"));
+    is_spent.then(|| Folder::of(home, id).recreated()).flatten()
 }
 
 fn volumes(db: &Rows, projects: &[ProjectRow]) -> Result<Vec<SeenVolume>, StoreError> {

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use schema::control::{
-    Answer, CLIENTS_MAX, Call, FORMAT, MESSAGE_BYTES_MAX, Milestone, NetworkFigures, Reply,
+    Answer, CLIENTS_MAX, Call, FORMAT, Left, MESSAGE_BYTES_MAX, Milestone, NetworkFigures, Reply,
     Request, Update,
 };
 use schema::event::Event;
@@ -20,7 +20,6 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use crate::figures::Told;
-use crate::relay::Hub;
 use crate::standing::{Reach, Shown};
 
 /// How many answers of one connection wait to be written.
@@ -41,6 +40,10 @@ pub(crate) enum Ask {
     Sample { max_age_ms: u64, done: oneshot::Sender<Told> },
     /// Give the workload a signal; answered when it is on its way.
     Signal { number: u8, done: oneshot::Sender<()> },
+    /// Somebody is here.
+    Touch { done: oneshot::Sender<()> },
+    /// How it is at this moment.
+    Now { done: oneshot::Sender<Now> },
     /// Forget the creator.
     Detach { done: oneshot::Sender<()> },
     /// Follow the events.
@@ -52,6 +55,15 @@ pub(crate) enum Ask {
 pub(crate) struct Updated {
     pub(crate) applied: Vec<String>,
     pub(crate) refused: Vec<(String, String)>,
+}
+
+/// How a machine is at a moment; nothing of it is written down.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Now {
+    /// Open sessions.
+    pub(crate) sessions: u32,
+    /// What is left of its timers.
+    pub(crate) left: Left,
 }
 
 /// Kept events, and those to come.
@@ -66,7 +78,6 @@ pub(crate) struct Desk {
     pub(crate) machine: String,
     pub(crate) nonce: String,
     pub(crate) shown: watch::Receiver<Shown>,
-    pub(crate) hub: Rc<Hub>,
     pub(crate) asks: mpsc::Sender<Ask>,
     /// Given out while the runtime serves.
     pub(crate) due: mpsc::WeakSender<()>,
@@ -126,7 +137,7 @@ async fn answer(desk: Rc<Desk>, request: Request, answers: Answers, due: Due) {
     let id = request.id;
     let reply = match request.call {
         Call::Hello { .. } => Some(desk.hello()),
-        Call::Status {} => Some(desk.status()),
+        Call::Status {} => Some(desk.status().await),
         Call::Wait { until } => tokio::select! {
             reply = desk.wait(until) => reply,
             // Nobody waits for the answer any more.
@@ -149,6 +160,7 @@ async fn answer(desk: Rc<Desk>, request: Request, answers: Answers, due: Due) {
             let asked = desk.ask(|done| Ask::Network { done }).await;
             asked.map(|figures| Reply::Network { figures })
         }
+        Call::Touch {} => desk.ask(|done| Ask::Touch { done }).await.map(|()| Reply::Done),
         Call::Sample { max_age_ms } => {
             match desk.ask(|done| Ask::Sample { max_age_ms, done }).await {
                 Some(Told::Sample(sample)) => Some(Reply::Sample { sample }),
@@ -158,11 +170,6 @@ async fn answer(desk: Rc<Desk>, request: Request, answers: Answers, due: Due) {
                 }
                 None => None,
             }
-        }
-        Call::Touch {} => {
-            let answer = refused(id, "unsupported", "not built yet");
-            answers.send((answer, due)).await.ok();
-            return;
         }
         Call::Detach {} => desk.ask(|done| Ask::Detach { done }).await.map(|()| Reply::Done),
         Call::Subscribe { after } => {
@@ -187,12 +194,15 @@ impl Desk {
         }
     }
 
-    fn status(&self) -> Reply {
+    async fn status(&self) -> Reply {
+        // A machine that has ended has no moment; its record is all there is of it.
+        let Now { sessions, left } = self.ask(|done| Ask::Now { done }).await.unwrap_or_default();
         let shown = self.shown.borrow();
         Reply::Status {
             record: Box::new(shown.record.clone()),
-            sessions: self.hub.session_count(),
+            sessions,
             last_probe: shown.last_probe.clone(),
+            left,
         }
     }
 
@@ -203,7 +213,7 @@ impl Desk {
             return Some(Reply::Unreachable { record: Box::new(seen.record.clone()) });
         }
         drop(seen);
-        Some(self.status())
+        Some(self.status().await)
     }
 
     /// Asks the supervisor; `None` where it has ended.

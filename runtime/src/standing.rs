@@ -59,7 +59,7 @@ impl Standing {
     pub(crate) fn change(&self, change: impl FnOnce(&mut Record)) {
         let mut record = self.record();
         change(&mut record);
-        let rests = record.phase.is_resting();
+        let rests = record.rests();
         let how = if rests { Durability::Synced } else { Durability::Lazy };
         if let Err(error) = self.write_record(&record, how) {
             tracing::error!(%error, "the record was not written");
@@ -119,14 +119,14 @@ impl Shown {
                     && matches!(self.record.health, Health::Passing | Health::None)
             }
             Milestone::Completed => matches!(phase, Phase::Completed),
-            Milestone::Stopped => phase.is_resting(),
+            Milestone::Stopped => self.record.rests(),
         };
         // A gate that was missed may still pass, but nobody should wait for it.
         let until_ready = matches!(until, Milestone::Ready | Milestone::Healthy);
         let stalled = until_ready && matches!(phase, Phase::Stalled);
         if reached {
             Reach::Reached
-        } else if stalled || phase.is_resting() {
+        } else if stalled || self.record.rests() {
             Reach::Unreachable
         } else {
             Reach::NotYet

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::failure::Report;
 use crate::figures::{Measuring, Sample};
-use crate::launch::{Health, Link};
+use crate::launch::{Health, Link, Restart};
 use crate::record::Record;
 
 /// The format this build speaks.
@@ -131,6 +131,21 @@ pub struct Update {
     /// Whether and how often it is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Measuring>,
+    /// What follows when the workload or its machine ends.
+    #[serde(default)]
+    pub restart: Option<Restart>,
+    /// How long it may be idle and how old it may become, both.
+    #[serde(default)]
+    pub ages: Option<Ages>,
+}
+
+/// What ends a machine by the clock alone; what is absent ends none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ages {
+    /// How long it may be idle.
+    pub idle_ms: Option<u64>,
+    /// How old it may become.
+    pub max_ms: Option<u64>,
 }
 
 /// What is wanted of a machine's health.
@@ -186,6 +201,15 @@ pub enum Answer {
     },
 }
 
+/// What is left of a machine's timers; absent where one does not run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Until it has been idle for too long.
+    pub idle_ms: Option<u64>,
+    /// Until it is too old.
+    pub max_ms: Option<u64>,
+}
+
 /// The result of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
@@ -209,6 +233,9 @@ pub enum Reply {
         sessions: u32,
         /// The last answer of the probe, for people: the gate's, then that of health.
         last_probe: Option<String>,
+        /// What is left of its timers; in answer to `status` alone.
+        #[serde(default)]
+        left: Left,
     },
     /// To `wait` when it cannot be reached any more.
     Unreachable {

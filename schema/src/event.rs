@@ -27,6 +27,15 @@ pub enum What {
         /// Why.
         reason: Option<String>,
     },
+    /// A policy, or health, started the workload or the machine again.
+    Restart {
+        /// How often it has been, with this time.
+        count: u32,
+        /// `workload` in the same machine, or `machine`.
+        subject: String,
+        /// Why.
+        reason: String,
+    },
     /// A boot step began.
     BootStep {
         /// The step.

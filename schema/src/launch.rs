@@ -15,7 +15,7 @@ use crate::link::Mac;
 use crate::name::SandboxName;
 use crate::project::{Connect, Transport, network};
 
-pub use crate::project::{FsType, HostPerms, StatVirt, StatusSet};
+pub use crate::project::{FsType, HostPerms, OnUnhealthy, Restart, StatVirt, StatusSet};
 
 /// The format this build writes; a runtime refuses a newer one.
 pub const FORMAT: u32 = 1;
@@ -69,6 +69,9 @@ pub struct LaunchRecord {
     pub guest: Guest,
     /// What it is for.
     pub workload: Workload,
+    /// What follows when the workload or its machine ends; absent: nothing.
+    #[serde(default)]
+    pub restart: Option<Restart>,
     /// Its network.
     pub network: Network,
     /// When it counts as ready.
@@ -517,6 +520,9 @@ pub struct Health {
     pub failures: u32,
     /// Passes in a row until it is well again.
     pub successes: u32,
+    /// What it gets while it is degraded.
+    #[serde(default)]
+    pub on_unhealthy: OnUnhealthy,
 }
 
 /// The machine's deadlines.
@@ -526,6 +532,12 @@ pub struct Timers {
     pub stop_grace_ms: u64,
     /// How long the boot may go without progress.
     pub boot_ms: u64,
+    /// How long it is idle before it is stopped; absent: for ever.
+    #[serde(default)]
+    pub idle_ms: Option<u64>,
+    /// How old it becomes before it is stopped; absent: as old as it likes.
+    #[serde(default)]
+    pub max_ms: Option<u64>,
 }
 
 /// What is logged.

@@ -9,6 +9,9 @@
 //!                         │                     ▼                     │
 //!                         │                  Stalled ─GatePassed──▶ Ready
 //!                         └───────────┬─────────┴─────────────────────┘
+//!           Booting ◀─ MachineAgain ──┤
+//!          Starting ◀─ WorkloadAgain ─┤
+//!           Stalled ◀─ RestartsUsedUp ┤
 //!           Stopped ◀─ Stop ──────────┤
 //!         Completed ◀─ JobSucceeded ──┤
 //!            Failed ◀─ Died, Fact ────┘
@@ -127,11 +130,17 @@ pub enum Event {
     Fact,
     /// The machine was stopped, for any reason.
     Stopped,
+    /// The workload ended, and is started again in the same machine.
+    WorkloadAgain,
+    /// The machine ended, and is booted again.
+    MachineAgain,
+    /// The workload or the machine ended, and the restarts of its policy are used up.
+    RestartsUsedUp,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Selected,
         Self::ImageWorkBegan,
         Self::ImageWorkEnded,
@@ -145,6 +154,9 @@ impl Event {
         Self::Died,
         Self::Fact,
         Self::Stopped,
+        Self::WorkloadAgain,
+        Self::MachineAgain,
+        Self::RestartsUsedUp,
     ];
 }
 
@@ -174,10 +186,20 @@ impl Phase {
             (Self::Pending, E::ImageWorkBegan) => Self::Pulling,
             (Self::Pending, E::Launched) => Self::Booting,
             (Self::Booting, E::AgentReady) => Self::Starting,
-            (Self::Starting | Self::Stalled, E::GatePassed) | (Self::Degraded, E::Healthy) => {
-                Self::Ready
+            (Self::Starting | Self::Stalled, E::GatePassed)
+            | (Self::Degraded | Self::Stalled, E::Healthy) => Self::Ready,
+            (Self::Starting, E::GateTimedOut)
+            | (
+                Self::Booting | Self::Starting | Self::Ready | Self::Degraded | Self::Stalled,
+                E::RestartsUsedUp,
+            ) => Self::Stalled,
+            (Self::Starting | Self::Ready | Self::Degraded | Self::Stalled, E::WorkloadAgain) => {
+                Self::Starting
             }
-            (Self::Starting, E::GateTimedOut) => Self::Stalled,
+            (
+                Self::Booting | Self::Starting | Self::Ready | Self::Degraded | Self::Stalled,
+                E::MachineAgain,
+            ) => Self::Booting,
             (Self::Ready, E::Unhealthy) => Self::Degraded,
             (Self::Starting | Self::Ready, E::JobSucceeded) => Self::Completed,
             (

@@ -89,6 +89,14 @@ pub struct Record {
     pub console_tail: Vec<String>,
 }
 
+impl Record {
+    /// Tells whether nothing runs any more; what is stalled may or may not.
+    #[must_use]
+    pub const fn rests(&self) -> bool {
+        self.phase.is_resting() || self.ended_at_ms.is_some()
+    }
+}
+
 /// A port of the host that leads to one of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Bound {
@@ -160,6 +168,12 @@ pub struct Effective {
     pub memory_bytes: u64,
     /// How long commands may take to end when the machine stops.
     pub stop_grace_ms: u64,
+    /// How long it is idle before it is stopped; absent: for ever.
+    #[serde(default)]
+    pub idle_ms: Option<u64>,
+    /// How old it becomes before it is stopped; absent: as old as it likes.
+    #[serde(default)]
+    pub max_ms: Option<u64>,
 }
 
 /// A stop that is under way.

@@ -162,6 +162,7 @@ fn seen(name: &InstanceName, body: Body) -> Seen {
         reason: None,
         detail: None,
         record: None,
+        recreated: None,
     };
     Seen {
         row,

@@ -15,6 +15,7 @@ sandbox "db" {
     image "builtin:base"
     command "sh" "-c" "echo opening; echo no such folder >&2; COMMAND"
     ready { timeout "60s"; exec "sh" "-c" "echo no response; exit 2" }
+    restart "no"
 }
 sandbox "api" { image "builtin:base"; command "sleep" "1000"; depends-on "db" }
 sandbox "web" { image "builtin:base"; command "sleep" "1000"; depends-on "api" }

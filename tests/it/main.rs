@@ -42,6 +42,7 @@ mod probes;
 mod problems;
 mod progress;
 mod reading;
+mod restarts;
 mod road;
 mod schemas;
 mod states;

@@ -25,16 +25,9 @@ fn keys_of_later_versions_are_refused_by_name() {
 }
 
 /// Fields that are planned, and refused by the run that would need them.
-const UNBUILT: [(&str, &str); 12] = [
+const UNBUILT: [(&str, &str); 8] = [
     ("root-disk", "root-disk \"./vm.raw\""),
     ("root-dir", "root-dir \"./root\""),
-    ("restart", "image \"builtin:base\"; restart \"on-failure\""),
-    (
-        "health.on-unhealthy",
-        "image \"builtin:base\"; health { exec \"true\"; on-unhealthy \"restart\" }",
-    ),
-    ("idle-timeout", "image \"builtin:base\"; idle-timeout \"5m\""),
-    ("max-duration", "image \"builtin:base\"; max-duration \"5m\""),
     ("network.tls.intercept", "image \"builtin:base\"; network { tls { intercept #true } }"),
     ("network.tls.bypass", "image \"builtin:base\"; network { tls { bypass \"a.example\" } }"),
     ("network.tls.upstream-ca", "image \"builtin:base\"; network { tls { upstream-ca \"./a\" } }"),

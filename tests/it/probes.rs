@@ -117,3 +117,36 @@ fn health_is_changed_live() {
     assert_eq!(machines::of(&home).remove(0).id(), before, "no machine was started anew");
     home.msb(["down"]).exits(0);
 }
+
+#[test]
+fn sf_3_7_a_dependent_waits_for_a_line_of_what_it_depends_on() {
+    let home = Home::process();
+    let file = |script: &str| {
+        format!(
+            "project \"shop\"\nsandbox \"db\" {{ image \"builtin:base\"; restart \"no\"; \
+             command \"sh\" \"-c\" \"{script}\" }}\nsandbox \"web\" {{ image \"builtin:base\"; \
+             command \"sleep\" \"1000\"; depends-on \"db\" until=\"log\" pattern=\"^ready to \" }}\n"
+        )
+    };
+    home.write("Sandboxfile", &file("sleep 1.5; echo ready to accept; exec sleep 1000"));
+    let plan = home.msb(["plan", "--output", "json"]).json();
+    let steps = plan["steps"].as_array().unwrap();
+    let step = steps.iter().find(|step| step["until"] == "log").unwrap();
+    assert_eq!((&step["do"], &step["address"]), (&"gate".into(), &"sandbox.web".into()), "{plan}");
+    home.msb(["up"]).exits(0);
+    let started = |name: &str| {
+        let whose = format!("shop/{name}[]");
+        let folder = machines::of(&home).into_iter().find(|folder| folder.whose() == whose);
+        folder.and_then(|folder| folder.record?.started_at_ms).unwrap()
+    };
+    let waited = started("web") - started("db");
+    assert!(waited >= 1500, "web was started {waited} ms after db");
+    home.msb(["up"]).exits(0).says(&["nothing to do"]);
+
+    // A line of an earlier start is none of this one's.
+    home.write("Sandboxfile", &file("sleep 1; exit 0"));
+    home.msb(["down"]).exits(0);
+    let up = home.msb(["up"]).exits(1);
+    up.complains(&["db ended, and no line of it matched `^ready to `"]);
+    home.msb(["down"]).exits(0);
+}

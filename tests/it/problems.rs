@@ -97,9 +97,7 @@ fn a_workload_that_ends_too_early_fails_its_sandbox_and_skips_what_needs_it() {
 project "shop"
 sandbox "db" { image "builtin:base"; command "sh" "-c" "echo giving up >&2; exit 3"; ready { exec "test" "-e" "/never" }; restart "no" }
 sandbox "web" { image "builtin:base"; command "sleep" "1000"; depends-on "db" }
-"#
-        .replace("; restart \"no\"", "")
-        .as_str(),
+"#,
     );
     home.msb(["up"])
         .exits(1)

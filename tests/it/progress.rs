@@ -26,6 +26,7 @@ sandbox "db" {
     image "builtin:base"
     command "sh" "-c" "echo '::error::mine'; echo '##[group]mine'; exit 3"
     ready { exec "test" "-e" "/never" }
+    restart "no"
 }
 sandbox "web" { image "builtin:base"; command "sleep" "1000"; depends-on "db" }
 "#;

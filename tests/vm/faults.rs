@@ -15,7 +15,7 @@ sandbox "box" { image "builtin:base"; memory "96MiB"; command "sleep" "1000" }
 #[test]
 fn a_guest_that_panics_is_told_with_its_console() {
     let home = Home::machine();
-    home.write("Sandboxfile", ONE);
+    home.write("Sandboxfile", &ONE.replace("command", "restart \"no\"; command"));
     home.msb(["up"]).exits(0);
     // Process 1 gone, or sysrq: either way the kernel panics, and the answer may never come.
     let exec =

@@ -20,6 +20,7 @@ mod posix;
 mod probes;
 mod proof;
 mod published;
+mod restarts;
 mod security;
 mod servers;
 mod siblings;

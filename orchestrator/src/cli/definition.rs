@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use schema::name::{EnvKey, SandboxName, VolumeName};
 use schema::project::{
     ArgumentList, EnvValue, GuestPath, Image, ImageRef, Kind, Limit, LogLevel, Metrics, Pull,
-    Rlimit, Root, Sandbox, Security, StopSignal, UserRef, Volume,
+    RestartPolicy, Rlimit, Root, Sandbox, Security, StopSignal, UserRef, Volume,
 };
 use schema::sandboxfile::problem::listed;
 use schema::units::{Bytes, Millis, parse_count};
@@ -29,6 +29,8 @@ pub(crate) struct Definition {
     resources: Resources,
     #[command(flatten)]
     process: Process,
+    #[command(flatten)]
+    lasting: Lasting,
     #[command(flatten)]
     pub(crate) mounts: mounts::Mounts,
     #[command(flatten)]
@@ -113,6 +115,27 @@ struct Measured {
     /// Leave it unmeasured [default: off]
     #[arg(long, conflicts_with = "metrics_interval")]
     no_metrics: bool,
+}
+
+/// When it is started again, and when it is stopped.
+#[derive(Debug, Clone, Args)]
+struct Lasting {
+    /// When its command is started again: no, on-failure[:MAX], always; for detached sandboxes [default: no]
+    #[arg(long, value_name = "POLICY", value_parser = restart)]
+    restart: Option<RestartFlag>,
+    /// How long nobody uses it before it is stopped [default: for ever]
+    #[arg(long, value_name = "DUR", value_parser = age)]
+    idle_timeout: Option<Duration>,
+    /// How long it runs before it is stopped [default: as long as it likes]
+    #[arg(long, value_name = "DUR", value_parser = age)]
+    max_duration: Option<Duration>,
+}
+
+/// A policy, and how many restarts it allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct RestartFlag {
+    policy: RestartPolicy,
+    max: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -208,6 +231,29 @@ pub(super) fn rlimit(text: &str) -> Result<(String, Rlimit), String> {
     Ok((name.to_owned(), Rlimit { soft, hard }))
 }
 
+fn restart(text: &str) -> Result<RestartFlag, String> {
+    let grammar = || "a policy is no, on-failure, on-failure:MAX or always".to_owned();
+    let (word, max) = text.split_once(':').map_or((text, None), |(word, max)| (word, Some(max)));
+    let max = max.map(|max| parse_count(max).and_then(|max| u32::try_from(max).ok()));
+    let max = max.map(|max| max.ok_or_else(grammar)).transpose()?;
+    let policy = match (word, max) {
+        ("no", None) => RestartPolicy::No,
+        ("on-failure", _) => RestartPolicy::OnFailure,
+        ("always", None) => RestartPolicy::Always,
+        _ => return Err(grammar()),
+    };
+    Ok(RestartFlag { policy, max })
+}
+
+/// A clock that ends a machine runs for a second at least.
+fn age(text: &str) -> Result<Duration, String> {
+    let age = values::duration(text)?;
+    if age < Duration::from_secs(1) {
+        return Err("it is 1s at least".to_owned());
+    }
+    Ok(age)
+}
+
 fn stop_signal(text: &str) -> Result<StopSignal, String> {
     StopSignal::parse(text).ok_or_else(|| "it is no signal".into())
 }
@@ -229,6 +275,11 @@ pub(crate) fn image(text: &str) -> Result<ImageRef, Failure> {
 }
 
 impl Definition {
+    /// Tells whether it asks for restarts.
+    pub(crate) fn restarts(&self) -> bool {
+        self.lasting.restart.is_some_and(|flag| flag.policy != RestartPolicy::No)
+    }
+
     /// Returns the sandbox that the flags define, over `base`; and its volumes.
     ///
     /// # Errors
@@ -252,6 +303,7 @@ impl Definition {
         sandbox.root = Root::Image(Image { reference: image, pull, platform });
         self.resources.apply(&mut sandbox)?;
         self.process.apply(&mut sandbox, call)?;
+        self.lasting.apply(&mut sandbox);
         for (key, value) in &self.labels {
             sandbox.labels.insert(key.clone(), value.clone().unwrap_or_default());
         }
@@ -289,6 +341,8 @@ fn together(one: Failure, other: Failure) -> Failure {
 /// Returns a new sandbox as the installation wants them.
 fn made(image: ImageRef, defaults: &Defaults) -> Sandbox {
     let mut sandbox = Sandbox::new(Kind::Service, image);
+    // Whoever starts one by hand sees how it ends.
+    sandbox.restart.policy = RestartPolicy::No;
     if let Some(count) = defaults.cpus {
         (sandbox.cpus.count, sandbox.cpus.max) = (count, count);
     }
@@ -357,6 +411,18 @@ impl Measured {
         if let Some(interval) = self.metrics_interval {
             sandbox.metrics.interval = interval;
         }
+    }
+}
+
+impl Lasting {
+    fn apply(&self, sandbox: &mut Sandbox) {
+        if let Some(RestartFlag { policy, max }) = self.restart {
+            sandbox.restart.policy = policy;
+            sandbox.restart.max = max.unwrap_or(sandbox.restart.max);
+        }
+        let age = |flag: Option<Duration>| flag.map(|age| Millis(ms(age)));
+        sandbox.idle_timeout = age(self.idle_timeout).or(sandbox.idle_timeout);
+        sandbox.max_duration = age(self.max_duration).or(sandbox.max_duration);
     }
 }
 

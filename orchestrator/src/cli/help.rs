@@ -33,7 +33,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Sandboxes",
         &[
             "run", "create", "start", "stop", "kill", "restart", "rm", "list", "exec", "cp",
-            "logs", "inspect", "metrics", "top", "wait", "net",
+            "logs", "inspect", "metrics", "top", "wait", "touch", "net",
         ],
     ),
     ("Images", &["load", "image"]),

@@ -5,13 +5,15 @@ mod network;
 
 use std::fmt::Write as _;
 
-use schema::control::{AGENT_SOCKET, NetworkFigures};
-use schema::project::Sandbox;
+use schema::control::{AGENT_SOCKET, Left, NetworkFigures};
+use schema::project::{Restart, RestartPolicy, Sandbox};
+use schema::units::Millis;
 use serde_json::{Value, json};
 
 use self::mounts::Mounts;
 use super::call::Call;
 use super::ending::Ending;
+use super::failure::Failure;
 use super::shapes;
 use super::targets::{self, Target};
 use crate::context::Clock as _;
@@ -35,7 +37,10 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let now = call.context.clock.unix_ms();
     let mounts = Mounts::of(call)?;
     let figures = network::figures(call, &views)?;
-    let views: Vec<_> = views.iter().zip(&figures).collect();
+    let left = left(call, &views)?;
+    let told = figures.iter().zip(left);
+    let views: Vec<Seen<'_>> =
+        views.iter().zip(told).map(|(view, (figures, left))| (view, figures, left)).collect();
     if call.report.is_text() {
         views.iter().for_each(|view| call.report.out(&text(*view, &mounts, now)));
     } else {
@@ -45,10 +50,55 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     Ok(0)
 }
 
-/// A sandbox, and how its network stands where it runs.
-type Seen<'a> = (&'a SandboxView, &'a Option<NetworkFigures>);
+/// A sandbox, and how its network and its timers stand where it runs.
+type Seen<'a> = (&'a SandboxView, &'a Option<NetworkFigures>, Left);
 
-fn text((view, figures): Seen<'_>, mounts: &Mounts, now: u64) -> String {
+/// Asks the machines of sandboxes what is left of their timers; one without any is not asked.
+fn left(call: &Call, views: &[SandboxView]) -> Result<Vec<Left>, Failure> {
+    let has_timers = |view: &&SandboxView| {
+        let effective = view.record.as_ref().map(|record| record.effective).unwrap_or_default();
+        effective.idle_ms.is_some() || effective.max_ms.is_some()
+    };
+    if !views.iter().any(|view| has_timers(&view)) {
+        return Ok(vec![Left::default(); views.len()]);
+    }
+    call.block_on(async {
+        let mut left = Vec::new();
+        for view in views {
+            left.push(match Some(view).filter(has_timers).and_then(SandboxView::machine) {
+                Some(machine) => machine.left().await,
+                None => Left::default(),
+            });
+        }
+        left
+    })
+}
+
+/// Returns its timers: what it is allowed, and what is left of that where it runs.
+fn timers(sandbox: &Sandbox, left: Left) -> String {
+    let grace = format!("stop grace {}", human::millis(sandbox.stop_grace.0));
+    let shown = |word: &str, limit: Option<Millis>, left: Option<u64>| {
+        let limit = limit?;
+        let left = left.map(|left| format!(" ({} left)", human::millis(left))).unwrap_or_default();
+        Some(format!("{word} {limit}{left}"))
+    };
+    let idle = shown("idle", sandbox.idle_timeout, left.idle_ms);
+    let max = shown("max", sandbox.max_duration, left.max_ms);
+    [idle, max, Some(grace)].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Returns what follows when its command or its machine ends.
+fn restart(sandbox: &Sandbox) -> String {
+    let Restart { policy, max, window, then, .. } = &sandbox.restart;
+    match policy {
+        RestartPolicy::No => policy.as_str().to_owned(),
+        RestartPolicy::OnFailure | RestartPolicy::Always => {
+            format!("{}, {max} in {window}, then {}", policy.as_str(), then.as_str())
+        }
+    }
+}
+
+fn text((view, figures, left): Seen<'_>, mounts: &Mounts, now: u64) -> String {
     let mut text = format!("{}\n", view.name);
     let mut line = |label: &str, value: String| {
         if !value.is_empty() {
@@ -80,7 +130,8 @@ fn text((view, figures): Seen<'_>, mounts: &Mounts, now: u64) -> String {
         }
         line("Env", env(sandbox));
         line("Labels", pairs(sandbox.labels.iter()));
-        line("Timers", format!("stop grace {}", human::millis(sandbox.stop_grace.0)));
+        line("Restart", restart(sandbox));
+        line("Timers", timers(sandbox, left));
     }
     line("Last exit", last_exit(view));
     if let Some(missing) = view.record.as_ref().map(|record| record.jail_missing.join(", ")) {
@@ -156,7 +207,7 @@ fn last_exit(view: &SandboxView) -> String {
     format!("{code}{phase}{forced}, {at}")
 }
 
-fn shape((view, figures): Seen<'_>, mounts: &Mounts, now: u64) -> Value {
+fn shape((view, figures, left): Seen<'_>, mounts: &Mounts, now: u64) -> Value {
     let mut value = serde_json::to_value(shapes::sandbox(view, now, false)).unwrap_or_default();
     let definition = view.definition.as_ref();
     let record = view.record.as_ref();
@@ -169,7 +220,7 @@ fn shape((view, figures): Seen<'_>, mounts: &Mounts, now: u64) -> Value {
     value["ports"] = network::port_shapes(view);
     value["secrets"] = json!([]);
     value["image_labels"] = json!({});
-    value["timers"] = json!({"idle_left_ms": null, "max_left_ms": null});
+    value["timers"] = json!({"idle_left_ms": left.idle_ms, "max_left_ms": left.max_ms});
     value["last_exit"] = match ended {
         Some(record) => json!({
             "code": view.exit_code,

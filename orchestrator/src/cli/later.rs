@@ -16,7 +16,6 @@ const COMMANDS: &[&str] = &[
     "snapshot",
     "ssh",
     "sync",
-    "touch",
     "upgrade",
     "why",
 ];
@@ -36,11 +35,8 @@ const FLAGS: &[(&str, &[&str])] = &[
 ];
 
 const DEFINITION: &[&str] = &[
-    "--idle-timeout",
     "--init",
-    "--max-duration",
     "--on-secret-violation",
-    "--restart",
     "--root-write",
     "--secret",
     "--secret-passthrough",

@@ -66,6 +66,7 @@ mod standing;
 mod start;
 mod stop;
 mod targets;
+mod touch;
 mod up;
 mod validate;
 mod volume;
@@ -138,6 +139,7 @@ pub(crate) enum Command {
     Metrics(metrics::Args),
     Top(metrics::TopArgs),
     Wait(wait::Args),
+    Touch(touch::Args),
     Net(net::Args),
     Load(load::Args),
     Image(image::Args),
@@ -241,6 +243,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Metrics(args) => metrics::run(args, call),
         Command::Top(args) => metrics::top(args, call),
         Command::Wait(args) => wait::run(args, call),
+        Command::Touch(args) => touch::run(args, call),
         Command::Net(args) => net::run(args, call),
         Command::Load(args) => load::run(args, call),
         Command::Image(args) => image::run(args, call),

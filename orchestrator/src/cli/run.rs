@@ -93,6 +93,12 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         sandbox.command = ArgumentList::Nothing;
     }
     let job = if args.life.detach { None } else { Some(job(args, call, &sandbox)?) };
+    if !args.life.detach && args.definition.restarts() {
+        let message = "--restart is for a sandbox that runs by itself; this command is attached";
+        return Err(Failure::usage("usage::conflict", message)
+            .hint("Give `-d`, or leave `--restart` out.")
+            .into());
+    }
     let mut wish = call.engine.wish_of_command(Adhoc { name: name.clone(), sandbox, volumes })?;
     wish.selection.recreate = existing.is_some() && args.replace;
     wish.driver = select::driver(call);

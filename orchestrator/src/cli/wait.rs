@@ -73,7 +73,8 @@ impl Until {
     fn is_reached_at_rest(self, phase: Phase) -> bool {
         match self {
             Self::Running | Self::Ready | Self::Healthy => false,
-            Self::Stopped => phase.is_resting(),
+            // A machine that is stalled and gone rests too.
+            Self::Stopped => phase.is_resting() || phase == Phase::Stalled,
             Self::Completed => phase == Phase::Completed,
         }
     }

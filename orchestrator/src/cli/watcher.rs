@@ -314,6 +314,7 @@ impl Ui for Watcher {
                     Op::Boot | Op::Prepare | Op::BuildRoot => Event::Moved(&text),
                     Op::Gate
                     | Op::GateReady
+                    | Op::Listen
                     | Op::TrashVolume
                     | Op::Move
                     | Op::Forget
@@ -369,6 +370,7 @@ const fn doing(op: Op) -> &'static str {
         Op::Prepare => "making its folder and upper",
         Op::Boot => "booting",
         Op::Gate | Op::GateReady => "started, waiting until ready",
+        Op::Listen => "waiting for a line of what it depends on",
         Op::TrashVolume => "moving to the trash",
         Op::Move => "renaming",
         Op::Forget => "letting go",
@@ -387,6 +389,7 @@ const fn done(op: Op) -> &'static str {
         Op::Prepare => "prepared",
         Op::Boot => "booted",
         Op::Gate | Op::GateReady => "ready",
+        Op::Listen => "line heard",
         Op::TrashVolume => "in the trash",
         Op::Move => "renamed",
         Op::Forget => "let go",

@@ -81,7 +81,8 @@ impl SandboxView {
             phase,
             reason,
             detail,
-            stopping: record.as_ref().is_some_and(|r| r.asked.is_some()) && !phase.is_resting(),
+            stopping: record.as_ref().is_some_and(|r| r.asked.is_some() && !r.rests())
+                && !phase.is_resting(),
             exit_code: exit.map(schema::record::Exit::shell_code).or(row.completed_code),
             definition: applied.or_else(|| desired.clone()),
             desired,

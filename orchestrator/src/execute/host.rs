@@ -2,6 +2,7 @@
 
 mod acts;
 mod boot;
+mod lines;
 mod rows;
 mod siblings;
 
@@ -279,6 +280,10 @@ impl World for Host {
 
     async fn gate_ready(&self, name: &InstanceName) -> Done {
         self.wait_at_gate(name, Milestone::Ready).await
+    }
+
+    async fn listen(&self, name: &InstanceName) -> Done {
+        self.hear_lines(name).await
     }
 
     async fn update(&self, name: &InstanceName) -> Done {

@@ -55,7 +55,7 @@ impl Slots {
         match op {
             Op::Boot => self.boots,
             Op::BuildRoot => self.builds,
-            Op::Gate | Op::GateReady => self.probes,
+            Op::Gate | Op::GateReady | Op::Listen => self.probes,
             Op::EnsureVolume
             | Op::GrowVolume
             | Op::TrashVolume
@@ -338,6 +338,7 @@ async fn act<W: World>(world: &W, step: &Step, ticket: &W::Ticket) -> Done {
             Op::Boot => world.boot(name, ticket).await,
             Op::Gate => world.gate(name).await,
             Op::GateReady => world.gate_ready(name).await,
+            Op::Listen => world.listen(name).await,
             Op::Update => world.update(name).await,
             Op::Stop => world.stop(name, ticket).await,
             Op::Retire => world.retire(name, ticket).await,

@@ -132,6 +132,7 @@ fn seen(name: &InstanceName, place: &Place) -> Seen {
         reason: None,
         detail: None,
         record: None,
+        recreated: None,
     });
     Seen {
         row,
@@ -192,6 +193,10 @@ impl World for Model {
     }
 
     async fn gate_ready(&self, _: &InstanceName) -> Done {
+        Ok(Effect::default())
+    }
+
+    async fn listen(&self, _: &InstanceName) -> Done {
         Ok(Effect::default())
     }
 

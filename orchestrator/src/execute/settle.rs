@@ -121,7 +121,13 @@ impl Settling<'_> {
             Some(Op::TrashVolume) => self.trash(store, &meant)?,
             Some(Op::Move) => self.renamed(store, &meant)?,
             Some(
-                Op::BuildRoot | Op::GrowVolume | Op::Update | Op::Gate | Op::GateReady | Op::Forget,
+                Op::BuildRoot
+                | Op::GrowVolume
+                | Op::Update
+                | Op::Gate
+                | Op::GateReady
+                | Op::Listen
+                | Op::Forget,
             )
             | None => "left to the plan",
         };

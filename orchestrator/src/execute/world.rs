@@ -118,6 +118,9 @@ pub trait World {
     /// Waits until a job is ready, and goes on while it works.
     fn gate_ready(&self, name: &InstanceName) -> impl Future<Output = Done>;
 
+    /// Waits for the lines of others that a sandbox depends on.
+    fn listen(&self, name: &InstanceName) -> impl Future<Output = Done>;
+
     /// Changes live values.
     fn update(&self, name: &InstanceName) -> impl Future<Output = Done>;
 

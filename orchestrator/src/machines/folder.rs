@@ -15,6 +15,9 @@ use schema::record::{FILE, LEASE, Process, Record};
 use super::process::{self, LookError};
 use crate::store::{atomic, lease};
 
+/// Name of the file that says for which definition a machine was made anew by its restart policy.
+const RECREATED: &str = "recreated";
+
 /// How often a lease is looked at that is to be released; the kernel has no flock with a deadline.
 const RELEASED_EVERY: Duration = Duration::from_millis(20);
 
@@ -125,6 +128,21 @@ impl Folder {
         }
     }
 
+    /// Returns the definition for which the machine was made anew because its restarts were used up;
+    /// one that cannot be read is none.
+    #[must_use]
+    pub fn recreated(&self) -> Option<String> {
+        fs::read_to_string(self.file(RECREATED)).ok()
+    }
+
+    /// Notes for which definition the machine is made anew.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note_recreated(&self, digest: &str) -> io::Result<()> {
+        atomic::write(&self.file(RECREATED), digest.as_bytes())
+    }
+
     /// Tells whether some process holds the lease.
     ///
     /// # Errors
@@ -142,7 +160,7 @@ impl Folder {
             return false;
         }
         let record = self.record().ok().flatten();
-        record.is_some_and(|record| record.phase.is_resting())
+        record.is_some_and(|record| record.rests())
     }
 
     /// Waits until nobody holds the lease, and tells whether that is so.
@@ -207,9 +225,7 @@ impl Folder {
         };
         // Looking takes the lease for a moment, so a runtime that is only starting is left alone.
         let alive = fits && self.is_leased()?;
-        let ended = record
-            .as_ref()
-            .is_some_and(|record| record.phase.is_resting() && record.ended_at_ms.is_some());
+        let ended = record.as_ref().is_some_and(|record| record.ended_at_ms.is_some());
         Ok(Look { alive, record, stamp: stamp.filter(|_| ended && !alive) })
     }
 }
@@ -224,7 +240,7 @@ impl Look {
                 phase => Standing { phase, reason: None, detail: None },
             };
         };
-        if self.alive || record.phase.is_resting() {
+        if self.alive || record.rests() {
             let (reason, detail) = (record.reason.clone(), record.detail.clone());
             return Standing { phase: record.phase, reason, detail };
         }
@@ -234,7 +250,7 @@ impl Look {
     /// Tells whether its record says that it has ended.
     #[must_use]
     pub fn rests(&self) -> bool {
-        self.record.as_ref().is_some_and(|record| record.phase.is_resting())
+        self.record.as_ref().is_some_and(Record::rests)
     }
 
     /// Returns the runtime's process.

@@ -336,13 +336,19 @@ fn record(
             stop_signal: stop_signal.and_then(|signal| u8::try_from(signal.number()).ok()),
             success_codes: want.success_codes.iter().copied().collect(),
         },
+        restart: Some(want.restart.clone()),
         network: network((want, making.project), &making.machine, &making.chosen_ports),
         ready: launch::Probe {
             kind: probe(&want.ready.probe),
             timeout_ms: open_time(want.ready.timeout, Sandbox::READY_TIMEOUT, factor),
         },
         health: health(want, making.driver.accelerator),
-        timers: Timers { stop_grace_ms: want.stop_grace.0, boot_ms: BOOT_MS * factor },
+        timers: Timers {
+            stop_grace_ms: want.stop_grace.0,
+            boot_ms: BOOT_MS * factor,
+            idle_ms: want.idle_timeout.map(|age| age.0),
+            max_ms: want.max_duration.map(|age| age.0),
+        },
         logs: Logs {
             level: want
                 .log_level
@@ -397,7 +403,7 @@ pub fn network(
 /// Returns what tells that a sandbox is well, as its machine is told.
 #[must_use]
 pub fn health(want: &Sandbox, accelerator: Accelerator) -> Option<launch::Health> {
-    let Health { probe: asked, interval, timeout, failures, successes, .. } =
+    let Health { probe: asked, interval, timeout, failures, successes, on_unhealthy } =
         want.health.as_ref()?;
     let factor = emulated_factor(accelerator);
     Some(launch::Health {
@@ -406,6 +412,7 @@ pub fn health(want: &Sandbox, accelerator: Accelerator) -> Option<launch::Health
         timeout_ms: open_time(*timeout, Health::TIMEOUT, factor),
         failures: *failures,
         successes: *successes,
+        on_unhealthy: *on_unhealthy,
     })
 }
 

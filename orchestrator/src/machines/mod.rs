@@ -12,7 +12,7 @@ mod spawn;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use schema::control::{AGENT_SOCKET, Call, Milestone, NetworkFigures, Reply, Update};
+use schema::control::{AGENT_SOCKET, Call, Left, Milestone, NetworkFigures, Reply, Update};
 use schema::record::Record;
 
 pub use control::{Control, ControlError};
@@ -101,7 +101,7 @@ impl Machine {
     /// Judges by the record of a runtime that has ended how far the machine came.
     fn judged(&self, until: Milestone) -> Result<Option<Reached>, process::LookError> {
         use schema::lifecycle::Phase;
-        let ours = |record: &Record| record.nonce == self.nonce && record.phase.is_resting();
+        let ours = |record: &Record| record.nonce == self.nonce && record.rests();
         let Some(record) = self.folder.record()?.filter(ours) else { return Ok(None) };
         let came = match until {
             Milestone::Stopped => true,
@@ -217,6 +217,28 @@ impl Machine {
             Reply::Done => Ok(()),
             _ => Err(ControlError::Unexpected),
         }
+    }
+
+    /// Starts its idle clock anew.
+    ///
+    /// # Errors
+    /// It does not answer, or does not know how.
+    pub async fn touch(&self) -> Result<(), ControlError> {
+        match self.control().await?.call(Call::Touch {}).await? {
+            Reply::Done => Ok(()),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Returns what is left of its timers; nothing where it does not say so at once.
+    pub async fn left(&self) -> Left {
+        let asked = async {
+            match self.control().await.ok()?.call(Call::Status {}).await.ok()? {
+                Reply::Status { left, .. } => Some(left),
+                _ => None,
+            }
+        };
+        tokio::time::timeout(FIGURES_MAX, asked).await.ok().flatten().unwrap_or_default()
     }
 
     /// Returns how its network stands; `None` where it has none, or does not say so at once.

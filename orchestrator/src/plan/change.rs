@@ -8,7 +8,8 @@ use schema::launch::DriverName;
 use schema::lifecycle::Phase;
 use schema::name::InstanceName;
 use schema::project::{
-    ArgumentList, Body, Definition, Direction, FieldChange, FileChange, Kind, MountSource, Sandbox,
+    AfterRestarts, ArgumentList, Body, Definition, Direction, FieldChange, FileChange, Kind,
+    MountSource, Sandbox,
 };
 use schema::units::{Bytes, Millis};
 
@@ -115,6 +116,8 @@ struct Compared<'a> {
     image_moved: bool,
     driver: Option<DriverName>,
     gate: Gate,
+    /// Whether its restarts are used up, and that makes it anew.
+    is_spent: bool,
     audit: Option<&'a Audit>,
 }
 
@@ -140,6 +143,7 @@ impl<'a> Compared<'a> {
                 true => None,
                 false => observed.audits.get(&address.to_string()),
             },
+            is_spent: want.restart.then == AfterRestarts::Recreate && seen.is_spent(want),
             address,
             want,
             edits: Vec::new(),
@@ -312,6 +316,10 @@ impl<'a> Compared<'a> {
         }
         if class >= Class::Recreate {
             return self.verdict(Some(Action::Recreate), class, None);
+        }
+        if self.is_spent {
+            let reason = because("restarts", "its restarts are used up: made anew, once");
+            return self.verdict(Some(Action::Recreate), Class::Recreate, Some(reason));
         }
         let rests = !seen.is_alive() || phase == Phase::Stalled;
         let sleeps = sleepers == Sleepers::Leave && sleeps(phase, seen);
@@ -505,10 +513,11 @@ fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option
     if driver == Some(DriverName::Process) && of_machine {
         return (class.max(Class::Restart), Some("the driver process has no machine to change"));
     }
-    let told = matches!(path, "cpus.count" | "memory.size" | "stop-grace" | "shell")
-        || path == "health"
+    let timers = ["stop-grace", "idle-timeout", "max-duration"];
+    let told = matches!(path, "cpus.count" | "memory.size" | "shell" | "health")
+        || timers.contains(&path)
         // The exporter reads from state how figures are labelled.
-        || ["ready.", "health.", "metrics."].iter().any(|of| path.starts_with(of))
+        || ["ready.", "health.", "restart.", "metrics."].iter().any(|of| path.starts_with(of))
         || (of_network && !path.starts_with("network.tls."));
     match class {
         Class::Live if !told => (Class::Restart, Some("a running machine is not told of it")),

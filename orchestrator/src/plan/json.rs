@@ -203,6 +203,7 @@ fn step(step: &Step, kind: Option<Kind>) -> Value {
     let until = match (step.op, kind) {
         (Op::Gate, Some(Kind::Job)) => Some("completed"),
         (Op::Gate | Op::GateReady, _) => Some("ready"),
+        (Op::Listen, _) => Some("log"),
         _ => None,
     };
     json!({

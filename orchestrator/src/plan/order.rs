@@ -265,9 +265,13 @@ impl<'a> Graph<'a> {
         }
         for (target, dependency) in &want.depends_on {
             for (target, needed) in wish.project.meant(target) {
-                let met = self.met(target, needed, dependency);
                 let may_fail = dependency.optional || dependency.until == Until::Completed;
                 let on_failure = if may_fail { OnFailure::GoOn } else { OnFailure::Skip };
+                if let Until::Log(_) = dependency.until {
+                    self.listens((name, boot), target, on_failure);
+                    continue;
+                }
+                let met = self.met(target, needed, dependency);
                 self.before(met, boot, on_failure);
             }
         }
@@ -283,10 +287,34 @@ impl<'a> Graph<'a> {
         match (&dependency.until, needed.kind) {
             (Until::Started, _) => self.node(target, Op::Boot),
             (Until::Ready, Kind::Job) => self.ready_job(target),
-            (Until::Ready | Until::Completed | Until::CompletedOk | Until::Log(_), _) => {
+            // A line is no step of the target's.
+            (Until::Log(_), _) => None,
+            (Until::Ready | Until::Completed | Until::CompletedOk, _) => {
                 self.node(target, Op::Gate)
             }
         }
+    }
+
+    /// Who waits for a line of another has a step for that, unless the other is where it was to come.
+    fn listens(
+        &mut self,
+        (name, boot): (&'a InstanceName, Option<NodeIndex>),
+        target: &InstanceName,
+        on_failure: OnFailure,
+    ) {
+        let (starts, gate) = (self.node(target, Op::Boot), self.node(target, Op::Gate));
+        if starts.is_none() && gate.is_none() {
+            return;
+        }
+        let listen = self.node(name, Op::Listen).unwrap_or_else(|| {
+            let listen = self.graph.add_node((Target::Sandbox(name), Op::Listen));
+            self.before(Some(listen), boot, OnFailure::Skip);
+            if let Some(nodes) = self.sandboxes.get_mut(name) {
+                nodes.0[Op::Listen as usize] = Some(listen);
+            }
+            listen
+        });
+        self.before(starts, Some(listen), on_failure);
     }
 
     /// A job that others wait for while it works has a gate for that.

@@ -436,6 +436,7 @@ fn steps(read: Vec<ReadStep>, changes: &[Change]) -> Result<Vec<Step>, SavedErro
         let is_job = change.is_some_and(|change| change.kind == Some(Kind::Job));
         let op = match op {
             Op::Discard if change.is_some_and(|c| c.action == Action::Recreate) => Op::Retire,
+            Op::Gate if read.until.as_deref() == Some("log") => Op::Listen,
             Op::Gate if is_job && read.until.as_deref() == Some("ready") => Op::GateReady,
             other => other,
         };

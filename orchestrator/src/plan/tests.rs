@@ -114,8 +114,15 @@ fn seen(name: &InstanceName, sandbox: Body, phase: Phase) -> Seen {
         stamp: None,
     };
     let alive = phase.has_machine();
-    let machine =
-        SeenMachine { row: machine, alive, phase, reason: None, detail: None, record: None };
+    let machine = SeenMachine {
+        row: machine,
+        alive,
+        phase,
+        reason: None,
+        detail: None,
+        record: None,
+        recreated: None,
+    };
     Seen {
         row,
         applied: Some(sandbox.clone()),

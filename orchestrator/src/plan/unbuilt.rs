@@ -4,7 +4,7 @@
 //! boot it refuses to be carried out. A default that is not honoured yet is
 //! nobody's wish: what counts is what was written, or differs from the default.
 
-use schema::project::{EnvValue, OnUnhealthy, Restart, RestartPolicy, Root, Sandbox, Until};
+use schema::project::{EnvValue, Root, Sandbox};
 
 /// Returns the fields of a sandbox that no machine honours yet, by path.
 ///
@@ -25,26 +25,6 @@ pub fn unbuilt(sandbox: &Sandbox, is_written: impl Fn(&str) -> bool) -> Vec<Stri
         }
     }
     tls(sandbox, &is_written).into_iter().for_each(&mut add);
-    for (target, dependency) in &sandbox.depends_on {
-        if matches!(dependency.until, Until::Log(_)) {
-            add(&format!("depends-on.{target}.until"));
-        }
-    }
-    if sandbox.health.as_ref().is_some_and(|health| health.on_unhealthy != OnUnhealthy::None) {
-        add("health.on-unhealthy");
-    }
-    let policy = sandbox.restart.policy;
-    let plain = Restart { policy, ..Restart::of(sandbox.kind) };
-    let written = is_written("restart.policy") && policy != RestartPolicy::No;
-    if written || sandbox.restart != plain {
-        add("restart");
-    }
-    if sandbox.idle_timeout.is_some() {
-        add("idle-timeout");
-    }
-    if sandbox.max_duration.is_some() {
-        add("max-duration");
-    }
     fields
 }
 
@@ -80,13 +60,10 @@ mod tests {
     fn a_default_is_nobodys_wish() {
         let mut web = Sandbox::new(Kind::Service, ImageRef::parse("x:1").unwrap());
         assert!(unbuilt(&web, |_| false).is_empty());
-        assert_eq!(unbuilt(&web, |field| field == "restart.policy"), ["restart"]);
-        web.restart.policy = RestartPolicy::No;
-        assert!(unbuilt(&web, |field| field == "restart.policy").is_empty());
-        web.restart.max = 9;
-        web.idle_timeout = Some(Millis::seconds(1));
         web.ready.probe = Probe::Tcp(80);
-        assert_eq!(unbuilt(&web, |_| false), ["restart", "idle-timeout"]);
+        assert!(unbuilt(&web, |_| true).is_empty());
+        web.metrics.interval = Millis::seconds(9);
+        assert_eq!(unbuilt(&web, |_| false), ["metrics"]);
     }
 
     #[test]

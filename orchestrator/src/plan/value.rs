@@ -398,6 +398,8 @@ pub enum Op {
     Gate,
     /// A job is waited for while it works, until it is ready.
     GateReady,
+    /// Lines of what it depends on are waited for, before it boots.
+    Listen,
     /// Live values and state are changed.
     Update,
     /// The machine is stopped.
@@ -416,7 +418,7 @@ pub enum Op {
 
 impl Op {
     /// Every operation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BuildRoot,
         Self::EnsureVolume,
         Self::GrowVolume,
@@ -424,6 +426,7 @@ impl Op {
         Self::Boot,
         Self::Gate,
         Self::GateReady,
+        Self::Listen,
         Self::Update,
         Self::Stop,
         Self::Retire,
@@ -442,7 +445,7 @@ impl Op {
             Self::GrowVolume => "grow-volume",
             Self::Prepare => "prepare",
             Self::Boot => "boot",
-            Self::Gate | Self::GateReady => "gate",
+            Self::Gate | Self::GateReady | Self::Listen => "gate",
             Self::Update => "update",
             Self::Stop => "stop",
             Self::Retire => "retire",
@@ -456,7 +459,7 @@ impl Op {
     /// Tells whether it only waits.
     #[must_use]
     pub const fn is_wait(self) -> bool {
-        matches!(self, Self::Gate | Self::GateReady)
+        matches!(self, Self::Gate | Self::GateReady | Self::Listen)
     }
 
     /// Returns the operation that [`Op::as_str`] names.

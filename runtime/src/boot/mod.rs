@@ -10,6 +10,7 @@
 mod built;
 mod descriptors;
 mod guest;
+mod mould;
 mod network;
 mod places;
 mod prepared;
@@ -27,6 +28,7 @@ use crate::hypervisor::DriverError;
 use crate::net::PortError;
 pub(crate) use built::Built;
 pub(crate) use guest::{Moment, boot_record};
+pub(crate) use mould::{Cast, Mould};
 pub(crate) use prepared::{Prepared, Sockets};
 pub(crate) use running::Running;
 pub(crate) use shares::Served;

@@ -78,6 +78,27 @@ pub(super) fn shares(
 }
 
 impl Shares {
+    /// Returns the same once more, with descriptors of its own.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        let (mut numbers, mut held) = (BTreeMap::new(), Vec::new());
+        for fd in &self.held {
+            let copy = fd.try_clone()?;
+            numbers.insert(fd.as_raw_fd(), copy.as_raw_fd());
+            held.push(copy);
+        }
+        let copy = |fd: RawFd| {
+            let lost = || io::Error::other(format!("descriptor {fd} is not held"));
+            numbers.get(&fd).copied().ok_or_else(lost)
+        };
+        let served = self.served.iter().map(|job| {
+            let quota = job.quota.map(|(bytes, fd)| Ok::<_, io::Error>((bytes, copy(fd)?)));
+            let quota = quota.transpose()?;
+            Ok(ShareJob { folder: copy(job.folder)?, quota, ..job.clone() })
+        });
+        let served = served.collect::<io::Result<_>>()?;
+        Ok(Self { served, held, reserve_bytes: self.reserve_bytes })
+    }
+
     /// Starts the process that serves them over `stream`, and waits until it is in its jail; must
     /// run on the main thread. `whose` is what lists of processes show of it.
     pub(super) fn serve(self, stream: OwnedFd, whose: String) -> Result<Served, BootError> {

@@ -113,6 +113,21 @@ impl Probes {
         if self.gate.start(now) { vec![Want::Pass] } else { Vec::new() }
     }
 
+    /// Begins anew with a workload or a guest that begins anew: what was asked is forgotten.
+    pub(crate) fn begin_anew(&mut self, fresh: Self) -> Vec<Want> {
+        let mut wants = Vec::new();
+        let said = self.pulse.as_ref().map_or(Health::None, Pulse::says);
+        let sessions = self.run.take().and_then(|(_, run)| run.session());
+        let lingering = self.linger.take().map(|linger| linger.session);
+        wants.extend(sessions.into_iter().chain(lingering).map(Want::Leave));
+        *self = fresh;
+        let says = self.pulse.as_ref().map_or(Health::None, Pulse::says);
+        if says != said {
+            wants.push(Want::Turn(says, None));
+        }
+        wants
+    }
+
     /// Stops asking, for good.
     pub(crate) fn close(&mut self) {
         self.gate.close();

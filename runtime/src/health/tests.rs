@@ -35,7 +35,14 @@ fn http() -> ProbeKind {
 }
 
 fn health(kind: ProbeKind, failures: u32, successes: u32) -> launch::Health {
-    launch::Health { kind, interval_ms: 10_000, timeout_ms: 3000, failures, successes }
+    launch::Health {
+        kind,
+        interval_ms: 10_000,
+        timeout_ms: 3000,
+        failures,
+        successes,
+        on_unhealthy: launch::OnUnhealthy::None,
+    }
 }
 
 fn exited(code: u8) -> Message {

@@ -14,6 +14,7 @@ mod process;
 pub mod qemu;
 
 use std::fmt::Debug;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -108,6 +109,40 @@ pub struct Place {
     pub target: String,
     /// The folder it is a link to; absent: a plain folder.
     pub folder: Option<OwnedFd>,
+}
+
+impl Built {
+    /// Returns the same once more, with descriptors of its own.
+    ///
+    /// # Errors
+    /// The process has no descriptors left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let copy = |fd: &Option<OwnedFd>| fd.as_ref().map(OwnedFd::try_clone).transpose();
+        let disks = self.disks.iter().map(|disk| {
+            let (serial, read_only) = (disk.serial.clone(), disk.read_only);
+            Ok(DiskFd { fd: disk.fd.try_clone()?, serial, read_only })
+        });
+        let place = |place: &Place| {
+            Ok(Place { target: place.target.clone(), folder: copy(&place.folder)? })
+        };
+        let scratch = self.scratch.as_ref().map(|scratch| {
+            Ok::<_, io::Error>(Scratch {
+                folder: scratch.folder.try_clone()?,
+                agent: copy(&scratch.agent)?,
+                places: scratch.places.iter().map(place).collect::<io::Result<_>>()?,
+            })
+        });
+        Ok(Self {
+            shape: self.shape,
+            kernel: copy(&self.kernel)?,
+            initramfs: copy(&self.initramfs)?,
+            disks: disks.collect::<io::Result<_>>()?,
+            network: self.network,
+            boot_debug: self.boot_debug,
+            lease: self.lease.try_clone()?,
+            scratch: scratch.transpose()?,
+        })
+    }
 }
 
 /// A machine that was started.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use schema::lifecycle::Event;
 
 use super::Verdict;
+use super::again::Mends;
 
 /// How many windows a boot may take in all.
 const WINDOWS_MAX: u32 = 10;
@@ -71,6 +72,7 @@ impl Boot {
         Verdict::new(Event::Died, "boot")
             .detail("deadline")
             .message(format!("the boot made no progress for {seconds} s; {reached}"))
+            .mends(Mends::Failure)
             .with_console()
     }
 }

@@ -7,24 +7,33 @@
 //!                                                                     ▼
 //!                                      VMM ended ──▶ rest, with one verdict
 //! ```
+//! What a policy brings back goes round once more; `again` draws that.
 //!
 //! [`Life`] reads no clock and does nothing by itself: time comes in with each
 //! call, deeds go out as [`Act`]s. A verdict is reached once; what comes later
 //! may hasten the end but does not change why.
 
+mod again;
+mod ages;
 mod boot;
+mod restart;
 mod stop;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
 
-use schema::launch::Kind;
+use schema::launch::{Kind, OnUnhealthy, Restart};
 use schema::lifecycle::{Event, Phase};
 use schema::record::Exit;
 
 use crate::hypervisor::VmmEnd;
+pub(crate) use again::Subject;
+use again::{Again, Ending, Mends};
+pub(crate) use ages::{Ages, Over};
 use boot::Boot;
+pub(crate) use restart::Chance;
+use restart::Restarts;
 use stop::Stop;
 pub(crate) use stop::{StopAsk, Urgency};
 
@@ -43,6 +52,10 @@ pub(crate) struct Terms {
     pub(crate) gate: Duration,
     /// How long commands may take to end, unless a stop says otherwise.
     pub(crate) grace: Duration,
+    /// What follows when the workload or the machine ends; absent: nothing.
+    pub(crate) restart: Option<Restart>,
+    /// What a machine whose health fails gets.
+    pub(crate) on_unhealthy: OnUnhealthy,
 }
 
 /// Something that happened.
@@ -72,6 +85,8 @@ pub(crate) enum Heard {
     Healthy,
     /// Somebody wants the machine to end.
     Stop(StopAsk),
+    /// It is as old as it may become, or was idle for as long as it may be.
+    Over(Over),
     /// The guest began to shut down.
     Stopping { from_guest: bool },
     /// The guest shut down.
@@ -85,6 +100,8 @@ pub(crate) enum Heard {
     VmmEnded(VmmEnd),
     /// The VMM cannot be spoken to.
     Unusable(String),
+    /// The machine could not be started again.
+    NotStarted { reason: &'static str, message: String },
     /// A fault of the runtime: nothing can be promised about the machine any more.
     Fault(String),
 }
@@ -93,9 +110,25 @@ pub(crate) enum Heard {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Act {
     /// The machine moved on; not to a phase of rest.
-    Move { from: Phase, to: Phase, reason: Option<String> },
+    Move {
+        from: Phase,
+        to: Phase,
+        reason: Option<String>,
+        detail: Option<String>,
+        message: Option<String>,
+    },
     /// Start the workload.
     StartWorkload,
+    /// Ask the workload to end.
+    EndWorkload,
+    /// Kill the workload.
+    KillWorkload,
+    /// Start a VMM in the place of the one that ended.
+    StartMachine,
+    /// Forget what probes found out: what they asked is gone.
+    BeginProbesAnew,
+    /// Write down that a policy, or health, starts something again.
+    Again { count: u32, subject: Subject, reason: String },
     /// Begin to ask the gate's probe.
     StartGate,
     /// Write down that the machine is to end.
@@ -129,16 +162,22 @@ pub(crate) struct Verdict {
     pub(crate) message: Option<String>,
     /// Whether the console's last lines belong to it.
     pub(crate) shows_console: bool,
+    mends: Mends,
 }
 
 impl Verdict {
     fn new(event: Event, reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self { event, reason, detail: None, message: None, shows_console: false }
+        let (reason, mends) = (reason.into(), Mends::Never);
+        Self { event, reason, detail: None, message: None, shows_console: false, mends }
     }
 
     fn died(detail: &str, message: impl Into<String>) -> Self {
-        Self::new(Event::Died, "machine-died").detail(detail).message(message)
+        let verdict = Self::new(Event::Died, "machine-died").detail(detail).message(message);
+        verdict.mends(Mends::Failure)
+    }
+
+    fn mends(self, mends: Mends) -> Self {
+        Self { mends, ..self }
     }
 
     fn detail(self, detail: impl Into<String>) -> Self {
@@ -169,6 +208,13 @@ pub(crate) struct Life {
     /// When a machine that is lost is killed.
     lost_until: Option<Instant>,
     console: Console,
+    restarts: Restarts,
+    /// What is to be started again.
+    again: Option<Again>,
+    /// A workload that is ended for that.
+    ending: Option<Ending>,
+    workload: Workload,
+    wish: Wish,
     rests: bool,
 }
 
@@ -183,6 +229,24 @@ enum Guest {
     Gone,
 }
 
+/// Whether the workload runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Workload {
+    /// It does not, or there is none.
+    Rests,
+    /// It does.
+    Runs,
+}
+
+/// What is wanted of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// It is to go on.
+    Goes,
+    /// Somebody wished for its end, which nothing undoes.
+    Ends,
+}
+
 /// What is known of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Console {
@@ -194,8 +258,9 @@ enum Console {
 
 impl Life {
     /// Returns the life of a machine whose VMM was just started.
-    pub(crate) fn new(terms: Terms, now: Instant) -> Self {
+    pub(crate) fn new(terms: Terms, chance: Chance, now: Instant) -> Self {
         let boot = Boot::new(terms.boot, now);
+        let restarts = Restarts::new(terms.restart.clone(), chance);
         Self {
             terms,
             phase: Phase::Booting,
@@ -208,6 +273,11 @@ impl Life {
             forced: false,
             lost_until: None,
             console: Console::Plain,
+            restarts,
+            again: None,
+            ending: None,
+            workload: Workload::Rests,
+            wish: Wish::Goes,
             rests: false,
         }
     }
@@ -228,6 +298,11 @@ impl Life {
         self.phase == Phase::Booting
     }
 
+    /// Tells whether a machine boots that may take too long.
+    fn boots(&self) -> bool {
+        self.phase == Phase::Booting && self.again.is_none() && !self.is_closing()
+    }
+
     /// Changes the grace of stops from now on.
     pub(crate) const fn set_grace(&mut self, grace: Duration) {
         self.terms.grace = grace;
@@ -238,10 +313,12 @@ impl Life {
         if self.rests {
             return None;
         }
-        let boot = (self.phase == Phase::Booting && !self.is_closing()).then(|| self.boot.until());
+        let boot = self.boots().then(|| self.boot.until());
         let gate = self.gate_until.filter(|_| !self.is_closing());
         let stop = self.stop.as_ref().and_then(Stop::deadline);
-        [boot, gate, stop, self.lost_until].into_iter().flatten().min()
+        let again = self.again.as_ref().map(|again| again.at);
+        let ending = self.ending.map(Ending::deadline);
+        [boot, gate, stop, again, ending, self.lost_until].into_iter().flatten().min()
     }
 
     /// Takes something that happened; returns what is to be done about it.
@@ -265,9 +342,10 @@ impl Life {
             }
             Heard::WorkloadExited { exit, oom } => return self.exited(exit, oom, now),
             Heard::GatePassed => return self.gate_passed(),
-            Heard::Unhealthy => return self.turned(Event::Unhealthy),
-            Heard::Healthy => return self.turned(Event::Healthy),
+            Heard::Unhealthy => return self.turned_bad(now),
+            Heard::Healthy => return self.turned_well(),
             Heard::Stop(ask) => return self.stop_asked(ask, now),
+            Heard::Over(over) => return self.is_over(over, now),
             Heard::Stopping { from_guest } => return self.stopping(from_guest, now),
             Heard::Bye { killed } => {
                 self.guest = Guest::Gone;
@@ -275,7 +353,10 @@ impl Life {
             }
             Heard::ChannelLost(why) => self.channel_lost(why, now),
             Heard::Panicked => self.console = Console::ShowsPanic,
-            Heard::VmmEnded(end) => return self.vmm_ended(&end),
+            Heard::VmmEnded(end) => return self.vmm_ended(&end, now),
+            Heard::NotStarted { reason, message } => {
+                return self.rest(Verdict::new(Event::Died, reason).message(message));
+            }
             Heard::Unusable(why) => return self.unusable(&why),
             Heard::Fault(message) => {
                 self.judge(Verdict::new(Event::Died, "internal").message(message));
@@ -291,7 +372,8 @@ impl Life {
         if self.rests {
             return acts;
         }
-        if self.phase == Phase::Booting && !self.is_closing() && now >= self.boot.until() {
+        acts.extend(self.tick_again(now));
+        if self.boots() && now >= self.boot.until() {
             self.judge(self.boot.overdue());
             acts.push(Act::Kill);
         }
@@ -325,7 +407,10 @@ impl Life {
 
     fn runs(&mut self, now: Instant) -> Vec<Act> {
         let mut acts = self.shift(Event::AgentReady, None);
-        if !acts.is_empty() && !self.is_closing() {
+        if self.terms.has_workload {
+            self.workload = Workload::Runs;
+        }
+        if self.phase == Phase::Starting && !self.is_closing() {
             // A job is judged by its end, not by its gate.
             self.gate_until = (self.terms.kind == Kind::Service).then(|| now + self.terms.gate);
             acts.push(Act::StartGate);
@@ -338,19 +423,13 @@ impl Life {
         if self.is_closing() { Vec::new() } else { self.shift(Event::GatePassed, None) }
     }
 
-    /// Health is another; a machine that ends is past it.
-    fn turned(&mut self, event: Event) -> Vec<Act> {
-        if self.is_closing() { Vec::new() } else { self.shift(event, None) }
-    }
-
-    fn exited(&mut self, exit: Exit, oom: bool, now: Instant) -> Vec<Act> {
-        self.exit = Some(exit);
-        let verdict = self.verdict_of(exit, oom);
-        self.close(verdict, now)
+    /// Health is good again; a machine that ends is past it.
+    fn turned_well(&mut self) -> Vec<Act> {
+        if self.is_closing() { Vec::new() } else { self.shift(Event::Healthy, None) }
     }
 
     fn verdict_of(&self, exit: Exit, oom: bool) -> Verdict {
-        let succeeded = exit.code.is_some_and(|code| self.terms.success_codes.contains(&code));
+        let succeeded = self.succeeded(exit);
         let was_ready = matches!(self.phase, Phase::Ready | Phase::Degraded);
         match (succeeded, self.terms.kind) {
             (true, Kind::Job) => {
@@ -406,13 +485,22 @@ impl Life {
         self.lost_until.get_or_insert(now + LOST_GRACE);
     }
 
-    fn vmm_ended(&mut self, end: &VmmEnd) -> Vec<Act> {
-        self.rests = true;
+    fn vmm_ended(&mut self, end: &VmmEnd, now: Instant) -> Vec<Act> {
         if let Some(stop) = &self.stop {
             // An end that nobody said good-bye to may have lost what was not flushed.
             self.forced |= self.guest != Guest::Gone && stop.was_told;
         }
         let verdict = self.verdict.take().unwrap_or_else(|| self.verdict_of_end(end));
+        if let Some(acts) = self.boot_again(&verdict, now) {
+            return acts;
+        }
+        let verdict = self.spent(verdict, now);
+        self.rest(verdict)
+    }
+
+    /// Nothing runs any more.
+    fn rest(&mut self, verdict: Verdict) -> Vec<Act> {
+        self.rests = true;
         let from = self.phase;
         // A job may succeed before its gate passed; everything else is known to every phase.
         let phase = from.next(verdict.event).unwrap_or(match verdict.event {
@@ -429,7 +517,7 @@ impl Life {
             return Verdict::new(Event::Stopped, stop.reason.clone());
         }
         if self.guest == Guest::Gone {
-            return Verdict::new(Event::Stopped, "guest-shutdown");
+            return stop::by_guest();
         }
         // A kernel that panicked resets, by which the VMM ends well.
         if self.console == Console::ShowsPanic && end.code == Some(0) {
@@ -441,10 +529,13 @@ impl Life {
 
     fn verdict_of_panic(&self) -> Verdict {
         let message = "the guest's kernel panicked";
-        let verdict = if self.phase == Phase::Booting {
-            Verdict::new(Event::Died, "boot").detail("kernel-panic").message(message)
-        } else {
-            Verdict::died("kernel-panic", message)
+        let verdict = match self.phase {
+            Phase::Booting => {
+                Verdict::new(Event::Died, "boot").detail("kernel-panic").message(message)
+            }
+            // One that was never ready would panic again.
+            Phase::Starting => Verdict::died("kernel-panic", message).mends(Mends::Never),
+            _ => Verdict::died("kernel-panic", message),
         };
         verdict.with_console()
     }
@@ -454,6 +545,7 @@ impl Life {
         let from = self.phase;
         let Ok(to) = from.next(event) else { return Vec::new() };
         self.phase = to;
-        vec![Act::Move { from, to, reason: reason.map(str::to_owned) }]
+        let reason = reason.map(str::to_owned);
+        vec![Act::Move { from, to, reason, detail: None, message: None }]
     }
 }

@@ -7,9 +7,11 @@
 
 use std::time::{Duration, Instant};
 
+use schema::launch::Kind;
 use schema::lifecycle::Event;
 
-use super::{Act, Guest, Life, Verdict};
+use super::again::Mends;
+use super::{Act, Guest, Life, Over, Verdict, Wish};
 
 /// How long an agent takes to acknowledge before it counts as deaf.
 const DEAF_AFTER: Duration = Duration::from_secs(2);
@@ -92,6 +94,7 @@ impl Stop {
 impl Life {
     /// Takes somebody's wish to end the machine.
     pub(super) fn stop_asked(&mut self, ask: StopAsk, now: Instant) -> Vec<Act> {
+        self.wish = Wish::Ends;
         let is_kill = ask.urgency == Urgency::Kill || ask.grace == Some(Duration::ZERO);
         if is_kill {
             return self.kill_asked(ask);
@@ -110,9 +113,38 @@ impl Life {
     }
 
     fn kill_asked(&mut self, ask: StopAsk) -> Vec<Act> {
-        self.judge(Verdict::new(Event::Stopped, ask.reason.clone()));
+        let StopAsk { actor, reason, .. } = ask;
+        self.judge(Verdict::new(Event::Stopped, reason.clone()));
+        let asked = Act::Ask { actor, reason, grace: Duration::ZERO };
+        if self.give_up_again() {
+            return self.rest_between(asked);
+        }
         self.forced = true;
-        vec![Act::Ask { actor: ask.actor, reason: ask.reason, grace: Duration::ZERO }, Act::Kill]
+        vec![asked, Act::Kill]
+    }
+
+    /// Rests where there is no machine: the one ended, and the next has not begun.
+    fn rest_between(&mut self, asked: Act) -> Vec<Act> {
+        let verdict = self.verdict.take();
+        let verdict = verdict.unwrap_or_else(|| Verdict::new(Event::Stopped, "requested"));
+        std::iter::once(asked).chain(self.rest(verdict)).collect()
+    }
+
+    /// A clock ran out.
+    pub(super) fn is_over(&mut self, over: Over, now: Instant) -> Vec<Act> {
+        if self.is_closing() {
+            return Vec::new();
+        }
+        let reason = match over {
+            Over::Idle => "idle",
+            Over::Old => "max-duration",
+        };
+        if over == Over::Old && self.terms.kind == Kind::Job {
+            let message = "it did not come to its end in the time it has";
+            self.judge(Verdict::new(Event::Died, reason).message(message));
+        }
+        let (actor, reason) = ("msb-runtime".to_owned(), reason.to_owned());
+        self.stop_asked(StopAsk { actor, reason, grace: None, urgency: Urgency::Normal }, now)
     }
 
     /// Begins the end of the machine.
@@ -120,6 +152,10 @@ impl Life {
         let grace = ask.grace.unwrap_or(self.terms.grace);
         let reason = ask.reason.clone();
         let asked = Act::Ask { actor: ask.actor, reason: ask.reason, grace };
+        if self.give_up_again() {
+            self.judge(Verdict::new(Event::Stopped, reason));
+            return self.rest_between(asked);
+        }
         self.stop_within(reason.clone(), grace, ask.urgency, now);
         if self.guest != Guest::Down {
             return vec![asked, Act::Shutdown { grace, reason }];
@@ -160,7 +196,7 @@ impl Life {
         if !from_guest || self.is_closing() {
             return Vec::new();
         }
-        self.judge(Verdict::new(Event::Stopped, "guest-shutdown"));
+        self.judge(by_guest());
         self.stop_within("guest-shutdown".into(), GRACE_OF_GUEST, Urgency::Normal, now);
         if let Some(stop) = &mut self.stop {
             stop.deaf_at = None;
@@ -171,4 +207,9 @@ impl Life {
             grace: GRACE_OF_GUEST,
         }]
     }
+}
+
+/// Returns the verdict of a machine whose guest shut it down unasked.
+pub(super) fn by_guest() -> Verdict {
+    Verdict::new(Event::Stopped, "guest-shutdown").mends(Mends::Success)
 }

@@ -13,16 +13,26 @@ struct Told {
 }
 
 fn a_life(kind: Kind) -> Told {
-    let terms = Terms {
+    a_life_of(terms(kind))
+}
+
+fn terms(kind: Kind) -> Terms {
+    Terms {
         kind,
         has_workload: true,
         success_codes: vec![0],
         boot: Duration::from_secs(30),
         gate: Duration::from_secs(60),
         grace: Duration::from_secs(10),
-    };
+        restart: None,
+        on_unhealthy: OnUnhealthy::None,
+    }
+}
+
+fn a_life_of(terms: Terms) -> Told {
     let start = crate::clock::Clock::now(&crate::clock::HostClock);
-    Told { life: Life::new(terms, start), start, acts: Vec::new() }
+    let chance = Chance::from_fn(|| 0);
+    Told { life: Life::new(terms, chance, start), start, acts: Vec::new() }
 }
 
 fn exit(code: u8) -> Heard {
@@ -234,4 +244,178 @@ fn a_guest_may_shut_itself_down() {
     let told = a_life(Kind::Service).ready().at(10, Heard::Stopping { from_guest: true });
     let told = told.at(11, exit(143)).at(11, Heard::Bye { killed: 0 });
     told.at(12, ended(0)).rests_as("Stopped(guest-shutdown)");
+}
+
+/// A service with the restarts of a file that says nothing, without jitter; a job where it is one.
+fn a_life_again(kind: Kind, change: impl FnOnce(&mut Restart)) -> Told {
+    let mut restart = Restart::of(schema::project::Kind::Service);
+    restart.jitter = schema::project::Thousandths(0);
+    restart.delay = schema::units::Millis::seconds(1);
+    change(&mut restart);
+    a_life_of(Terms { restart: Some(restart), ..terms(kind) })
+}
+
+impl Told {
+    /// Waits for what is due next, and expects it to be another start.
+    fn starts_again(&mut self, second: u64, count: u32, start: &Act) {
+        assert_eq!(self.due(), second);
+        let [Act::Again { count: counted, .. }, started] = self.acts.as_slice() else {
+            panic!("{:?}", self.acts);
+        };
+        assert_eq!((*counted, started), (count, start));
+    }
+
+    /// Returns the last move: from, to, reason and detail.
+    fn moved(&self) -> String {
+        let moved = self.acts.iter().find_map(|act| match act {
+            Act::Move { from, to, reason, detail, .. } => {
+                let detail = detail.as_ref().map(|d| format!(", {d}")).unwrap_or_default();
+                Some(format!("{from:?} {to:?}({}{detail})", reason.as_deref().unwrap_or("")))
+            }
+            _ => None,
+        });
+        moved.unwrap_or_else(|| format!("{:?}", self.acts))
+    }
+}
+
+#[test]
+fn rt_10_13_a_workload_that_ends_badly_is_started_again_in_the_same_machine() {
+    let mut told = a_life_again(Kind::Service, |_| {}).ready().at(5, exit(3));
+    assert!(told.acts.contains(&Act::BeginProbesAnew));
+    assert_eq!(told.moved(), "Ready Starting(exit 3)");
+    told.starts_again(6, 1, &Act::StartWorkload);
+    let told = told.at(7, Heard::WorkloadStarted);
+    assert_eq!(told.acts, [Act::StartGate]);
+    let told = told.at(7, Heard::GatePassed);
+    assert_eq!(told.moved(), "Starting Ready()");
+}
+
+#[test]
+fn sf_w2_restarts_that_are_used_up_stall_a_service_and_fail_a_job() {
+    let once = |restart: &mut Restart| restart.max = 1;
+    let mut told = a_life_again(Kind::Service, once).ready().at(5, exit(3));
+    told.starts_again(6, 1, &Act::StartWorkload);
+    let told = told.at(7, Heard::WorkloadStarted).at(8, exit(4));
+    assert_eq!(told.moved(), "Starting Stalled(restarts, exit 4)");
+    assert!(!told.life.is_closing(), "whoever wants may look into the machine");
+    let told = told.at(20, stop(4)).at(20, Heard::Bye { killed: 0 });
+    told.at(21, ended(0)).rests_as("Stopped(requested)");
+
+    let mut told = a_life_again(Kind::Job, once).ready().at(5, exit(3));
+    told.starts_again(6, 1, &Act::StartWorkload);
+    let told = told.at(7, Heard::WorkloadStarted).at(8, exit(4)).at(8, Heard::Bye { killed: 0 });
+    told.at(9, ended(0)).rests_as("Failed(exit 4)");
+}
+
+#[test]
+fn sf_w2_a_service_that_succeeds_comes_back_by_always_alone() {
+    let bye = Heard::Bye { killed: 0 };
+    let told = a_life_again(Kind::Service, |_| {}).ready().at(5, exit(0)).at(5, bye);
+    told.at(6, ended(0)).rests_as("Stopped(exited)");
+    let always = |restart: &mut Restart| restart.policy = schema::project::RestartPolicy::Always;
+    let mut told = a_life_again(Kind::Service, always).ready().at(5, exit(0));
+    told.starts_again(6, 1, &Act::StartWorkload);
+    // Its guest shutting down counts as success, too.
+    let told = a_life_again(Kind::Service, always).ready();
+    let told = told.at(10, Heard::Stopping { from_guest: true }).at(11, Heard::Bye { killed: 0 });
+    let mut told = told.at(12, ended(0));
+    told.starts_again(13, 1, &Act::StartMachine);
+    let told = a_life_again(Kind::Service, |_| {}).ready();
+    let told = told.at(10, Heard::Stopping { from_guest: true }).at(11, Heard::Bye { killed: 0 });
+    told.at(12, ended(0)).rests_as("Stopped(guest-shutdown)");
+}
+
+#[test]
+fn sf_w3_what_no_start_would_mend_is_not_started_again() {
+    let bye = Heard::Bye { killed: 0 };
+    let end = |told: Told| told.at(9, bye.clone()).at(9, ended(0));
+    let again = || a_life_again(Kind::Service, |_| {});
+    end(again().ready().at(5, exit(127))).rests_as("Failed(exit 127)");
+    end(again().ready().at(5, exit(126))).rests_as("Failed(exit 126)");
+    let refused = Heard::WorkloadRefused { kind: "not-found", message: String::new() };
+    end(again().at(1, Heard::AgentReady).at(1, refused)).rests_as("Failed(exec, not-found)");
+    let exit = Exit { code: None, signal: Some(9) };
+    let starting = again().at(1, Heard::AgentReady).at(2, Heard::WorkloadStarted);
+    end(starting.at(3, Heard::WorkloadExited { exit, oom: true })).rests_as("Failed(oom)");
+    again().at(1, Heard::Panicked).at(2, ended(0)).rests_as("Failed(boot, kernel-panic)");
+    let step = Heard::StepFailed { step: "root".into(), errno: None, detail: String::new() };
+    again().at(1, step).at(2, killed()).rests_as("Failed(boot, root)");
+    let fault = Heard::Fault("a bug".into());
+    again().ready().at(5, fault).at(5, killed()).rests_as("Failed(internal)");
+}
+
+#[test]
+fn rt_10_13_a_machine_that_died_is_booted_again() {
+    let mut told = a_life_again(Kind::Service, |_| {}).ready().at(5, killed());
+    assert_eq!(told.moved(), "Ready Booting(machine-died)");
+    told.starts_again(6, 1, &Act::StartMachine);
+    let mut told = told.at(7, Heard::FirstByte);
+    assert_eq!(told.life.deadline(), Some(told.start + Duration::from_secs(37)), "a new boot");
+    told = told.at(8, Heard::AgentReady);
+    assert_eq!(told.acts, [Act::StartWorkload]);
+    let told = told.at(8, Heard::WorkloadStarted).at(8, Heard::GatePassed);
+    assert_eq!(told.life.phase(), Phase::Ready);
+    // A panic of one that was ready is mended as well, and a boot that hangs.
+    let mut told = told.at(9, Heard::Panicked).at(10, ended(0));
+    told.starts_again(12, 2, &Act::StartMachine);
+    assert_eq!((told.due(), told.acts.clone()), (42, vec![Act::Kill]));
+    let mut told = told.at(42, killed());
+    assert_eq!(told.moved(), "Booting Booting(boot)");
+    told.starts_again(46, 3, &Act::StartMachine);
+}
+
+#[test]
+fn a_machine_whose_restarts_are_used_up_rests_stalled() {
+    let told = a_life_again(Kind::Service, |restart| restart.max = 0).ready().at(5, killed());
+    told.rests_as("Stalled(restarts, machine-died)");
+    let told = a_life_again(Kind::Job, |restart| restart.max = 0).ready().at(5, killed());
+    told.rests_as("Failed(machine-died, vmm-exited)");
+}
+
+#[test]
+fn rt_10_13_a_stop_that_was_asked_for_is_never_undone() {
+    let always = |restart: &mut Restart| restart.policy = schema::project::RestartPolicy::Always;
+    let again = || a_life_again(Kind::Service, always).ready();
+    let told = again().at(10, stop(4)).at(11, exit(3)).at(11, Heard::Bye { killed: 0 });
+    told.at(12, ended(0)).rests_as("Stopped(requested)");
+    again().at(10, stop(4)).at(11, killed()).rests_as("Stopped(requested, forced)");
+    // Between the end of the workload and its next start.
+    let told = again().at(5, exit(3)).at(5, stop(4)).at(6, Heard::Bye { killed: 0 });
+    told.at(6, ended(0)).rests_as("Stopped(requested)");
+    // Between two machines there is nothing to wait for.
+    let mut told = again().at(5, killed()).at(5, stop(4));
+    told.acts.retain(|act| !matches!(act, Act::Ask { .. }));
+    told.rests_as("Stopped(requested)");
+}
+
+#[test]
+fn a_workload_whose_health_fails_is_ended_and_started_again() {
+    let mut terms = terms(Kind::Service);
+    let mut restart = Restart::of(schema::project::Kind::Service);
+    (restart.jitter, restart.max) = (schema::project::Thousandths(0), 1);
+    (terms.restart, terms.on_unhealthy) = (Some(restart), OnUnhealthy::Restart);
+    let mut told = a_life_of(terms).ready().at(5, Heard::Unhealthy);
+    assert_eq!(told.moved(), "Ready Degraded()");
+    assert_eq!(told.acts.last(), Some(&Act::EndWorkload));
+    assert_eq!((told.due(), told.acts.clone()), (15, vec![Act::KillWorkload]), "its grace");
+    let mut told = told.at(16, exit(0));
+    assert_eq!(told.moved(), "Degraded Starting(unhealthy)");
+    told.starts_again(16, 1, &Act::StartWorkload);
+    let told = told.at(17, Heard::WorkloadStarted).at(17, Heard::GatePassed);
+    let told = told.at(20, Heard::Unhealthy);
+    assert_eq!(told.life.phase(), Phase::Stalled, "there is none left");
+    let told = told.at(21, Heard::Healthy);
+    assert_eq!(told.life.phase(), Phase::Ready);
+}
+
+#[test]
+fn rt_10_11_an_age_ends_a_service_well_and_a_job_badly() {
+    let bye = Heard::Bye { killed: 0 };
+    let end = |told: Told| told.at(9, bye.clone()).at(9, ended(0));
+    let told = a_life_again(Kind::Service, |_| {}).ready().at(8, Heard::Over(Over::Old));
+    assert!(matches!(told.acts.as_slice(), [Act::Ask { .. }, Act::Shutdown { .. }]));
+    end(told).rests_as("Stopped(max-duration)");
+    end(a_life(Kind::Job).ready().at(8, Heard::Over(Over::Old))).rests_as("Failed(max-duration)");
+    let idle = a_life_again(Kind::Service, |_| {}).ready().at(8, Heard::Over(Over::Idle));
+    end(idle.at(9, exit(143))).rests_as("Stopped(idle)");
 }

@@ -30,6 +30,11 @@ impl Console {
         Self { file, kept: Vec::new() }
     }
 
+    /// Another guest prints from now on: what the one before printed says nothing of it.
+    pub(crate) fn begin_anew(&mut self) {
+        self.kept.clear();
+    }
+
     /// Takes what the guest printed.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         if let Some(file) = &mut self.file

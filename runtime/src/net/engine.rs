@@ -89,6 +89,11 @@ pub(super) struct Engine<C> {
     pub(super) has_more: bool,
 }
 
+/// Tells whether a connection is one to the resolver.
+pub(super) fn is_question(key: &Key) -> bool {
+    key.remote.port() == names::PORT && !peers::is_sibling(key.remote.ip())
+}
+
 impl<C: Clock> Engine<C> {
     /// Works until the machine is gone or somebody says so.
     pub(super) fn run(&mut self) -> io::Result<()> {
@@ -344,8 +349,8 @@ impl<C: Clock> Engine<C> {
         key: Key,
         work: impl FnOnce(&mut Connection, &mut Bench<'_>) -> Turned,
     ) -> io::Result<()> {
-        let is_question = key.remote.port() == names::PORT && !peers::is_sibling(key.remote.ip());
-        let budget = if is_question { Budget::FREE } else { self.limits.budget(self.clock.now()) };
+        let budget =
+            if is_question(&key) { Budget::FREE } else { self.limits.budget(self.clock.now()) };
         self.turn_within(key, budget, work)
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use schema::control::NetworkFigures;
@@ -34,8 +34,9 @@ use super::stack::Stack;
 use super::table::Table;
 use super::traffic::Traffic;
 use super::udp::DATAGRAM_BYTES_MAX;
+use super::used::Used;
 use super::watch::Watch;
-use crate::clock::Clock;
+use crate::clock::{Clock, HostClock};
 
 /// How many commands may wait.
 const COMMANDS_MAX: usize = 64;
@@ -88,8 +89,47 @@ pub(crate) struct Net {
     denials: Option<mpsc::Receiver<Denial>>,
     reach: Reach,
     traffic: Traffic,
+    used: Used,
+    spare: Spare,
     wake: OwnedFd,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What a network is started from again, for the machine's next VMM. Ports stay bound by it.
+#[derive(Debug)]
+struct Spare {
+    mac: [u8; 6],
+    listeners: Vec<Listener>,
+    names: dns::Settings,
+    outlook: outlook::Settings,
+    peers: peers::Settings,
+}
+
+impl Spare {
+    fn of(settings: &Settings) -> io::Result<Self> {
+        Ok(Self {
+            mac: settings.mac,
+            listeners: settings.listeners.iter().map(Listener::again).collect::<Result<_, _>>()?,
+            names: settings.names.clone(),
+            outlook: settings.outlook.clone(),
+            peers: settings.peers.again()?,
+        })
+    }
+
+    /// Keeps what is published.
+    fn publish(&mut self, new: Vec<Listener>, kept: &[Bound], gone: &[Bound]) {
+        let is_it = |one: &Listener, bound: &Bound| {
+            let record = one.record();
+            (record.protocol, record.bind, record.host) == (bound.protocol, bound.bind, bound.host)
+        };
+        self.listeners.retain(|one| !gone.iter().any(|gone| is_it(one, gone)));
+        for listener in &mut self.listeners {
+            if let Some(kept) = kept.iter().find(|kept| is_it(listener, kept)) {
+                listener.lead_to(kept);
+            }
+        }
+        self.listeners.extend(new);
+    }
 }
 
 impl Net {
@@ -101,6 +141,7 @@ impl Net {
         settings: Settings,
         clock: C,
     ) -> io::Result<Self> {
+        let spare = Spare::of(&settings)?;
         let Settings { link, mac, policy, listeners, names, outlook, peers, seed } = settings;
         peers.socket.set_nonblocking(true)?;
         let reach = peers.reach.clone();
@@ -145,13 +186,40 @@ impl Net {
             engine.listen(listener)?;
         }
         engine.begin_with_siblings()?;
+        let used = engine.limits.egress.used.clone();
         let work = move || match engine.run() {
             Ok(()) => {}
             Err(error) => tracing::error!(%error, "the network of the machine ended"),
         };
         let thread = std::thread::Builder::new().name("msb-net".into()).spawn(work)?;
         let (commands, thread, denials) = (Some(sender), Some(thread), Some(denials));
-        Ok(Self { commands, published, policy, denials, reach, traffic, wake, thread })
+        Ok(Self { commands, published, policy, denials, reach, traffic, used, spare, wake, thread })
+    }
+
+    /// Starts it again over another wire: what was open is closed, what is published stays bound, and
+    /// who calls meanwhile waits.
+    ///
+    /// # Errors
+    /// The host has no descriptors or threads left.
+    pub(crate) fn again(mut self, link: UnixStream, seed: u64) -> io::Result<Self> {
+        let peers = peers::Settings { reach: self.reach.clone(), ..self.spare.peers.again()? };
+        let settings = Settings {
+            link,
+            mac: self.spare.mac,
+            policy: self.policy.clone(),
+            listeners: std::mem::take(&mut self.spare.listeners),
+            names: self.spare.names.clone(),
+            outlook: self.spare.outlook.clone(),
+            peers,
+            seed,
+        };
+        drop(self);
+        Self::start(settings, HostClock)
+    }
+
+    /// Returns when bytes last passed, but for questions to the resolver.
+    pub(crate) fn last_used(&self) -> Option<Instant> {
+        self.used.last()
     }
 
     /// Returns what may not pass, as it is told from here on; once.
@@ -232,11 +300,13 @@ impl Net {
     }
 
     fn publish(
-        &self,
+        &mut self,
         new: Vec<Listener>,
         kept: Vec<Bound>,
         gone: Vec<Bound>,
     ) -> Result<(), ChangeError> {
+        let again = new.iter().map(Listener::again).collect::<io::Result<_>>();
+        self.spare.publish(again.map_err(ChangeError::Watch)?, &kept, &gone);
         let (done, told) = sync_channel(1);
         if !self.say(Command::Ports(Ports { new, kept, gone, done })) {
             return Err(ChangeError::Silent);

@@ -20,6 +20,7 @@ use schema::units::Rate;
 use super::engine::Engine;
 use super::table::Key;
 use super::tcp::Connection;
+use super::used::Used;
 use crate::clock::Clock;
 
 /// What a bucket holds, by how long it takes to fill; no less than the smallest share.
@@ -44,6 +45,8 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) struct Lane {
     bucket: Bucket,
+    /// When anything last passed.
+    pub(super) used: Used,
     queue: VecDeque<Key>,
     queued: HashSet<Key>,
     /// What datagrams may still take while streams wait.
@@ -122,6 +125,7 @@ impl Lane {
     fn new(rate: Option<Rate>, now: Instant) -> Self {
         Self {
             bucket: Bucket { rate: rate.map(|rate| rate.0), full: now },
+            used: Used::new(now),
             queue: VecDeque::new(),
             queued: HashSet::new(),
             for_datagrams: 0,
@@ -131,10 +135,11 @@ impl Lane {
 
     /// Tells whether a datagram may pass, which takes what it needs.
     pub(super) fn passes(&mut self, bytes: usize, now: Instant) -> bool {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         if self.bucket.rate.is_none() {
+            self.used.note(bytes, now);
             return true;
         }
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.has_datagrams = true;
         let passes = match self.queue.is_empty() {
             true => self.bucket.holds(now) > 0,
@@ -143,6 +148,7 @@ impl Lane {
         if passes {
             self.for_datagrams -= i64::try_from(bytes).unwrap_or(i64::MAX);
             self.bucket.take(bytes, now);
+            self.used.note(bytes, now);
         }
         passes
     }
@@ -198,7 +204,9 @@ impl Lane {
 
 impl Limits {
     pub(super) fn new(limits: &network::Limits, now: Instant) -> Self {
-        Self { egress: Lane::new(limits.egress, now), ingress: Lane::new(limits.ingress, now) }
+        let (egress, mut ingress) = (Lane::new(limits.egress, now), Lane::new(limits.ingress, now));
+        ingress.used = egress.used.clone();
+        Self { egress, ingress }
     }
 
     /// Takes over what the policy says now; who waits goes on waiting.
@@ -233,8 +241,13 @@ impl Limits {
         now: Instant,
     ) {
         let Self { egress, ingress } = self;
-        egress.note(key, (before.to_host.saturating_sub(after.to_host), lacks.to_host), now);
-        ingress.note(key, (before.to_guest.saturating_sub(after.to_guest), lacks.to_guest), now);
+        let to_host = before.to_host.saturating_sub(after.to_host);
+        let to_guest = before.to_guest.saturating_sub(after.to_guest);
+        if !super::engine::is_question(&key) {
+            egress.used.note(to_host.max(to_guest), now);
+        }
+        egress.note(key, (to_host, lacks.to_host), now);
+        ingress.note(key, (to_guest, lacks.to_guest), now);
     }
 }
 

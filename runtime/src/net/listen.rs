@@ -92,6 +92,24 @@ impl Listener {
         })
     }
 
+    /// Returns the same port once more: it stays bound for as long as one of them is.
+    pub(super) fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            socket: self.socket.try_clone()?,
+            transport: self.transport,
+            guest: self.guest,
+            bound: self.bound,
+            auto: self.auto,
+            peers: HashMap::new(),
+            rest: Rest::default(),
+        })
+    }
+
+    /// Leads to another port of the guest from now on.
+    pub(super) const fn lead_to(&mut self, kept: &Bound) {
+        (self.guest, self.auto) = (kept.guest, kept.auto);
+    }
+
     /// Notes that the kernel chose the port.
     pub(super) const fn chosen(mut self) -> Self {
         self.auto = true;

@@ -44,6 +44,7 @@ mod tcp;
 mod tests;
 mod traffic;
 mod udp;
+mod used;
 mod watch;
 
 pub(crate) use gate::Denial;

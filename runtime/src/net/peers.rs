@@ -72,6 +72,18 @@ pub(crate) struct Settings {
     pub(crate) socket: UnixListener,
 }
 
+impl Settings {
+    /// Returns the same once more, with descriptors of its own.
+    pub(super) fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            own: self.own.clone(),
+            reach: self.reach.clone(),
+            folder: self.folder.try_clone()?,
+            socket: self.socket.try_clone()?,
+        })
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Peers {

@@ -1,8 +1,9 @@
 //! The agent's channel: bytes in, frames out, and the other way round.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Instant;
 
 use schema::wire::message::{Boot, Error, ErrorCode};
 use schema::wire::{
@@ -15,6 +16,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::switch::{Effect, Switch};
+use crate::clock::{Clock as _, HostClock};
 use crate::logs::{ExecLog, Source};
 
 /// How much is read at once.
@@ -60,6 +62,8 @@ pub(crate) struct Hub {
     pub(super) client_went: Notify,
     boot: RefCell<BootFeed>,
     log: Rc<ExecLog>,
+    /// When a client last said something, or was told something.
+    used: Cell<Option<Instant>>,
 }
 
 /// What is left of the boot record, and how much of it the agent wants.
@@ -80,7 +84,23 @@ impl Hub {
             client_went: Notify::new(),
             boot: RefCell::new(BootFeed { rest: Vec::new(), credit: CREDIT_START_BYTES }),
             log,
+            used: Cell::new(None),
         })
+    }
+
+    /// Notes that a client says something, or is told something.
+    pub(super) fn note_use(&self) {
+        self.used.set(Some(HostClock.now()));
+    }
+
+    /// Returns when a client last said something, or was told something.
+    pub(crate) const fn last_used(&self) -> Option<Instant> {
+        self.used.get()
+    }
+
+    /// Tells whether a session is open that a client began, a detached one included.
+    pub(crate) fn serves_clients(&self) -> bool {
+        self.switch.borrow().serves_clients()
     }
 
     /// Says something in a session; session 0 is the runtime's.
@@ -189,7 +209,13 @@ async fn read(hub: &Hub, mut reader: OwnedReadHalf, heard: &mpsc::Sender<Heard>)
         }
         loop {
             match decoder.next_frame() {
-                Ok(Some(frame)) => hub.switch.borrow_mut().hear_agent(frame, &mut effects),
+                Ok(Some(frame)) => {
+                    let mut switch = hub.switch.borrow_mut();
+                    if switch.is_of_client(frame.session) {
+                        hub.note_use();
+                    }
+                    switch.hear_agent(frame, &mut effects);
+                }
                 Ok(None) => break,
                 Err(error) => return format!("the agent broke its protocol: {error}"),
             }

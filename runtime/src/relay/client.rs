@@ -76,6 +76,7 @@ async fn serve(hub: Rc<Hub>, stream: UnixStream) {
     }
     hub.wake_clients.borrow_mut().remove(&slot);
     hub.switch.borrow_mut().leave(slot);
+    hub.note_use();
     hub.wake_agent.notify_one();
     hub.client_went.notify_one();
 }
@@ -113,6 +114,7 @@ async fn read(hub: &Hub, slot: u32, mut reader: OwnedReadHalf) -> Leave {
                 Err(_) => return Leave::Gone,
             };
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Leave::Gone };
+            hub.note_use();
             let taken = hub.switch.borrow_mut().hear_client(slot, frame, Some(permit));
             hub.end_logs();
             if let Err(fault) = taken {

@@ -66,6 +66,7 @@ struct Client {
 struct Session {
     /// Whose it is; [`OWN_SLOT`] also when its client went away.
     slot: u32,
+    opener: Opener,
     /// Its name in the log, if it is logged.
     log: Option<Arc<str>>,
     is_terminal: bool,
@@ -75,6 +76,15 @@ struct Session {
     consumed: [u32; 2],
     send: u32,
     is_done_here: bool,
+}
+
+/// Who opened a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opener {
+    /// The runtime itself.
+    Runtime,
+    /// A client, which may be gone.
+    Client,
 }
 
 /// What a frame of the agent means outside of the switch.
@@ -131,6 +141,16 @@ impl Switch {
     /// Returns how many sessions are open.
     pub(super) fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Tells whether a session is open that a client began, a detached one included.
+    pub(super) fn serves_clients(&self) -> bool {
+        self.sessions.values().any(|session| session.opener == Opener::Client)
+    }
+
+    /// Tells whether a client began this session.
+    pub(super) fn is_of_client(&self, id: u32) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.opener == Opener::Client)
     }
 
     /// Sends a frame of the runtime's own; a time that still waits is old, and replaced.
@@ -493,6 +513,7 @@ impl Session {
         };
         Self {
             slot,
+            opener: if slot == OWN_SLOT { Opener::Runtime } else { Opener::Client },
             log: is_logged.then_some(name),
             is_terminal: exec.is_some_and(|exec| exec.tty.is_some()),
             opened_by: frame.code,

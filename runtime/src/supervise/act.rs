@@ -21,8 +21,15 @@ impl Supervisor {
     pub(super) fn act(&mut self, acts: Vec<Act>, now: Instant) {
         for act in acts {
             match act {
-                Act::Move { from, to, reason } => self.move_on((from, to), reason, now),
+                Act::Move { from, to, reason, detail, message } => {
+                    self.move_on((from, to), (reason, detail, message), now);
+                }
                 Act::StartWorkload => self.start_workload(),
+                Act::EndWorkload => self.signal_workload(None),
+                Act::KillWorkload => self.signal_workload(Some(KILL)),
+                Act::StartMachine => self.wants_machine = true,
+                Act::BeginProbesAnew => self.begin_probes_anew(now),
+                Act::Again { count, subject, reason } => self.note_again(count, subject, reason),
                 Act::StartGate => {
                     let wants = self.probes.start(now);
                     self.probe(wants, now);
@@ -39,29 +46,43 @@ impl Supervisor {
         }
     }
 
-    fn move_on(&mut self, (from, to): (Phase, Phase), reason: Option<String>, now: Instant) {
+    fn move_on(
+        &mut self,
+        (from, to): (Phase, Phase),
+        (reason, detail, message): (Option<String>, Option<String>, Option<String>),
+        now: Instant,
+    ) {
         let at = self.clock.wall_ms();
+        // A gate that was missed, and not a workload that was given up.
+        let is_missed = to == Phase::Stalled && detail.is_none();
         match to {
-            Phase::Stalled => {
+            Phase::Stalled if is_missed => {
                 let wants = self.probes.stall();
                 self.probe(wants, now);
             }
             Phase::Ready => self.probes.watch(now),
+            Phase::Booting => self.unplug(),
             _ => {}
         }
         let shown = reason.clone();
         // Who was missed says by what.
-        let message = self.standing.last_probe().filter(|_| to == Phase::Stalled);
+        let message = message.or_else(|| self.standing.last_probe().filter(|_| is_missed));
         self.standing.change(|record| {
             record.phase = to;
-            record.reason = shown;
+            (record.reason, record.detail) = (shown, detail);
             record.message = message;
+            if to == Phase::Booting {
+                // A guest that shut itself down is as if nobody had asked.
+                record.asked = None;
+            }
             record.since_ms = at;
             if to == Phase::Ready {
                 record.ready_at_ms.get_or_insert(at);
             }
         });
-        self.note(What::Phase { from, to, reason });
+        if from != to {
+            self.note(What::Phase { from, to, reason });
+        }
     }
 
     fn start_workload(&mut self) {

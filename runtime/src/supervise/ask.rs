@@ -9,7 +9,7 @@ use schema::wire::message::{self, Signal, SignalTarget};
 use tokio::sync::oneshot;
 
 use super::{PendingUpdate, Supervisor, UPDATE_MAX};
-use crate::control::{Ask, Updated};
+use crate::control::{Ask, Now, Updated};
 use crate::life::{Heard, StopAsk, Urgency};
 use crate::net::Net;
 
@@ -33,8 +33,20 @@ impl Supervisor {
                 let reason = "killed".into();
                 self.stop(StopAsk { actor, reason, grace: None, urgency: Urgency::Kill }, now);
             }
-            Ask::Update { wanted, done } => self.update(&wanted, done, now),
+            Ask::Update { wanted, done } => {
+                self.ages.saw(now);
+                self.update(&wanted, done, now);
+            }
+            Ask::Touch { done } => {
+                self.ages.saw(now);
+                answer(done, ());
+            }
+            Ask::Now { done } => {
+                let (sessions, left) = (self.hub.session_count(), self.left(now));
+                answer(done, Now { sessions, left });
+            }
             Ask::Signal { number, done } => {
+                self.ages.saw(now);
                 self.signal(number);
                 answer(done, ());
             }
@@ -101,6 +113,14 @@ impl Supervisor {
             self.figures.change(metrics);
             answered.applied.push("metrics".into());
         }
+        if let Some(policy) = &wanted.restart {
+            self.change_restart(policy, now);
+            answered.applied.push("restart".into());
+        }
+        if let Some(ages) = wanted.ages {
+            self.change_ages(ages, now);
+            answered.applied.push("ages".into());
+        }
         let mut for_agent = message::Update::default();
         let shape = self.launch.shape;
         if let Some(cpus) = wanted.cpus {
@@ -155,6 +175,8 @@ impl Supervisor {
         if health == self.launch.health {
             return;
         }
+        let on_unhealthy = health.as_ref().map(|health| health.on_unhealthy).unwrap_or_default();
+        self.life.set_on_unhealthy(on_unhealthy);
         let phase = self.standing.record().phase;
         let is_ready = matches!(phase, Phase::Ready | Phase::Degraded);
         let wants = self.probes.change(health.as_ref(), is_ready, now);
@@ -179,6 +201,10 @@ impl Supervisor {
             wanted.cpus.filter(|_| has("cpus")),
             wanted.memory_bytes.filter(|_| has("memory_bytes")),
         );
+        // The next boot of the same machine is told so too.
+        let shape = &mut self.launch.shape;
+        shape.cpus = cpus.unwrap_or(shape.cpus);
+        shape.memory_bytes = memory.unwrap_or(shape.memory_bytes);
         self.standing.change(|record| {
             record.effective.cpus = cpus.unwrap_or(record.effective.cpus);
             record.effective.memory_bytes = memory.unwrap_or(record.effective.memory_bytes);

@@ -113,8 +113,6 @@ impl Supervisor {
             Ok(record) => self.hub.boot(encode_boot_record(&record)),
             Err(error) => self.hear(life::Heard::Fault(error.to_string()), now),
         }
-        // The guest has its values, or never gets them.
-        self.values = crate::boot::Values::default();
     }
 
     fn hear_ready(&mut self, ready: Ready, now: Instant) {
@@ -133,8 +131,10 @@ impl Supervisor {
         self.hub.open(&Message::Ready(ready));
         if let Some(listener) = self.agent_socket.take() {
             let hub = std::rc::Rc::clone(&self.hub);
-            tokio::task::spawn_local(crate::relay::client::accept(hub, listener));
+            let clients = tokio::task::spawn_local(crate::relay::client::accept(hub, listener));
+            self.clients = Some(clients.abort_handle());
         }
+        self.ages.wake(now);
         self.hear(life::Heard::AgentReady, now);
     }
 
@@ -181,6 +181,7 @@ impl Supervisor {
                 let oom =
                     exited.oom == Some(true) || self.main.as_ref().is_some_and(|main| main.was_oom);
                 let exit = Self::exit_of(exited);
+                self.standing.change(|record| record.exit = Some(exit));
                 self.hear(life::Heard::WorkloadExited { exit, oom }, now);
             }
             Message::Error(error) if error.operation == Some(CODE_EXEC) => {

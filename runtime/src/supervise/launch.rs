@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use super::senses::{Senses, Signals, Streams};
-use super::{Supervisor, Times, console, finish};
+use super::{Supervisor, Times, again, console, finish};
 use crate::boot::{BootError, Prepared, Running, Served, StartPipe};
 use crate::clock::{Clock as _, HostClock};
 use crate::control::{Ask, Desk};
@@ -25,7 +26,7 @@ use crate::folder::Folder;
 use crate::health::Probes;
 use crate::hypervisor::Child;
 use crate::journal::Journal;
-use crate::life::{Life, Terms};
+use crate::life::{Ages, Chance, Life, Terms};
 use crate::logs::{Console, ExecLog};
 use crate::net::Net;
 use crate::relay::{Heard, Hub};
@@ -153,7 +154,7 @@ impl Begun {
         signals: Signals,
         pipe: &mut StartPipe,
     ) -> Result<(), BootError> {
-        let Running { prepared, machine, shares, mut net, upper } = running;
+        let Running { prepared, machine, shares, mut net, upper, mould } = running;
         let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
         let hub = Hub::new(Rc::clone(&self.log));
@@ -163,10 +164,10 @@ impl Begun {
         let notices = machine.notices;
         let (shares, tally) = self.note_beside(net.as_ref(), shares).unzip();
         let denials = net.as_mut().and_then(Net::take_denials);
-        let streams = Streams { channel, console, notices, asks: asked, shares, denials };
-        let mut senses = Senses::new(streams, creator, signals).map_err(failed)?;
+        let streams = Streams { channel, console, notices, shares, denials };
+        let mut senses = Senses::new(streams, asked, creator, signals).map_err(failed)?;
         let (due, dues) = mpsc::channel(1);
-        let desk = Rc::new(self.desk(&launch, &hub, asks, due.downgrade()));
+        let desk = Rc::new(self.desk(&launch, asks, due.downgrade()));
         let control = listener(&sockets.control).map_err(failed)?;
         let server = tokio::task::spawn_local(crate::control::accept(desk, control));
         let parts = Parts {
@@ -176,14 +177,19 @@ impl Begun {
             counters: machine.monitor.counters(),
             traffic: net.as_ref().map(Net::traffic),
             shares: tally,
-            upper,
+            upper: copy_of(upper.as_ref()).map_err(failed)?,
             folder: Arc::clone(&folder),
         };
-        let agent_socket = Some(listener(&sockets.agent).map_err(failed)?);
+        let agent_listener = sockets.agent.try_clone().map_err(failed)?;
+        let agent_socket = Some(listener(&agent_listener).map_err(failed)?);
         let is_ephemeral = launch.machine.ephemeral;
         let mut supervisor = Supervisor {
             clock: HostClock,
-            life: Life::new(terms(&launch), HostClock.now()),
+            life: Life::new(terms(&launch), chance(), HostClock.now()),
+            ages: Ages::new(again::limits(&launch.timers), HostClock.now()),
+            mould,
+            wants_machine: false,
+            shown: folder.shown(),
             console: Console::open(Arc::clone(&folder)),
             process: Rc::new(machine.process),
             monitor: machine.monitor,
@@ -200,6 +206,10 @@ impl Begun {
             updates: VecDeque::new(),
             kills: Vec::new(),
             agent_socket,
+            agent_listener,
+            clients: None,
+            upper,
+            folder: Arc::clone(&folder),
             vmm_end: None,
             last_words_until: None,
             times: Times::new(HostClock),
@@ -234,18 +244,16 @@ impl Begun {
     fn desk(
         &self,
         launch: &LaunchRecord,
-        hub: &Rc<Hub>,
         asks: mpsc::Sender<Ask>,
         due: mpsc::WeakSender<()>,
     ) -> Desk {
         let (machine, nonce) = (launch.machine.id.clone(), launch.nonce.clone());
-        let (shown, hub) = (self.standing.watch(), Rc::clone(hub));
-        Desk { machine, nonce, shown, hub, asks, due }
+        Desk { machine, nonce, shown: self.standing.watch(), asks, due }
     }
 }
 
 impl Supervisor {
-    fn write_started(&self) {
+    pub(super) fn write_started(&self) {
         let at = self.clock.wall_ms();
         let vmm = crate::host::process(self.process.pid());
         self.standing.change(|record| {
@@ -256,7 +264,7 @@ impl Supervisor {
 }
 
 /// Listens to the agent and to the console.
-fn listen(
+pub(super) fn listen(
     (agent, console): (std::os::unix::net::UnixStream, std::os::unix::net::UnixStream),
     hub: &Rc<Hub>,
 ) -> io::Result<(mpsc::Receiver<Heard>, mpsc::Receiver<Vec<u8>>)> {
@@ -270,6 +278,11 @@ fn listen(
 
 fn listener(socket: &std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
     socket.try_clone().and_then(UnixListener::from_std)
+}
+
+/// Returns a descriptor once more.
+pub(super) fn copy_of(fd: Option<&OwnedFd>) -> io::Result<Option<OwnedFd>> {
+    fd.map(OwnedFd::try_clone).transpose()
 }
 
 /// Waits for answers that are due, at most so long.
@@ -297,10 +310,18 @@ fn terms(launch: &LaunchRecord) -> Terms {
         boot: Duration::from_millis(launch.timers.boot_ms),
         gate: Duration::from_millis(launch.ready.timeout_ms),
         grace: Duration::from_millis(launch.timers.stop_grace_ms),
+        restart: launch.restart.clone(),
+        on_unhealthy: launch.health.as_ref().map(|health| health.on_unhealthy).unwrap_or_default(),
     }
 }
 
-fn probes(launch: &LaunchRecord) -> Result<Probes, BootError> {
+/// Returns numbers by which delays vary.
+fn chance() -> Chance {
+    // Without any, delays do not vary; nothing else hangs on it.
+    Chance::from_fn(|| crate::sys::random::<8>().map_or(0, u64::from_ne_bytes))
+}
+
+pub(super) fn probes(launch: &LaunchRecord) -> Result<Probes, BootError> {
     // Where the workload may listen: the loopback first, then the guest's own device.
     let mut addresses: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     let is_guest = launch.driver.name != DriverName::Process;
@@ -345,6 +366,8 @@ fn first_record(launch: &LaunchRecord, folder: &Folder) -> io::Result<Record> {
             cpus: launch.shape.cpus,
             memory_bytes: launch.shape.memory_bytes,
             stop_grace_ms: launch.timers.stop_grace_ms,
+            idle_ms: launch.timers.idle_ms,
+            max_ms: launch.timers.max_ms,
         },
         asked: None,
         exit: None,

@@ -10,6 +10,7 @@
 //! this room only hears and acts.
 
 mod act;
+mod again;
 mod ask;
 mod channel;
 mod console;
@@ -26,14 +27,14 @@ use schema::launch::LaunchRecord;
 use schema::record::Exit;
 use tokio::sync::oneshot;
 
-use crate::boot::Values;
+use crate::boot::{Mould, Values};
 use crate::clock::{Clock, HostClock};
 use crate::control::{Ask, Updated};
 use crate::figures::Figures;
 use crate::health::Probes;
 use crate::hypervisor::{Child, Monitor, VmmEnd};
 use crate::journal::Journal;
-use crate::life::{Heard, Life};
+use crate::life::{Ages, Heard, Life};
 use crate::logs::{Console, ExecLog};
 use crate::net::{Denial, Net};
 use crate::relay::Hub;
@@ -62,6 +63,13 @@ struct Supervisor {
     launch: LaunchRecord,
     values: Values,
     life: Life,
+    ages: Ages,
+    /// What a VMM is started from, again and again.
+    mould: Mould,
+    /// Whether one is to be started.
+    wants_machine: bool,
+    /// What lists of processes show of the machine.
+    shown: String,
     standing: Standing,
     journal: Journal,
     hub: Rc<Hub>,
@@ -76,8 +84,15 @@ struct Supervisor {
     main: Option<Main>,
     updates: VecDeque<PendingUpdate>,
     kills: Vec<oneshot::Sender<()>>,
-    /// Dropped when the agent is up: from then on clients are served.
+    /// Handed on when the agent is up: from then on clients are served.
     agent_socket: Option<tokio::net::UnixListener>,
+    /// The same, for the next boot.
+    /// The private disk once more, to see what it takes.
+    upper: Option<std::os::fd::OwnedFd>,
+    folder: std::sync::Arc<crate::folder::Folder>,
+    agent_listener: std::os::unix::net::UnixListener,
+    /// Who takes the clients of this boot.
+    clients: Option<tokio::task::AbortHandle>,
     vmm_end: Option<VmmEnd>,
     last_words_until: Option<Instant>,
     times: Times,
@@ -128,7 +143,7 @@ impl Supervisor {
     /// Hears and acts until the machine rests.
     async fn supervise(&mut self, senses: &mut Senses) {
         while !self.rests {
-            let deadline = self.deadline();
+            let deadline = self.deadline(self.clock.now());
             let sensed = senses.next(&self.process, deadline).await;
             let now = self.clock.now();
             match sensed {
@@ -158,16 +173,20 @@ impl Supervisor {
             if senses.are_over() {
                 self.end_of_vmm(now);
             }
+            if std::mem::take(&mut self.wants_machine) {
+                self.start_machine(senses, now);
+            }
         }
     }
 
-    fn deadline(&self) -> Instant {
+    fn deadline(&self, now: Instant) -> Instant {
         let update = self.updates.front().map(|update| update.until);
         let due = [
             self.life.deadline(),
             self.probes.deadline(),
             self.times.busy_sample,
             self.last_words_until,
+            self.ages_deadline(now),
             update,
             Some(self.times.clock_sync),
         ];
@@ -181,6 +200,7 @@ impl Supervisor {
         self.sample_busy(now);
         let acts = self.life.tick(now);
         self.act(acts, now);
+        self.tick_ages(now);
         let wants = self.probes.tick(now);
         self.probe(wants, now);
         while self.updates.front().is_some_and(|update| now >= update.until) {

@@ -29,12 +29,11 @@ pub(super) enum Sensed {
     Due,
 }
 
-/// The streams of a machine and of its clients.
+/// The streams of one VMM.
 pub(super) struct Streams {
     pub(super) channel: mpsc::Receiver<Heard>,
     pub(super) console: mpsc::Receiver<Vec<u8>>,
     pub(super) notices: mpsc::Receiver<Notice>,
-    pub(super) asks: mpsc::Receiver<Ask>,
     /// The server of shared folders.
     pub(super) shares: Option<Child>,
     /// What may not pass the network device.
@@ -70,9 +69,10 @@ pub(super) struct Senses {
 }
 
 impl Senses {
-    /// Listens to signals, to the creator if the machine has one, and to `streams`.
+    /// Listens to signals, to clients, to the creator if the machine has one, and to `streams`.
     pub(super) fn new(
         streams: Streams,
+        asks: mpsc::Receiver<Ask>,
         creator: Option<OwnedFd>,
         signals: Signals,
     ) -> std::io::Result<Self> {
@@ -80,13 +80,21 @@ impl Senses {
             channel: Some(streams.channel),
             console: Some(streams.console),
             notices: Some(streams.notices),
-            asks: Some(streams.asks),
+            asks: Some(asks),
             creator: creator.map(pipe::Receiver::from_owned_fd).transpose()?,
             signals,
             vmm_is_over: false,
             shares: streams.shares,
             denials: streams.denials,
         })
+    }
+
+    /// Listens to the streams of another VMM.
+    pub(super) fn follow(&mut self, streams: Streams) {
+        let Streams { channel, console, notices, shares, denials } = streams;
+        (self.channel, self.console) = (Some(channel), Some(console));
+        (self.notices, self.shares, self.denials) = (Some(notices), shares, denials);
+        self.vmm_is_over = false;
     }
 
     /// Forgets the creator.

@@ -4,6 +4,7 @@
 //! they lie beside each other.
 #![cfg(test)]
 
+mod again;
 mod figures;
 mod house;
 mod probes;

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use schema::control::{Answer, Call, HealthWish, Milestone, Reply, Update};
 use schema::event::What;
-use schema::launch::{Health, ProbeKind};
+use schema::launch::{Health, OnUnhealthy, ProbeKind};
 use schema::lifecycle::Phase;
 use schema::record;
 use schema::wire::message::{Done, TcpFailure, TcpOpen};
@@ -79,7 +79,14 @@ impl Server {
 
     fn health(&self) -> Health {
         let kind = self.probe();
-        Health { kind, interval_ms: 20, timeout_ms: 2000, failures: 2, successes: 2 }
+        Health {
+            kind,
+            interval_ms: 20,
+            timeout_ms: 2000,
+            failures: 2,
+            successes: 2,
+            on_unhealthy: OnUnhealthy::None,
+        }
     }
 }
 
@@ -266,8 +273,14 @@ fn a_probe_of_health_is_killed_at_its_timeout() {
     let mut record = launch(Some(SLEEP));
     let argv = ["sh", "-c", "echo hangs; exec sleep 1000"].map(String::from).to_vec();
     let kind = ProbeKind::Exec { argv };
-    record.health =
-        Some(Health { kind, interval_ms: 10, timeout_ms: 100, failures: 1, successes: 1 });
+    record.health = Some(Health {
+        kind,
+        interval_ms: 10,
+        timeout_ms: 100,
+        failures: 1,
+        successes: 1,
+        on_unhealthy: OnUnhealthy::None,
+    });
     let mut house = House::serving(&record);
     let mut control = house.control();
     control.call(Call::Subscribe { after: Some(0) });

@@ -7,14 +7,15 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use schema::control::{HealthWish, Update};
+use schema::control::{Ages, HealthWish, Update};
 use schema::failure::Report;
 use schema::figures::Measuring;
 use schema::launch::{DriverName, Link, Network};
 use schema::lifecycle::Phase;
 use schema::name::{InstanceName, VolumeName};
 use schema::project::{
-    FileChange, Image, ImageRef, Kind, Quota, Root, Sandbox, Volume, VolumeKind,
+    AfterRestarts, FileChange, Image, ImageRef, Kind, Quota, Restart, Root, Sandbox, Volume,
+    VolumeKind,
 };
 
 use super::boot::complaints;
@@ -41,6 +42,18 @@ pub(super) fn quota_bytes(want: &Volume) -> Option<u64> {
         (Some(VolumeKind::Disk), _) | (_, Quota::None) => None,
         (_, Quota::Bytes(most)) => Some(most.0),
     }
+}
+
+/// Returns the fields of a live change that a runtime of an older version passes over, where they are
+/// anybody's wish.
+fn wished(want: &Sandbox) -> Vec<&'static str> {
+    let fields = [
+        ("health", want.health.is_some()),
+        ("restart", want.restart != Restart::of(want.kind)),
+        ("metrics", machines::metrics(want) != Measuring::default()),
+        ("ages", want.idle_timeout.is_some() || want.max_duration.is_some()),
+    ];
+    fields.into_iter().filter(|(_, is_wish)| *is_wish).map(|(field, _)| field).collect()
 }
 
 impl Host {
@@ -122,11 +135,40 @@ impl Host {
             DriverName::Qemu | DriverName::Krun => Some(want.upper.0),
         };
         let home = self.context.home().to_path_buf();
+        let spent = self.spent(name, want)?;
         blocking(move || {
             furnish(&home, &id, upper)?;
+            if let Some((old, digest)) = spent {
+                // Both: should the new one not get ready, the old one runs again.
+                for folder in [old, machines::Folder::of(&home, &id)] {
+                    if let Err(error) = folder.note_recreated(&digest) {
+                        // It may be made anew once more.
+                        tracing::warn!(%error, "it is not noted why the machine was made anew");
+                    }
+                }
+            }
             Ok(Effect { phase: Some(Phase::Pending), ..Effect::default() })
         })
         .await
+    }
+
+    /// Returns the definition whose restarts are used up, where that makes a machine anew, or once did;
+    /// with the machine's folder.
+    fn spent(
+        &self,
+        name: &InstanceName,
+        want: &Sandbox,
+    ) -> Result<Option<(machines::Folder, String)>, StepError> {
+        if want.restart.then != AfterRestarts::Recreate {
+            return Ok(None);
+        }
+        let Some((id, _)) = self.current(name)? else { return Ok(None) };
+        let folder = self.folder(&id);
+        let is_spent = folder.record()?.is_some_and(|record| {
+            (record.phase, record.reason.as_deref()) == (Phase::Stalled, Some("restarts"))
+        });
+        let digest = if is_spent { self.sandbox_row(name)?.applied } else { folder.recreated() };
+        Ok(digest.map(|digest| (folder, digest)))
     }
 
     /// Returns the image of a sandbox, its root made ready.
@@ -175,18 +217,14 @@ impl Host {
             return Ok(Effect::default());
         }
         let update = self.update_of(name, want, &id)?;
-        let is_asked = [
-            ("health", want.health.is_some()),
-            ("metrics", machines::metrics(want) != Measuring::default()),
-        ];
+        let is_asked = wished(want);
         let owed = self.signals(name, want)?;
         let answer = machine.update(update).await;
         let (applied, mut refused) = answer.map_err(|error| asked(&error, "update"))?;
-        for (field, _) in is_asked.iter().filter(|(_, is_asked)| *is_asked) {
-            if !applied.iter().any(|name| name == field) {
-                let why = "its runtime is of an older version".to_owned();
-                refused.push(((*field).to_owned(), why));
-            }
+        let ignored = |field: &&&str| !applied.iter().any(|one| one == **field);
+        if let Some(field) = is_asked.iter().find(ignored) {
+            let why = "its runtime is of an older version".to_owned();
+            refused.push(((*field).to_owned(), why));
         }
         if let Some((field, why)) = refused.first() {
             return Err(self.not_updated((name, want), (field, why)));
@@ -225,6 +263,11 @@ impl Host {
             stop_grace_ms: changed(want.stop_grace.0, effective.stop_grace_ms),
             network,
             health,
+            restart: Some(want.restart.clone()),
+            ages: Some(Ages {
+                idle_ms: want.idle_timeout.map(|age| age.0),
+                max_ms: want.max_duration.map(|age| age.0),
+            }),
             metrics: Some(machines::metrics(want)),
         })
     }

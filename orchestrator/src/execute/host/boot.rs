@@ -269,7 +269,7 @@ impl Host {
             }
             Reached::No(record) => {
                 let mut error = failure((name, machine.folder()), &record);
-                if record.phase == Phase::Stalled {
+                if record.phase == Phase::Stalled && !record.rests() {
                     error.report.notes.extend(machine.last_probe().await);
                 }
                 Err(error)
@@ -304,8 +304,7 @@ impl Host {
         // Where it cannot be looked at, the failure that we have is all there is to tell.
         let Ok((look, boot_id)) = looked else { return error.clone() };
         // A job that came to a good end in the meantime did not fail: we failed to hear of it.
-        let failed =
-            |record: &&Record| record.phase.is_resting() && record.phase != Phase::Completed;
+        let failed = |record: &&Record| record.rests() && record.phase != Phase::Completed;
         if let Some(record) = look.record.as_ref().filter(failed) {
             return failure((name, machine.folder()), record);
         }
@@ -359,12 +358,14 @@ fn failure((name, folder): (&InstanceName, &Folder), record: &Record) -> StepErr
     let reason = record.reason.as_deref().unwrap_or("no reason was given");
     let booted = record.agent_ready_at_ms.is_some();
     let (code, stage) = match (record.phase, reason) {
+        (Phase::Stalled, "restarts") => ("msb::ready::failed", "ready"),
         (Phase::Stalled, _) => ("msb::ready::timeout", "ready"),
         (_, "exec") => exec_code(record),
         (Phase::Failed, _) if !booted => ("msb::boot::failed", "boot"),
         _ => ("msb::ready::failed", "ready"),
     };
     let message = match (record.phase, &record.message) {
+        (Phase::Stalled, Some(message)) if reason == "restarts" => message.clone(),
         (Phase::Stalled, _) => "it did not get ready in time; the machine is up".to_owned(),
         (_, Some(message)) => message.clone(),
         (Phase::Failed, None) if record.exit.is_some() => ended(reason),
@@ -389,7 +390,7 @@ fn failure((name, folder): (&InstanceName, &Folder), record: &Record) -> StepErr
         ..Report::default()
     };
     let kind = match record.phase {
-        Phase::Stalled => FailureKind::NotReady,
+        Phase::Stalled if reason != "restarts" => FailureKind::NotReady,
         _ => FailureKind::Failed,
     };
     let exit_code = record.exit.map(Exit::shell_code);

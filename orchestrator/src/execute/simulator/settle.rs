@@ -59,7 +59,13 @@ fn judge(state: &mut State, op: &OpRow) {
                 row.name = name.clone();
             }
         }
-        Op::BuildRoot | Op::GrowVolume | Op::Update | Op::Gate | Op::GateReady | Op::Forget => {}
+        Op::BuildRoot
+        | Op::GrowVolume
+        | Op::Update
+        | Op::Gate
+        | Op::GateReady
+        | Op::Listen
+        | Op::Forget => {}
     }
 }
 

@@ -171,7 +171,7 @@ impl State {
             let Standing { phase, reason, detail } = self.standing(&row);
             let reason = reason.or_else(|| row.reason.clone());
             let record = look.record.map(Box::new);
-            SeenMachine { row, alive: look.alive, phase, reason, detail, record }
+            SeenMachine { row, alive: look.alive, phase, reason, detail, record, recreated: None }
         });
         let (applied, desired) = (definition(&row.applied), definition(&row.desired));
         let row = row.clone();
@@ -227,5 +227,7 @@ pub(super) fn effective(want: &Body) -> Effective {
         cpus: u32::from(want.cpus.count),
         memory_bytes: want.memory.size.0,
         stop_grace_ms: want.stop_grace.0,
+        idle_ms: want.idle_timeout.map(|age| age.0),
+        max_ms: want.max_duration.map(|age| age.0),
     }
 }

@@ -383,6 +383,10 @@ impl World for Sim {
         self.wait(Op::GateReady, name).await
     }
 
+    async fn listen(&self, _: &InstanceName) -> Done {
+        Ok(Effect::default())
+    }
+
     async fn update(&self, name: &InstanceName) -> Done {
         let want = self.want(name)?;
         self.act(Op::Update, |state| {
