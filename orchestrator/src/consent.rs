@@ -64,7 +64,10 @@ pub fn needed(wish: &Wish, plan: &Plan, given: Consents) -> Vec<Need> {
         let replaced = plan.changes.iter().filter(|change| {
             let runs_again = change.kind == Some(schema::project::Kind::Job)
                 && change.reason.code == "not-running";
-            matches!(change.action, Action::Recreate | Action::Destroy) && !runs_again
+            // `then "recreate"` in the file is the consent.
+            let by_policy = change.reason.code == "restarts";
+            let replaces = matches!(change.action, Action::Recreate | Action::Destroy);
+            replaces && !runs_again && !by_policy
         });
         let addresses: Vec<Address> = replaced.map(|change| change.address.clone()).collect();
         if !addresses.is_empty() {

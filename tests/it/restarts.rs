@@ -112,7 +112,7 @@ fn rt_10_10_an_idle_sandbox_is_stopped_and_a_touch_keeps_it() {
     let home = Home::process();
     project(&home, "command \"sleep\" \"1000\"\n    idle-timeout \"3s\"");
     home.msb(["up"]).exits(0);
-    home.msb(["inspect", "web"]).exits(0).says(&["idle 3s (", "left), stop grace 2s"]);
+    home.msb(["inspect", "web"]).exits(0).says(&["idle 3s (", "left), stop grace 2.00s"]);
     for _ in 0..3 {
         tests::run::pause(Duration::from_millis(1500));
         home.msb(["touch", "web"]).exits(0).says(&["web  touched"]);

@@ -63,7 +63,10 @@ pub(super) fn sandboxes(
     let mut held = Vec::new();
     for (name, verdict) in verdicts.iter_mut() {
         let Some(change) = change_of(wish, (name, scene.chosen[*name]), verdict) else { continue };
-        if hold.holds(change.action, change.class, &change.address) {
+        // What a restart policy makes anew is agreed to by the file: it is held no more than a start.
+        let by_policy = change.reason.code == "restarts";
+        let action = if by_policy { Action::Start } else { change.action };
+        if hold.holds(action, change.class, &change.address) {
             verdict.action = None;
             held.push(change);
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -49,9 +49,22 @@ pub(crate) enum Source {
 
 #[derive(Debug)]
 enum Entry {
-    Output { at_ms: u64, session: Arc<str>, source: Source, bytes: Vec<u8> },
-    System { at_ms: u64, text: String },
-    Over { at_ms: u64, session: Arc<str> },
+    Output {
+        at_ms: u64,
+        session: Arc<str>,
+        source: Source,
+        bytes: Vec<u8>,
+    },
+    System {
+        at_ms: u64,
+        text: String,
+    },
+    Over {
+        at_ms: u64,
+        session: Arc<str>,
+    },
+    /// Write what waits, and say so.
+    Flush(SyncSender<()>),
 }
 
 /// The way to the thread, and the thread.
@@ -118,6 +131,13 @@ impl ExecLog {
             // A thread that panicked writes nothing any more.
             sender.send(entry).ok();
         }
+    }
+
+    /// Writes what waits, for somebody who is about to read it; a slow disk is not waited for.
+    pub(crate) fn flush(&self) {
+        let (done, told) = sync_channel(1);
+        self.send(Entry::Flush(done));
+        told.recv_timeout(FLUSH).ok();
     }
 
     /// Writes what waits and closes the log.
@@ -211,6 +231,11 @@ impl Writer {
                 self.streams.insert(key, lines);
             }
             Entry::System { at_ms, text } => self.write_text(at_ms, "main", &text),
+            Entry::Flush(done) => {
+                self.flush();
+                // Whoever asked may have waited long enough.
+                done.send(()).ok();
+            }
             Entry::Over { at_ms, session } => {
                 for source in [Source::Stdout, Source::Stderr, Source::Output] {
                     let left = self.streams.remove(&(Arc::clone(&session), source));

@@ -64,6 +64,10 @@ impl Supervisor {
             Phase::Booting => self.unplug(),
             _ => {}
         }
+        if to == Phase::Stalled {
+            // Who is told of it reads next what was written last.
+            self.log.flush();
+        }
         let shown = reason.clone();
         // Who was missed says by what.
         let message = message.or_else(|| self.standing.last_probe().filter(|_| is_missed));
