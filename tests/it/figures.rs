@@ -49,16 +49,8 @@ fn printed(text: &str) -> Vec<Value> {
 fn cli_4_11_figures_of_a_project_of_some_and_of_all() {
     let home = up(SHOP);
     home.msb(["run", "-d", "-n", "alone", "builtin:base", "sleep", "1000"]).exits(0);
-    let table = home.msb(["metrics"]).exits(0).says(&[
-        "NAME",
-        "CPU",
-        "MEMORY",
-        "DISK READ",
-        "NET TX",
-        "UPTIME",
-        " / 512 MiB",
-        "%",
-    ]);
+    let parts = ["NAME", "CPU", "MEMORY", "DISK READ", "NET TX", "UPTIME", " / 512 MiB", "%"];
+    let table = home.msb(["metrics"]).exits(0).says(&parts);
     assert!(!table.stdout.contains("alone") && !table.stdout.contains("PROJECT"), "{table}");
 
     let all = home.msb(["metrics", "--all", "--json"]).exits(0).json();

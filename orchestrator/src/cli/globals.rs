@@ -37,7 +37,7 @@ pub(crate) struct Globals {
     /// Form of the result on stdout [default: text]
     #[arg(long, global = true, value_name = "FORM", conflicts_with = "json")]
     pub(crate) output: Option<OutputForm>,
-    /// Short for `--output json`, and for `ndjson` in `logs` and `events`
+    /// Short for `--output json`, and for `ndjson` in `logs`, `events` and `metrics --watch`
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Form of progress on stderr [default: auto]

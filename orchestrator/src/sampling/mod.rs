@@ -182,8 +182,11 @@ impl Sampler {
     /// Forgets a machine that has ended, and keeps its last sample to be told.
     fn end(&mut self, id: &str) {
         self.roster.forget(id);
-        let Some(Line { who, last, .. }) = self.lines.remove(id) else { return };
-        self.ended.push(Sampled { who, figures: Figures::Gone(last) });
+        let Some(Line { who, last, is_off, .. }) = self.lines.remove(id) else { return };
+        // Of one that never said anything nobody knows.
+        if last.is_some() || is_off {
+            self.ended.push(Sampled { who, figures: Figures::Gone(last) });
+        }
     }
 }
 
