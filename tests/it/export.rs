@@ -122,7 +122,7 @@ fn sf_x2_a_name_of_its_own_and_a_node_that_is_there_already() {
     let home = Home::process();
     create(&home);
     let node = "sandbox \"two\" { image \"builtin:base\"; memory \"96MiB\"; env { A \"1\" }; \
-                command \"sleep\" \"1000\" }\n";
+                command \"sleep\" \"1000\"; restart \"no\" }\n";
     home.write(
         "Sandboxfile",
         &format!("project \"shop\" {{ labels {{ team \"core\" }} }}\n{node}"),
