@@ -428,7 +428,7 @@ mod tests {
     fn what_is_built_is_read() {
         let text = "log-level \"info\"; driver \"qemu\"; require-jail #true; color \"never\"\n\
                     progress \"plain\"; lock-timeout \"1m30s\"; detach-keys \"ctrl-p,ctrl-q\"\n\
-                    defaults { cpus 2; memory \"1GiB\"; upper \"8GiB\"; security \"restricted\"; shell \"/bin/bash\"; metrics-interval \"5s\" }\n\
+                    defaults { cpus 2; memory \"1GiB\"; upper \"8GiB\"; security \"restricted\"; shell \"/bin/bash\"; metrics-interval \"30s\" }\n\
                     parallel boots=8 // and no more\n\
                     trash-keep \"7d\"; disk-reserve \"2GiB\"\n\
                     limits { file-bytes \"16MiB\"; instances 20000; files 100; problems 7; seconds 60; expanded-bytes \"5MiB\" }\n";
@@ -447,7 +447,7 @@ mod tests {
             upper: Some(Bytes::gib(8)),
             security: Some(Security::Restricted),
             shell: GuestPath::parse("/bin/bash").ok(),
-            metrics_interval: Some(Millis::seconds(5)),
+            metrics_interval: Some(Millis::seconds(30)),
         };
         assert_eq!(found.defaults, defaults);
         let limits = Limits {

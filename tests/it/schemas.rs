@@ -103,6 +103,7 @@ fn the_documents_of_commands_fit_their_schemas() {
     check("ps", &["ps"], 0);
     check("list", &["list"], 0);
     check("inspect", &["inspect", "db"], 0);
+    check("metrics", &["metrics"], 0);
     check("net test", &["net", "test", "db", "a.example:443"], 0);
     check("net test", &["net", "test", "db", "10.0.0.1:443/udp"], 1);
     check("volume ls", &["volume", "ls"], 0);
