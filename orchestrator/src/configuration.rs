@@ -447,6 +447,7 @@ mod tests {
             upper: Some(Bytes::gib(8)),
             security: Some(Security::Restricted),
             shell: GuestPath::parse("/bin/bash").ok(),
+            metrics_interval: None,
         };
         assert_eq!(found.defaults, defaults);
         let limits = Limits {
