@@ -9,6 +9,7 @@ pub mod drivers;
 pub mod edit;
 pub mod engine;
 pub mod execute;
+pub mod exporter;
 pub mod follow;
 pub mod graph;
 pub mod images;

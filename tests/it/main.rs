@@ -22,6 +22,8 @@ mod dry_runs;
 mod events;
 mod examples;
 mod export;
+mod exporter;
+mod exporter_faults;
 mod figures;
 mod file_changes;
 mod file_tools;

@@ -183,7 +183,12 @@ impl Home {
 
     /// Returns `msb` with this home and nothing of the caller's environment.
     pub fn command(&self) -> Command {
-        let program = programs::folder().join("msb");
+        self.program("msb")
+    }
+
+    /// Returns one of our programs with this home and nothing of the caller's environment.
+    pub fn program(&self, name: &str) -> Command {
+        let program = programs::folder().join(name);
         let mut command = match self.through.split_first() {
             None => bare(program),
             Some((first, rest)) => {

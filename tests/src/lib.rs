@@ -16,6 +16,7 @@ pub mod machines;
 pub mod matrix;
 pub mod mounts;
 pub mod oracle;
+pub mod otlp;
 pub mod processes;
 pub mod programs;
 pub mod reference;

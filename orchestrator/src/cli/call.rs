@@ -13,6 +13,7 @@ use super::globals::{Driver, Globals, Settings};
 use crate::configuration::{self, Configuration};
 use crate::context::Context;
 use crate::engine::{Engine, TRASH_KEPT};
+use crate::exporter::trace::Trace;
 use crate::report::Report;
 use crate::sources::{self, Files};
 
@@ -29,6 +30,8 @@ pub(crate) struct Call {
     pub(crate) configuration: Configuration,
     /// The host's sandboxes.
     pub(crate) engine: Engine,
+    /// What is told of this command to whoever collects traces.
+    pub(crate) trace: Option<Rc<Trace>>,
 }
 
 impl Call {
@@ -59,7 +62,7 @@ impl Call {
         let level = settings.level.or(configuration.log_level).unwrap_or("warn");
         crate::report::log::start(level);
         let engine = Engine::new(context.clone());
-        Ok(Self { context, report, settings, configuration, engine })
+        Ok(Self { context, report, settings, configuration, engine, trace: None })
     }
 
     /// Reads the Sandboxfiles of this command and says which ones they are.

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::call::Call;
 use super::failure::{Failure, Failures};
+use super::traced;
 use super::watcher::{Loudness, Watcher};
 use crate::consent::{Answer, Need};
 use crate::engine::{Cancel, Canceller, Options, Outcome, SharedUi, Ui};
@@ -59,7 +60,7 @@ fn follow(
     let (canceller, cancel) = Cancel::pair();
     let watcher = Rc::new(Watcher::begin(call, &wish, &options, loudness));
     let options = Options { cancel, ..options };
-    let ui: Rc<dyn Ui> = Rc::<Watcher>::clone(&watcher);
+    let ui = traced::beside(call, Rc::<Watcher>::clone(&watcher));
     let signal = Cell::new(None);
     let ended = call.block_on(async {
         let listener = Listener::begin();
@@ -75,6 +76,9 @@ fn follow(
     ears::close();
     watcher.end();
     let outcome = ended.map_err(|troubles| interrupted(troubles.into()))?;
+    if let Some(trace) = &call.trace {
+        trace.ran(outcome.run);
+    }
     Ok(Followed { outcome, signal: signal.get() })
 }
 

@@ -36,6 +36,7 @@ mod events;
 mod exec;
 mod explain;
 mod export;
+mod exporter;
 mod fmt;
 mod following;
 mod graph;
@@ -67,6 +68,7 @@ mod start;
 mod stop;
 mod targets;
 mod touch;
+mod traced;
 mod up;
 mod validate;
 mod volume;
@@ -81,7 +83,7 @@ use clap::{Parser, Subcommand};
 
 use call::Call;
 use ending::Ending;
-use failure::Failure;
+use failure::{Failure, Failures};
 use globals::{Globals, ProjectShorts, Shorts};
 
 /// Keep a set of microVM sandboxes as a file says they should be
@@ -167,15 +169,10 @@ pub fn main() -> ExitCode {
     ending::guarded(|| run(&arguments))
 }
 
-/// Runs the exporter, which is not built yet.
+/// Runs the exporter `msb-metrics`.
 #[must_use]
 pub fn metrics() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|word| word == "--version" || word == "-V") {
-        usage::plain_report(&arguments).line(concat!("msb-metrics ", env!("CARGO_PKG_VERSION")));
-        return ExitCode::SUCCESS;
-    }
-    ending::unprepared(&Failure::not_yet("msb-metrics"), &arguments)
+    exporter::main()
 }
 
 fn run(arguments: &[OsString]) -> ExitCode {
@@ -200,12 +197,17 @@ fn run(arguments: &[OsString]) -> ExitCode {
         }
     });
     match prepared {
-        Ok(call) => {
+        Ok(mut call) => {
             let told = command.told_as_events();
             if told.is_some() {
                 call.report.tell_as_events();
             }
-            ending::finish(&call, told, dispatch(&command, &call))
+            call.trace = command.traced_as().and_then(|name| traced::begin(name, &call));
+            let ending = dispatch(&command, &call);
+            let number = ending.as_ref().map_or_else(Failures::exit_code, |code| *code);
+            let code = ending::finish(&call, told, ending);
+            traced::end(&call, number);
+            code
         }
         Err(failure) => ending::unprepared(&failure, arguments),
     }
@@ -290,6 +292,15 @@ impl Command {
             Self::Stop(_) => Some("stop"),
             Self::Restart(_) => Some("restart"),
             Self::Load(_) => Some("load"),
+            _ => None,
+        }
+    }
+
+    /// Returns the name of a command that can be told as a trace.
+    const fn traced_as(&self) -> Option<&'static str> {
+        match self {
+            Self::Up(_) => Some("msb up"),
+            Self::Down(_) => Some("msb down"),
             _ => None,
         }
     }

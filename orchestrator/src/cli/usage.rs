@@ -118,7 +118,8 @@ fn explained(error: &clap::Error, arguments: &[OsString]) -> Failure {
     }
 }
 
-fn first_line(error: &clap::Error) -> String {
+/// Returns what clap says, without its label and what comes below.
+pub(super) fn first_line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     let line = rendered.lines().next().unwrap_or("the command line is wrong");
     line.strip_prefix("error: ").unwrap_or(line).to_owned()

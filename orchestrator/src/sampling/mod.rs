@@ -7,6 +7,7 @@
 //! End-of-file on a connection is the end of a machine, whatever its folder still says: it is told
 //! once, with the last sample, and never listed again. Nothing is created, and no lock taken.
 
+mod document;
 mod roster;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::context::{Clock as _, SystemClock};
 use crate::machines::{Control, ControlError, Machine};
 use crate::store::StoreError;
 
+pub use self::document::document;
 pub use self::roster::{Living, Roster};
 
 /// How long a runtime may take to say what its machine used.

@@ -4,13 +4,12 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use schema::figures::Sample;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Sort;
 use super::growth::Rates;
 use crate::report::human::{self, Table};
-use crate::report::json::rfc3339;
-use crate::sampling::Living;
+use crate::sampling::{Living, document};
 
 /// One sandbox.
 #[derive(Debug)]
@@ -125,36 +124,7 @@ impl Row {
 
     /// Returns the row as programs read it; what nobody told is null.
     pub(super) fn document(&self) -> Value {
-        let who = &self.who;
-        let labels = who.definition.as_ref().map(|definition| &definition.labels);
-        let mut document = json!({
-            "project": who.project.as_str(),
-            "address": format!("sandbox.{}", who.name),
-            "name": who.name.sandbox.as_str(),
-            "instance": who.name.index.map(|index| index.to_string()),
-            "id": who.machine.id(),
-            "driver": who.driver.as_str(),
-            "labels": labels.cloned().unwrap_or_default(),
-        });
-        let nothing = Sample::default();
-        let sample = self.sample.as_deref();
-        let mut figures = serde_json::to_value(sample.unwrap_or(&nothing)).unwrap_or_default();
-        let time = |at: fn(&Sample) -> u64| sample.map(|sample| rfc3339(at(sample)));
-        figures["sampled_at"] = json!(time(|sample| sample.sampled_at_ms));
-        figures["started_at"] = json!(time(|sample| sample.started_at_ms));
-        for (field, figure) in [
-            ("boot", sample.map(|sample| u64::from(sample.boot))),
-            ("restarts", sample.map(|sample| u64::from(sample.restarts))),
-            ("uptime_ms", sample.map(|sample| sample.uptime_ms)),
-        ] {
-            figures[field] = json!(figure);
-        }
-        figures["clamped"] = json!(sample.map(|sample| &sample.clamped[..]).unwrap_or_default());
-        if let (Some(document), Value::Object(figures)) = (document.as_object_mut(), figures) {
-            let told = figures.into_iter();
-            document.extend(told.filter(|(field, _)| !field.ends_with("_at_ms")));
-        }
-        document
+        document(&self.who, self.sample.as_deref())
     }
 }
 
@@ -164,6 +134,7 @@ mod tests {
 
     use schema::launch::DriverName;
     use schema::name::{InstanceName, ProjectName};
+    use serde_json::json;
 
     use super::*;
     use crate::machines::{Folder, Machine};
