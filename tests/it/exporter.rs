@@ -107,7 +107,7 @@ fn figures(points: &[Value]) {
             let (start, time) = (point["start"].as_u64().unwrap(), point["time"].as_u64().unwrap());
             match kind {
                 "sum" => {
-                    assert!(start > 0 && start <= time && point["temporality"] == 2, "{point}")
+                    assert!(start > 0 && start <= time && point["temporality"] == 2, "{point}");
                 }
                 _ => assert_eq!(start, 0, "{point}"),
             }

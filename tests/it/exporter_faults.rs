@@ -28,7 +28,7 @@ fn start(home: &Home, words: &[&str]) -> Started {
 /// Returns when samples of machines were taken that such requests tell.
 fn moments(requests: &[Value], is_meant: impl Fn(&Value) -> bool) -> Vec<u64> {
     let meant = requests.iter().filter(|request| is_meant(request));
-    let points = meant.flat_map(|request| tests::otlp::points(request));
+    let points = meant.flat_map(tests::otlp::points);
     let uptimes = points.filter(|point| point["name"] == "microsandbox.uptime");
     uptimes.filter_map(|point| point["time"].as_u64()).collect()
 }

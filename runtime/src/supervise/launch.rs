@@ -15,6 +15,7 @@ use schema::link;
 use schema::record::{self, Effective, Health, Record};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::senses::{Senses, Signals, Streams};
 use super::{Supervisor, Times, again, console, finish};
@@ -161,15 +162,13 @@ impl Begun {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let links = (machine.links.agent, machine.links.console);
         let (channel, console) = listen(links, &hub).map_err(failed)?;
-        let notices = machine.notices;
         let (shares, tally) = self.note_beside(net.as_ref(), shares).unzip();
         let denials = net.as_mut().and_then(Net::take_denials);
-        let streams = Streams { channel, console, notices, shares, denials };
+        let streams = Streams { channel, console, notices: machine.notices, shares, denials };
         let mut senses = Senses::new(streams, asked, creator, signals).map_err(failed)?;
         let (due, dues) = mpsc::channel(1);
-        let desk = Rc::new(self.desk(&launch, asks, due.downgrade()));
-        let control = listener(&sockets.control).map_err(failed)?;
-        let server = tokio::task::spawn_local(crate::control::accept(desk, control));
+        let desk = self.desk(&launch, asks, due.downgrade());
+        let server = answer(desk, &sockets.control).map_err(failed)?;
         let parts = Parts {
             pid: machine.process.pid(),
             shown: self.standing.watch(),
@@ -220,10 +219,7 @@ impl Begun {
         pipe.say(&StartUp::Serving);
         supervisor.supervise(&mut senses).await;
         server.abort();
-        // Whoever waited is answered by now, but for what is still being written.
-        let hub = Rc::clone(&supervisor.hub);
-        drop((supervisor, senses, due));
-        last_words(dues, &hub).await;
+        last_words((supervisor, senses, due), dues).await;
         finish::clear(&folder, sockets, is_ephemeral);
         drop(lease);
         Ok(())
@@ -285,8 +281,17 @@ pub(super) fn copy_of(fd: Option<&OwnedFd>) -> io::Result<Option<OwnedFd>> {
     fd.map(OwnedFd::try_clone).transpose()
 }
 
-/// Waits for answers that are due, at most so long.
-async fn last_words(mut dues: mpsc::Receiver<()>, hub: &Hub) {
+/// Answers whoever asks on the control socket.
+fn answer(desk: Desk, socket: &std::os::unix::net::UnixListener) -> io::Result<JoinHandle<()>> {
+    let listener = listener(socket)?;
+    Ok(tokio::task::spawn_local(crate::control::accept(Rc::new(desk), listener)))
+}
+
+/// Lets go of what is over; waits for answers that are due, at most so long.
+async fn last_words(over: (Supervisor, Senses, mpsc::Sender<()>), mut dues: mpsc::Receiver<()>) {
+    // Whoever waited is answered by now, but for what is still being written.
+    let hub = Rc::clone(&over.0.hub);
+    drop(over);
     let said = async {
         dues.recv().await;
         hub.clients_gone().await;
