@@ -577,7 +577,7 @@ mod tests {
 
     #[test]
     fn a_network_reads_back_the_same() {
-        let db = SandboxName::parse("db").unwrap();
+        let [db, web] = ["db", "web"].map(|name| SandboxName::parse(name).unwrap());
         let ports = PortSet::parse("5432").unwrap();
         let link = Link {
             mac: Mac::of_machine("4f2a9c017be3d85a"),
@@ -588,10 +588,7 @@ mod tests {
                 db,
                 vec![Instance { instance: String::new(), hostname: "db".into() }],
             )]),
-            callers: BTreeMap::from([(
-                SandboxName::parse("web").unwrap(),
-                PortSet::parse("80,443").unwrap(),
-            )]),
+            callers: BTreeMap::from([(web, PortSet::parse("80,443").unwrap())]),
         };
         for network in [Network::Off, Network::On(Box::new(link))] {
             let text = serde_json::to_string(&network).unwrap();

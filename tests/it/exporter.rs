@@ -15,7 +15,7 @@ const SHOP: &str = "project \"shop\"\n\
       image \"builtin:base\"\n\
       command \"sleep\" \"1000\"\n\
       replicas 2\n\
-      labels { tier \"web\"; commit \"f00\"; service.name \"mine\" }\n\
+      labels { tier \"web\"; commit \"f00\" }\n\
       metrics { exclude-labels \"commit\"; attributes { env \"prod\" } }\n\
     }\n\
     sandbox \"db\" { image \"builtin:base\"; command \"sleep\" \"1000\" }\n";
