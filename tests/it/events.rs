@@ -77,8 +77,11 @@ fn only_what_is_chosen_is_told() {
     assert!(named("sandbox.box") && !named("sandbox.web"));
     let all = of(&["--after", "0", "--all", "--all-projects"]);
     assert!(all("sandbox.box") && all("sandbox.web"));
-    let run = home.msb(["events", "--no-follow", "--type", "drift"]);
-    assert!(run.code == 1 && run.stderr.contains("--type drift: not supported yet"), "{run}");
+    let run = home.msb(["events", "--no-follow", "--type", "secret-violation"]);
+    assert!(
+        run.code == 1 && run.stderr.contains("--type secret-violation: not supported yet"),
+        "{run}"
+    );
     assert_eq!(home.msb(["events", "--no-follow", "--type", "phases"]).code, 64);
     home.msb(["down"]).exits(0);
     home.msb(["rm", "-f", "box"]).exits(0);

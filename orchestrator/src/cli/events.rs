@@ -44,11 +44,12 @@ pub(crate) struct Args {
 }
 
 /// Types that are written.
-const TYPES: [&str; 11] = [
+const TYPES: [&str; 12] = [
     "snapshot",
     "phase",
     "health",
     "restart",
+    "drift",
     "step",
     "run",
     "mount",
@@ -59,7 +60,7 @@ const TYPES: [&str; 11] = [
 ];
 
 /// Types of which nothing happens yet.
-const LATER: [&str; 2] = ["drift", "secret-violation"];
+const LATER: [&str; 1] = ["secret-violation"];
 
 /// How often it is looked for more.
 const LOOK: Duration = Duration::from_millis(200);
@@ -295,6 +296,10 @@ fn text(event: &Event) -> String {
             }
         }
         "step" => format!("{} {to}", word("do")),
+        "drift" => {
+            let from = body.from.as_deref().unwrap_or_default();
+            format!("{} {from} → {to}", word("path"))
+        }
         "restart" => format!("{to}, number {}", body.data["count"]),
         "mount" => format!("disk {}", word("serial")),
         "port" => format!("{} {to}", word("port")),

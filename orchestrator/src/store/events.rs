@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::inventory::{self, MachineRow, as_word, query};
 use super::journal::Told;
 use super::{StoreError, journal, time};
-use crate::plan::Address;
+use crate::plan::{Address, Drift};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +127,26 @@ pub(super) fn run(
     let data = json!({ "exit_code": exit_code });
     let body = Body { from, to: Some(to.to_owned()), data, ..Body::default() };
     put(db, (&project, None), ("run", body), (Some(id), now_ms))
+}
+
+/// Writes what a run found to be otherwise than it was applied, before it does anything about it.
+///
+/// # Errors
+/// A row cannot be written.
+pub fn drift(db: &Connection, run: i64, found: &[Drift], now_ms: u64) -> Result<(), StoreError> {
+    let project: String = db
+        .query_row("SELECT project_id FROM run WHERE id = ?1", [run], |row| row.get(0))
+        .map_err(query("read a run"))?;
+    found.iter().try_for_each(|drift| {
+        let address = drift.address.to_string();
+        let body = Body {
+            from: Some(drift.before.clone()),
+            to: Some(drift.after.clone()),
+            data: json!({ "path": drift.path, "class": drift.class }),
+            ..Body::default()
+        };
+        put(db, (&project, Some(&address)), ("drift", body), (Some(run), now_ms))
+    })
 }
 
 /// Writes how an operation ended, of which `state` and `error` are written already.
