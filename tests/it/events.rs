@@ -8,7 +8,7 @@ use tests::home::Home;
 use tests::json_schema::fits;
 use tests::machines;
 use tests::processes::Alive;
-use tests::run::eventually;
+use tests::run::{eventually, pause};
 
 const SHOP: &str = "project \"shop\"\n\
                     sandbox \"web\" { image \"builtin:base\"; command \"sleep\" \"1000\" }\n";
@@ -107,7 +107,7 @@ const SOON: Duration = Duration::from_secs(30);
 /// A sandbox that comes back, and is well as long as a file is there.
 fn lively(home: &Home) -> std::path::PathBuf {
     let well = home.project().join("well");
-    std::fs::write(&well, "").unwrap();
+    home.write("well", "");
     let text = format!(
         "project \"shop\"\nsandbox \"web\" {{\n    image \"builtin:base\"\n    \
          stop-grace \"1s\"\n    command \"sleep\" \"1000\"\n    \
@@ -142,15 +142,15 @@ fn what_goes_on_by_itself_is_told_once_with_its_own_time_whether_or_not_somebody
     has(&home, "health", "passing");
     std::fs::remove_file(&well).unwrap();
     has(&home, "phase", "degraded");
-    std::thread::sleep(Duration::from_millis(300));
+    pause(Duration::from_millis(300));
 
     let follower = home.start(["events", "--after", "0", "--json"]);
     let looks = || home.msb(["events", "--no-follow", "--after", "0", "--json"]).exits(0).stdout;
     eventually("it looks", SOON, || looks().contains("\"degraded\"").then_some(()));
-    std::fs::write(&well, "").unwrap();
+    home.write("well", "");
     has(&home, "phase", "ready");
     home.msb(["down"]).exits(0);
-    std::thread::sleep(Duration::from_secs(1));
+    pause(Duration::from_secs(1));
     follower.signal(Signal::INT);
     let heard = follower.wait(home.rung().patience()).exits(130).stdout;
     let heard: Vec<Value> = heard.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -183,8 +183,8 @@ mod tests {
 
     use super::*;
     use crate::scratch::Scratch;
-    use crate::store::Store;
     use crate::store::inventory::{MachineRow, Role};
+    use crate::store::{Store, atomic};
 
     const MACHINE: &str = "00000000000000aa";
 
@@ -221,7 +221,7 @@ mod tests {
                 serde_json::to_string(&event).unwrap() + "\n"
             })
             .collect();
-        std::fs::write(folder.join(schema::event::FILE), lines).unwrap();
+        atomic::write_lazily(&folder.join(schema::event::FILE), lines.as_bytes()).unwrap();
     }
 
     fn moves(from: Phase, to: Phase) -> What {
