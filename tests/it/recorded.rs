@@ -1,5 +1,7 @@
 //! `msb create --no-start`: a sandbox that is wished for, and boots when somebody starts it.
 
+use std::net::{Ipv4Addr, TcpListener};
+
 use tests::home::Home;
 use tests::machines;
 
@@ -31,4 +33,17 @@ fn a_sandbox_that_is_only_recorded_is_listed_starts_and_goes() {
 
     let both = home.msb(["create", "--no-start", "--replace", "--name", "box", "builtin:base"]);
     assert!(both.code == 64 && both.stderr.contains("--replace"), "{both}");
+}
+
+#[test]
+fn what_the_host_lacks_is_a_matter_of_who_starts_it() {
+    let home = Home::process();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = format!("{}:80", taken.local_addr().unwrap().port());
+    home.msb(["create", "--no-start", "--name", "box", "-p", &port, "builtin:base"]).exits(0);
+    let refused = home.msb(["start", "box"]);
+    assert!(refused.code != 0 && refused.stderr.contains("port"), "{refused}");
+    assert!(machines::of(&home).is_empty(), "nothing was made for it");
+    assert_eq!(home.sandbox("box")["phase"], "absent");
+    home.msb(["rm", "box"]).exits(0);
 }

@@ -59,8 +59,15 @@ pub(super) async fn apply(
     if !planned.steps.is_empty() {
         session.store.read(soundness::may_be_changed)?;
     }
-    let drivers = drivers(context, &wish, &planned).await?;
-    preflight::preflight(context, &wish, &planned, &observed, &drivers)?;
+    let drivers = match options.wait {
+        // What the host lacks is a matter of who starts it.
+        Wait::Recorded => BTreeMap::new(),
+        Wait::Booted(_) | Wait::Settled(_) => {
+            let drivers = drivers(context, &wish, &planned).await?;
+            preflight::preflight(context, &wish, &planned, &observed, &drivers)?;
+            drivers
+        }
+    };
     let said = drivers.values().next().map(|d| drivers::said(d.name, d.accelerator));
     ui.planned(&planned, &wish.project, said.as_deref());
     agreed(&wish, &planned, &options, &ui)?;
