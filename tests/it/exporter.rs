@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::home::Home;
 use tests::otlp::{Certificates, Receiver};
-use tests::run::{Run, Started, eventually};
+use tests::run::{Run, eventually};
 use tests::skip::skip;
 
 const SHOP: &str = "project \"shop\"\n\
@@ -23,15 +23,8 @@ const SHOP: &str = "project \"shop\"\n\
 /// How long anything may take that takes moments.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Starts the exporter.
-fn start(home: &Home, words: &[&str]) -> Started {
-    let mut command = home.program("msb-metrics");
-    command.args(words);
-    home.spawn(command)
-}
-
 fn run(home: &Home, words: &[&str]) -> Run {
-    start(home, words).wait(SOON)
+    home.exporter(words).wait(SOON)
 }
 
 /// Returns what stands at `key` of every point that has it.
@@ -214,7 +207,7 @@ fn an_exporter_waits_for_a_home_and_makes_none() {
     let endpoint = format!("http://127.0.0.1:{}", receiver.grpc);
     let later = later.to_str().unwrap();
     let exporter =
-        start(&home, &["--home", later, "--flush-interval", "1", "otel", "--endpoint", &endpoint]);
+        home.exporter(&["--home", later, "--flush-interval", "1", "otel", "--endpoint", &endpoint]);
     eventually("it says that it is there", SOON, || (receiver.requests().len() > 1).then_some(()));
     assert!(!std::path::Path::new(later).exists());
     home.write("Sandboxfile", SHOP);
@@ -245,7 +238,7 @@ fn lines_on_stdout_are_for_people_or_for_programs() {
     let web = rows.iter().find(|row| row["address"] == "sandbox.web[1]").unwrap();
     assert_eq!((&web["project"], &web["instance"]), (&json!("shop"), &json!("1")));
     assert!(web["memory_bytes"].is_u64() && web["boot"] == 1, "{web}");
-    let exporter = start(&home, &["stdout", "--flush-interval", "1"]);
+    let exporter = home.exporter(&["stdout", "--flush-interval", "1"]);
     eventually("a second round", SOON, || {
         (exporter.printed().matches("shop/db").count() > 1).then_some(())
     });

@@ -19,12 +19,6 @@ const WEB: &str = "project \"shop\"\n\
 /// How long anything may take that takes moments.
 const SOON: Duration = Duration::from_secs(60);
 
-fn start(home: &Home, words: &[&str]) -> Started {
-    let mut command = home.program("msb-metrics");
-    command.args(words);
-    home.spawn(command)
-}
-
 /// Returns when samples of machines were taken that such requests tell.
 fn moments(requests: &[Value], is_meant: impl Fn(&Value) -> bool) -> Vec<u64> {
     let meant = requests.iter().filter(|request| is_meant(request));
@@ -72,7 +66,7 @@ fn rt_11_7_what_a_failing_receiver_did_not_take_arrives_once_it_is_well() {
         let words =
             ["--flush-interval", "500ms", "--export-timeout", "1s", "--max-sample-age", "0"];
         let more_words = ["otel", "--endpoint", endpoint, "--protocol", protocol];
-        let exporter = start(&home, &[&words[..], &more_words].concat());
+        let exporter = home.exporter(&[&words[..], &more_words].concat());
         more(&receiver, 3);
         for fault in &faults {
             receiver.answers(fault);
@@ -110,7 +104,7 @@ fn rt_11_7_what_no_buffer_holds_is_dropped_and_counted_and_told_once() {
     receiver.die();
     let words =
         ["--flush-interval", "500ms", "--max-buffered", "2", "otel", "--endpoint", &endpoint];
-    let exporter = start(&home, &words);
+    let exporter = home.exporter(&words);
     eventually("it is told", SOON, || exporter.said().contains("takes no figures").then_some(()));
     pause(Duration::from_secs(6));
     assert_eq!(exporter.said().matches("takes no figures").count(), 1, "{}", exporter.said());
@@ -154,7 +148,7 @@ fn what_answers_but_speaks_no_otlp_is_one_warning() {
             }
         });
         let words = ["--flush-interval", "200ms", "otel", "--endpoint", &endpoint];
-        let exporter = start(&home, &[&words[..], &["--protocol", protocol]].concat());
+        let exporter = home.exporter(&[&words[..], &["--protocol", protocol]].concat());
         eventually("it is told", SOON, || exporter.said().contains("takes no").then_some(()));
         pause(Duration::from_secs(2));
         exporter.signal(Signal::TERM);
@@ -170,14 +164,14 @@ fn the_last_flush_has_its_time_and_a_second_signal_ends_it() {
     home.write("Sandboxfile", WEB);
     home.msb(["up"]).exits(0);
     let endpoint = format!("http://127.0.0.1:{}", receiver.grpc);
-    let exporter = start(&home, &["otel", "--endpoint", &endpoint]);
+    let exporter = home.exporter(&["otel", "--endpoint", &endpoint]);
     pause(Duration::from_secs(2));
     assert_eq!(receiver.requests().len(), 0, "it flushes every 10 s");
     exporter.signal(Signal::TERM);
     exporter.wait(SOON).exits(0);
     assert!(!moments(&receiver.requests(), is_taken).is_empty(), "what it had is flushed");
     receiver.answers(&json!({ "kind": "slow", "seconds": 20 }));
-    let exporter = start(&home, &["otel", "--endpoint", &endpoint]);
+    let exporter = home.exporter(&["otel", "--endpoint", &endpoint]);
     pause(Duration::from_secs(2));
     exporter.signal(Signal::INT);
     pause(Duration::from_secs(1));
@@ -192,7 +186,7 @@ fn r20_the_series_of_a_killed_runtime_end_within_one_interval() {
     home.write("Sandboxfile", WEB);
     home.msb(["up"]).exits(0);
     let endpoint = format!("http://127.0.0.1:{}", receiver.grpc);
-    let exporter = start(&home, &["--flush-interval", "1s", "otel", "--endpoint", &endpoint]);
+    let exporter = home.exporter(&["--flush-interval", "1s", "otel", "--endpoint", &endpoint]);
     eventually("it is told of", SOON, || {
         (moments(&receiver.requests(), is_taken).len() > 2).then_some(())
     });
@@ -219,7 +213,7 @@ fn r20_memory_is_bounded_where_machines_come_and_go_and_nobody_receives() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let endpoint = format!("http://{nobody}");
     let words = ["--flush-interval", "1s", "--max-buffered", "5", "otel", "--endpoint", &endpoint];
-    let exporter = start(&home, &words);
+    let exporter = home.exporter(&words);
     let come_and_go = || home.msb(["run", "--rm", "builtin:base", "true"]).exits(0);
     // Everything that it does was done once.
     eventually("nobody receives", SOON, || {

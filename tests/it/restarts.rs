@@ -30,11 +30,8 @@ fn is(home: &Home, phase: &str, reason: &str) -> Option<()> {
     (row["phase"] == *phase && row["reason"] == *reason).then_some(())
 }
 
-/// Returns the process that stands in for the machine of `web`.
 fn machine(home: &Home) -> Alive {
-    let folder = machines::of(home).into_iter().find(|folder| folder.whose() == "shop/web[]");
-    let record = folder.and_then(|folder| folder.record).expect("web has a machine");
-    Alive::find(record.vmm.expect("it was started").pid).expect("it runs")
+    machines::vmm(home, "web")
 }
 
 #[test]

@@ -165,6 +165,13 @@ impl Home {
         self.spawn(command)
     }
 
+    /// Starts `msb-metrics`.
+    pub fn exporter(&self, words: &[&str]) -> Started {
+        let mut command = self.program("msb-metrics");
+        command.args(words);
+        self.spawn(command)
+    }
+
     /// Runs `msb` with a file as its standard input.
     ///
     /// # Panics
