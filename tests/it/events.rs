@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use orchestrator::store;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::home::Home;
 use tests::json_schema::fits;
 use tests::machines;
-use tests::processes::Alive;
 use tests::run::{eventually, pause};
 
 const SHOP: &str = "project \"shop\"\n\
@@ -119,13 +119,6 @@ fn lively(home: &Home) -> std::path::PathBuf {
     well
 }
 
-/// Kills what stands in for the machine of `web`.
-fn kill_machine(home: &Home) {
-    let folder = machines::of(home).into_iter().find(|folder| folder.whose() == "shop/web[]");
-    let record = folder.and_then(|folder| folder.record).expect("web has a machine");
-    Alive::find(record.vmm.expect("it was started").pid).expect("it runs").kill();
-}
-
 fn has(home: &Home, key: &str, value: &str) {
     eventually(value, SOON, || (home.sandbox("web")[key] == *value).then_some(()));
 }
@@ -137,20 +130,17 @@ fn what_goes_on_by_itself_is_told_once_with_its_own_time_whether_or_not_somebody
     home.msb(["up"]).exits(0);
     has(&home, "health", "passing");
     // Nobody listens here.
-    kill_machine(&home);
+    machines::vmm(&home, "web").kill();
     eventually("it is restarted", SOON, || (home.sandbox("web")["restarts"] == 1).then_some(()));
     has(&home, "health", "passing");
     std::fs::remove_file(&well).unwrap();
     has(&home, "phase", "degraded");
-    pause(Duration::from_millis(300));
 
     let follower = home.start(["events", "--after", "0", "--json"]);
-    let looks = || home.msb(["events", "--no-follow", "--after", "0", "--json"]).exits(0).stdout;
-    eventually("it looks", SOON, || looks().contains("\"degraded\"").then_some(()));
+    eventually("it looks", SOON, || follower.printed().contains("\"degraded\"").then_some(()));
     home.write("well", "");
     has(&home, "phase", "ready");
     home.msb(["down"]).exits(0);
-    pause(Duration::from_secs(1));
     follower.signal(Signal::INT);
     let heard = follower.wait(home.rung().patience()).exits(130).stdout;
     let heard: Vec<Value> = heard.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -180,4 +170,59 @@ fn what_goes_on_by_itself_is_told_once_with_its_own_time_whether_or_not_somebody
     assert!(restart["actor"].is_null(), "nobody did it: {restart}");
     let by_down = heard.iter().find(|event| event["to"] == "stopped").unwrap();
     assert_eq!(by_down["actor"]["command"], "msb down", "{by_down}");
+}
+
+#[test]
+fn what_is_found_otherwise_than_it_was_applied_is_told_by_whoever_puts_it_back() {
+    let home = Home::process();
+    home.write("Sandboxfile", &SHOP.replace("\"1000\" }", "\"1000\"; restart \"no\" }"));
+    home.msb(["up"]).exits(0);
+    machines::vmm(&home, "web").kill();
+    has(&home, "phase", "failed");
+    assert!(past(&home, &["--after", "0", "--type", "drift"]).is_empty(), "nobody looked for it");
+    home.msb(["up"]).exits(0);
+    let told = past(&home, &["--after", "0", "--type", "drift"]);
+    let [drift] = &told[..] else { panic!("one drift: {told:?}") };
+    assert_eq!((&drift["data"]["path"], &drift["from"]), (&json!("phase"), &json!("ready")));
+    assert!(drift["to"].as_str().unwrap().starts_with("failed"), "{drift}");
+    assert_eq!(drift["actor"]["command"], "msb up", "{drift}");
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn what_comes_late_is_of_its_own_time() {
+    let home = Home::process();
+    home.write("Sandboxfile", &SHOP.replace("\"1000\" }", "\"1000\"; restart \"always\" }"));
+    home.msb(["up"]).exits(0);
+    machines::vmm(&home, "web").kill();
+    eventually("it is restarted", SOON, || (home.sandbox("web")["restarts"] == 1).then_some(()));
+    has(&home, "phase", "ready");
+    pause(Duration::from_secs(3));
+    // It gets its number now, and happened before.
+    assert!(past(&home, &["--since", "2s", "--type", "restart"]).is_empty());
+    assert_eq!(past(&home, &["--since", "1h", "--type", "restart"]).len(), 1);
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_still_tells_what_commands_wrote() {
+    let home = Home::process();
+    home.write("Sandboxfile", SHOP);
+    home.msb(["up"]).exits(0);
+    let before = past(&home, &["--after", "0"]).len();
+    let restarted = machines::vmm(&home, "web");
+    let version = |value: u32| {
+        let sql = format!("UPDATE meta SET value = '{value}' WHERE key = 'schema_version'");
+        let db = store::Rows::open(store::path(&home.path())).unwrap();
+        db.execute_batch(&sql).unwrap();
+    };
+    version(9);
+    restarted.kill();
+    eventually("it is restarted", SOON, || (home.sandbox("web")["restarts"] == 1).then_some(()));
+    let run = home.msb(["events", "--no-follow", "--after", "0", "--json"]).exits(0);
+    assert!(run.stderr.contains("what runtimes tell is not shown"), "{run}");
+    assert_eq!(run.stdout.lines().count(), before, "{run}");
+    version(store::migrate::VERSION);
+    assert_eq!(past(&home, &["--after", "0", "--type", "restart"]).len(), 1);
+    home.msb(["down"]).exits(0);
 }

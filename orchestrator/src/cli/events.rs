@@ -9,8 +9,8 @@ use super::call::Call;
 use super::ending::Ending;
 use super::failure::{Failure, first};
 use super::standing::Standing;
+use super::taking::Taking;
 use super::targets::Targets;
-use super::told::Told;
 use crate::context::Clock as _;
 use crate::engine::SandboxView;
 use crate::report::clean::clean;
@@ -32,7 +32,8 @@ pub(crate) struct Args {
     /// The past after this `seq` too [default: none of it]
     #[arg(long, value_name = "SEQ", conflicts_with = "since")]
     after: Option<u32>,
-    /// Those of this type, as phase, health, restart, step, oom (can be repeated) [default: all]
+    /// Those of this type: snapshot, phase, health, restart, drift, step, run, mount, port,
+    /// policy-denied, oom, removed (can be repeated) [default: all]
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
     /// End with what is known now [default: go on until Ctrl-C]
@@ -77,8 +78,8 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         })?),
     };
     let chosen = Standing::of(call, &args.targets)?;
-    let mut watching =
-        Watching { call, chosen, args, store: None, told: Told::default(), seq: 0, since: None };
+    let taking = Taking::default();
+    let mut watching = Watching { call, chosen, args, store: None, taking, seq: 0, since: None };
     watching.begin(since_ms)?;
     if args.no_follow {
         return Ok(0);
@@ -106,8 +107,8 @@ struct Watching<'a> {
     args: &'a Args,
     /// `None` as long as there is no state.
     store: Option<Store>,
-    /// What was taken over from runtimes.
-    told: Told,
+    /// What takes over from runtimes.
+    taking: Taking,
     /// The last event that was looked at.
     seq: i64,
     /// What happened before is not meant: what a runtime wrote down may come late.
@@ -203,11 +204,9 @@ impl Watching<'_> {
 
     /// Takes over what runtimes wrote down.
     fn take_over(&mut self) -> Result<(), Failure> {
-        if self.read(journal::is_possible)? != Some(true) {
-            return Ok(());
-        }
         let machines = self.read(journal::machines)?.unwrap_or_default();
-        self.told.take(self.call, machines)
+        self.taking.take(self.call, machines);
+        Ok(())
     }
 
     /// Reads the state; `None` where there is none yet.
@@ -301,6 +300,7 @@ fn text(event: &Event) -> String {
             format!("{} {from} → {to}", word("path"))
         }
         "restart" => format!("{to}, number {}", body.data["count"]),
+        "mount" if word("serial").is_empty() => "shared folders".to_owned(),
         "mount" => format!("disk {}", word("serial")),
         "port" => format!("{} {to}", word("port")),
         "oom" => format!("session {}", word("session")),
@@ -314,7 +314,8 @@ fn text(event: &Event) -> String {
     };
     let lasted = body.data["duration_ms"].as_u64().map(human::millis);
     let reason = body.reason.as_deref().map(|reason| clean(reason).into_owned());
-    let more: Vec<String> = [reason, lasted].into_iter().flatten().collect();
+    let lost = body.data["lost"].as_u64().map(|count| format!("{count} before it were lost"));
+    let more: Vec<String> = [reason, lasted, lost].into_iter().flatten().collect();
     let more = if more.is_empty() { String::new() } else { format!("  ({})", more.join(", ")) };
     let what = clean(&what);
     format!("{when}  {subject}  {}  {what}{more}", event.kind).trim_end().to_owned()
@@ -357,6 +358,19 @@ mod tests {
         let line = text(&event("step", step));
         assert!(line.contains("  step  boot failed  (no ") && line.ends_with("0.31s)"), "{line}");
         assert!(!line.contains('\u{1b}'), "{line}");
+    }
+
+    #[test]
+    fn what_was_lost_before_it_and_what_has_no_disk_is_said() {
+        let data = json!({ "serial": "", "lost": 3 });
+        let body = events::Body {
+            reason: Some("shares-lost".to_owned()),
+            data,
+            ..events::Body::default()
+        };
+        let line = text(&event("mount", body));
+        let expected = "  mount  shared folders  (shares-lost, 3 before it were lost)";
+        assert!(line.ends_with(expected), "{line}");
     }
 
     #[test]

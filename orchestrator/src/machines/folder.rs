@@ -129,17 +129,27 @@ impl Folder {
         }
     }
 
-    /// Returns what its runtime wrote down last, in order; a journal that cannot be read is none.
+    /// Returns what its runtime wrote down after event `seq`, in order; all of it where the journal
+    /// began anew since. One that cannot be read is none.
     #[must_use]
-    pub fn journal(&self) -> Vec<Event> {
-        let Ok(file) = fs::File::open(self.file(event::FILE)) else { return Vec::new() };
-        let mut text = Vec::new();
+    pub fn journal(&self, seq: u64) -> Vec<Event> {
         // It is a runtime's, and yet never read without end.
         let most = 2 * event::FILE_BYTES_MAX as u64;
-        let read = file.take(most).read_to_end(&mut text);
-        let lines = text.split(|byte| *byte == b'\n').filter(|_| read.is_ok());
-        // What a crash cut short is no event.
-        lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+        let mut text = Vec::new();
+        let read = fs::File::open(self.file(event::FILE))
+            .and_then(|file| file.take(most).read_to_end(&mut text));
+        if read.is_err() {
+            return Vec::new();
+        }
+        // From its end, since most of it is known. What a crash cut short is no event.
+        let lines = text.rsplit(|byte| *byte == b'\n');
+        let mut events =
+            lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok()).peekable();
+        let began_anew = events.peek().is_some_and(|last| last.seq < seq);
+        let seq = if began_anew { 0 } else { seq };
+        let mut new: Vec<Event> = events.take_while(|event| event.seq > seq).collect();
+        new.reverse();
+        new
     }
 
     /// Returns what tells whether something was written down since: the file and its size.

@@ -107,6 +107,11 @@ fn actor(db: &Connection, run: i64) -> Result<Option<Actor>, StoreError> {
         .map_err(query("read a run"))
 }
 
+fn project_of(db: &Connection, run: i64) -> Result<String, StoreError> {
+    db.query_row("SELECT project_id FROM run WHERE id = ?1", [run], |row| row.get(0))
+        .map_err(query("read a run"))
+}
+
 /// Writes that a run begins or ends.
 ///
 /// # Errors
@@ -117,9 +122,7 @@ pub(super) fn run(
     exit_code: Option<u8>,
     now_ms: u64,
 ) -> Result<(), StoreError> {
-    let project: String = db
-        .query_row("SELECT project_id FROM run WHERE id = ?1", [id], |row| row.get(0))
-        .map_err(query("read a run"))?;
+    let project = project_of(db, id)?;
     let (from, to) = match exit_code {
         None => (None, "started"),
         Some(_) => (Some("started".to_owned()), "ended"),
@@ -134,9 +137,7 @@ pub(super) fn run(
 /// # Errors
 /// A row cannot be written.
 pub fn drift(db: &Connection, run: i64, found: &[Drift], now_ms: u64) -> Result<(), StoreError> {
-    let project: String = db
-        .query_row("SELECT project_id FROM run WHERE id = ?1", [run], |row| row.get(0))
-        .map_err(query("read a run"))?;
+    let project = project_of(db, run)?;
     found.iter().try_for_each(|drift| {
         let address = drift.address.to_string();
         let body = Body {

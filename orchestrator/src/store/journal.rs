@@ -30,19 +30,15 @@ pub(super) struct Told {
     pub(super) phase: Option<String>,
 }
 
-/// Tells whether events can be taken over: a state of earlier does not say how far.
-///
-/// # Errors
-/// The version cannot be read.
-pub fn is_possible(db: &Connection) -> Result<bool, StoreError> {
-    migrate::has(db, SINCE)
-}
-
-/// Returns the machines that there are.
+/// Returns the machines of which events can be taken over; none in a state of earlier, which does not
+/// say how far.
 ///
 /// # Errors
 /// The table cannot be read.
 pub fn machines(db: &Connection) -> Result<Vec<String>, StoreError> {
+    if !migrate::has(db, SINCE)? {
+        return Ok(Vec::new());
+    }
     let failed = query("list machines");
     let mut statement = db.prepare_cached("SELECT id FROM machine").map_err(&failed)?;
     let found = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
@@ -74,17 +70,14 @@ pub(super) fn told(db: &Connection, machine: &str, moment: Moment<'_>) -> Result
         })
         .map_err(failed)?;
     let Some((mut told, sandbox)) = row else { return Ok(Told::default()) };
-    let journal = Folder::of(moment.home, machine).journal();
-    let last = journal.last().map_or(0, |event| event.seq);
-    // A journal that was lost begins anew.
-    let since = if last < told.seq { 0 } else { told.seq };
-    let mut new = journal.into_iter().filter(|event| event.seq > since).peekable();
-    let Some(first) = new.peek().map(|event| event.seq) else { return Ok(told) };
+    let new = Folder::of(moment.home, machine).journal(told.seq);
+    let Some(first) = new.first().map(|event| event.seq) else { return Ok(told) };
+    let since = if first <= told.seq { 0 } else { told.seq };
     let Some(of) = inventory::sandbox_by_id(db, &sandbox)? else { return Ok(told) };
     let address = Address::Sandbox(of.name).to_string();
     let owner = (of.project_id.as_str(), address.as_str());
     // What the ring has lost by now is counted where it is missing.
-    let mut lost = first.saturating_sub(since + 1);
+    let mut lost = first - since - 1;
     for event in new {
         told.seq = event.seq;
         let Some((kind, mut body)) = as_told(&event.what, machine) else { continue };

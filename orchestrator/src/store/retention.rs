@@ -33,8 +33,10 @@ const PAST: [Past; 4] = [
         may_go: "ended_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM op WHERE run_id = run.id)",
     },
     Past { table: "audit", number: "id", at: "at", may_go: "1" },
-    Past { table: "event", number: "seq", at: "at", may_go: "1" },
+    EVENTS,
 ];
+
+const EVENTS: Past = Past { table: "event", number: "seq", at: "at", may_go: "1" };
 
 /// Drops what a run at its end finds too old or too much; what is open never goes.
 ///
@@ -54,8 +56,7 @@ pub(super) fn trim(db: &Connection, run: i64, now_ms: u64) -> Result<(), StoreEr
 /// # Errors
 /// The table cannot be written.
 pub fn trim_events(db: &Connection, now_ms: u64) -> Result<(), StoreError> {
-    let [.., events] = &PAST;
-    events.trim(db, ROWS_MAX, now_ms)
+    EVENTS.trim(db, ROWS_MAX, now_ms)
 }
 
 impl Past {
