@@ -247,9 +247,7 @@ pub fn shown(text: &str) -> String {
             shown.push('…');
             break;
         }
-        let hidden = c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if hidden {
+        if steers(c) {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
@@ -260,7 +258,13 @@ pub fn shown(text: &str) -> String {
 
 const SHOWN_CHARACTERS_MAX: usize = 200;
 
-/// Returns the words as a sentence lists them: `a, b and c`, at most thirty.
+/// Tells whether a character steers a terminal or is not seen on it.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Returns the words as a sentence lists them, each as it may be shown, at most thirty.
 #[must_use]
 pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let mut words: Vec<&str> = words.into_iter().collect();
@@ -268,7 +272,7 @@ pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.dedup();
     let more = words.len().saturating_sub(LISTED_WORDS_MAX);
     words.truncate(LISTED_WORDS_MAX);
-    let text = words.join(", ");
+    let text = words.into_iter().map(shown).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{text} and {more} more") } else { text }
 }
 

@@ -3,6 +3,7 @@
 /// Returns the candidate nearest to `word`, if any is near; ties go by alphabet.
 ///
 /// Near is a Damerau-Levenshtein distance of two, or of one for words of up to four letters.
+/// What cannot be printed as it stands is no word to write.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters: Vec<char> = word.chars().take(WORD_LETTERS_MAX).collect();
     let most = if letters.len() <= 4 { 1 } else { 2 };
@@ -11,6 +12,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .filter(|candidate| *candidate != word)
         .filter_map(|candidate| Some((ruler.distance(&letters, candidate, most)?, candidate)))
+        .filter(|(_, candidate)| !candidate.contains(super::steers))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -92,6 +94,7 @@ mod tests {
         assert_eq!(nearest("ax", ["ac", "ab"]), Some("ab"));
         assert_eq!(nearest("service-12", ["service-2", "sevrice-12"]), Some("service-2"));
         assert_eq!(nearest("", ["a", "ab"]), Some("a"));
+        assert_eq!(nearest("base", ["\tbase", "bases\u{202e}"]), None);
         assert_eq!(nearest(&"x".repeat(300), [&*"x".repeat(299)]).map(str::len), Some(299));
     }
 }
