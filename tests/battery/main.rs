@@ -3,8 +3,10 @@
 //! One file for each promise, named after it; `.ci/nightly ID` runs its long form.
 #![cfg(test)]
 
+mod r12_ends;
 mod r14_limits;
 mod r16_scale;
+mod r17_leaks;
 mod r19_signals;
 mod r1_crash;
 mod r2_errors;

@@ -30,11 +30,8 @@ fn is(home: &Home, phase: &str, reason: &str) -> Option<()> {
     (row["phase"] == *phase && row["reason"] == *reason).then_some(())
 }
 
-/// Returns the process that stands in for the machine of `web`.
 fn machine(home: &Home) -> Alive {
-    let folder = machines::of(home).into_iter().find(|folder| folder.whose() == "shop/web[]");
-    let record = folder.and_then(|folder| folder.record).expect("web has a machine");
-    Alive::find(record.vmm.expect("it was started").pid).expect("it runs")
+    machines::vmm(home, "web")
 }
 
 #[test]
@@ -124,6 +121,17 @@ fn rt_10_10_an_idle_sandbox_is_stopped_and_a_touch_keeps_it() {
     home.msb(["touch", "web"]).exits(1).complains(&["web does not run"]);
     // It sleeps until somebody asks for it.
     home.msb(["start", "web"]).exits(0);
+    home.msb(["wait", "web", "--timeout", "20s"]).exits(0).says(&["Stopped(idle)"]);
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn rt_10_10_a_command_that_says_nothing_is_use_for_as_long_as_it_runs() {
+    let home = Home::process();
+    project(&home, "command \"sleep\" \"1000\"\n    idle-timeout \"2s\"");
+    home.msb(["up"]).exits(0);
+    home.msb(["exec", "web", "--", "sleep", "8"]).exits(0);
+    assert_eq!(home.sandbox("web")["phase"], "ready");
     home.msb(["wait", "web", "--timeout", "20s"]).exits(0).says(&["Stopped(idle)"]);
     home.msb(["down"]).exits(0);
 }

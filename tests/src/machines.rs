@@ -76,6 +76,19 @@ pub fn of(home: &Home) -> Vec<Folder> {
     folders
 }
 
+/// Returns the process that is the machine of a sandbox, or stands for it: its VMM, its agent.
+///
+/// # Panics
+/// When it has none that runs.
+pub fn vmm(home: &Home, name: &str) -> Alive {
+    let is_its = |folder: &Folder| {
+        folder.launch.as_ref().is_some_and(|launch| launch.machine.sandbox.as_str() == name)
+    };
+    let folder = of(home).into_iter().find(is_its);
+    let record = folder.and_then(|folder| folder.record).expect("it has a machine");
+    Alive::find(record.vmm.expect("it was started").pid).expect("it runs")
+}
+
 fn read<T: serde::de::DeserializeOwned>(folder: &std::path::Path, file: &str) -> Option<T> {
     serde_json::from_slice(&fs::read(folder.join(file)).ok()?).ok()
 }

@@ -5,9 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use tests::home::Home;
-use tests::machines;
+use tests::machines::vmm;
 use tests::oracle::{nothing_lives, reversed};
-use tests::processes::Alive;
 use tests::run::{eventually, pause};
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -35,14 +34,6 @@ fn said(port: u16) -> String {
         stream.read_to_string(&mut text).ok()?;
         Some(text).filter(|text| !text.is_empty())
     })
-}
-
-/// Returns the process of the machine of this sandbox.
-fn vmm(home: &Home, name: &str) -> Alive {
-    let folders = machines::of(home);
-    let folder = folders.into_iter().find(|folder| folder.whose() == format!("shop/{name}[]"));
-    let record = folder.and_then(|folder| folder.record).expect("it has a machine");
-    Alive::find(record.vmm.expect("it was started").pid).expect("it runs")
 }
 
 #[test]
