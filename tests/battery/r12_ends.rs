@@ -104,7 +104,12 @@ fn r12_a_workload_that_ends_is_named_by_how_it_ended() {
 fn r12_a_machine_that_halts_or_is_gone_after_it_was_up_says_which() {
     let ways = [
         (Signal::USR1, "stopped", "guest-shutdown", "Stopped(guest-shutdown)"),
-        (Signal::KILL, "failed", "machine-died", "vmm-exited: the machine's process is gone: signal 9 ended it"),
+        (
+            Signal::KILL,
+            "failed",
+            "machine-died",
+            "vmm-exited: the machine's process is gone: signal 9 ended it",
+        ),
     ];
     for (signal, phase, reason, shown) in ways {
         let home = Home::process();
