@@ -101,10 +101,10 @@ impl Folder {
     }
 
     /// Removes everything but `keep`; links are removed, never followed.
-    pub(crate) fn clear_but(&self, keep: &str) -> io::Result<()> {
+    pub(crate) fn clear_but(&self, keep: &[&str]) -> io::Result<()> {
         for entry in std::fs::read_dir(self.short_path("."))? {
             let entry = entry?;
-            if entry.file_name() == keep {
+            if keep.iter().any(|name| entry.file_name() == *name) {
                 continue;
             }
             if entry.file_type()?.is_dir() {
@@ -171,7 +171,7 @@ pub(crate) mod tests {
         std::fs::create_dir(scratch.path.join("root")).unwrap();
         std::os::unix::fs::symlink(&outside.path, scratch.path.join("root/vol")).unwrap();
         std::os::unix::fs::symlink(&outside.path, scratch.path.join("link")).unwrap();
-        folder.clear_but("record").unwrap();
+        folder.clear_but(&["record", "events"]).unwrap();
         let left: Vec<_> = std::fs::read_dir(&scratch.path).unwrap().collect();
         assert_eq!(left.len(), 1);
         assert_eq!(kept.read("data", 9).unwrap(), b"x");

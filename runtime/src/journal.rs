@@ -8,16 +8,10 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use schema::event::{Event, What};
+use schema::event::{Event, FILE, FILE_BYTES_MAX as BYTES_MAX, What};
 use tokio::sync::broadcast;
 
 use crate::folder::{Durability, Folder};
-
-/// Name of the file in the machine folder.
-const FILE: &str = "events";
-
-/// How large the ring grows.
-const BYTES_MAX: usize = 1024 * 1024;
 
 /// How far behind a subscriber may fall before it is let go.
 const BEHIND_MAX: usize = 1024;

@@ -26,6 +26,9 @@ pub enum What {
         to: crate::lifecycle::Phase,
         /// Why.
         reason: Option<String>,
+        /// How the workload ended, where that is why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<u8>,
     },
     /// A policy, or health, started the workload or the machine again.
     Restart {
@@ -73,4 +76,17 @@ pub enum What {
         /// What happened.
         detail: String,
     },
+    /// A port of the host leads to one of the guest from now on, or does not any more.
+    Port {
+        /// The port, as it was bound: `127.0.0.1:8080 → 80/tcp`.
+        port: String,
+        /// Whether it leads there.
+        published: bool,
+    },
 }
+
+/// Name of the file in a machine's folder that its runtime writes them to, a line each.
+pub const FILE: &str = "events";
+
+/// How large that file grows; then its older half goes.
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;

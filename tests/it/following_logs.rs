@@ -137,3 +137,43 @@ fn programs_follow_the_same_lines_as_they_come() {
     let rest = home.msb(["logs", "--json", "db", "--after", cursor]).exits(0).stdout;
     assert_eq!(lines(&rest), told[1..]);
 }
+
+#[test]
+fn no_line_is_lost_where_a_command_comes_back_and_its_log_is_renamed_away() {
+    const LINES: usize = 20_000;
+    let home = Home::process();
+    let long = "x".repeat(600);
+    // Slower than what a log takes in a second; both runs together fill it more than twice.
+    let folder = home.scratch("work");
+    std::fs::create_dir(&folder).unwrap();
+    let work = folder.display();
+    let script = format!(
+        "i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo $i {long}; \
+         [ $((i % 100)) = 0 ] && sleep 0.03; done; \
+         mkdir {work}/again 2>/dev/null && exit 1; mkdir {work}/done; exec sleep 1000"
+    );
+    let lines_of_it = "restart \"on-failure\" { delay \"50ms\" }";
+    home.write(
+        "Sandboxfile",
+        &format!(
+            "project \"shop\"\nsandbox \"db\" {{\n image \"builtin:base\"\n \
+             command \"sh\" \"-c\" #\"{script}\"#\n {lines_of_it}\n}}\n"
+        ),
+    );
+    home.msb(["up"]).exits(0);
+    let follower = home.start(["logs", "-f", "--json", "db"]);
+    eventually("both have printed all", Duration::from_secs(120), || {
+        folder.join("done").exists().then_some(())
+    });
+    home.msb(["down"]).exits(0);
+    let told = follower.wait(home.rung().patience()).exits(0).stdout;
+    let (mut wanted, mut turns) = (1, 0);
+    for line in lines(&told).iter().filter(|line| line["source"] != "system") {
+        assert_eq!(line["type"], "line", "{line}");
+        let number: usize =
+            line["line"].as_str().unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(number, wanted, "after {turns} turns");
+        (wanted, turns) = if number == LINES { (1, turns + 1) } else { (number + 1, turns) };
+    }
+    assert_eq!((wanted, turns), (1, 2), "both runs are heard to their ends");
+}

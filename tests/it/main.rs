@@ -44,6 +44,7 @@ mod probes;
 mod problems;
 mod progress;
 mod reading;
+mod recorded;
 mod restarts;
 mod road;
 mod schemas;

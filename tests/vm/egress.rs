@@ -259,6 +259,10 @@ fn s22_what_leaves_is_what_the_file_says() {
     assert!(!seen.holds(b"c2VjcmV0"), "a secret left in what is allowed");
     assert!(secret.accept().is_err(), "the host's own port was reached");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let denied = ["events", "--no-follow", "--since", "1h", "--type", "policy-denied"];
+    home.msb(denied)
+        .exits(0)
+        .says(&["box  policy-denied  egress tcp ", "box  policy-denied  egress dns "]);
     home.msb(["down"]).exits(0);
     reversed(&home);
 }

@@ -101,6 +101,12 @@ fn rt_9_9_a_published_port_answers_is_seen_and_moves_while_the_machine_runs() {
         ("side\n".into(), "web\n".into(), "side\n".into())
     );
     UdpSocket::bind(("127.0.0.1", names)).unwrap();
+    let told = home.msb(["events", "--no-follow", "--since", "1h", "--type", "port"]).exits(0);
+    told.says(&[
+        &format!("web  port  127.0.0.1:{first} → 80/tcp published"),
+        &format!("web  port  127.0.0.1:{names} → 53/udp withdrawn"),
+        &format!("web  port  127.0.0.1:{second} → 80/tcp published"),
+    ]);
     assert_eq!(home.sandbox("web")["started_at"], born, "nobody was restarted");
     diff(&home).exits(0);
 

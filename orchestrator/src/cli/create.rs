@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// How long that one may take to stop; 0 kills [default: its own grace]
     #[arg(long, value_name = "DUR", requires = "replace", value_parser = values::duration_or_zero)]
     replace_grace: Option<Duration>,
+    /// Only record it; `start` boots it [default: boot it]
+    #[arg(long, conflicts_with_all = ["replace", "no_wait", "wait_timeout"])]
+    no_start: bool,
     /// Return once it is booted [default: wait until it is ready]
     #[arg(long)]
     no_wait: bool,
@@ -81,10 +84,10 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let mut options = following::options(call, "create");
     options.consents.yes = true;
     options.grace = args.replace_grace.map(|time| Millis(outcome::ms(time)));
-    options.wait = if args.no_wait {
-        Wait::Booted(Some(args.wait_timeout))
-    } else {
-        Wait::Settled(Some(args.wait_timeout))
+    options.wait = match (args.no_start, args.no_wait) {
+        (true, _) => Wait::Recorded,
+        (false, true) => Wait::Booted(Some(args.wait_timeout)),
+        (false, false) => Wait::Settled(Some(args.wait_timeout)),
     };
     let followed = following::apply(call, wish, options)?;
     outcome::failures(&followed.outcome)?;

@@ -10,6 +10,7 @@ use super::ending::Ending;
 use super::failure::{Failure, first};
 use super::standing::Standing;
 use super::targets::Targets;
+use super::told::Told;
 use crate::context::Clock as _;
 use crate::engine::SandboxView;
 use crate::report::clean::clean;
@@ -18,7 +19,7 @@ use crate::report::time::{local, parse_instant};
 use crate::sessions::ears;
 use crate::sessions::signals::{ENDING, Signals};
 use crate::store::events::{self, BATCH_MAX, Event, Reach};
-use crate::store::{Store, time};
+use crate::store::{Store, journal, time};
 
 /// Show what happened
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     /// The past after this `seq` too [default: none of it]
     #[arg(long, value_name = "SEQ", conflicts_with = "since")]
     after: Option<u32>,
-    /// Those of this type: snapshot, phase, step, run, removed (can be repeated) [default: all]
+    /// Those of this type, as phase, health, restart, step, oom (can be repeated) [default: all]
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
     /// End with what is known now [default: go on until Ctrl-C]
@@ -43,11 +44,23 @@ pub(crate) struct Args {
 }
 
 /// Types that are written.
-const TYPES: [&str; 5] = ["snapshot", "phase", "step", "run", "removed"];
+const TYPES: [&str; 12] = [
+    "snapshot",
+    "phase",
+    "health",
+    "restart",
+    "drift",
+    "step",
+    "run",
+    "mount",
+    "port",
+    "policy-denied",
+    "oom",
+    "removed",
+];
 
 /// Types of which nothing happens yet.
-const LATER: [&str; 8] =
-    ["health", "restart", "drift", "mount", "port", "secret-violation", "policy-denied", "oom"];
+const LATER: [&str; 1] = ["secret-violation"];
 
 /// How often it is looked for more.
 const LOOK: Duration = Duration::from_millis(200);
@@ -64,7 +77,8 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         })?),
     };
     let chosen = Standing::of(call, &args.targets)?;
-    let mut watching = Watching { call, chosen, args, store: None, seq: 0 };
+    let mut watching =
+        Watching { call, chosen, args, store: None, told: Told::default(), seq: 0, since: None };
     watching.begin(since_ms)?;
     if args.no_follow {
         return Ok(0);
@@ -92,13 +106,18 @@ struct Watching<'a> {
     args: &'a Args,
     /// `None` as long as there is no state.
     store: Option<Store>,
+    /// What was taken over from runtimes.
+    told: Told,
     /// The last event that was looked at.
     seq: i64,
+    /// What happened before is not meant: what a runtime wrote down may come late.
+    since: Option<String>,
 }
 
 impl Watching<'_> {
     /// Prints the past, then a snapshot of what is chosen.
     fn begin(&mut self, since_ms: Option<u64>) -> Result<(), Failure> {
+        self.take_over()?;
         let reach = self.read(events::reach)?.unwrap_or_default();
         let from = match (self.args.after.map(i64::from), since_ms) {
             (Some(seq), _) => {
@@ -113,7 +132,9 @@ impl Watching<'_> {
         self.seq = from;
         // What is told of after this moment is told behind the snapshot.
         let views = self.chosen.find(self.call)?;
+        self.since = since_ms.map(time::rfc3339);
         self.news(&views, reach.last)?;
+        self.since = None;
         self.seq = self.seq.max(reach.last);
         for view in &views {
             self.print(&snapshot(view, self.seq, self.call.context.clock.unix_ms()));
@@ -145,6 +166,7 @@ impl Watching<'_> {
 
     /// Prints every event that was not looked at.
     fn rest(&mut self) -> Result<(), Failure> {
+        self.take_over()?;
         // Who is meant is asked of every machine, so only where there is something to tell.
         let seq = self.seq;
         if self.read(|db| Ok(events::reach(db)?.last > seq))? != Some(true) {
@@ -179,6 +201,15 @@ impl Watching<'_> {
         }
     }
 
+    /// Takes over what runtimes wrote down.
+    fn take_over(&mut self) -> Result<(), Failure> {
+        if self.read(journal::is_possible)? != Some(true) {
+            return Ok(());
+        }
+        let machines = self.read(journal::machines)?.unwrap_or_default();
+        self.told.take(self.call, machines)
+    }
+
     /// Reads the state; `None` where there is none yet.
     fn read<T>(
         &mut self,
@@ -192,7 +223,11 @@ impl Watching<'_> {
     }
 
     fn print(&self, event: &Event) {
-        if !self.args.types.is_empty() && !self.args.types.contains(&event.kind) {
+        let types = &self.args.types;
+        if !types.is_empty() && !types.contains(&event.kind) {
+            return;
+        }
+        if self.since.as_ref().is_some_and(|since| event.at < *since) {
             return;
         }
         let report = &self.call.report;
@@ -261,6 +296,17 @@ fn text(event: &Event) -> String {
             }
         }
         "step" => format!("{} {to}", word("do")),
+        "drift" => {
+            let from = body.from.as_deref().unwrap_or_default();
+            format!("{} {from} → {to}", word("path"))
+        }
+        "restart" => format!("{to}, number {}", body.data["count"]),
+        "mount" => format!("disk {}", word("serial")),
+        "port" => format!("{} {to}", word("port")),
+        "oom" => format!("session {}", word("session")),
+        "policy-denied" => {
+            format!("{} {} {}", word("direction"), word("protocol"), word("remote"))
+        }
         _ => match &body.from {
             Some(from) => format!("{} → {}", capital(from), capital(to)),
             None => capital(to),
@@ -270,6 +316,7 @@ fn text(event: &Event) -> String {
     let reason = body.reason.as_deref().map(|reason| clean(reason).into_owned());
     let more: Vec<String> = [reason, lasted].into_iter().flatten().collect();
     let more = if more.is_empty() { String::new() } else { format!("  ({})", more.join(", ")) };
+    let what = clean(&what);
     format!("{when}  {subject}  {}  {what}{more}", event.kind).trim_end().to_owned()
 }
 

@@ -29,7 +29,6 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("up", &["--rollback"]),
     ("run", DEFINITION),
     ("create", DEFINITION),
-    ("create", &["--no-start"]),
     ("doctor", &["--bundle"]),
     ("setup", &["--no-templates"]),
 ];

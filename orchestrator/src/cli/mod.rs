@@ -67,6 +67,7 @@ mod standing;
 mod start;
 mod stop;
 mod targets;
+mod told;
 mod touch;
 mod traced;
 mod up;

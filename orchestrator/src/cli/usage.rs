@@ -13,6 +13,10 @@ use crate::context::Terminal;
 use crate::report::style::Style;
 use crate::report::{Annotations, Form, Output, Progress, Report};
 
+/// What is said to who wants a machine to be held.
+const NO_PAUSE: &str = "No driver holds a machine still: use `msb stop`, which keeps its disks, \
+                        and `msb start`.";
+
 /// What people type who know other tools.
 const HINTS: &[(&str, &str)] = &[
     ("apply", "Use `msb up`: it makes the host match the Sandboxfile."),
@@ -20,6 +24,10 @@ const HINTS: &[(&str, &str)] = &[
     ("delete", "Use `msb down` for a project, `msb rm` for one sandbox."),
     ("build", "Load an image with `msb load`: msb builds none."),
     ("modify", "Edit the Sandboxfile and use `msb up`: it changes what differs."),
+    ("pause", NO_PAUSE),
+    ("unpause", NO_PAUSE),
+    ("suspend", NO_PAUSE),
+    ("resume", NO_PAUSE),
     ("shell", "Use `msb exec NAME`: without a command it starts the shell."),
     ("enter", "Use `msb exec NAME`: without a command it starts the shell."),
 ];

@@ -26,7 +26,7 @@ use crate::plan::{Action, Address, Goal, Op, Plan, StepId, Wish, hash, is_prefli
 use crate::store::inventory::{self, ProjectRow, SandboxRow};
 use crate::store::lease::Lease;
 use crate::store::operations::{self, RunRow};
-use crate::store::{Store, StoreError, atomic, soundness};
+use crate::store::{Store, StoreError, atomic, events, soundness};
 
 /// The longest that steps may go on after the user asked to stop.
 const INTERRUPTED_MAX: Duration = Duration::from_secs(30);
@@ -234,6 +234,9 @@ impl Run<'_> {
             return Ok(self.outcome(run, &BTreeMap::new(), &BTreeMap::new()));
         }
         let (project_id, run) = self.begin(&mut session)?;
+        if self.options.wait == Wait::Recorded {
+            return self.recorded(&mut session.store, run);
+        }
         let parts =
             match self.drivers.values().any(|d| d.name != schema::launch::DriverName::Process) {
                 true => Some(Drivers::of(self.context).parts().await?),
@@ -270,6 +273,15 @@ impl Run<'_> {
         Ok(outcome)
     }
 
+    /// Ends a run that was to write down what is wished for, and to do no step of it.
+    fn recorded(mut self, store: &mut Store, run: i64) -> Result<Outcome, Troubles> {
+        let now_ms = self.context.clock.unix_ms();
+        store.write(|db| operations::end_run(db, run, 0, now_ms))?;
+        self.planned.steps.clear();
+        self.planned.changes.clear();
+        Ok(self.outcome(Some(run), &BTreeMap::new(), &BTreeMap::new()))
+    }
+
     fn limits(&self) -> Limits {
         let memory = |name: &InstanceName| {
             self.wish.project.sandboxes.get(name).map_or(0, |want| want.memory.max.0)
@@ -286,6 +298,7 @@ impl Run<'_> {
         let (timeout, last_gates) = match self.options.wait {
             Wait::Booted(timeout) => (timeout, LastGates::Leave),
             Wait::Settled(timeout) => (timeout, LastGates::Await),
+            Wait::Recorded => (None, LastGates::Leave),
         };
         Limits {
             slots,
@@ -334,7 +347,10 @@ impl Run<'_> {
             inventory::put_project(db, &row, now_ms)?;
             self.put_wishes(db, &id, now_ms)?;
             self.put_ignored(db, &id)?;
-            operations::begin_run(db, &id, &self.run_row()?, &hash(&self.planned), now_ms)
+            let digest = hash(&self.planned);
+            let run = operations::begin_run(db, &id, &self.run_row()?, &digest, now_ms)?;
+            events::drift(db, run, &self.planned.drift, now_ms)?;
+            Ok(run)
         })?;
         session.known_by_id(self.context, &self.wish.project.name, &self.options)?;
         Ok((id, run))

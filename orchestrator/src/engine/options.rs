@@ -53,6 +53,8 @@ pub enum Wait {
     Booted(Option<Duration>),
     /// Until everything is ready or completed, at most so long; `None` without limit.
     Settled(Option<Duration>),
+    /// Not at all: what is wished for is written down, and nothing is done about it.
+    Recorded,
 }
 
 /// What a machine is asked for that nobody waits for.

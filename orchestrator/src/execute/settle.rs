@@ -19,6 +19,7 @@ use crate::observe::JustSeen;
 use crate::plan::Op;
 use crate::store::events::{self, Moment};
 use crate::store::inventory::{self, Inhabitant, MachineRow, Role, SandboxRow, VolumeRow};
+use crate::store::journal;
 use crate::store::operations::{self, Closed, OpenOp, RunRow};
 use crate::store::{Rows, Store, StoreError, locks, time};
 use crate::volumes;
@@ -138,8 +139,9 @@ impl Settling<'_> {
     }
 
     /// What is found happened in the course of nothing that is known.
-    fn moment(&self) -> Moment {
-        Moment { run: None, now_ms: self.context.clock.unix_ms() }
+    fn moment(&self) -> Moment<'_> {
+        let home = self.context.home();
+        Moment { run: None, now_ms: self.context.clock.unix_ms(), home }
     }
 
     fn folder(&self, id: &str) -> Folder {
@@ -256,7 +258,7 @@ impl Settling<'_> {
             let ready = look.alive && matches!(phase, Phase::Ready | Phase::Degraded);
             let goes = if ready { old } else { new };
             self.stop_if_alive(&goes.id).await?;
-            self.remove(&goes.id)?;
+            self.remove(store, &goes.id)?;
             store.write(|db| {
                 inventory::remove_machine(db, &goes.id)?;
                 if !ready {
@@ -329,9 +331,14 @@ impl Settling<'_> {
         Ok("stopped again")
     }
 
-    fn remove(&self, id: &str) -> Result<(), StepError> {
-        if self.folder(id).look(&self.boot_id)?.alive {
+    /// Removes the folder of a machine that does not live, once all it has to tell is told.
+    fn remove(&self, store: &mut Store, id: &str) -> Result<(), StepError> {
+        let folder = self.folder(id);
+        if folder.look(&self.boot_id)?.alive {
             return Ok(());
+        }
+        if folder.journal_mark().is_some() {
+            store.write(|db| journal::take(db, id, self.moment()))?;
         }
         remove_folder(self.context.home(), id)
             .map_err(|error| StepError::from("msb::state::unusable", "remove", &error))
@@ -347,13 +354,13 @@ impl Settling<'_> {
         let Some(id) = &meant.machine else { return Ok("nothing") };
         let machines = store.read(|db| inventory::machine_and_siblings(db, id))?;
         let Some(named) = machines.iter().find(|machine| machine.id == *id) else {
-            self.remove(id)?;
+            self.remove(store, id)?;
             return Ok("removed");
         };
         let sandbox = store.read(|db| inventory::sandbox_by_id(db, &named.sandbox_id))?;
         let going = going(op, named, &machines, sandbox.as_ref().map(|row| row.kind));
         for machine in &going {
-            self.remove(&machine.id)?;
+            self.remove(store, &machine.id)?;
         }
         store.write(|db| going.iter().try_for_each(|m| inventory::remove_machine(db, &m.id)))?;
         Ok("removed")
@@ -364,11 +371,11 @@ impl Settling<'_> {
         if self.folder(id).look(&self.boot_id)?.alive {
             return Ok("it still lives");
         }
-        self.remove(id)?;
+        self.remove(store, id)?;
         let machines = store.read(|db| inventory::machine_and_siblings(db, id))?;
         let Some(first) = machines.first() else { return Ok("done") };
         for machine in &machines {
-            self.remove(&machine.id)?;
+            self.remove(store, &machine.id)?;
         }
         store.write(|db| {
             machines.iter().try_for_each(|machine| inventory::remove_machine(db, &machine.id))?;
@@ -425,7 +432,7 @@ impl Settling<'_> {
                 left.push(one);
                 continue;
             }
-            self.remove(&machine.id)?;
+            self.remove(store, &machine.id)?;
             store.write(|db| {
                 inventory::remove_machine(db, &machine.id)?;
                 if ended && machine.role == Role::Current {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schema::control::{AGENT_SOCKET, SOCKET};
+use schema::event::{self, Event};
 use schema::lifecycle::Phase;
 use schema::peer;
 use schema::record::{FILE, LEASE, Process, Record};
@@ -126,6 +127,25 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(LookError { path, source }),
         }
+    }
+
+    /// Returns what its runtime wrote down last, in order; a journal that cannot be read is none.
+    #[must_use]
+    pub fn journal(&self) -> Vec<Event> {
+        let Ok(file) = fs::File::open(self.file(event::FILE)) else { return Vec::new() };
+        let mut text = Vec::new();
+        // It is a runtime's, and yet never read without end.
+        let most = 2 * event::FILE_BYTES_MAX as u64;
+        let read = file.take(most).read_to_end(&mut text);
+        let lines = text.split(|byte| *byte == b'\n').filter(|_| read.is_ok());
+        // What a crash cut short is no event.
+        lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    /// Returns what tells whether something was written down since: the file and its size.
+    #[must_use]
+    pub fn journal_mark(&self) -> Option<(u64, u64)> {
+        fs::metadata(self.file(event::FILE)).ok().map(|meta| (meta.ino(), meta.len()))
     }
 
     /// Returns the definition for which the machine was made anew because its restarts were used up;

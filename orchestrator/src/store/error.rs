@@ -136,6 +136,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Tells whether somebody else was writing for longer than it is waited for.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::At { source: error, .. } | Self::Query(_, error) => {
+                error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+            }
+            _ => false,
+        }
+    }
+
     /// Returns the code under which the failure is explained.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -1,13 +1,16 @@
 //! What happened, for `msb events`: written in the transaction of what it tells, so that neither is
 //! ever without the other.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::inventory::{self, MachineRow, as_word, query};
-use super::{StoreError, time};
-use crate::plan::Address;
+use super::journal::Told;
+use super::{StoreError, journal, time};
+use crate::plan::{Address, Drift};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct Event {
     pub project: Option<String>,
     /// To what: `sandbox.web[0]`.
     pub address: Option<String>,
-    /// `phase`, `step`, `run`, `removed`.
+    /// `phase`, `step`, `run`, `removed`, or what a runtime tells.
     pub kind: String,
     /// What there is to say about it.
     pub body: Body,
@@ -54,33 +57,39 @@ pub struct Actor {
     pub user: Option<String>,
 }
 
-/// In the course of what something happened, and when.
+/// In the course of what something happened, when, and where.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct Moment<'a> {
     /// The run, where one did it.
     pub run: Option<i64>,
     /// The time.
     pub now_ms: u64,
+    /// The home, in which machines lie.
+    pub home: &'a Path,
 }
 
 /// How many events are read at once.
 pub const BATCH_MAX: usize = 1000;
 
-fn put(
+/// Writes an event; who did it is read from the run.
+///
+/// # Errors
+/// The row cannot be written.
+pub(super) fn put(
     db: &Connection,
     (project_id, address): (&str, Option<&str>),
     (kind, body): (&str, Body),
-    moment: Moment,
+    (run, at_ms): (Option<i64>, u64),
 ) -> Result<(), StoreError> {
-    let actor = moment.run.map(|run| actor(db, run)).transpose()?.flatten();
-    let body = Body { run: moment.run, actor, ..body };
+    let actor = run.map(|run| actor(db, run)).transpose()?.flatten();
+    let body = Body { run, actor, ..body };
     let text = serde_json::to_string(&body)
         .map_err(|_| StoreError::Value { what: "event", value: kind.to_owned() })?;
     db.prepare_cached(
         "INSERT INTO event (at, project_id, address, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)",
     )
     .and_then(|mut statement| {
-        statement.execute(params![time::rfc3339(moment.now_ms), project_id, address, kind, text])
+        statement.execute(params![time::rfc3339(at_ms), project_id, address, kind, text])
     })
     .map(|_| ())
     .map_err(query("write an event"))
@@ -117,7 +126,27 @@ pub(super) fn run(
     };
     let data = json!({ "exit_code": exit_code });
     let body = Body { from, to: Some(to.to_owned()), data, ..Body::default() };
-    put(db, (&project, None), ("run", body), Moment { run: Some(id), now_ms })
+    put(db, (&project, None), ("run", body), (Some(id), now_ms))
+}
+
+/// Writes what a run found to be otherwise than it was applied, before it does anything about it.
+///
+/// # Errors
+/// A row cannot be written.
+pub fn drift(db: &Connection, run: i64, found: &[Drift], now_ms: u64) -> Result<(), StoreError> {
+    let project: String = db
+        .query_row("SELECT project_id FROM run WHERE id = ?1", [run], |row| row.get(0))
+        .map_err(query("read a run"))?;
+    found.iter().try_for_each(|drift| {
+        let address = drift.address.to_string();
+        let body = Body {
+            from: Some(drift.before.clone()),
+            to: Some(drift.after.clone()),
+            data: json!({ "path": drift.path, "class": drift.class }),
+            ..Body::default()
+        };
+        put(db, (&project, Some(&address)), ("drift", body), (Some(run), now_ms))
+    })
 }
 
 /// Writes how an operation ended, of which `state` and `error` are written already.
@@ -145,45 +174,73 @@ pub(super) fn step(db: &Connection, op: i64, now_ms: u64) -> Result<(), StoreErr
         .and_then(|mut statement| statement.query_row([op], read))
         .map_err(query("read an operation"))?;
     let (project, address, run, body) = found;
-    put(db, (&project, Some(&address)), ("step", body), Moment { run: Some(run), now_ms })
+    put(db, (&project, Some(&address)), ("step", body), (Some(run), now_ms))
 }
 
 /// Writes a machine's row, and that its phase is another where it is.
 ///
+/// As long as a runtime is there to tell, only what it wrote down is told of its machine: the row
+/// may be read from a record that is older or newer than that.
+///
 /// # Errors
 /// The rows cannot be written.
-pub fn put_machine(db: &Connection, row: &MachineRow, moment: Moment) -> Result<(), StoreError> {
-    let was: Option<String> = db
-        .prepare_cached("SELECT phase FROM machine WHERE id = ?1")
-        .and_then(|mut statement| statement.query_row([&row.id], |row| row.get(0)).optional())
-        .map_err(query("read a phase"))?;
+pub fn put_machine(
+    db: &Connection,
+    row: &MachineRow,
+    moment: Moment<'_>,
+) -> Result<(), StoreError> {
+    let told = journal::told(db, &row.id, moment)?;
+    if told.seq == 0 || row.phase.is_resting() {
+        return put_phase(db, row, told, moment);
+    }
+    inventory::put_machine(db, row)
+}
+
+/// Writes the row of a machine that is to be launched.
+///
+/// # Errors
+/// The rows cannot be written.
+pub fn announce(db: &Connection, row: &MachineRow, moment: Moment<'_>) -> Result<(), StoreError> {
+    let told = journal::told(db, &row.id, moment)?;
+    put_phase(db, row, told, moment)
+}
+
+fn put_phase(
+    db: &Connection,
+    row: &MachineRow,
+    told: Told,
+    moment: Moment<'_>,
+) -> Result<(), StoreError> {
     inventory::put_machine(db, row)?;
     let is = as_word(row.phase);
-    if was.as_ref() == Some(&is) {
+    if told.phase.as_ref() == Some(&is) {
         return Ok(());
     }
     let Some(sandbox) = inventory::sandbox_by_id(db, &row.sandbox_id)? else { return Ok(()) };
     let body = Body {
-        from: was,
-        to: Some(is),
+        from: told.phase,
+        to: Some(is.clone()),
         reason: row.reason.clone(),
         data: json!({ "machine": row.id, "exit_code": row.exit_code }),
         ..Body::default()
     };
     let address = Address::Sandbox(sandbox.name).to_string();
-    put(db, (&sandbox.project_id, Some(&address)), ("phase", body), moment)
+    let of = (sandbox.project_id.as_str(), Some(address.as_str()));
+    put(db, of, ("phase", body), (moment.run, moment.now_ms))?;
+    journal::put_told(db, &row.id, &Told { phase: Some(is), ..told })
 }
 
 /// Removes a sandbox's row, and writes that it is gone.
 ///
 /// # Errors
 /// The rows cannot be written.
-pub fn remove_sandbox(db: &Connection, id: &str, moment: Moment) -> Result<(), StoreError> {
+pub fn remove_sandbox(db: &Connection, id: &str, moment: Moment<'_>) -> Result<(), StoreError> {
     let Some(sandbox) = inventory::sandbox_by_id(db, id)? else { return Ok(()) };
     inventory::remove_sandbox(db, id)?;
     let address = Address::Sandbox(sandbox.name).to_string();
     let body = Body { data: json!({}), ..Body::default() };
-    put(db, (&sandbox.project_id, Some(&address)), ("removed", body), moment)
+    let of = (sandbox.project_id.as_str(), Some(address.as_str()));
+    put(db, of, ("removed", body), (moment.run, moment.now_ms))
 }
 
 /// How far the past reaches.

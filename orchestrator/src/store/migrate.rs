@@ -12,7 +12,7 @@ use super::lease::{Holder, Lease, Sharing};
 use super::{StoreError, atomic, time, witness};
 
 /// The schema that this program writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Marks the file as ours: `msb` and a zero.
 const APPLICATION_ID: i32 = 0x6d73_6200;
@@ -31,6 +31,7 @@ const STEPS: [Step; VERSION as usize] = [
     Step { sql: concat!(include_str!("schema-1.sql"), include_str!("images.sql")), min_reader: 1 },
     // Definitions have another shape, which the program of schema 1 takes for damage.
     Step { sql: include_str!("schema-2.sql"), min_reader: 2 },
+    Step { sql: include_str!("schema-3.sql"), min_reader: 2 },
 ];
 
 /// How many copies of databases as they were before a migration are kept.

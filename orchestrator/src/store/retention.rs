@@ -49,6 +49,15 @@ pub(super) fn trim(db: &Connection, run: i64, now_ms: u64) -> Result<(), StoreEr
     if acted { definitions::drop_unnamed(db) } else { Ok(()) }
 }
 
+/// Drops the events that are too old or too many, where they come without a run.
+///
+/// # Errors
+/// The table cannot be written.
+pub fn trim_events(db: &Connection, now_ms: u64) -> Result<(), StoreError> {
+    let [.., events] = &PAST;
+    events.trim(db, ROWS_MAX, now_ms)
+}
+
 impl Past {
     fn trim(&self, db: &Connection, rows_max: i64, now_ms: u64) -> Result<(), StoreError> {
         let Self { table, number, at, may_go } = self;

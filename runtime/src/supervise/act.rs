@@ -85,7 +85,7 @@ impl Supervisor {
             }
         });
         if from != to {
-            self.note(What::Phase { from, to, reason });
+            self.note(What::Phase { from, to, reason, exit_code: None });
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use schema::control::{HealthWish, Update};
+use schema::event::What;
 use schema::launch::Link;
 use schema::lifecycle::Phase;
 use schema::wire::message::{self, Signal, SignalTarget};
@@ -159,11 +160,23 @@ impl Supervisor {
         let net = self.net.as_mut().ok_or("the machine has no network device")?;
         let changed = net.change(link).map_err(|error| error.to_string());
         // Also where it failed: what was let go may not have come back.
-        let ports = net.published().to_vec();
-        if self.standing.record().ports != ports {
-            self.standing.change(|record| record.ports = ports);
-        }
+        self.note_ports();
         changed
+    }
+
+    /// Writes down which ports lead to the guest from now on.
+    pub(super) fn note_ports(&mut self) {
+        let Some(net) = &self.net else { return };
+        let (was, ports) = (self.standing.record().ports, net.published().to_vec());
+        if was == ports {
+            return;
+        }
+        self.standing.change(|record| record.ports.clone_from(&ports));
+        let gone = was.iter().filter(|port| !ports.contains(port)).map(|port| (port, false));
+        let new = ports.iter().filter(|port| !was.contains(port)).map(|port| (port, true));
+        for (port, published) in gone.chain(new) {
+            self.note(What::Port { port: port.to_string(), published });
+        }
     }
 
     /// Asks something else about health from now on.

@@ -1,6 +1,6 @@
 //! The end: the last record, and nothing left behind.
 
-use schema::event::What;
+use schema::event::{self, What};
 use schema::lifecycle::Phase;
 use schema::record;
 
@@ -22,6 +22,7 @@ impl Supervisor {
             from: rest.from,
             to: rest.phase,
             reason: Some(verdict.reason.clone()),
+            exit_code: rest.exit.map(record::Exit::shell_code),
         });
         tracing::info!(
             phase = rest.phase.as_str(),
@@ -67,10 +68,10 @@ impl Drop for Supervisor {
     }
 }
 
-/// Removes the sockets, and everything but the record of a machine that leaves nothing.
+/// Removes the sockets, and of a machine that leaves nothing everything but what tells how it ended.
 pub(super) fn clear(folder: &Folder, sockets: Sockets, is_ephemeral: bool) {
     drop(sockets);
-    if is_ephemeral && let Err(error) = folder.clear_but(record::FILE) {
+    if is_ephemeral && let Err(error) = folder.clear_but(&[record::FILE, event::FILE]) {
         tracing::warn!(%error, "the folder of an ephemeral machine was not cleared");
     }
 }

@@ -162,7 +162,7 @@ impl Begun {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let links = (machine.links.agent, machine.links.console);
         let (channel, console) = listen(links, &hub).map_err(failed)?;
-        let (shares, tally) = self.note_beside(net.as_ref(), shares).unzip();
+        let (shares, tally) = self.note_beside(shares).unzip();
         let denials = net.as_mut().and_then(Net::take_denials);
         let streams = Streams { channel, console, notices: machine.notices, shares, denials };
         let mut senses = Senses::new(streams, asked, creator, signals).map_err(failed)?;
@@ -227,10 +227,7 @@ impl Begun {
 
     /// Writes down what runs beside the VMM; returns the server of shared folders, and what is read
     /// and written through it.
-    fn note_beside(&self, net: Option<&Net>, shares: Option<Served>) -> Option<(Child, Tally)> {
-        if let Some(net) = net {
-            self.standing.change(|record| record.ports = net.published().to_vec());
-        }
+    fn note_beside(&self, shares: Option<Served>) -> Option<(Child, Tally)> {
         let served = shares?;
         // What is missing around the VMM stands there already.
         self.standing.change(|record| record.jail_missing.extend(served.jail_missing));
@@ -249,13 +246,15 @@ impl Begun {
 }
 
 impl Supervisor {
-    pub(super) fn write_started(&self) {
+    /// Writes down that a VMM runs, and what leads to it.
+    pub(super) fn write_started(&mut self) {
         let at = self.clock.wall_ms();
         let vmm = crate::host::process(self.process.pid());
         self.standing.change(|record| {
             record.vmm = vmm.ok();
             record.started_at_ms = Some(at);
         });
+        self.note_ports();
     }
 }
 

@@ -14,6 +14,7 @@ use crate::execute::world::{Done, Effect, StepError};
 use crate::plan::{Address, Op, Step};
 use crate::store::events::{self, Moment};
 use crate::store::inventory::{self, MachineRow, Role, SandboxRow, VolumeRow, VolumeUse};
+use crate::store::journal;
 use crate::store::operations::{self, Closed, Intent};
 use crate::store::remembered::Remembered;
 use crate::store::{Rows, StoreError, time};
@@ -145,7 +146,11 @@ impl Host {
                     ended_at: None,
                     ..next.clone()
                 };
-                events::put_machine(db, &next, self.moment())
+                events::announce(db, &next, self.moment())
+            }
+            // What is still to be told of them goes with their folders.
+            Op::Retire | Op::Discard => {
+                mine().try_for_each(|machine| journal::take(db, &machine.id, self.moment()))
             }
             _ => Ok(()),
         }
@@ -287,8 +292,8 @@ impl Host {
         inventory::put_chosen_ports(db, &machine.sandbox_id, &ports)
     }
 
-    fn moment(&self) -> Moment {
-        Moment { run: Some(self.run), now_ms: self.now_ms() }
+    fn moment(&self) -> Moment<'_> {
+        Moment { run: Some(self.run), now_ms: self.now_ms(), home: self.context.home() }
     }
 
     /// Returns a machine's row with what its record tells, else with what the step tells.
