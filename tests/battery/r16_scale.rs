@@ -10,7 +10,7 @@ use std::time::Duration;
 use tests::home::Home;
 use tests::matrix::{is_whole, say};
 use tests::oracle::{Watch, clean, gone, pids};
-use tests::run::Run;
+use tests::run::{Run, lasted};
 use tests::skip::skip;
 use tests::tracer::{Plan, Victim, Which, may_trace, trace};
 
@@ -120,10 +120,7 @@ fn timed(home: &Home, words: &[&str], many: usize) -> (Run, Duration) {
     let mut command = home.command();
     command.args(words);
     let limit = ITSELF + EACH * u32::try_from(many).unwrap();
-    let began = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let run = home.spawn(command).wait(limit).exits(0);
-    let ended = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    (run, Duration::try_from(ended - began).unwrap_or_default())
+    lasted(|| home.spawn(command).wait(limit).exits(0))
 }
 
 /// Returns what the processes of a home take, what they share counted once.

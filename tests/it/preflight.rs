@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tests::home::Home;
+use tests::oracle::{gone, reversed};
 
 const LACKING: &str = r#"
 project "shop"
@@ -33,6 +34,17 @@ fn sf_5_what_the_host_lacks_is_told_all_at_once_and_only_when_asked() {
     let row = &told["preflight"][0];
     assert_eq!((&row["project"], &row["exit_code"]), (&"shop".into(), &1.into()), "{row}");
     assert!(!home.path().join("db").exists(), "nothing was made");
+}
+
+#[test]
+fn an_up_that_is_refused_before_anything_is_made_leaves_nothing() {
+    let home = Home::process();
+    home.write("Sandboxfile", "project \"a\"\nsandbox \"x\" { image \"nobody:1\" }\n");
+    home.msb(["up"]).exits(1).complains(&["nobody:1"]);
+    gone(&home);
+    home.write("Sandboxfile", "project \"a\"\nsandbox \"x\" { image \"builtin:base\" }\n");
+    home.msb(["up"]).exits(0);
+    reversed(&home);
 }
 
 #[test]

@@ -126,6 +126,17 @@ fn rt_10_10_an_idle_sandbox_is_stopped_and_a_touch_keeps_it() {
 }
 
 #[test]
+fn rt_10_10_a_command_that_says_nothing_is_use_for_as_long_as_it_runs() {
+    let home = Home::process();
+    project(&home, "command \"sleep\" \"1000\"\n    idle-timeout \"2s\"");
+    home.msb(["up"]).exits(0);
+    home.msb(["exec", "web", "--", "sleep", "8"]).exits(0);
+    assert_eq!(home.sandbox("web")["phase"], "ready");
+    home.msb(["wait", "web", "--timeout", "20s"]).exits(0).says(&["Stopped(idle)"]);
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
 fn rt_10_11_a_job_that_takes_too_long_fails() {
     let home = Home::process();
     home.write(

@@ -6,6 +6,7 @@
 #![expect(clippy::panic, reason = "a helper of the suite fails the test it serves")]
 
 pub mod chance;
+pub mod clock;
 pub mod debian;
 pub mod far;
 pub mod golden;

@@ -32,6 +32,14 @@ impl Mounts {
         self.mount(&["-o", "remount,bind,ro"], path);
     }
 
+    /// Shows a folder or file in the place of another.
+    ///
+    /// # Panics
+    /// When it cannot be mounted.
+    pub fn instead(&self, shown: &Path, of: &Path) {
+        self.mount(&["--bind", &shown.display().to_string()], of);
+    }
+
     /// Takes the last mount on a path away.
     ///
     /// # Panics

@@ -40,14 +40,19 @@ impl Alive {
 
     /// Kills it and waits until it is gone; somebody else's process of the same number is left alone.
     pub fn kill(&self) {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return };
-        let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
-        if Self::find(self.pid).is_none_or(|now| now.start_ticks != self.start_ticks) {
-            return;
+        if let Some(pid) = self.signal(Signal::KILL) {
+            gone_within(pid, Duration::from_secs(10));
         }
-        // It may have ended on its own; the wait tells.
-        let _ = pidfd_send_signal(&fd, Signal::KILL);
-        gone_within(pid, Duration::from_secs(10));
+    }
+
+    /// Sends it a signal, and nobody else of the same number; `None` where it is gone.
+    pub fn signal(&self, signal: Signal) -> Option<Pid> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw)?;
+        let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        Self::find(self.pid).filter(|now| now.start_ticks == self.start_ticks)?;
+        // It may have ended on its own; whoever waits finds out.
+        let _ = pidfd_send_signal(&fd, signal);
+        Some(pid)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::time::{ClockId, clock_gettime};
 
 /// A command that was started.
 #[derive(Debug)]
@@ -135,6 +136,14 @@ pub fn gone_within(pid: Pid, limit: Duration) -> bool {
 pub fn pause(time: Duration) {
     let timeout = Timespec::try_from(time).expect("pauses are short");
     poll(&mut [], Some(&timeout)).expect("poll on nothing");
+}
+
+/// Does something, and says how long it took by a clock that nobody sets.
+pub fn lasted<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let began = clock_gettime(ClockId::Monotonic);
+    let done = work();
+    let took = Duration::try_from(clock_gettime(ClockId::Monotonic) - began);
+    (done, took.unwrap_or_default())
 }
 
 /// Looks again every 20 ms until `look` answers.

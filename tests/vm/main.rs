@@ -4,17 +4,21 @@
 #![cfg(test)]
 
 mod calls;
+mod clocks;
 mod copies;
 mod debian;
 mod durable;
 mod egress;
+mod ends;
 mod example;
 mod faults;
 mod figures;
 mod guest;
+mod idle;
 mod kernel;
 mod mounts;
 mod network;
+mod noise;
 mod ports;
 mod posix;
 mod probes;

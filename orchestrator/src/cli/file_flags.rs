@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use schema::name::InstanceName;
@@ -96,7 +97,7 @@ impl FileFlags {
         }
         vars.extend(self.var.iter().cloned());
         let clock = call.context.clock;
-        let over = clock.unix_ms() + limits.seconds * 1000;
+        let over = clock.elapsed() + Duration::from_secs(limits.seconds);
         let inputs = ResolveInputs {
             folder: files.folder.clone(),
             folders: files.folders.clone(),
@@ -112,7 +113,7 @@ impl FileFlags {
             trust: self.trust(),
             limits,
             tracing,
-            late: Late::when(move || clock.unix_ms() > over),
+            late: Late::when(move || clock.elapsed() > over),
         };
         Ok(Reading { inputs, variable_files })
     }

@@ -28,6 +28,20 @@ pub(super) struct Session {
     pub(super) leases: Vec<Lease>,
     /// Whether nobody else is at work in the project.
     alone: bool,
+    /// Dropped after the leases: by then nobody of ours holds it.
+    nameless: Option<Nameless>,
+}
+
+/// The lock of a project that has no id yet; its file goes with the command that gives it none.
+struct Nameless {
+    path: PathBuf,
+    me: Holder,
+}
+
+impl Drop for Nameless {
+    fn drop(&mut self) {
+        remove_free(&self.path, &self.me);
+    }
 }
 
 impl Session {
@@ -71,7 +85,8 @@ impl Session {
                 if known.is_some() {
                     remove_new_lock(context.home(), name, &me);
                 }
-                return Ok(Self { store, project_id: known, leases: vec![lease], alone });
+                let nameless = known.is_none().then_some(Nameless { path, me });
+                return Ok(Self { store, project_id: known, leases: vec![lease], alone, nameless });
             }
         }
     }
@@ -104,6 +119,7 @@ impl Session {
             return Ok(());
         }
         drop(std::fs::remove_file(new_lock(context.home(), name)));
+        self.nameless = None;
         // One that was killed before it came so far has left the lock of an id nobody knows.
         let me = execute::holder(&options.command, context.clock.unix_ms());
         Ok(locks::sweep(&mut self.store, context.home(), &me)?)
@@ -165,12 +181,16 @@ pub(super) fn new_lock(home: &Path, name: &ProjectName) -> PathBuf {
 
 /// Removes the lock that a project had before its id, where who gave it that could not.
 fn remove_new_lock(home: &Path, name: &ProjectName, me: &Holder) {
-    let path = new_lock(home, name);
+    remove_free(&new_lock(home, name), me);
+}
+
+/// Removes the file of a lock that nobody holds.
+fn remove_free(path: &Path, me: &Holder) {
     if path.exists()
-        && let Ok(lease) = Lease::try_take(&path, me, Sharing::Exclusive)
+        && let Ok(lease) = Lease::try_take(path, me, Sharing::Exclusive)
     {
         // One that stays is in nobody's way.
-        drop(lease.remove(&path));
+        drop(lease.remove(path));
     }
 }
 

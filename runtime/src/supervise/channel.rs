@@ -41,8 +41,9 @@ impl Supervisor {
                 }
             }
             Heard::Lost(why) => {
-                // What the agent closes it may close; what breaks is a complaint.
-                if why == CLOSED {
+                // What the agent closes it may close, and a machine that ends takes its channel along;
+                // what breaks before is a complaint.
+                if why == CLOSED || self.life.is_closing() {
                     tracing::info!(%why, "the agent's channel is over");
                 } else {
                     tracing::warn!(%why, "the agent's channel is lost");
