@@ -10,6 +10,9 @@ use super::host::{BLOCK_BYTES, Times};
 /// The most entries of a folder that are looked at; of a larger one it is not known what it takes.
 const ENTRIES_MAX: usize = 100_000;
 
+/// The most numbers of new processes that are tried one by one; beyond, all of the host are listed.
+const NEW_MAX: u32 = 4096;
+
 /// What processes used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Used {
@@ -17,19 +20,76 @@ pub(super) struct Used {
     pub(super) resident_bytes: u64,
 }
 
-/// Returns what the processes below `top` used, those that have ended included.
-pub(super) fn used(top: u32) -> Option<Used> {
-    let mut table = BTreeMap::new();
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        let Some(pid) = pid else { continue };
-        // One that ends while it is looked at is counted by whoever waits for it.
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        table.extend(Times::parse(&stat).map(|times| (pid, times)));
+/// The processes below one.
+///
+/// All of the host are listed once. From then on those that were found are looked at, and those
+/// that the host has made since: numbers are given in order, and whoever comes to be below a process
+/// is new. So a sample costs what a machine has, and not what a host with a thousand of them has.
+#[derive(Debug)]
+pub(super) struct Children {
+    top: u32,
+    found: Option<Found>,
+}
+
+/// What was found at a moment.
+#[derive(Debug)]
+struct Found {
+    /// The newest process of the host then.
+    newest: u32,
+    below: Vec<u32>,
+}
+
+impl Children {
+    /// Looks at nobody yet.
+    pub(super) const fn below(top: u32) -> Self {
+        Self { top, found: None }
     }
-    let (ticks, below) = ticks_below(top, &table)?;
-    let resident = below.into_iter().filter_map(resident_bytes).sum();
-    Some(Used { time_ns: Times::ns(ticks), resident_bytes: resident })
+
+    /// Returns what they used, those that have ended included.
+    pub(super) fn used(&mut self) -> Option<Used> {
+        // Whoever is made while they are looked at is new the next time.
+        let newest = newest();
+        let candidates = match (self.found.take(), newest) {
+            (Some(found), Some(newest)) => found.candidates(newest),
+            _ => None,
+        };
+        let candidates = candidates.or_else(everybody)?;
+        let table: BTreeMap<u32, Times> = candidates
+            .into_iter()
+            .chain([self.top])
+            // One that ends while it is looked at is counted by whoever waits for it.
+            .filter_map(|pid| Some((pid, times(pid)?)))
+            .collect();
+        let (ticks, below) = ticks_below(self.top, &table)?;
+        let resident_bytes = below.iter().copied().filter_map(resident_bytes).sum();
+        self.found = newest.map(|newest| Found { newest, below });
+        Some(Used { time_ns: Times::ns(ticks), resident_bytes })
+    }
+}
+
+impl Found {
+    /// Returns who may be there now; `None` where the numbers have begun anew, or are too many.
+    fn candidates(self, newest: u32) -> Option<Vec<u32>> {
+        let made = newest.checked_sub(self.newest).filter(|made| *made <= NEW_MAX)?;
+        let new = (1..=made).map(|step| self.newest + step);
+        Some(self.below.into_iter().chain(new).collect())
+    }
+}
+
+/// Returns the number of the process that the host has made last.
+fn newest() -> Option<u32> {
+    let line = fs::read_to_string("/proc/loadavg").ok()?;
+    line.split_ascii_whitespace().nth(4)?.parse().ok()
+}
+
+/// Returns every process of the host.
+fn everybody() -> Option<Vec<u32>> {
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    Some(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+fn times(pid: u32) -> Option<Times> {
+    Times::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// Returns the time of all below `top`, and who is there.
@@ -93,8 +153,40 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_children_or_none_and_lies_in_memory() {
-        assert!(used(std::process::id()).is_some());
+    fn only_new_numbers_are_tried_unless_they_began_anew_or_are_too_many() {
+        let candidates = |newest| Found { newest: 50, below: vec![7, 9] }.candidates(newest);
+        assert_eq!(candidates(50), Some(vec![7, 9]));
+        assert_eq!(candidates(52), Some(vec![7, 9, 51, 52]));
+        assert_eq!(candidates(49), None);
+        assert_eq!(candidates(50 + NEW_MAX).map(|all| all.len()), Some(2 + NEW_MAX as usize));
+        assert_eq!(candidates(51 + NEW_MAX), None);
+    }
+
+    #[test]
+    fn who_came_since_is_found_and_who_went_is_not() {
+        let sleep = || {
+            let mut command = std::process::Command::new("/bin/sleep");
+            command.arg("100").spawn().unwrap()
+        };
+        let mut children = Children::below(std::process::id());
+        let mut first = sleep();
+        assert!(children.used().is_some());
+        let below = |children: &Children| children.found.as_ref().unwrap().below.clone();
+        assert!(below(&children).contains(&first.id()));
+        let mut second = sleep();
+        assert!(children.used().unwrap().resident_bytes > 0);
+        assert!(below(&children).contains(&second.id()) && below(&children).contains(&first.id()));
+        first.kill().unwrap();
+        first.wait().unwrap();
+        assert!(children.used().is_some());
+        assert!(!below(&children).contains(&first.id()), "{:?}", below(&children));
+        second.kill().unwrap();
+        second.wait().unwrap();
+        assert_eq!(Children::below(u32::MAX).used(), None);
+    }
+
+    #[test]
+    fn this_process_lies_in_memory() {
         assert!(resident_bytes(std::process::id()).unwrap() > 0);
     }
 
