@@ -20,11 +20,16 @@ use super::process::LookError;
 /// How long a runtime may take to say who it is.
 const HELLO_MAX: Duration = Duration::from_secs(10);
 
+/// How much of an answer is read at once; most are shorter.
+const ANSWER_BYTES: usize = 2048;
+
 /// A connection to a runtime.
 #[derive(Debug)]
 pub struct Control {
     stream: UnixStream,
     requests: u64,
+    /// What came of an answer that is not whole yet.
+    came: Vec<u8>,
 }
 
 /// Why a runtime did not answer as it should.
@@ -86,7 +91,9 @@ impl Control {
         // Socket addresses are short; a path through the open folder always fits.
         let short = format!("/proc/self/fd/{}/{SOCKET}", open.as_raw_fd());
         let stream = UnixStream::connect(short).await.map_err(failed)?;
-        let mut control = Self { stream, requests: 0 };
+        // Who keeps a thousand connections is not to hold as many folders while they say hello.
+        drop(open);
+        let mut control = Self { stream, requests: 0, came: Vec::new() };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let hello = control.call(Call::Hello { format: FORMAT, version });
         match tokio::time::timeout(HELLO_MAX, hello).await {
@@ -109,6 +116,16 @@ impl Control {
     /// The runtime refuses, has ended, or answers something else.
     pub async fn call(&mut self, call: Call) -> Result<Reply, ControlError> {
         let id = self.send(call).await?;
+        self.answer_to(id).await
+    }
+
+    /// Waits for the answer to a question that was sent; what comes in between is passed over.
+    ///
+    /// Whoever does not wait to the end loses nothing, and can wait again.
+    ///
+    /// # Errors
+    /// The runtime refuses, has ended, or answers something else.
+    pub async fn answer_to(&mut self, id: u64) -> Result<Reply, ControlError> {
         loop {
             match self.answer().await? {
                 Answer::Ok { id: theirs, result } if theirs == id => return Ok(result),
@@ -151,16 +168,34 @@ impl Control {
         while self.answer().await.is_ok() {}
     }
 
+    /// Returns the next answer; a part of one is kept until the rest of it comes.
     async fn answer(&mut self) -> Result<Answer, ControlError> {
-        let mut head = [0; 4];
-        self.stream.read_exact(&mut head).await.map_err(lost)?;
-        let length = u32::from_be_bytes(head) as usize;
+        loop {
+            if let Some(answer) = self.whole()? {
+                return Ok(answer);
+            }
+            self.came.reserve(ANSWER_BYTES);
+            if self.stream.read_buf(&mut self.came).await.map_err(lost)? == 0 {
+                return Err(ControlError::Ended);
+            }
+        }
+    }
+
+    /// Takes the first answer out of what came; `None` where it is not whole.
+    fn whole(&mut self) -> Result<Option<Answer>, ControlError> {
+        let Some((head, rest)) = self.came.split_first_chunk() else { return Ok(None) };
+        let length = u32::from_be_bytes(*head) as usize;
         if length > MESSAGE_BYTES_MAX {
             return Err(ControlError::Unexpected);
         }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.map_err(lost)?;
-        serde_json::from_slice(&body).map_err(broken_json)
+        let Some(body) = rest.get(..length) else { return Ok(None) };
+        let answer = serde_json::from_slice(body).map_err(broken_json)?;
+        self.came.drain(..size_of_val(head) + length);
+        if self.came.is_empty() {
+            // Who keeps a thousand connections does not keep as many buffers.
+            self.came = Vec::new();
+        }
+        Ok(Some(answer))
     }
 }
 
@@ -174,5 +209,38 @@ fn lost(error: io::Error) -> ControlError {
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset => ControlError::Ended,
         _ => ControlError::Broken(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(id: u64) -> Vec<u8> {
+        let answer = Answer::Ok { id, result: Reply::Done };
+        let body = serde_json::to_vec(&answer).unwrap();
+        [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], &body].concat()
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_in_pieces_and_late_is_not_lost() {
+        let (stream, mut theirs) = UnixStream::pair().unwrap();
+        let mut control = Control { stream, requests: 2, came: Vec::new() };
+        let both = [frame(1), frame(2)].concat();
+        let (first, rest) = both.split_at(frame(1).len() + 3);
+        for (piece, is_last) in [(&first[..2], false), (&first[2..], false), (rest, true)] {
+            theirs.write_all(piece).await.unwrap();
+            let waited = tokio::time::timeout(Duration::from_millis(50), control.answer_to(2));
+            match waited.await {
+                Ok(answer) => assert!(is_last && answer.unwrap() == Reply::Done),
+                Err(_) => assert!(!is_last),
+            }
+        }
+        assert_eq!(control.came.capacity(), 0);
+        theirs.write_all(&u32::MAX.to_be_bytes()).await.unwrap();
+        assert!(matches!(control.answer_to(3).await, Err(ControlError::Unexpected)));
+        drop(theirs);
+        control.came.clear();
+        assert!(matches!(control.answer_to(3).await, Err(ControlError::Ended)));
     }
 }
