@@ -10,9 +10,6 @@ use super::host::{BLOCK_BYTES, Times};
 /// The most entries of a folder that are looked at; of a larger one it is not known what it takes.
 const ENTRIES_MAX: usize = 100_000;
 
-/// The most numbers of new processes that are tried one by one; beyond, all of the host are listed.
-const NEW_MAX: u32 = 4096;
-
 /// What processes used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Used {
@@ -22,9 +19,9 @@ pub(super) struct Used {
 
 /// The processes below one.
 ///
-/// All of the host are listed once. From then on those that were found are looked at, and those
-/// that the host has made since: numbers are given in order, and whoever comes to be below a process
-/// is new. So a sample costs what a machine has, and not what a host with a thousand of them has.
+/// All of the host are looked at once. From then on those that were found are, and those that the
+/// host has made since: numbers are given in order, and whoever comes to be below a process is new.
+/// So a sample costs what a machine has, and not what a host with a thousand of them has.
 #[derive(Debug)]
 pub(super) struct Children {
     top: u32,
@@ -50,10 +47,9 @@ impl Children {
         // Whoever is made while they are looked at is new the next time.
         let newest = newest();
         let candidates = match (self.found.take(), newest) {
-            (Some(found), Some(newest)) => found.candidates(newest),
-            _ => None,
+            (Some(found), Some(newest)) => found.candidates(newest, everybody)?,
+            _ => everybody()?,
         };
-        let candidates = candidates.or_else(everybody)?;
         let table: BTreeMap<u32, Times> = candidates
             .into_iter()
             .chain([self.top])
@@ -68,15 +64,26 @@ impl Children {
 }
 
 impl Found {
-    /// Returns who may be there now; `None` where the numbers have begun anew, or are too many.
-    fn candidates(self, newest: u32) -> Option<Vec<u32>> {
-        let made = newest.checked_sub(self.newest).filter(|made| *made <= NEW_MAX)?;
-        let new = (1..=made).map(|step| self.newest + step);
-        Some(self.below.into_iter().chain(new).collect())
+    /// Returns who may be there now: `everybody` where the numbers have begun anew.
+    ///
+    /// Threads take numbers too, and are not listed: not every number is tried.
+    fn candidates(
+        self,
+        newest: u32,
+        everybody: impl FnOnce() -> Option<Vec<u32>>,
+    ) -> Option<Vec<u32>> {
+        if newest == self.newest {
+            return Some(self.below);
+        }
+        let mut candidates = everybody()?;
+        if newest > self.newest {
+            candidates.retain(|pid| *pid > self.newest || self.below.contains(pid));
+        }
+        Some(candidates)
     }
 }
 
-/// Returns the number of the process that the host has made last.
+/// Returns the number of the process or thread that the host has made last.
 fn newest() -> Option<u32> {
     let line = fs::read_to_string("/proc/loadavg").ok()?;
     line.split_ascii_whitespace().nth(4)?.parse().ok()
@@ -153,13 +160,27 @@ mod tests {
     }
 
     #[test]
-    fn only_new_numbers_are_tried_unless_they_began_anew_or_are_too_many() {
-        let candidates = |newest| Found { newest: 50, below: vec![7, 9] }.candidates(newest);
-        assert_eq!(candidates(50), Some(vec![7, 9]));
-        assert_eq!(candidates(52), Some(vec![7, 9, 51, 52]));
-        assert_eq!(candidates(49), None);
-        assert_eq!(candidates(50 + NEW_MAX).map(|all| all.len()), Some(2 + NEW_MAX as usize));
-        assert_eq!(candidates(51 + NEW_MAX), None);
+    fn only_new_numbers_are_looked_at_unless_they_began_anew() {
+        let found = || Found { newest: 50, below: vec![7, 9] };
+        let listed = || Some(vec![3, 7, 9, 50, 51, 60]);
+        assert_eq!(found().candidates(50, || panic!("nobody is new")), Some(vec![7, 9]));
+        assert_eq!(found().candidates(52, listed), Some(vec![7, 9, 51, 60]));
+        assert_eq!(found().candidates(49, listed), listed());
+    }
+
+    #[test]
+    fn the_threads_of_a_process_are_not_counted_as_processes() {
+        let mut children = Children::below(std::process::id());
+        assert!(children.used().is_some());
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || wait.recv().ok());
+        assert!(children.used().is_some());
+        // The test's own process is `top`; only other processes are below it.
+        let below = children.found.unwrap().below;
+        let is_process = |pid: &u32| everybody().unwrap().contains(pid) || times(*pid).is_none();
+        assert!(below.iter().all(is_process), "{below:?}");
+        drop(go);
+        thread.join().unwrap();
     }
 
     #[test]
