@@ -20,17 +20,19 @@ use std::time::Duration;
 use schema::control::{Call, Reply};
 use schema::figures::{OFF, Sample};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::context::{Clock as _, SystemClock};
-use crate::machines::{Control, ControlError, Machine};
+use crate::machines::{ControlError, Machine, Quiet};
 use crate::store::StoreError;
 
 pub use self::document::document;
 pub use self::room::Room;
 pub use self::roster::{Living, Roster};
 
-/// How long a runtime may take to say what its machine used.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// How long it is until answers are looked for, each time in milliseconds: a second in all, which is
+/// how long a runtime may take to say what its machine used. Nobody is woken by each answer.
+const LOOKS_MS: [u64; 11] = [5, 10, 15, 30, 60, 60, 60, 60, 100, 200, 400];
 
 /// See the module.
 #[derive(Debug)]
@@ -85,9 +87,8 @@ impl Figures {
 #[derive(Debug)]
 struct Line {
     who: Arc<Living>,
-    /// Absent while a question is on its way, and where there is no connection.
-    control: Option<Control>,
-    /// The question that was not answered in time; no other is put before it is.
+    control: Option<Quiet>,
+    /// The question that is not answered yet; no other is put before it is.
     owed: Option<u64>,
     /// When it was asked last.
     asked: Option<Duration>,
@@ -95,15 +96,23 @@ struct Line {
     is_off: bool,
 }
 
-/// What came of a question.
-enum Came {
-    Told(Box<Sample>, Control),
-    Off(Control),
-    /// It does not answer in time, but may.
-    Late(Control, u64),
-    /// It may answer the next one, over a new connection.
-    Silent,
-    Ended,
+/// A round of questions.
+#[derive(Default)]
+struct Round {
+    max_age_ms: u64,
+    /// Who is waited for, and whether for the answer to a question of an earlier round.
+    waited: BTreeMap<String, Owed>,
+    /// Who is being connected to.
+    connecting: JoinSet<(String, Result<Quiet, ControlError>)>,
+    /// What was told.
+    new: BTreeMap<String, Arc<Sample>>,
+}
+
+/// Since when an answer is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    SinceNow,
+    SinceBefore,
 }
 
 impl Sampler {
@@ -136,7 +145,7 @@ impl Sampler {
     /// # Errors
     /// The state cannot be read.
     pub fn living(&mut self) -> Result<Vec<Arc<Living>>, StoreError> {
-        let over = |line: &Line| line.control.as_ref().is_some_and(Control::is_over);
+        let over = |line: &Line| line.control.as_ref().is_some_and(Quiet::is_over);
         let ended: Vec<String> =
             self.lines.iter().filter(|(_, line)| over(line)).map(|(id, _)| id.clone()).collect();
         ended.iter().for_each(|id| self.end(id));
@@ -151,9 +160,9 @@ impl Sampler {
         let meant: BTreeSet<&str> = who.iter().map(|one| one.machine.id()).collect();
         self.lines.retain(|id, _| meant.contains(id.as_str()));
         let mut left_out = BTreeSet::new();
-        let mut under_way = JoinSet::new();
-        let now = self.clock.elapsed();
         let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+        let mut round = Round { max_age_ms, ..Round::default() };
+        let now = self.clock.elapsed();
         for one in &who {
             let id = one.machine.id().to_owned();
             if self.lines.len() >= self.room.lines_max() && !self.lines.contains_key(&id) {
@@ -162,38 +171,19 @@ impl Sampler {
             }
             let line = self.lines.entry(id.clone()).or_insert_with(|| Line::new(one));
             line.who = Arc::clone(one);
-            if line.is_due(now, max_age) {
-                line.asked = Some(now);
-                let connected = line.control.take().map(|control| (control, line.owed.take()));
+            if !line.is_due(now, max_age) {
+                continue;
+            }
+            line.asked = Some(now);
+            if line.control.is_some() {
+                self.put(id, &mut round);
+            } else {
                 let machine = one.machine.clone();
-                under_way
-                    .spawn(async move { (id, question(connected, &machine, max_age_ms).await) });
+                round.connecting.spawn(async move { (id, connect(&machine).await) });
             }
         }
-        let mut new = BTreeMap::new();
-        while let Some(came) = under_way.join_next().await {
-            // A question that panicked was not answered.
-            let Ok((id, came)) = came else { continue };
-            let Some(line) = self.lines.get_mut(&id) else { continue };
-            match came {
-                Came::Told(sample, control) => {
-                    (line.control, line.is_off) = (Some(control), false);
-                    if line.last.as_ref().is_none_or(|last| !last.is_the_one(&sample)) {
-                        let sample = Arc::new(*sample);
-                        line.last = Some(Arc::clone(&sample));
-                        new.insert(id, sample);
-                    }
-                }
-                Came::Off(control) => {
-                    (line.control, line.last, line.is_off) = (Some(control), None, true);
-                }
-                Came::Late(control, owed) => {
-                    (line.control, line.owed, line.asked) = (Some(control), Some(owed), None);
-                }
-                Came::Silent => line.asked = None,
-                Came::Ended => self.end(&id),
-            }
-        }
+        self.hear(&mut round).await;
+        let Round { mut new, .. } = round;
         self.left_out = left_out.len();
         let told = who.into_iter().filter_map(|who| {
             if left_out.contains(who.machine.id()) {
@@ -213,6 +203,95 @@ impl Sampler {
         told
     }
 
+    /// Puts the question to a machine, unless it owes an answer.
+    fn put(&mut self, id: String, round: &mut Round) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        let Some(control) = &mut line.control else { return };
+        if line.owed.is_some() {
+            round.waited.insert(id, Owed::SinceBefore);
+            return;
+        }
+        match control.send(Call::Sample { max_age_ms: round.max_age_ms }) {
+            Ok(question) => {
+                line.owed = Some(question);
+                round.waited.insert(id, Owed::SinceNow);
+            }
+            Err(ControlError::Ended) => self.end(&id),
+            Err(_) => line.lose(),
+        }
+    }
+
+    /// Looks for answers until all have come, or their time is over.
+    async fn hear(&mut self, round: &mut Round) {
+        for look_ms in LOOKS_MS {
+            if round.waited.is_empty() && round.connecting.is_empty() {
+                break;
+            }
+            let rest = sleep(Duration::from_millis(look_ms));
+            tokio::pin!(rest);
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(connected) = round.connecting.join_next() => {
+                        // One that panicked has connected nobody.
+                        let Ok((id, connected)) = connected else { continue };
+                        self.connected(id, connected, round);
+                    }
+                    () = &mut rest => break,
+                }
+            }
+            let waited: Vec<(String, Owed)> =
+                std::mem::take(&mut round.waited).into_iter().collect();
+            waited.into_iter().for_each(|(id, owed)| self.look(id, owed, round));
+        }
+        // Who did not answer is waited for the next time.
+        for line in self.lines.values_mut().filter(|line| !line.is_told()) {
+            line.asked = None;
+        }
+    }
+
+    /// Takes in what came of connecting to a machine.
+    fn connected(&mut self, id: String, connected: Result<Quiet, ControlError>, round: &mut Round) {
+        match connected {
+            Ok(control) => {
+                if let Some(line) = self.lines.get_mut(&id) {
+                    line.control = Some(control);
+                }
+                self.put(id, round);
+            }
+            // Its socket is there as long as it is, and is that of this very launch.
+            Err(ControlError::Connect { source, .. }) if is_nobody(&source) => self.end(&id),
+            Err(ControlError::Stranger { .. } | ControlError::Ended) => self.end(&id),
+            // It may answer the next time.
+            Err(_) => {}
+        }
+    }
+
+    /// Looks for the answer of one machine.
+    fn look(&mut self, id: String, owed: Owed, round: &mut Round) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        let (Some(control), Some(question)) = (&mut line.control, line.owed) else { return };
+        match control.answer_to(question) {
+            Ok(None) => drop(round.waited.insert(id, owed)),
+            Ok(Some(Reply::Sample { sample })) => {
+                (line.owed, line.is_off) = (None, false);
+                if line.last.as_ref().is_none_or(|last| !last.is_the_one(&sample)) {
+                    let sample = Arc::new(*sample);
+                    line.last = Some(Arc::clone(&sample));
+                    round.new.insert(id.clone(), sample);
+                }
+                if owed == Owed::SinceBefore {
+                    self.put(id, round);
+                }
+            }
+            Err(ControlError::Refused(report)) if report.code == OFF => {
+                (line.owed, line.last, line.is_off) = (None, None, true);
+            }
+            Err(ControlError::Ended) => self.end(&id),
+            Ok(Some(_)) | Err(_) => line.lose(),
+        }
+    }
+
     /// Forgets a machine that has ended, and keeps its last sample to be told.
     fn end(&mut self, id: &str) {
         self.roster.forget(id);
@@ -230,6 +309,11 @@ impl Line {
         Self { who, control: None, owed: None, asked: None, last: None, is_off: false }
     }
 
+    /// Gives up a connection that is no good.
+    fn lose(&mut self) {
+        (self.control, self.owed, self.asked) = (None, None, None);
+    }
+
     /// Tells whether it has answered what it was asked last.
     const fn is_told(&self) -> bool {
         self.control.is_some() && self.owed.is_none()
@@ -244,49 +328,8 @@ impl Line {
     }
 }
 
-/// Asks one machine, at most for [`ANSWER_MAX`]; one that owes an answer is only waited for.
-async fn question(
-    connected: Option<(Control, Option<u64>)>,
-    machine: &Machine,
-    max_age_ms: u64,
-) -> Came {
-    let put = async {
-        let (mut control, owed) = match connected {
-            Some(connected) => connected,
-            None => match machine.control().await {
-                Ok(control) => (control, None),
-                // Its socket is there as long as it is, and is that of this very launch.
-                Err(ControlError::Connect { source, .. }) if is_nobody(&source) => {
-                    return Err(Came::Ended);
-                }
-                Err(ControlError::Stranger { .. } | ControlError::Ended) => {
-                    return Err(Came::Ended);
-                }
-                Err(_) => return Err(Came::Silent),
-            },
-        };
-        match owed {
-            Some(owed) => Ok((control, owed)),
-            None => match control.send(Call::Sample { max_age_ms }).await {
-                Ok(id) => Ok((control, id)),
-                Err(ControlError::Ended) => Err(Came::Ended),
-                Err(_) => Err(Came::Silent),
-            },
-        }
-    };
-    let until = tokio::time::Instant::now() + ANSWER_MAX;
-    let (mut control, id) = match tokio::time::timeout_at(until, put).await {
-        Ok(Ok(put)) => put,
-        Ok(Err(came)) => return came,
-        Err(_) => return Came::Silent,
-    };
-    match tokio::time::timeout_at(until, control.answer_to(id)).await {
-        Err(_) => Came::Late(control, id),
-        Ok(Ok(Reply::Sample { sample })) => Came::Told(sample, control),
-        Ok(Err(ControlError::Refused(report))) if report.code == OFF => Came::Off(control),
-        Ok(Err(ControlError::Ended)) => Came::Ended,
-        Ok(_) => Came::Silent,
-    }
+async fn connect(machine: &Machine) -> Result<Quiet, ControlError> {
+    machine.control().await?.quiet()
 }
 
 /// Tells whether nobody listens any more; whoever has no room for a connection knows nothing.
