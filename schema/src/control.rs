@@ -137,6 +137,9 @@ pub struct Update {
     /// How long it may be idle and how old it may become, both.
     #[serde(default)]
     pub ages: Option<Ages>,
+    /// Exit codes that are no failure, all of them.
+    #[serde(default)]
+    pub success_codes: Option<Vec<u8>>,
 }
 
 /// What ends a machine by the clock alone; what is absent ends none.

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 impl Sample {
-    /// Tells whether another sample of the same machine was taken after this one.
+    /// Tells whether another sample of the same machine is this very one.
+    ///
+    /// A host's clock may be set back: what was taken later can show an earlier time.
     #[must_use]
-    pub const fn is_older_than(&self, other: &Self) -> bool {
-        self.boot != other.boot || self.sampled_at_ms < other.sampled_at_ms
+    pub const fn is_the_one(&self, other: &Self) -> bool {
+        self.boot == other.boot && self.sampled_at_ms == other.sampled_at_ms
     }
 }
 

@@ -221,6 +221,32 @@ fn an_exporter_waits_for_a_home_and_makes_none() {
 }
 
 #[test]
+fn labels_that_change_while_a_machine_runs_are_told_from_then_on() {
+    let home = Home::process();
+    let Some(receiver) = Receiver::start(&home, "receiver") else { return skip("otlp") };
+    home.write("Sandboxfile", SHOP);
+    home.msb(["up"]).exits(0);
+    let born = home.sandbox("db")["started_at"].clone();
+    let endpoint = format!("http://127.0.0.1:{}", receiver.grpc);
+    let exporter = start(&home, &["--flush-interval", "1s", "otel", "--endpoint", &endpoint]);
+    let tiers = |name: &str| -> BTreeSet<String> {
+        let points = receiver.points();
+        let of_it = of_sandbox(&points, name);
+        of_it.iter().map(|point| point["attributes"]["tier"].to_string()).collect()
+    };
+    eventually("it is told of", SOON, || (tiers("db").len() == 1).then_some(()));
+    let labelled = SHOP.replace("\"db\" {", "\"db\" { labels { tier \"rows\" };");
+    home.write("Sandboxfile", &labelled);
+    home.msb(["up"]).exits(0);
+    let want = BTreeSet::from(["null".to_owned(), "\"rows\"".to_owned()]);
+    eventually("its label is told", SOON, || (tiers("db") == want).then_some(()));
+    assert_eq!(tiers("web").len(), 1, "the others are what they were");
+    assert_eq!(home.sandbox("db")["started_at"], born, "it was restarted");
+    exporter.signal(Signal::TERM);
+    exporter.wait(SOON).exits(0);
+}
+
+#[test]
 fn lines_on_stdout_are_for_people_or_for_programs() {
     let home = Home::process();
     home.write("Sandboxfile", SHOP);

@@ -204,6 +204,42 @@ fn r20_the_series_of_a_killed_runtime_end_within_one_interval() {
     home.msb(["down"]).exits(0);
 }
 
+#[test]
+fn a_host_that_has_no_room_for_everybody_is_one_warning_and_the_others_are_told() {
+    let mut home = Home::process();
+    let names = ["a", "b", "c", "d"];
+    let of = |name: &&str| {
+        format!("sandbox \"{name}\" {{ image \"builtin:base\"; command \"sleep\" \"1000\" }}\n")
+    };
+    let text: String = names.iter().map(of).collect();
+    home.write("Sandboxfile", &format!("project \"shop\"\n{text}"));
+    home.msb(["up"]).exits(0);
+    let once = ["stdout", "--once", "--json"];
+    // A soft limit alone is raised.
+    home.go_through(&["/bin/sh", "-c", "ulimit -Sn 34; exec \"$@\"", "limited"]);
+    let run = start(&home, &once).wait(SOON).exits(0);
+    assert_eq!((run.stdout.lines().count(), run.stderr.as_str()), (4, ""), "{run}");
+    home.go_through(&["/bin/sh", "-c", "ulimit -n 34; exec \"$@\"", "limited"]);
+    let run = start(&home, &once).wait(SOON).exits(0);
+    assert_eq!(run.stdout.lines().count(), 2, "{run}");
+    run.complains(&["2 sandboxes are left out", "34 files", "LimitNOFILE"]);
+    home.msb(["metrics"]).exits(0).complains(&["2 sandboxes are left out"]);
+    let exporter = start(&home, &["stdout", "--flush-interval", "1s"]);
+    eventually("several rounds", SOON, || {
+        (exporter.printed().matches("shop/a").count() > 2).then_some(())
+    });
+    home.go_through(&[]);
+    home.msb(["stop", "a", "b"]).exits(0);
+    eventually("the others have room", SOON, || {
+        exporter.said().contains("there is room for every sandbox again").then_some(())
+    });
+    eventually("they are told of", SOON, || exporter.printed().contains("shop/d").then_some(()));
+    exporter.signal(Signal::INT);
+    let run = exporter.wait(SOON).exits(0);
+    assert_eq!(run.stderr.matches("left out").count(), 1, "{run}");
+    home.msb(["down"]).exits(0);
+}
+
 /// The short form; the long one runs by night.
 #[test]
 fn r20_memory_is_bounded_where_machines_come_and_go_and_nobody_receives() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::home::Home;
+use tests::home::{Home, put};
 use tests::machines;
 use tests::oracle::{nothing_lives, reversed};
 use tests::processes::Alive;
@@ -54,6 +54,28 @@ fn sf_3_7_a_service_comes_back_by_itself_unless_its_file_says_no() {
     home.msb(["up"]).exits(0);
     machine(&home).kill();
     eventually("it failed", SOON, || is(&home, "failed", "machine-died"));
+    home.msb(["down"]).exits(0);
+    reversed(&home);
+}
+
+#[test]
+fn sf_3_7_exit_codes_that_are_no_failure_change_while_it_runs() {
+    let home = Home::process();
+    let go = home.scratch("go");
+    let waits = format!("while ! test -e {}; do sleep 0.1; done; exit 3", go.display());
+    let lines = format!("command \"sh\" \"-c\" \"{waits}\"\n    {QUICK}");
+    project(&home, &lines);
+    home.msb(["up"]).exits(0);
+    let before = (machine(&home).pid, home.sandbox("web")["id"].clone());
+    project(&home, &format!("{lines}\n    success-codes 0 3\n    labels {{ tier \"web\" }}"));
+    let plan = home.msb(["diff"]).exits(2).says(&["success-codes", "live", "labels.tier", "meta"]);
+    assert!(!plan.stdout.contains("restart"), "{plan}");
+    home.msb(["up"]).exits(0);
+    home.msb(["diff"]).exits(0);
+    assert_eq!((machine(&home).pid, home.sandbox("web")["id"].clone()), before);
+    put(&go, "");
+    eventually("it has ended well", SOON, || is(&home, "stopped", "exited"));
+    assert_eq!(home.sandbox("web")["restarts"], 0);
     home.msb(["down"]).exits(0);
     reversed(&home);
 }

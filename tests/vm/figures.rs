@@ -147,12 +147,21 @@ fn does_much(asked: Asked<'_>) {
 /// Whatever else the host does, what a receiver is sent is what the guest did.
 #[test]
 fn rt_11_3_a_loaded_host_exports_what_a_guest_did() {
+    let busy = std::thread::available_parallelism().map_or(2, usize::from);
+    exports_what_a_guest_did(busy);
+}
+
+#[test]
+fn rt_11_3_an_idle_host_exports_what_a_guest_did() {
+    exports_what_a_guest_did(0);
+}
+
+fn exports_what_a_guest_did(busy_loops: usize) {
     let home = Home::machine();
     let Some(receiver) = Receiver::start(&home, "receiver") else { return skip("otlp") };
     home.write("Sandboxfile", BOX);
     home.msb(["up"]).exits(0);
-    let busy = std::thread::available_parallelism().map_or(2, usize::from);
-    let load: Vec<Load> = (0..busy).map(|_| Load::begin()).collect();
+    let load: Vec<Load> = (0..busy_loops).map(|_| Load::begin()).collect();
     does_much(Asked { home: &home, receiver: Some(&receiver) });
     drop((load, receiver));
     home.msb(["down"]).exits(0);

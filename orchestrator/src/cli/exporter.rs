@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use schema::exit::Kind;
 use schema::name::ProjectName;
 
@@ -229,7 +228,6 @@ fn answer(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 
 fn run(cli: Cli) -> Result<Ended, Failure> {
     let Cli { shared, sink } = cli;
-    raise_open_files();
     let mut context = Context::read()?;
     if let Some(home) = &shared.home {
         context = context.with_home(home);
@@ -269,13 +267,6 @@ fn run(cli: Cli) -> Result<Ended, Failure> {
             })?
         }
     }
-}
-
-/// Lets as many connections be kept as the host allows: each machine has one.
-fn raise_open_files() {
-    let most = getrlimit(Resource::Nofile).maximum;
-    // Where that is refused there is room for fewer machines.
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).ok();
 }
 
 fn listen() -> Result<Stop, Failure> {

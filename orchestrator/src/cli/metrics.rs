@@ -16,7 +16,7 @@ use super::targets::Target;
 use super::values;
 use crate::engine::Troubles;
 use crate::report::human;
-use crate::sampling::{Figures, Sampled, Sampler};
+use crate::sampling::{Figures, Room, Sampled, Sampler};
 use crate::sessions::ears;
 use crate::sessions::signals::{ENDING, INTERRUPT, Signals};
 
@@ -103,7 +103,7 @@ pub(crate) fn top(args: &TopArgs, call: &Call) -> Ending {
 }
 
 fn show(call: &Call, choice: Choice, (showing, sort): (Showing, Sort)) -> Ending {
-    let sampler = Sampler::new(call.context.home(), call.context.clock);
+    let sampler = Sampler::new(call.context.home(), call.context.clock, Room::make());
     let shown = Shown { call, choice, sort, sampler, growth: Growth::default() };
     match showing {
         Showing::Once => call.block_on(shown.once())?,
@@ -123,6 +123,9 @@ struct Shown<'c> {
 impl Shown<'_> {
     async fn once(mut self) -> Ending {
         let sampled = self.sample().await?;
+        if let Some(told) = self.sampler.want_of_room() {
+            self.call.report.warn(&told);
+        }
         let off = self.off(&sampled);
         let rows = self.rows(sampled);
         if self.call.report.is_text() {

@@ -60,13 +60,14 @@ fn metric(at: usize, instrument: &Instrument, points: &[Point]) -> Option<Metric
 }
 
 fn data_point(at: usize, kind: Kind, point: &Point) -> Option<NumberDataPoint> {
-    let value = match point.values[at]? {
+    let value = match point.values.get(at)? {
         Value::Whole(number) => Number::Whole(number),
         Value::Real(number) => Number::Real(number),
     };
     let start_ms = match kind {
         Kind::Level => 0,
-        Kind::Growth => point.started_at_ms,
+        // A host's clock may have been set back since.
+        Kind::Growth => point.started_at_ms.min(point.at_ms),
     };
     Some(NumberDataPoint {
         start_time_unix_nano: start_ms.saturating_mul(1_000_000),

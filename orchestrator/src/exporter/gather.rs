@@ -26,7 +26,7 @@ pub(super) struct Gatherer {
     known: BTreeMap<String, Known>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Known {
     who: Arc<Living>,
     boot: u32,
@@ -36,12 +36,14 @@ struct Known {
 }
 
 /// What a tick brought, and what there is to tell of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gathered {
     /// The new samples.
     pub collection: Collection,
     /// Machines with more labels than a point carries, and how many are left out; once for each.
     pub cut: Vec<(String, usize)>,
+    /// Whether the labels of images could be read; whose could not is told of as soon as they can.
+    pub labels: Result<(), StoreError>,
 }
 
 impl Gatherer {
@@ -52,30 +54,34 @@ impl Gatherer {
     }
 
     /// Returns what is new among what machines told, at a moment in milliseconds since 1970.
-    ///
-    /// # Errors
-    /// The labels of an image cannot be read.
-    pub(super) fn take(&mut self, told: &[Sampled], now_ms: u64) -> Result<Gathered, StoreError> {
-        let mut gathered = Gathered::default();
+    pub(super) fn take(&mut self, told: &[Sampled], now_ms: u64) -> Gathered {
+        let (mut cut, mut labels) = (Vec::new(), Ok(()));
         let mut images = Images { home: &self.home, store: None, found: BTreeMap::new() };
         let mut points = Vec::new();
         for Sampled { who, figures } in told {
             let id = who.machine.id();
             match figures {
                 Figures::New(sample) | Figures::Same(sample) | Figures::Gone(Some(sample)) => {
-                    let known = self.known.remove(id);
-                    let had = known.is_some();
-                    let mut known = self.recognise(known, who, sample, &mut images)?;
+                    let had = self.known.get(id);
+                    let mut known = match self.recognise(had, who, sample, &mut images) {
+                        Ok(known) => known,
+                        Err(error) => {
+                            labels = Err(error);
+                            continue;
+                        }
+                    };
+                    let had = had.is_some();
                     let is_new = known.told_ms != Some(sample.sampled_at_ms);
                     if is_new && self.is_young(sample, now_ms) {
                         points.push(Point::new(&known.identity, sample));
                         known.told_ms = Some(sample.sampled_at_ms);
                     }
                     if !had && known.identity.left_out > 0 {
-                        gathered.cut.push((known.identity.name.clone(), known.identity.left_out));
+                        cut.push((known.identity.name.clone(), known.identity.left_out));
                     }
-                    if !matches!(figures, Figures::Gone(_)) {
-                        self.known.insert(id.to_owned(), known);
+                    match figures {
+                        Figures::Gone(_) => drop(self.known.remove(id)),
+                        _ => drop(self.known.insert(id.to_owned(), known)),
                     }
                 }
                 Figures::Gone(None) => drop(self.known.remove(id)),
@@ -87,24 +93,23 @@ impl Gatherer {
         if self.known.len() > told.len() {
             self.known.retain(|id, _| is_listed(id));
         }
-        gathered.collection = Collection::new(points);
-        Ok(gathered)
+        Gathered { collection: Collection::new(points), cut, labels }
     }
 
     /// Returns what is known of a machine, made anew where that is not so any more.
     fn recognise(
         &self,
-        known: Option<Known>,
+        known: Option<&Known>,
         who: &Arc<Living>,
         sample: &Sample,
         images: &mut Images<'_>,
     ) -> Result<Known, StoreError> {
-        let told_ms = known.as_ref().and_then(|known| known.told_ms);
-        let is_same = |known: &Known| {
+        let told_ms = known.and_then(|known| known.told_ms);
+        let is_same = |known: &&Known| {
             known.boot == sample.boot && (Arc::ptr_eq(&known.who, who) || known.who == *who)
         };
         if let Some(known) = known.filter(is_same) {
-            return Ok(Known { who: Arc::clone(who), ..known });
+            return Ok(Known { who: Arc::clone(who), ..known.clone() });
         }
         let identity = Arc::new(self.identity(who, sample.boot, images)?);
         Ok(Known { who: Arc::clone(who), boot: sample.boot, identity, told_ms })

@@ -115,10 +115,50 @@ fn seconds(count: u64, in_a_second: f64) -> f64 {
     count as f64 / in_a_second
 }
 
-/// Takes every number from a sample.
-#[must_use]
-pub(super) fn values(sample: &Sample) -> [Option<Value>; COUNT] {
-    std::array::from_fn(|at| (INSTRUMENTS[at].read)(sample))
+/// A number for each instrument, or none; packed, since a full buffer holds ten thousands of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Values {
+    bits: [u64; COUNT],
+    /// Which of them are numbers, and which of these are real ones.
+    are_told: u16,
+    are_real: u16,
+}
+
+impl Values {
+    /// Takes every number from a sample.
+    #[must_use]
+    pub(super) fn of(sample: &Sample) -> Self {
+        let mut values = Self { bits: [0; COUNT], are_told: 0, are_real: 0 };
+        for (at, instrument) in INSTRUMENTS.iter().enumerate() {
+            let Some(value) = (instrument.read)(sample) else { continue };
+            values.are_told |= 1 << at;
+            values.bits[at] = match value {
+                Value::Whole(number) => number.cast_unsigned(),
+                Value::Real(number) => {
+                    values.are_real |= 1 << at;
+                    number.to_bits()
+                }
+            };
+        }
+        values
+    }
+
+    /// Returns that of an instrument, by its place.
+    #[must_use]
+    pub(super) fn get(&self, at: usize) -> Option<Value> {
+        let is_in = |set: u16| set & (1 << at) != 0;
+        let bits = self.bits[at];
+        is_in(self.are_told).then(|| match is_in(self.are_real) {
+            true => Value::Real(f64::from_bits(bits)),
+            false => Value::Whole(bits.cast_signed()),
+        })
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub(super) const fn len(&self) -> usize {
+        self.are_told.count_ones() as usize
+    }
 }
 
 #[cfg(test)]
@@ -161,21 +201,21 @@ mod tests {
             ("uptime", Kind::Level, "s", Value::Real(11.5)),
             ("restarts", Kind::Growth, "1", Value::Whole(2)),
         ];
-        let values = values(&full());
-        for ((instrument, value), (name, kind, unit, want)) in
-            INSTRUMENTS.iter().zip(values).zip(page)
+        let values = Values::of(&full());
+        for ((at, instrument), (name, kind, unit, want)) in INSTRUMENTS.iter().enumerate().zip(page)
         {
             assert_eq!(instrument.name, format!("microsandbox.{name}"));
             assert_eq!((instrument.kind, instrument.unit), (kind, unit), "{name}");
-            assert_eq!(value, Some(want), "{name}");
+            assert_eq!(values.get(at), Some(want), "{name}");
         }
     }
 
     #[test]
     fn rt_11_5_what_nobody_could_tell_is_no_point() {
-        let values = values(&Sample { cpu_percent: Some(f64::NAN), ..Sample::default() });
-        let told = INSTRUMENTS.iter().zip(values).filter(|(_, value)| value.is_some());
-        let told: Vec<_> = told.map(|(instrument, _)| instrument.name).collect();
+        let values = Values::of(&Sample { cpu_percent: Some(f64::NAN), ..Sample::default() });
+        let told = INSTRUMENTS.iter().enumerate().filter(|(at, _)| values.get(*at).is_some());
+        let told: Vec<_> = told.map(|(_, instrument)| instrument.name).collect();
+        assert_eq!(values.len(), told.len());
         assert_eq!(told, ["microsandbox.uptime", "microsandbox.restarts"]);
     }
 }

@@ -116,7 +116,7 @@ impl Exporter {
             self.outbox.speak_for(resource(&self.sending.resource, Some(&installation)));
         }
         let gathered = self.gatherer.take(&told, self.clock.unix_ms());
-        let Some(gathered) = self.sources.judge(gathered) else { return };
+        self.sources.judge("labels of images", gathered.labels);
         for (name, left_out) in gathered.cut {
             warn!("{name}: {left_out} of its labels are left out: a point carries at most 64");
         }

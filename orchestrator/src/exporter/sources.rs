@@ -10,7 +10,7 @@ use super::gather::is_meant;
 use super::messages::{Resource, attribute};
 use super::options::Gathering;
 use crate::context::SystemClock;
-use crate::sampling::{Sampled, Sampler};
+use crate::sampling::{Room, Sampled, Sampler};
 use crate::store::{Store, StoreError, inventory};
 
 /// See the module.
@@ -19,42 +19,63 @@ pub(super) struct Sources {
     home: PathBuf,
     sampler: Sampler,
     installation: Option<String>,
-    /// What is wrong with the state; told when it changes.
-    trouble: Option<String>,
+    /// What is wrong with the state, by what was to be read; told when it changes.
+    troubles: BTreeMap<&'static str, String>,
+    /// Which machines there was no room for; told when some were left out, and when none was again.
+    want_of_room: Option<String>,
 }
 
 impl Sources {
     /// Returns those of a home, which need not exist yet.
     #[must_use]
     pub(super) fn of(home: &Path, clock: SystemClock) -> Self {
-        let sampler = Sampler::new(home, clock);
-        Self { home: home.to_owned(), sampler, installation: None, trouble: None }
+        let sampler = Sampler::new(home, clock, Room::make());
+        let (installation, troubles, want_of_room) = (None, BTreeMap::new(), None);
+        Self { home: home.to_owned(), sampler, installation, troubles, want_of_room }
     }
 
     /// Returns what machines tell that are meant; nothing where the state cannot be read, which is
     /// told once.
     pub(super) async fn ask(&mut self, wish: &Gathering) -> Vec<Sampled> {
         let living = self.sampler.living();
-        let Some(mut living) = self.judge(living) else { return Vec::new() };
+        let Some(mut living) = self.judge("machines", living) else { return Vec::new() };
         living.retain(|who| is_meant(wish, who));
-        self.sampler.ask(living, Duration::ZERO).await
+        let sampled = self.sampler.ask(living, Duration::ZERO).await;
+        self.judge_room();
+        sampled
+    }
+
+    /// Tells whether there is room for everybody, where that is not as it was.
+    fn judge_room(&mut self) {
+        let want = self.sampler.want_of_room();
+        match (&self.want_of_room, &want) {
+            (Some(_), None) => info!("there is room for every sandbox again"),
+            // How many they are changes with every one that comes and goes.
+            (None, Some(told)) => warn!("{told}"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        self.want_of_room = want;
     }
 
     /// Returns what a reading of the state came to, and tells where it is not as it was.
-    pub(super) fn judge<T>(&mut self, read: Result<T, StoreError>) -> Option<T> {
+    pub(super) fn judge<T>(
+        &mut self,
+        what: &'static str,
+        read: Result<T, StoreError>,
+    ) -> Option<T> {
         match read {
             Ok(read) => {
-                if self.trouble.take().is_some() {
-                    info!("the state can be read again");
+                if self.troubles.remove(what).is_some() {
+                    info!("the state can be read again: {what}");
                 }
                 Some(read)
             }
             Err(error) => {
                 let trouble = told(&error);
-                if self.trouble.as_ref() != Some(&trouble) {
-                    warn!("{trouble}");
+                if self.troubles.get(what) != Some(&trouble) {
+                    warn!("{what}: {trouble}");
                 }
-                self.trouble = Some(trouble);
+                self.troubles.insert(what, trouble);
                 None
             }
         }
@@ -66,7 +87,7 @@ impl Sources {
             return None;
         }
         let read = installation(&self.home);
-        self.installation = self.judge(read).flatten();
+        self.installation = self.judge("the installation's id", read).flatten();
         self.installation.clone()
     }
 }

@@ -1,13 +1,13 @@
 //! A connection to a runtime's control socket.
 
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use schema::control::{Answer, Call, FORMAT, MESSAGE_BYTES_MAX, Reply, Request, SOCKET};
 use schema::failure::Report;
 use thiserror::Error;
@@ -20,11 +20,16 @@ use super::process::LookError;
 /// How long a runtime may take to say who it is.
 const HELLO_MAX: Duration = Duration::from_secs(10);
 
+/// How much of an answer is read at once; most are shorter.
+const ANSWER_BYTES: usize = 2048;
+
 /// A connection to a runtime.
 #[derive(Debug)]
 pub struct Control {
     stream: UnixStream,
     requests: u64,
+    /// What came of an answer that is not whole yet.
+    came: Vec<u8>,
 }
 
 /// Why a runtime did not answer as it should.
@@ -86,7 +91,9 @@ impl Control {
         // Socket addresses are short; a path through the open folder always fits.
         let short = format!("/proc/self/fd/{}/{SOCKET}", open.as_raw_fd());
         let stream = UnixStream::connect(short).await.map_err(failed)?;
-        let mut control = Self { stream, requests: 0 };
+        // Who keeps a thousand connections is not to hold as many folders while they say hello.
+        drop(open);
+        let mut control = Self { stream, requests: 0, came: Vec::new() };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let hello = control.call(Call::Hello { format: FORMAT, version });
         match tokio::time::timeout(HELLO_MAX, hello).await {
@@ -109,6 +116,12 @@ impl Control {
     /// The runtime refuses, has ended, or answers something else.
     pub async fn call(&mut self, call: Call) -> Result<Reply, ControlError> {
         let id = self.send(call).await?;
+        self.answer_to(id).await
+    }
+
+    /// Waits for the answer to a question that was sent; whoever does not wait to the end loses
+    /// nothing, and can wait again.
+    async fn answer_to(&mut self, id: u64) -> Result<Reply, ControlError> {
         loop {
             match self.answer().await? {
                 Answer::Ok { id: theirs, result } if theirs == id => return Ok(result),
@@ -127,23 +140,9 @@ impl Control {
     pub async fn send(&mut self, call: Call) -> Result<u64, ControlError> {
         self.requests += 1;
         let id = self.requests;
-        let message = serde_json::to_vec(&Request { id, call }).map_err(broken_json)?;
-        let length = u32::try_from(message.len()).map_err(|_| ControlError::Unexpected)?;
-        let mut frame = length.to_be_bytes().to_vec();
-        frame.extend(message);
+        let frame = framed(id, call)?;
         self.stream.write_all(&frame).await.map_err(lost)?;
         Ok(id)
-    }
-
-    /// Tells whether the runtime has closed the connection, without waiting.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match rustix::net::recv(&self.stream, &mut [0], flags) {
-            Ok((count, _)) => count == 0,
-            Err(Errno::AGAIN | Errno::INTR) => false,
-            Err(_) => true,
-        }
     }
 
     /// Waits until the runtime closes the connection, which it does when it ends.
@@ -151,17 +150,136 @@ impl Control {
         while self.answer().await.is_ok() {}
     }
 
+    /// Returns the next answer; a part of one is kept until the rest of it comes.
     async fn answer(&mut self) -> Result<Answer, ControlError> {
-        let mut head = [0; 4];
-        self.stream.read_exact(&mut head).await.map_err(lost)?;
-        let length = u32::from_be_bytes(head) as usize;
-        if length > MESSAGE_BYTES_MAX {
-            return Err(ControlError::Unexpected);
+        loop {
+            if let Some(answer) = whole(&mut self.came)? {
+                return Ok(answer);
+            }
+            self.came.reserve(ANSWER_BYTES);
+            if self.stream.read_buf(&mut self.came).await.map_err(lost)? == 0 {
+                return Err(ControlError::Ended);
+            }
         }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.map_err(lost)?;
-        serde_json::from_slice(&body).map_err(broken_json)
     }
+
+    /// Returns the connection as one that nobody is woken by.
+    ///
+    /// # Errors
+    /// The event loop does not let go of it.
+    pub fn quiet(self) -> Result<Quiet, ControlError> {
+        let Self { stream, requests, came } = self;
+        let stream = stream.into_std().map_err(ControlError::Broken)?;
+        Ok(Quiet { stream, requests, came })
+    }
+}
+
+/// A connection that nothing waits on: whoever keeps a thousand looks when it is time, and is not
+/// woken a thousand times.
+#[derive(Debug)]
+pub struct Quiet {
+    /// It never waits.
+    stream: std::os::unix::net::UnixStream,
+    requests: u64,
+    came: Vec<u8>,
+}
+
+impl Quiet {
+    /// Asks, without waiting; returns the number of the question.
+    ///
+    /// # Errors
+    /// The runtime has ended, or takes nothing more.
+    pub fn send(&mut self, call: Call) -> Result<u64, ControlError> {
+        self.requests += 1;
+        let id = self.requests;
+        let mut left = &framed(id, call)?[..];
+        while !left.is_empty() {
+            let sent = rustix::net::send(&self.stream, left, SendFlags::NOSIGNAL);
+            match sent {
+                Ok(count) => left = left.get(count..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(lost(errno.into())),
+            }
+        }
+        Ok(id)
+    }
+
+    /// Returns the answer to a question, where it has come; what came before it is passed over.
+    ///
+    /// # Errors
+    /// The runtime refuses, has ended, or answers something else.
+    pub fn answer_to(&mut self, id: u64) -> Result<Option<Reply>, ControlError> {
+        loop {
+            match whole(&mut self.came)? {
+                Some(Answer::Ok { id: theirs, result }) if theirs == id => return Ok(Some(result)),
+                Some(Answer::Error { id: theirs, error }) if theirs == id => {
+                    return Err(ControlError::Refused(Box::new(error)));
+                }
+                Some(Answer::Ok { .. } | Answer::Error { .. } | Answer::Event { .. }) => {}
+                None => {
+                    self.came.reserve(ANSWER_BYTES);
+                    let room = rustix::buffer::spare_capacity(&mut self.came);
+                    match rustix::net::recv(&self.stream, room, RecvFlags::empty()) {
+                        Ok((0, _)) => return Err(ControlError::Ended),
+                        Ok(_) | Err(Errno::INTR) => {}
+                        Err(Errno::AGAIN) => {
+                            self.spare();
+                            return Ok(None);
+                        }
+                        Err(errno) => return Err(lost(errno.into())),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells whether the runtime has closed the connection.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        is_over(&self.stream)
+    }
+
+    /// Gives back a buffer that holds nothing.
+    fn spare(&mut self) {
+        if self.came.is_empty() {
+            self.came = Vec::new();
+        }
+    }
+}
+
+fn is_over(stream: impl AsFd) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    match rustix::net::recv(stream, &mut [0], flags) {
+        Ok((count, _)) => count == 0,
+        Err(Errno::AGAIN | Errno::INTR) => false,
+        Err(_) => true,
+    }
+}
+
+/// Returns a question as it is sent.
+fn framed(id: u64, call: Call) -> Result<Vec<u8>, ControlError> {
+    let message = serde_json::to_vec(&Request { id, call }).map_err(broken_json)?;
+    let length = u32::try_from(message.len()).map_err(|_| ControlError::Unexpected)?;
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.extend(message);
+    Ok(frame)
+}
+
+/// Takes the first answer out of what came; `None` where it is not whole.
+fn whole(came: &mut Vec<u8>) -> Result<Option<Answer>, ControlError> {
+    let Some((head, rest)) = came.split_first_chunk() else { return Ok(None) };
+    let length = u32::from_be_bytes(*head) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        return Err(ControlError::Unexpected);
+    }
+    let Some(body) = rest.get(..length) else { return Ok(None) };
+    let answer = serde_json::from_slice(body).map_err(broken_json)?;
+    came.drain(..size_of_val(head) + length);
+    if came.is_empty() {
+        // Who keeps a thousand connections does not keep as many buffers.
+        *came = Vec::new();
+    }
+    Ok(Some(answer))
 }
 
 fn broken_json(error: serde_json::Error) -> ControlError {
@@ -174,5 +292,48 @@ fn lost(error: io::Error) -> ControlError {
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset => ControlError::Ended,
         _ => ControlError::Broken(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(id: u64) -> Vec<u8> {
+        let answer = Answer::Ok { id, result: Reply::Done };
+        let body = serde_json::to_vec(&answer).unwrap();
+        [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], &body].concat()
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_in_pieces_and_late_is_not_lost() {
+        let (stream, mut theirs) = UnixStream::pair().unwrap();
+        let control = Control { stream, requests: 0, came: Vec::new() };
+        let mut quiet = control.quiet().unwrap();
+        assert_eq!(quiet.send(Call::Sample { max_age_ms: 0 }).unwrap(), 1);
+        assert_eq!(quiet.send(Call::Sample { max_age_ms: 0 }).unwrap(), 2);
+        assert!(quiet.answer_to(2).unwrap().is_none());
+        assert_eq!(quiet.came.capacity(), 0);
+        let both = [frame(1), frame(2)].concat();
+        let (first, rest) = both.split_at(frame(1).len() + 3);
+        for (piece, is_last) in [(&first[..2], false), (&first[2..], false), (rest, true)] {
+            theirs.write_all(piece).await.unwrap();
+            assert_eq!(quiet.answer_to(2).unwrap().is_some(), is_last);
+        }
+        assert_eq!((quiet.came.capacity(), quiet.is_over()), (0, false));
+        theirs.write_all(&u32::MAX.to_be_bytes()).await.unwrap();
+        assert!(matches!(quiet.answer_to(3), Err(ControlError::Unexpected)));
+        drop(theirs);
+        quiet.came.clear();
+        assert!(matches!(quiet.answer_to(3), Err(ControlError::Ended)) && quiet.is_over());
+        assert!(matches!(quiet.send(Call::Sample { max_age_ms: 0 }), Err(ControlError::Ended)));
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_questions_is_not_waited_for() {
+        let (stream, _theirs) = UnixStream::pair().unwrap();
+        let mut quiet = Control { stream, requests: 0, came: Vec::new() }.quiet().unwrap();
+        let asked = (0..1_000_000).find_map(|_| quiet.send(Call::Sample { max_age_ms: 0 }).err());
+        assert!(matches!(asked, Some(ControlError::Broken(_))), "{asked:?}");
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use schema::control::{AGENT_SOCKET, Call, Left, Milestone, NetworkFigures, Reply, Update};
 use schema::record::Record;
 
-pub use control::{Control, ControlError};
+pub use control::{Control, ControlError, Quiet};
 pub use folder::{Folder, Look, Looks, Stamp, Standing};
 pub use holder::{holders, named, of_runtime};
 pub(crate) use launch::rlimit;

@@ -514,7 +514,7 @@ fn raise(path: &str, class: Class, driver: Option<DriverName>) -> (Class, Option
         return (class.max(Class::Restart), Some("the driver process has no machine to change"));
     }
     let timers = ["stop-grace", "idle-timeout", "max-duration"];
-    let told = matches!(path, "cpus.count" | "memory.size" | "shell" | "health")
+    let told = matches!(path, "cpus.count" | "memory.size" | "shell" | "health" | "success-codes")
         || timers.contains(&path)
         // The exporter reads from state how figures are labelled.
         || ["ready.", "health.", "restart.", "metrics."].iter().any(|of| path.starts_with(of))

@@ -94,6 +94,26 @@ struct Remembered {
     definition: Option<String>,
 }
 
+impl Remembered {
+    /// Tells whether what is known of a machine is what is remembered of it.
+    fn is_told_by(&self, known: &Living, definition: Option<&Body>) -> bool {
+        let Self { project, name, image_digest, .. } = self;
+        (&known.project, &known.name, &known.image_digest) == (project, name, image_digest)
+            && known.definition.as_ref() == definition
+    }
+
+    /// Returns what is known of a machine with what is remembered by now; its process is the same.
+    fn as_told(&self, known: &Living, definition: Option<&Body>) -> Living {
+        Living {
+            project: self.project.clone(),
+            name: self.name.clone(),
+            image_digest: self.image_digest.clone(),
+            definition: definition.cloned(),
+            ..known.clone()
+        }
+    }
+}
+
 impl Roster {
     /// Returns that of `home`, which need not exist yet.
     #[must_use]
@@ -122,7 +142,11 @@ impl Roster {
         let mut living = Vec::new();
         for one in &self.remembered {
             let id = one.machine.as_str();
-            if let Some(known) = self.known.get(id).filter(|_| is_connected(id)) {
+            if let Some(known) = self.known.get_mut(id).filter(|_| is_connected(id)) {
+                let definition = one.definition.as_ref().and_then(|at| self.definitions.get(at));
+                if !one.is_told_by(known, definition) {
+                    *known = Arc::new(one.as_told(known, definition));
+                }
                 living.push(Arc::clone(known));
                 continue;
             }
@@ -180,12 +204,11 @@ impl Roster {
         }
         let definitions = &mut self.definitions;
         self.remembered = database.store.read(|db| remembered(db, definitions))?;
+        database.store.forget_pages()?;
         database.read = Some(version);
         let machines: BTreeSet<&str> =
             self.remembered.iter().map(|one| one.machine.as_str()).collect();
         self.ended.retain(|id, _| machines.contains(id.as_str()));
-        // What was said of them may be another by now.
-        self.known.clear();
         Ok(())
     }
 }

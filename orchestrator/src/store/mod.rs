@@ -109,6 +109,15 @@ impl Store {
         Ok(Some(store))
     }
 
+    /// Gives back the memory of what was read: for who reads seldom and lives long.
+    ///
+    /// # Errors
+    /// The database is damaged.
+    pub fn forget_pages(&self) -> Result<(), StoreError> {
+        let done = self.db.execute_batch("PRAGMA shrink_memory");
+        done.map_err(|error| StoreError::Query("free memory", error).at(&self.path))
+    }
+
     fn set(&self, pragma: &'static str, value: impl ToSql) -> Result<(), StoreError> {
         let set = self.db.pragma_update(None, pragma, value);
         set.map_err(|error| StoreError::Query("set up a connection", error).at(&self.path))

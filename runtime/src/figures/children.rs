@@ -17,19 +17,86 @@ pub(super) struct Used {
     pub(super) resident_bytes: u64,
 }
 
-/// Returns what the processes below `top` used, those that have ended included.
-pub(super) fn used(top: u32) -> Option<Used> {
-    let mut table = BTreeMap::new();
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        let Some(pid) = pid else { continue };
-        // One that ends while it is looked at is counted by whoever waits for it.
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        table.extend(Times::parse(&stat).map(|times| (pid, times)));
+/// The processes below one.
+///
+/// All of the host are looked at once. From then on those that were found are, and those that the
+/// host has made since: numbers are given in order, and whoever comes to be below a process is new.
+/// So a sample costs what a machine has, and not what a host with a thousand of them has.
+#[derive(Debug)]
+pub(super) struct Children {
+    top: u32,
+    found: Option<Found>,
+}
+
+/// What was found at a moment.
+#[derive(Debug)]
+struct Found {
+    /// The newest process of the host then.
+    newest: u32,
+    below: Vec<u32>,
+}
+
+impl Children {
+    /// Looks at nobody yet.
+    pub(super) const fn below(top: u32) -> Self {
+        Self { top, found: None }
     }
-    let (ticks, below) = ticks_below(top, &table)?;
-    let resident = below.into_iter().filter_map(resident_bytes).sum();
-    Some(Used { time_ns: Times::ns(ticks), resident_bytes: resident })
+
+    /// Returns what they used, those that have ended included.
+    pub(super) fn used(&mut self) -> Option<Used> {
+        // Whoever is made while they are looked at is new the next time.
+        let newest = newest();
+        let candidates = match (self.found.take(), newest) {
+            (Some(found), Some(newest)) => found.candidates(newest, everybody)?,
+            _ => everybody()?,
+        };
+        let table: BTreeMap<u32, Times> = candidates
+            .into_iter()
+            .chain([self.top])
+            // One that ends while it is looked at is counted by whoever waits for it.
+            .filter_map(|pid| Some((pid, times(pid)?)))
+            .collect();
+        let (ticks, below) = ticks_below(self.top, &table)?;
+        let resident_bytes = below.iter().copied().filter_map(resident_bytes).sum();
+        self.found = newest.map(|newest| Found { newest, below });
+        Some(Used { time_ns: Times::ns(ticks), resident_bytes })
+    }
+}
+
+impl Found {
+    /// Returns who may be there now: `everybody` where the numbers have begun anew.
+    ///
+    /// Threads take numbers too, and are not listed: not every number is tried.
+    fn candidates(
+        self,
+        newest: u32,
+        everybody: impl FnOnce() -> Option<Vec<u32>>,
+    ) -> Option<Vec<u32>> {
+        if newest == self.newest {
+            return Some(self.below);
+        }
+        let mut candidates = everybody()?;
+        if newest > self.newest {
+            candidates.retain(|pid| *pid > self.newest || self.below.contains(pid));
+        }
+        Some(candidates)
+    }
+}
+
+/// Returns the number of the process or thread that the host has made last.
+fn newest() -> Option<u32> {
+    let line = fs::read_to_string("/proc/loadavg").ok()?;
+    line.split_ascii_whitespace().nth(4)?.parse().ok()
+}
+
+/// Returns every process of the host.
+fn everybody() -> Option<Vec<u32>> {
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    Some(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+fn times(pid: u32) -> Option<Times> {
+    Times::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// Returns the time of all below `top`, and who is there.
@@ -93,8 +160,54 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_children_or_none_and_lies_in_memory() {
-        assert!(used(std::process::id()).is_some());
+    fn only_new_numbers_are_looked_at_unless_they_began_anew() {
+        let found = || Found { newest: 50, below: vec![7, 9] };
+        let listed = || Some(vec![3, 7, 9, 50, 51, 60]);
+        assert_eq!(found().candidates(50, || panic!("nobody is new")), Some(vec![7, 9]));
+        assert_eq!(found().candidates(52, listed), Some(vec![7, 9, 51, 60]));
+        assert_eq!(found().candidates(49, listed), listed());
+    }
+
+    #[test]
+    fn the_threads_of_a_process_are_not_counted_as_processes() {
+        let mut children = Children::below(std::process::id());
+        assert!(children.used().is_some());
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || wait.recv().ok());
+        assert!(children.used().is_some());
+        // The test's own process is `top`; only other processes are below it.
+        let below = children.found.unwrap().below;
+        let is_process = |pid: &u32| everybody().unwrap().contains(pid) || times(*pid).is_none();
+        assert!(below.iter().all(is_process), "{below:?}");
+        drop(go);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn who_came_since_is_found_and_who_went_is_not() {
+        let sleep = || {
+            let mut command = std::process::Command::new("/bin/sleep");
+            command.arg("100").spawn().unwrap()
+        };
+        let mut children = Children::below(std::process::id());
+        let mut first = sleep();
+        assert!(children.used().is_some());
+        let below = |children: &Children| children.found.as_ref().unwrap().below.clone();
+        assert!(below(&children).contains(&first.id()));
+        let mut second = sleep();
+        assert!(children.used().unwrap().resident_bytes > 0);
+        assert!(below(&children).contains(&second.id()) && below(&children).contains(&first.id()));
+        first.kill().unwrap();
+        first.wait().unwrap();
+        assert!(children.used().is_some());
+        assert!(!below(&children).contains(&first.id()), "{:?}", below(&children));
+        second.kill().unwrap();
+        second.wait().unwrap();
+        assert_eq!(Children::below(u32::MAX).used(), None);
+    }
+
+    #[test]
+    fn this_process_lies_in_memory() {
         assert!(resident_bytes(std::process::id()).unwrap() > 0);
     }
 

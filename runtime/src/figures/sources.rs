@@ -13,8 +13,9 @@ use tokio::time::timeout;
 
 use super::agent::Agent;
 use super::assemble::{Before, COMPARED_MAX, Moment, Reading, Readings, assemble};
+use super::children::{self, Children};
+use super::host;
 use super::slow::Slow;
-use super::{children, host};
 use crate::clock::{Clock as _, HostClock};
 use crate::folder::Folder;
 use crate::hypervisor::{CounterLine, Counters};
@@ -59,6 +60,7 @@ pub(super) struct Sources {
     agent: Agent,
     started: Instant,
     threads: Vec<u32>,
+    children: Children,
     host_resident: Slow,
     scratch: Slow,
 }
@@ -74,6 +76,7 @@ impl Sources {
             driver: launch.driver.clone(),
             memory_max_bytes: launch.shape.memory_max_bytes,
             agent: Agent::new(Rc::clone(&parts.hub), said),
+            children: Children::below(parts.pid),
             parts,
             started: HostClock.now(),
             threads: Vec::new(),
@@ -92,13 +95,13 @@ impl Sources {
         let taken = HostClock.now();
         let sampled_at_ms = HostClock.wall_ms();
         let speaks = self.agent_speaks();
-        let Self {
-            driver, memory_max_bytes, parts, agent, threads, host_resident, scratch, ..
-        } = self;
+        let Self { driver, memory_max_bytes, parts, agent, .. } = self;
+        let Self { threads, children, host_resident, scratch, .. } = self;
         let agent = async { if speaks { agent.ask().await } else { None } };
         let earlier = before.and_then(|before| before.vcpu);
         let memory_max_bytes = *memory_max_bytes;
-        let looked = Looked { driver, memory_max_bytes, parts, threads, host_resident, scratch };
+        let looked =
+            Looked { driver, memory_max_bytes, parts, threads, children, host_resident, scratch };
         let (said, mut readings) = tokio::join!(agent, looked.look(earlier));
         readings.agent = said;
         let moment = self.moment(sampled_at_ms, taken);
@@ -138,6 +141,7 @@ struct Looked<'s> {
     memory_max_bytes: u64,
     parts: &'s Parts,
     threads: &'s mut Vec<u32>,
+    children: &'s mut Children,
     host_resident: &'s mut Slow,
     scratch: &'s mut Slow,
 }
@@ -187,15 +191,19 @@ impl Looked<'_> {
     }
 
     async fn look_at_children(self, earlier: Option<Reading>, carried: Readings) -> Readings {
-        let pid = self.parts.pid;
-        let read = || children::used(pid).map(|used| used.time_ns);
+        let mut resident = None;
+        let read = || {
+            let used = self.children.used()?;
+            resident = Some(used.resident_bytes);
+            Some(used.time_ns)
+        };
         let (vcpu_before, vcpu) = both(earlier, read).await;
         let scratch = self.parts.folder.short_path(SCRATCH);
         let occupied = move || children::occupied_bytes(&scratch);
         Readings {
             vcpu_before,
             vcpu,
-            resident: children::used(pid).map(|used| used.resident_bytes),
+            resident,
             upper: self.scratch.get(HostClock.now(), VMM_MAX, occupied).await,
             ..carried
         }
@@ -206,9 +214,9 @@ impl Looked<'_> {
 /// old, or one just before.
 async fn both(
     earlier: Option<Reading>,
-    read: impl Fn() -> Option<u64>,
+    mut read: impl FnMut() -> Option<u64>,
 ) -> (Option<Reading>, Option<Reading>) {
-    let reading = || read().map(|ns| Reading { at: HostClock.now(), ns });
+    let mut reading = || read().map(|ns| Reading { at: HostClock.now(), ns });
     let first = reading();
     let is_near = |earlier: &Reading| {
         first.is_some_and(|first| first.at.saturating_duration_since(earlier.at) <= COMPARED_MAX)

@@ -78,6 +78,11 @@ impl Life {
         self.restarts.follow(policy);
     }
 
+    /// Other exit codes are no failure from now on.
+    pub(crate) fn set_success_codes(&mut self, codes: Vec<u8>) {
+        self.terms.success_codes = codes;
+    }
+
     /// Something else is done about bad health from now on.
     pub(crate) const fn set_on_unhealthy(&mut self, on_unhealthy: OnUnhealthy) {
         self.terms.on_unhealthy = on_unhealthy;

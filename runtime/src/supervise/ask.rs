@@ -122,6 +122,10 @@ impl Supervisor {
             self.change_ages(ages, now);
             answered.applied.push("ages".into());
         }
+        if let Some(codes) = &wanted.success_codes {
+            self.life.set_success_codes(codes.clone());
+            answered.applied.push("success_codes".into());
+        }
         let mut for_agent = message::Update::default();
         let shape = self.launch.shape;
         if let Some(cpus) = wanted.cpus {

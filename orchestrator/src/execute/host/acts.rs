@@ -51,6 +51,7 @@ fn wished(want: &Sandbox) -> Vec<&'static str> {
         ("health", want.health.is_some()),
         ("restart", want.restart != Restart::of(want.kind)),
         ("metrics", machines::metrics(want) != Measuring::default()),
+        ("success_codes", want.success_codes != BTreeSet::from([0])),
         ("ages", want.idle_timeout.is_some() || want.max_duration.is_some()),
     ];
     fields.into_iter().filter(|(_, is_wish)| *is_wish).map(|(field, _)| field).collect()
@@ -269,6 +270,7 @@ impl Host {
                 max_ms: want.max_duration.map(|age| age.0),
             }),
             metrics: Some(machines::metrics(want)),
+            success_codes: Some(want.success_codes.iter().copied().collect()),
         })
     }
 

@@ -44,7 +44,7 @@ fn sample(at_ms: u64) -> Arc<Sample> {
 /// Returns the moments that are told of what one machine told.
 fn told(gatherer: &mut Gatherer, who: &Arc<Living>, figures: Figures, now_ms: u64) -> Vec<u64> {
     let one = Sampled { who: Arc::clone(who), figures };
-    let gathered = gatherer.take(&[one], now_ms).unwrap();
+    let gathered = gatherer.take(&[one], now_ms);
     gathered.collection.next(usize::MAX).iter().map(|point| point.at_ms).collect()
 }
 
@@ -104,7 +104,7 @@ fn labels_that_change_are_told_from_then_on() {
     let mut names = Vec::new();
     for (at, tier) in [(1, "a"), (2, "a"), (3, "b")] {
         let one = Sampled { who: living(&[("tier", tier)]), figures: Figures::New(sample(at)) };
-        let gathered = gatherer.take(&[one], at).unwrap();
+        let gathered = gatherer.take(&[one], at);
         names.push(Arc::clone(&gathered.collection.next(usize::MAX)[0].who));
     }
     assert!(Arc::ptr_eq(&names[0], &names[1]), "one set is shared by all of its points");
@@ -120,7 +120,7 @@ fn too_many_labels_are_told_of_once() {
     let who = living(&labels);
     let mut cut = |at| {
         let one = Sampled { who: Arc::clone(&who), figures: Figures::New(sample(at)) };
-        gatherer.take(&[one], at).unwrap().cut
+        gatherer.take(&[one], at).cut
     };
     assert_eq!(cut(1), [("shop/web".to_owned(), 2)]);
     assert_eq!(cut(2), []);
@@ -135,9 +135,36 @@ fn r20_a_thousand_machines_that_came_and_went_leave_nothing_behind() {
         let id = format!("{n:016x}");
         one.machine = Machine::new(Folder::of(Path::new("/nowhere"), &id), id, "n".to_owned());
         let one = Sampled { who: Arc::new(one), figures: Figures::New(sample(n)) };
-        drop(gatherer.take(&[one], n).unwrap());
+        drop(gatherer.take(&[one], n));
     }
     assert_eq!(gatherer.known.len(), 1);
-    drop(gatherer.take(&[], 1000).unwrap());
+    drop(gatherer.take(&[], 1000));
     assert!(gatherer.known.is_empty());
+}
+
+#[test]
+fn labels_that_cannot_be_read_lose_no_sample_and_tell_none_twice() {
+    let home = Scratch::new();
+    let mut gatherer = gatherer(&home, GatheringFlags::default());
+    let plain = living(&[]);
+    assert_eq!(told(&mut gatherer, &plain, Figures::New(sample(1000)), 1000), [1000]);
+    let database = crate::store::path(home.path());
+    std::fs::create_dir_all(database.parent().unwrap()).unwrap();
+    crate::store::atomic::write(&database, b"no database at all").unwrap();
+    // Of another image by now, whose labels lie in a state that is damaged.
+    let who = Arc::new(Living { image_digest: Some("sha256:0".into()), ..Living::clone(&plain) });
+    let mut of_both = |at| {
+        let mut other = Living::clone(&living(&[]));
+        let id = "ffeeddccbbaa9988";
+        other.machine = Machine::new(Folder::of(Path::new("/nowhere"), id), id.into(), "n".into());
+        let figures = Figures::New(sample(at));
+        let both = [Arc::clone(&who), Arc::new(other)];
+        let both = both.map(|who| Sampled { who, figures: figures.clone() });
+        let gathered = gatherer.take(&both, at);
+        (gathered.collection.next(usize::MAX).len(), gathered.labels.is_ok())
+    };
+    assert_eq!(of_both(2000), (1, false), "the other one is told of");
+    std::fs::remove_file(&database).unwrap();
+    assert_eq!(of_both(2000), (1, true), "as soon as it can be");
+    assert_eq!(of_both(2000), (0, true));
 }
