@@ -228,7 +228,7 @@ fn labels_that_change_while_a_machine_runs_are_told_from_then_on() {
     home.msb(["up"]).exits(0);
     let born = home.sandbox("db")["started_at"].clone();
     let endpoint = format!("http://127.0.0.1:{}", receiver.grpc);
-    let exporter = start(&home, &["--flush-interval", "1s", "otel", "--endpoint", &endpoint]);
+    let exporter = home.exporter(&["--flush-interval", "1s", "otel", "--endpoint", &endpoint]);
     let tiers = |name: &str| -> BTreeSet<String> {
         let points = receiver.points();
         let of_it = of_sandbox(&points, name);

@@ -217,14 +217,14 @@ fn a_host_that_has_no_room_for_everybody_is_one_warning_and_the_others_are_told(
     let once = ["stdout", "--once", "--json"];
     // A soft limit alone is raised.
     home.go_through(&["/bin/sh", "-c", "ulimit -Sn 34; exec \"$@\"", "limited"]);
-    let run = start(&home, &once).wait(SOON).exits(0);
+    let run = home.exporter(&once).wait(SOON).exits(0);
     assert_eq!((run.stdout.lines().count(), run.stderr.as_str()), (4, ""), "{run}");
     home.go_through(&["/bin/sh", "-c", "ulimit -n 34; exec \"$@\"", "limited"]);
-    let run = start(&home, &once).wait(SOON).exits(0);
+    let run = home.exporter(&once).wait(SOON).exits(0);
     assert_eq!(run.stdout.lines().count(), 2, "{run}");
     run.complains(&["2 sandboxes are left out", "34 files", "LimitNOFILE"]);
     home.msb(["metrics"]).exits(0).complains(&["2 sandboxes are left out"]);
-    let exporter = start(&home, &["stdout", "--flush-interval", "1s"]);
+    let exporter = home.exporter(&["stdout", "--flush-interval", "1s"]);
     eventually("several rounds", SOON, || {
         (exporter.printed().matches("shop/a").count() > 2).then_some(())
     });

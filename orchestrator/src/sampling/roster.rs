@@ -209,6 +209,7 @@ impl Roster {
         let machines: BTreeSet<&str> =
             self.remembered.iter().map(|one| one.machine.as_str()).collect();
         self.ended.retain(|id, _| machines.contains(id.as_str()));
+        self.known.retain(|id, _| machines.contains(id.as_str()));
         Ok(())
     }
 }

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::clock::{Clock as _, HostClock};
 
 use super::host::{BLOCK_BYTES, Times};
 
 /// The most entries of a folder that are looked at; of a larger one it is not known what it takes.
 const ENTRIES_MAX: usize = 100_000;
+
+/// How long it is known who was there: no host makes as many processes as it has numbers meanwhile.
+const FOUND_MAX: Duration = Duration::from_secs(20);
 
 /// What processes used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,7 +27,8 @@ pub(super) struct Used {
 ///
 /// All of the host are looked at once. From then on those that were found are, and those that the
 /// host has made since: numbers are given in order, and whoever comes to be below a process is new.
-/// So a sample costs what a machine has, and not what a host with a thousand of them has.
+/// So a sample costs what a machine has, and not what a host with a thousand of them has. What was
+/// found long ago says nothing: the numbers may have been given out once around since.
 #[derive(Debug)]
 pub(super) struct Children {
     top: u32,
@@ -31,6 +38,7 @@ pub(super) struct Children {
 /// What was found at a moment.
 #[derive(Debug)]
 struct Found {
+    at: Instant,
     /// The newest process of the host then.
     newest: u32,
     below: Vec<u32>,
@@ -45,8 +53,9 @@ impl Children {
     /// Returns what they used, those that have ended included.
     pub(super) fn used(&mut self) -> Option<Used> {
         // Whoever is made while they are looked at is new the next time.
-        let newest = newest();
-        let candidates = match (self.found.take(), newest) {
+        let (now, newest) = (HostClock.now(), newest());
+        let is_recent = |found: &Found| now.saturating_duration_since(found.at) <= FOUND_MAX;
+        let candidates = match (self.found.take().filter(is_recent), newest) {
             (Some(found), Some(newest)) => found.candidates(newest, everybody)?,
             _ => everybody()?,
         };
@@ -58,7 +67,7 @@ impl Children {
             .collect();
         let (ticks, below) = ticks_below(self.top, &table)?;
         let resident_bytes = below.iter().copied().filter_map(resident_bytes).sum();
-        self.found = newest.map(|newest| Found { newest, below });
+        self.found = newest.map(|newest| Found { at: now, newest, below });
         Some(Used { time_ns: Times::ns(ticks), resident_bytes })
     }
 }
@@ -161,7 +170,8 @@ mod tests {
 
     #[test]
     fn only_new_numbers_are_looked_at_unless_they_began_anew() {
-        let found = || Found { newest: 50, below: vec![7, 9] };
+        let at = HostClock.now();
+        let found = || Found { at, newest: 50, below: vec![7, 9] };
         let listed = || Some(vec![3, 7, 9, 50, 51, 60]);
         assert_eq!(found().candidates(50, || panic!("nobody is new")), Some(vec![7, 9]));
         assert_eq!(found().candidates(52, listed), Some(vec![7, 9, 51, 60]));
