@@ -21,7 +21,7 @@ def measure(workshop, count):
 
 
 def first_up(workshop, size):
-    home = workshop.home(driver="process")
+    home = workshop.home(driver="process", in_memory=True)
     home.write("Sandboxfile", fleet.kdl(size, fleet.SERVICE))
     try:
         return home.msb("up", deadline_s=900).cpu_s

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import tempfile
 
+# A file system without a disk, where there is one.
+MEMORY = "/dev/shm"
 PROGRAMS = ("msb", "msb-runtime", "msb-metrics")
 PREPARE = """
 set -euo pipefail
@@ -31,6 +33,7 @@ class Workshop:
         self.programs = os.path.join(self.target, "bench", "programs")
         self.assemble()
         self.scratch = tempfile.mkdtemp(prefix="msb-bench-")
+        self.memory = None
         self.homes = 0
 
     def assemble(self):
@@ -59,13 +62,18 @@ class Workshop:
             raise RuntimeError(f"{path} was not built")
         return path
 
-    def home(self, driver=None):
+    def home(self, driver=None, in_memory=False):
         """Returns a new empty home that knows the guest kernel; `driver` runs its machines."""
         self.homes += 1
-        return Home(self, os.path.join(self.scratch, f"home{self.homes}"), driver)
+        ground = self.scratch
+        if in_memory and os.path.isdir(MEMORY):
+            self.memory = self.memory or tempfile.mkdtemp(prefix="msb-bench-", dir=MEMORY)
+            ground = self.memory
+        return Home(self, os.path.join(ground, f"home{self.homes}"), driver)
 
     def close(self):
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        for scratch in filter(None, (self.scratch, self.memory)):
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def facts(self):
         """Returns what a report must say of this host beyond what everyone can see."""
