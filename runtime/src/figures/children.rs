@@ -4,17 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-use crate::clock::{Clock as _, HostClock};
 
 use super::host::{BLOCK_BYTES, Times};
 
 /// The most entries of a folder that are looked at; of a larger one it is not known what it takes.
 const ENTRIES_MAX: usize = 100_000;
-
-/// How long it is known who was there: no host makes as many processes as it has numbers meanwhile.
-const FOUND_MAX: Duration = Duration::from_secs(20);
 
 /// What processes used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,8 +21,8 @@ pub(super) struct Used {
 ///
 /// All of the host are looked at once. From then on those that were found are, and those that the
 /// host has made since: numbers are given in order, and whoever comes to be below a process is new.
-/// So a sample costs what a machine has, and not what a host with a thousand of them has. What was
-/// found long ago says nothing: the numbers may have been given out once around since.
+/// So a sample costs what a machine has, and not what a host with a thousand of them has. Where the
+/// numbers may have been given out once around since, all are looked at again.
 #[derive(Debug)]
 pub(super) struct Children {
     top: u32,
@@ -38,9 +32,7 @@ pub(super) struct Children {
 /// What was found at a moment.
 #[derive(Debug)]
 struct Found {
-    at: Instant,
-    /// The newest process of the host then.
-    newest: u32,
+    given: Given,
     below: Vec<u32>,
 }
 
@@ -53,10 +45,9 @@ impl Children {
     /// Returns what they used, those that have ended included.
     pub(super) fn used(&mut self) -> Option<Used> {
         // Whoever is made while they are looked at is new the next time.
-        let (now, newest) = (HostClock.now(), newest());
-        let is_recent = |found: &Found| now.saturating_duration_since(found.at) <= FOUND_MAX;
-        let candidates = match (self.found.take().filter(is_recent), newest) {
-            (Some(found), Some(newest)) => found.candidates(newest, everybody)?,
+        let given = Given::read();
+        let candidates = match (self.found.take(), given) {
+            (Some(found), Some(given)) => found.candidates(given, everybody)?,
             _ => everybody()?,
         };
         let table: BTreeMap<u32, Times> = candidates
@@ -67,7 +58,7 @@ impl Children {
             .collect();
         let (ticks, below) = ticks_below(self.top, &table)?;
         let resident_bytes = below.iter().copied().filter_map(resident_bytes).sum();
-        self.found = newest.map(|newest| Found { at: now, newest, below });
+        self.found = given.map(|given| Found { given, below });
         Some(Used { time_ns: Times::ns(ticks), resident_bytes })
     }
 }
@@ -78,24 +69,46 @@ impl Found {
     /// Threads take numbers too, and are not listed: not every number is tried.
     fn candidates(
         self,
-        newest: u32,
+        now: Given,
         everybody: impl FnOnce() -> Option<Vec<u32>>,
     ) -> Option<Vec<u32>> {
-        if newest == self.newest {
+        let before = self.given;
+        if now == before {
             return Some(self.below);
         }
         let mut candidates = everybody()?;
-        if newest > self.newest {
-            candidates.retain(|pid| *pid > self.newest || self.below.contains(pid));
+        // Numbers in use are passed over, so a turn around takes fewer processes than there are numbers.
+        let is_same_turn = now.count.checked_sub(before.count).is_some_and(|n| n < now.numbers / 2);
+        if is_same_turn && now.newest >= before.newest {
+            candidates.retain(|pid| *pid > before.newest || self.below.contains(pid));
         }
         Some(candidates)
     }
 }
 
-/// Returns the number of the process or thread that the host has made last.
-fn newest() -> Option<u32> {
-    let line = fs::read_to_string("/proc/loadavg").ok()?;
-    line.split_ascii_whitespace().nth(4)?.parse().ok()
+/// What the host has given out of its numbers of processes and threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Given {
+    /// The last one.
+    newest: u32,
+    /// How many since it booted.
+    count: u64,
+    /// How many it has.
+    numbers: u64,
+}
+
+impl Given {
+    fn read() -> Option<Self> {
+        let load = fs::read_to_string("/proc/loadavg").ok()?;
+        let stat = fs::read_to_string("/proc/stat").ok()?;
+        let count = stat.lines().find_map(|line| line.strip_prefix("processes "))?;
+        let numbers = fs::read_to_string("/proc/sys/kernel/pid_max").ok()?;
+        Some(Self {
+            newest: load.split_ascii_whitespace().nth(4)?.parse().ok()?,
+            count: count.trim().parse().ok()?,
+            numbers: numbers.trim().parse().ok()?,
+        })
+    }
 }
 
 /// Returns every process of the host.
@@ -170,12 +183,13 @@ mod tests {
 
     #[test]
     fn only_new_numbers_are_looked_at_unless_they_began_anew() {
-        let at = HostClock.now();
-        let found = || Found { at, newest: 50, below: vec![7, 9] };
+        let given = |newest, count| Given { newest, count, numbers: 1000 };
+        let found = || Found { given: given(50, 7), below: vec![7, 9] };
         let listed = || Some(vec![3, 7, 9, 50, 51, 60]);
-        assert_eq!(found().candidates(50, || panic!("nobody is new")), Some(vec![7, 9]));
-        assert_eq!(found().candidates(52, listed), Some(vec![7, 9, 51, 60]));
-        assert_eq!(found().candidates(49, listed), listed());
+        assert_eq!(found().candidates(given(50, 7), || panic!("nobody is new")), Some(vec![7, 9]));
+        assert_eq!(found().candidates(given(52, 9), listed), Some(vec![7, 9, 51, 60]));
+        assert_eq!(found().candidates(given(49, 900), listed), listed());
+        assert_eq!(found().candidates(given(52, 1009), listed), listed(), "once around");
     }
 
     #[test]
