@@ -49,7 +49,9 @@ fn r12_a_guest_without_memory_loses_its_workload_and_says_so() {
     home.msb(["up"]).exits(0);
     rests(&home, "Failed(oom)");
     home.msb(["logs", "box"]).exits(0).says(&["last words"]);
-    home.msb(["events", "--no-follow", "--after", "0", "--type", "oom"]).exits(0).says(&["oom", "box"]);
+    home.msb(["events", "--no-follow", "--after", "0", "--type", "oom"])
+        .exits(0)
+        .says(&["oom", "box"]);
     // One that dies before it is ready fails the command.
     home.write(
         "Sandboxfile",

@@ -32,7 +32,13 @@ pub use self::roster::{Living, Roster};
 
 /// How long it is until answers are looked for, each time in milliseconds: a second in all, which is
 /// how long a runtime may take to say what its machine used. Nobody is woken by each answer.
-const LOOKS_MS: [u64; 11] = [5, 10, 15, 30, 60, 60, 60, 60, 100, 200, 400];
+const LOOKS_MS: &[u64] = &[5, 10, 15, 30, 60, 60, 60, 60, 100, 200, 400];
+
+/// The same where many are asked: a look at each costs more than what a few milliseconds are worth.
+const LOOKS_AT_MANY_MS: &[u64] = &[50, 150, 300, 500];
+
+/// How many are many.
+const MANY: usize = 100;
 
 /// See the module.
 #[derive(Debug)]
@@ -101,7 +107,7 @@ struct Line {
 struct Round {
     max_age_ms: u64,
     /// Who is waited for, and whether for the answer to a question of an earlier round.
-    waited: BTreeMap<String, Owed>,
+    waited: Vec<(String, Owed)>,
     /// Who is being connected to.
     connecting: JoinSet<(String, Result<Quiet, ControlError>)>,
     /// What was told.
@@ -208,13 +214,13 @@ impl Sampler {
         let Some(line) = self.lines.get_mut(&id) else { return };
         let Some(control) = &mut line.control else { return };
         if line.owed.is_some() {
-            round.waited.insert(id, Owed::SinceBefore);
+            round.waited.push((id, Owed::SinceBefore));
             return;
         }
         match control.send(Call::Sample { max_age_ms: round.max_age_ms }) {
             Ok(question) => {
                 line.owed = Some(question);
-                round.waited.insert(id, Owed::SinceNow);
+                round.waited.push((id, Owed::SinceNow));
             }
             Err(ControlError::Ended) => self.end(&id),
             Err(_) => line.lose(),
@@ -223,7 +229,9 @@ impl Sampler {
 
     /// Looks for answers until all have come, or their time is over.
     async fn hear(&mut self, round: &mut Round) {
-        for look_ms in LOOKS_MS {
+        let asked = round.waited.len() + round.connecting.len();
+        let looks = if asked > MANY { LOOKS_AT_MANY_MS } else { LOOKS_MS };
+        for look_ms in looks.iter().copied() {
             if round.waited.is_empty() && round.connecting.is_empty() {
                 break;
             }
@@ -240,9 +248,9 @@ impl Sampler {
                     () = &mut rest => break,
                 }
             }
-            let waited: Vec<(String, Owed)> =
-                std::mem::take(&mut round.waited).into_iter().collect();
-            waited.into_iter().for_each(|(id, owed)| self.look(id, owed, round));
+            std::mem::take(&mut round.waited)
+                .into_iter()
+                .for_each(|(id, owed)| self.look(id, owed, round));
         }
         // Who did not answer is waited for the next time.
         for line in self.lines.values_mut().filter(|line| !line.is_told()) {
@@ -272,7 +280,7 @@ impl Sampler {
         let Some(line) = self.lines.get_mut(&id) else { return };
         let (Some(control), Some(question)) = (&mut line.control, line.owed) else { return };
         match control.answer_to(question) {
-            Ok(None) => drop(round.waited.insert(id, owed)),
+            Ok(None) => round.waited.push((id, owed)),
             Ok(Some(Reply::Sample { sample })) => {
                 (line.owed, line.is_off) = (None, false);
                 if line.last.as_ref().is_none_or(|last| !last.is_the_one(&sample)) {
