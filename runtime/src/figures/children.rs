@@ -64,7 +64,7 @@ impl Children {
 }
 
 impl Found {
-    /// Returns who may be there now: `everybody` where the numbers have begun anew.
+    /// Returns who may be there now: `everybody` where the numbers may have gone once around.
     ///
     /// Threads take numbers too, and are not listed: not every number is tried.
     fn candidates(
@@ -78,9 +78,13 @@ impl Found {
         }
         let mut candidates = everybody()?;
         // Numbers in use are passed over, so a turn around takes fewer processes than there are numbers.
-        let is_same_turn = now.count.checked_sub(before.count).is_some_and(|n| n < now.numbers / 2);
-        if is_same_turn && now.newest >= before.newest {
-            candidates.retain(|pid| *pid > before.newest || self.below.contains(pid));
+        if now.count.checked_sub(before.count).is_some_and(|made| made < now.numbers / 2) {
+            let is_new = |pid: u32| match now.newest >= before.newest {
+                true => pid > before.newest,
+                // They began anew at the lowest.
+                false => pid > before.newest || pid <= now.newest,
+            };
+            candidates.retain(|pid| is_new(*pid) || self.below.contains(pid));
         }
         Some(candidates)
     }
@@ -188,7 +192,8 @@ mod tests {
         let listed = || Some(vec![3, 7, 9, 50, 51, 60]);
         assert_eq!(found().candidates(given(50, 7), || panic!("nobody is new")), Some(vec![7, 9]));
         assert_eq!(found().candidates(given(52, 9), listed), Some(vec![7, 9, 51, 60]));
-        assert_eq!(found().candidates(given(49, 900), listed), listed());
+        assert_eq!(found().candidates(given(8, 100), listed), Some(vec![3, 7, 9, 51, 60]));
+        assert_eq!(found().candidates(given(49, 900), listed), listed(), "once around");
         assert_eq!(found().candidates(given(52, 1009), listed), listed(), "once around");
     }
 
