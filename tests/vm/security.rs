@@ -1,7 +1,10 @@
 //! What a security profile does, looked at from inside: to the workload, to sessions, to mounts.
 
+use std::time::Duration;
+
 use tests::home::Home;
 use tests::oracle::reversed;
+use tests::run::eventually;
 
 const PROFILES: &str = r#"
 project "profiles"
@@ -48,7 +51,11 @@ fn rt_13_1_a_restricted_sandbox_gains_nothing_and_mounts_nothing_and_a_plain_one
     home.write("Sandboxfile", PROFILES);
     home.msb(["up"]).exits(0);
     for (name, is_restricted) in [("plain", false), ("tight", true)] {
-        let workload = home.msb(["logs", name, "--no-prefix"]).exits(0).stdout;
+        // A workload that has begun need not have said anything yet.
+        let workload = eventually("the workload's words", Duration::from_secs(30), || {
+            let said = home.msb(["logs", name, "--no-prefix"]).exits(0).stdout;
+            said.contains("\nNoNewPrivs:").then_some(said)
+        });
         check(&workload, is_restricted);
         let session = home.msb(["exec", name, "--", "cat", "/proc/self/status"]).exits(0).stdout;
         check(&session, is_restricted);
