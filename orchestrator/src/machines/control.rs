@@ -1,7 +1,7 @@
 //! A connection to a runtime's control socket.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -123,12 +123,8 @@ impl Control {
     /// nothing, and can wait again.
     async fn answer_to(&mut self, id: u64) -> Result<Reply, ControlError> {
         loop {
-            match self.answer().await? {
-                Answer::Ok { id: theirs, result } if theirs == id => return Ok(result),
-                Answer::Error { id: theirs, error } if theirs == id => {
-                    return Err(ControlError::Refused(Box::new(error)));
-                }
-                Answer::Ok { .. } | Answer::Error { .. } | Answer::Event { .. } => {}
+            if let Some(answer) = meant(self.answer().await?, id) {
+                return answer;
             }
         }
     }
@@ -210,25 +206,21 @@ impl Quiet {
     /// The runtime refuses, has ended, or answers something else.
     pub fn answer_to(&mut self, id: u64) -> Result<Option<Reply>, ControlError> {
         loop {
-            match whole(&mut self.came)? {
-                Some(Answer::Ok { id: theirs, result }) if theirs == id => return Ok(Some(result)),
-                Some(Answer::Error { id: theirs, error }) if theirs == id => {
-                    return Err(ControlError::Refused(Box::new(error)));
+            while let Some(answer) = whole(&mut self.came)? {
+                if let Some(answer) = meant(answer, id) {
+                    return answer.map(Some);
                 }
-                Some(Answer::Ok { .. } | Answer::Error { .. } | Answer::Event { .. }) => {}
-                None => {
-                    self.came.reserve(ANSWER_BYTES);
-                    let room = rustix::buffer::spare_capacity(&mut self.came);
-                    match rustix::net::recv(&self.stream, room, RecvFlags::empty()) {
-                        Ok((0, _)) => return Err(ControlError::Ended),
-                        Ok(_) | Err(Errno::INTR) => {}
-                        Err(Errno::AGAIN) => {
-                            self.spare();
-                            return Ok(None);
-                        }
-                        Err(errno) => return Err(lost(errno.into())),
-                    }
+            }
+            self.came.reserve(ANSWER_BYTES);
+            let room = rustix::buffer::spare_capacity(&mut self.came);
+            match rustix::net::recv(&self.stream, room, RecvFlags::empty()) {
+                Ok((0, _)) => return Err(ControlError::Ended),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    spare(&mut self.came);
+                    return Ok(None);
                 }
+                Err(errno) => return Err(lost(errno.into())),
             }
         }
     }
@@ -236,23 +228,29 @@ impl Quiet {
     /// Tells whether the runtime has closed the connection.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        is_over(&self.stream)
-    }
-
-    /// Gives back a buffer that holds nothing.
-    fn spare(&mut self) {
-        if self.came.is_empty() {
-            self.came = Vec::new();
+        match rustix::net::recv(&self.stream, &mut [0], RecvFlags::PEEK) {
+            Ok((count, _)) => count == 0,
+            Err(Errno::AGAIN | Errno::INTR) => false,
+            Err(_) => true,
         }
     }
 }
 
-fn is_over(stream: impl AsFd) -> bool {
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    match rustix::net::recv(stream, &mut [0], flags) {
-        Ok((count, _)) => count == 0,
-        Err(Errno::AGAIN | Errno::INTR) => false,
-        Err(_) => true,
+/// Gives back a buffer that holds nothing: who keeps a thousand connections does not keep as many of those.
+fn spare(came: &mut Vec<u8>) {
+    if came.is_empty() {
+        *came = Vec::new();
+    }
+}
+
+/// Returns what an answer says, where it is the one to this question.
+fn meant(answer: Answer, question: u64) -> Option<Result<Reply, ControlError>> {
+    match answer {
+        Answer::Ok { id, result } if id == question => Some(Ok(result)),
+        Answer::Error { id, error } if id == question => {
+            Some(Err(ControlError::Refused(Box::new(error))))
+        }
+        Answer::Ok { .. } | Answer::Error { .. } | Answer::Event { .. } => None,
     }
 }
 
@@ -275,10 +273,7 @@ fn whole(came: &mut Vec<u8>) -> Result<Option<Answer>, ControlError> {
     let Some(body) = rest.get(..length) else { return Ok(None) };
     let answer = serde_json::from_slice(body).map_err(broken_json)?;
     came.drain(..size_of_val(head) + length);
-    if came.is_empty() {
-        // Who keeps a thousand connections does not keep as many buffers.
-        *came = Vec::new();
-    }
+    spare(came);
     Ok(Some(answer))
 }
 

@@ -344,3 +344,15 @@ async fn connect(machine: &Machine) -> Result<Quiet, ControlError> {
 fn is_nobody(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_has_a_second_to_answer_however_many_are_asked() {
+        for looks in [LOOKS_MS, LOOKS_AT_MANY_MS] {
+            assert_eq!(looks.iter().sum::<u64>(), 1000);
+        }
+    }
+}

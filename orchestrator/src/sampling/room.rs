@@ -22,12 +22,6 @@ impl Room {
         Self { files_max: files_max.unwrap_or(u64::MAX) }
     }
 
-    /// Returns how many open files there are room for.
-    #[must_use]
-    pub const fn files_max(self) -> u64 {
-        self.files_max
-    }
-
     /// Returns how many connections there is room for.
     pub(super) fn lines_max(self) -> usize {
         usize::try_from(self.files_max.saturating_sub(BESIDE)).unwrap_or(usize::MAX)
