@@ -198,21 +198,6 @@ mod tests {
     }
 
     #[test]
-    fn the_threads_of_a_process_are_not_counted_as_processes() {
-        let mut children = Children::below(std::process::id());
-        assert!(children.used().is_some());
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || wait.recv().ok());
-        assert!(children.used().is_some());
-        // The test's own process is `top`; only other processes are below it.
-        let below = children.found.unwrap().below;
-        let is_process = |pid: &u32| everybody().unwrap().contains(pid) || times(*pid).is_none();
-        assert!(below.iter().all(is_process), "{below:?}");
-        drop(go);
-        thread.join().unwrap();
-    }
-
-    #[test]
     fn who_came_since_is_found_and_who_went_is_not() {
         let sleep = || {
             let mut command = std::process::Command::new("/bin/sleep");
