@@ -14,6 +14,7 @@ use tests::home::{Home, Rung};
 use tests::machines::{self, vmm};
 use tests::matrix::{is_whole, say};
 use tests::oracle::{clean, nothing_lives};
+use tests::processes::memory_kib;
 use tests::run::eventually;
 
 /// How long everything goes on at night.
@@ -87,7 +88,7 @@ impl Look {
         });
         let mut files = BTreeSet::new();
         list(&home.path(), &mut files);
-        Self { descriptors, memory_kib: pids.map(memory_kib), files }
+        Self { descriptors, memory_kib: pids.map(own_kib), files }
     }
 }
 
@@ -168,10 +169,8 @@ fn descriptors(pid: u32) -> usize {
 }
 
 /// Returns the memory that is a process's own.
-fn memory_kib(pid: u32) -> i64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.split_ascii_whitespace().next().unwrap().parse().unwrap()
+fn own_kib(pid: u32) -> i64 {
+    i64::try_from(memory_kib(pid, "RssAnon").unwrap()).unwrap()
 }
 
 /// Lists the files below a folder; logs are renamed while they are written, up to their caps.

@@ -3,22 +3,18 @@
 //! A workload and a command print gigabytes, as fast as they can. Logs keep to their caps, the runtime to its memory,
 //! the state is written to, the output of others is kept, and `down` works. `tests/vm/noise.rs` does it in a guest.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use tests::home::Home;
-use tests::machines;
+use tests::machines::{self, LOGS_BYTES_MAX};
 use tests::matrix::{is_whole, say};
 use tests::oracle::{converged, reversed};
+use tests::processes::memory_kib;
 use tests::run::{eventually, lasted, pause};
 
 /// How much is printed in every run, and at night: 2 GiB take two minutes of programs built for debugging.
 const BYTES: u64 = 512 << 20;
 const BYTES_AT_NIGHT: u64 = 10 << 30;
-
-/// What the logs of a machine take at most: `exec.log`, `console.log`, `runtime.log`, in MiB.
-const CAPS_MIB: u64 = 4 * 10 + 2 * 4 + 2 * 10;
 
 /// What a runtime takes for all traffic of its agent, and for itself.
 const MEMORY_KIB_MAX: u64 = (64 + 32) << 10;
@@ -66,8 +62,8 @@ fn s27_a_guest_that_prints_gigabytes_disturbs_nobody() {
         home.msb(["exec", "quiet", "--", "echo", "heard"]).exits(0).says(&["heard"]);
         let (mut most_kib, mut logs) = (0, 0);
         eventually("all of it is printed", limit, || {
-            most_kib = most_kib.max(memory_kib(runtime));
-            logs = logs.max(logs_bytes(&folder.path));
+            most_kib = most_kib.max(memory_kib(runtime, "VmRSS").unwrap_or(0));
+            logs = logs.max(folder.logs_bytes());
             (done.exists() && caller.try_wait().unwrap().is_some()).then_some(())
         });
         let mut counted = String::new();
@@ -76,7 +72,7 @@ fn s27_a_guest_that_prints_gigabytes_disturbs_nobody() {
         (most_kib, logs)
     });
     assert!(most_kib > 0 && most_kib <= MEMORY_KIB_MAX, "the runtime took {most_kib} KiB");
-    assert!(logs > 0 && logs <= CAPS_MIB << 20, "the logs took {logs} bytes");
+    assert!(logs > 0 && logs <= LOGS_BYTES_MAX, "the logs took {logs} bytes");
     // What came within a second of a flood may be dropped with it; this did not.
     pause(Duration::from_secs(3));
     home.msb(["logs", "loud", "--tail", "200"]).exits(0).says(&["all said"]);
@@ -90,18 +86,4 @@ fn s27_a_guest_that_prints_gigabytes_disturbs_nobody() {
         most_kib >> 10,
         logs >> 20
     ));
-}
-
-/// Returns what the logs of a machine take.
-fn logs_bytes(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).unwrap().flatten();
-    let logs = entries.filter(|entry| entry.file_name().to_string_lossy().contains(".log"));
-    logs.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
-}
-
-/// Returns the memory of a process.
-fn memory_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

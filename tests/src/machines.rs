@@ -26,6 +26,16 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// Returns what its logs take.
+    ///
+    /// # Panics
+    /// When the folder cannot be read.
+    pub fn logs_bytes(&self) -> u64 {
+        let entries = fs::read_dir(&self.path).expect("a machine's folder").flatten();
+        let logs = entries.filter(|entry| entry.file_name().to_string_lossy().contains(".log"));
+        logs.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+    }
+
     /// Returns whether its runtime lives: the process that the record names, by its start too.
     pub fn lives(&self) -> bool {
         self.record.as_ref().is_some_and(|record| {
@@ -50,6 +60,9 @@ impl Folder {
         )
     }
 }
+
+/// What the logs of a machine take at most: `exec.log`, `console.log`, `runtime.log`.
+pub const LOGS_BYTES_MAX: u64 = (4 * 10 + 2 * 4 + 2 * 10) << 20;
 
 /// Returns the machine folders of a home, by name.
 pub fn of(home: &Home) -> Vec<Folder> {

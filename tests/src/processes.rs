@@ -59,6 +59,13 @@ impl Alive {
 /// What the kernel says in the flags of a process that it takes apart (`PF_EXITING`).
 const ENDING: u32 = 0x4;
 
+/// Returns a figure of memory that `/proc/PID/status` has by this name; none where the process is gone.
+pub fn memory_kib(pid: u32, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Returns the processes that have to do with `folder`, the caller left out.
 pub fn of(folder: &Path) -> Vec<Alive> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

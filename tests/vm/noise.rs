@@ -1,10 +1,9 @@
 //! S27: noise of a guest is bounded on the host: its output, its console, its disk.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tests::home::Home;
-use tests::machines;
+use tests::machines::{self, LOGS_BYTES_MAX};
 use tests::matrix::is_whole;
 use tests::oracle::{nothing_lives, reversed};
 use tests::run::eventually;
@@ -33,9 +32,6 @@ echo said > /work/done
 sleep 100000
 ";
 
-/// What the logs of a machine take at most: `exec.log`, `console.log`, `runtime.log`, in MiB.
-const CAPS_MIB: u64 = 4 * 10 + 2 * 4 + 2 * 10;
-
 #[test]
 fn s27_a_guest_that_prints_and_writes_all_it_can_disturbs_nobody() {
     let home = Home::machine();
@@ -51,10 +47,10 @@ fn s27_a_guest_that_prints_and_writes_all_it_can_disturbs_nobody() {
     let mut logs = 0;
     let done = home.project().join("work/done");
     eventually("all of it is printed, and the disk is full", Duration::from_secs(240), || {
-        logs = logs.max(logs_bytes(&folder.path));
+        logs = logs.max(folder.logs_bytes());
         done.exists().then_some(())
     });
-    assert!(logs > 1 << 20 && logs <= CAPS_MIB << 20, "the logs took {logs} bytes");
+    assert!(logs > 1 << 20 && logs <= LOGS_BYTES_MAX, "the logs took {logs} bytes");
     let upper = ["exec", "loud", "--", "sh", "-c", "echo more > /more || df / | tail -n 1"];
     home.msb(upper).says(&["100%"]);
     // A full upper is the guest's own trouble: the machine runs, and state is written.
@@ -64,11 +60,4 @@ fn s27_a_guest_that_prints_and_writes_all_it_can_disturbs_nobody() {
     home.msb(["down"]).exits(0);
     nothing_lives(&home);
     reversed(&home);
-}
-
-/// Returns what the logs of a machine take.
-fn logs_bytes(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder).unwrap().flatten();
-    let logs = entries.filter(|entry| entry.file_name().to_string_lossy().contains(".log"));
-    logs.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
