@@ -311,11 +311,7 @@ impl Reader<'_> {
     }
 
     fn driver(&mut self, entry: &Entry<'_>) -> Option<&'static str> {
-        let word = self.choice(entry, DRIVERS)?;
-        if word == "krun" {
-            self.not_yet("driver \"krun\"", entry.span);
-        }
-        Some(word)
+        self.choice(entry, DRIVERS)
     }
 
     /// Returns the entries whose keys are known, honoured and written once; refuses the others.
@@ -482,7 +478,6 @@ mod tests {
                 assert!(!told.contains("is no key of"), "{told}");
             }
         }
-        refuses("driver \"krun\"", &["driver \"krun\": not supported yet", "1:1"]);
     }
 
     #[test]

@@ -75,9 +75,6 @@ pub enum DriversError {
         /// What each proof found.
         verdicts: Vec<Verdict>,
     },
-    /// The driver that was asked for is not built yet.
-    #[error("driver krun: not supported yet")]
-    NotYet,
     /// The driver that was asked for does not work here.
     #[error("driver {driver} does not work on this host")]
     NotUsable {
@@ -118,23 +115,20 @@ impl DriversError {
     /// Returns the failure as it is told.
     #[must_use]
     pub fn report(&self) -> Report {
-        let code = match self {
-            Self::NotYet => "msb::usage::not-yet",
-            _ => "msb::driver::none",
-        };
-        let mut report = Report::of(code, "driver", self);
+        let mut report = Report::of("msb::driver::none", "driver", self);
         match self {
             Self::None { verdicts } | Self::NotUsable { verdicts, .. } => {
                 for verdict in verdicts {
                     let name = said(verdict.driver, verdict.accelerator);
                     let reason = verdict.reason.as_deref().unwrap_or("no reason was given");
                     report.notes.push(format!("{name}: {} ({})", reason, verdict.stage));
-                    report.hints.extend(verdict.hint.clone());
+                    let hint = verdict.hint.as_ref().filter(|hint| !report.hints.contains(hint));
+                    report.hints.extend(hint.cloned());
                 }
                 report.hints.push("Run `msb doctor` to see what this host can do.".to_owned());
             }
             Self::Missing { hint, .. } => report.hints.push((*hint).to_owned()),
-            Self::NotYet | Self::Probe { .. } | Self::Initramfs { .. } => {}
+            Self::Probe { .. } | Self::Initramfs { .. } => {}
         }
         report
     }
@@ -150,12 +144,46 @@ pub fn said(driver: DriverName, accelerator: Accelerator) -> String {
     }
 }
 
+/// Which drivers are proved, in the words of the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proving {
+    /// Side by side, until the best that works is known.
+    Best,
+    /// One after the other, whatever the others find.
+    Each,
+    /// What one driver can do.
+    Only(DriverName),
+}
+
+impl Proving {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Best => "auto",
+            Self::Each => "all",
+            Self::Only(driver) => driver.as_str(),
+        }
+    }
+}
+
+/// The drivers in the order in which they are liked.
+const LIKED: [(DriverName, Accelerator); 3] = [
+    (DriverName::Krun, Accelerator::Kvm),
+    (DriverName::Qemu, Accelerator::Kvm),
+    (DriverName::Qemu, Accelerator::Tcg),
+];
+
 /// The verdicts as they are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Proof {
     key: String,
     at_ms: u64,
     verdicts: Vec<Verdict>,
+}
+
+impl Proof {
+    const fn nothing(at_ms: u64) -> Self {
+        Self { key: String::new(), at_ms, verdicts: Vec::new() }
+    }
 }
 
 /// The drivers of one host, as one process can use them.
@@ -180,19 +208,30 @@ impl Drivers {
         forced: Option<DriverName>,
         choice: DriverChoice,
     ) -> Result<Driver, DriversError> {
-        match (forced, choice) {
-            (Some(DriverName::Process), _) => self.process(),
-            (Some(DriverName::Krun), _) | (None, DriverChoice::Krun) => Err(DriversError::NotYet),
-            (Some(DriverName::Qemu), _) | (None, DriverChoice::Qemu | DriverChoice::Auto) => {
-                let verdicts = match self.kept() {
-                    Some(proof) => proof.verdicts,
-                    None => self.prove().await?,
-                };
-                match self.first(&verdicts) {
-                    Some(driver) => Ok(driver),
-                    None if choice == DriverChoice::Auto => Err(DriversError::None { verdicts }),
-                    None => Err(DriversError::NotUsable { driver: "qemu", verdicts }),
+        let wanted = match (forced, choice) {
+            (Some(driver), _) => Some(driver),
+            (None, DriverChoice::Krun) => Some(DriverName::Krun),
+            (None, DriverChoice::Qemu) => Some(DriverName::Qemu),
+            (None, DriverChoice::Auto) => None,
+        };
+        match wanted {
+            Some(DriverName::Process) => self.process(),
+            Some(driver) => {
+                let mut verdicts = self.verdicts();
+                verdicts.retain(|verdict| verdict.driver == driver);
+                // A race is over before a driver that is liked less is judged.
+                if verdicts.is_empty() {
+                    verdicts = self.prove(Proving::Only(driver)).await?;
                 }
+                let found = self.first(&verdicts);
+                found.ok_or(DriversError::NotUsable { driver: driver.as_str(), verdicts })
+            }
+            None => {
+                let mut verdicts = self.verdicts();
+                if !knows_best(&verdicts) {
+                    verdicts = self.prove(Proving::Best).await?;
+                }
+                self.first(&verdicts).ok_or(DriversError::None { verdicts })
             }
         }
     }
@@ -200,7 +239,8 @@ impl Drivers {
     /// Returns the driver that was proved before, without starting anything.
     #[must_use]
     pub fn remembered(&self) -> Option<Driver> {
-        self.first(&self.kept()?.verdicts)
+        let verdicts = self.verdicts();
+        knows_best(&verdicts).then(|| self.first(&verdicts)).flatten()
     }
 
     /// Returns the verdicts that were kept and still hold.
@@ -218,11 +258,17 @@ impl Drivers {
     }
 
     fn first(&self, verdicts: &[Verdict]) -> Option<Driver> {
-        let best = [Accelerator::Kvm, Accelerator::Tcg]
-            .into_iter()
-            .find(|a| verdicts.iter().any(|verdict| verdict.ok && verdict.accelerator == *a))?;
-        let program = self.qemu()?;
-        Some(Driver { name: DriverName::Qemu, accelerator: best, program })
+        let proved = |&(driver, accelerator): &(DriverName, Accelerator)| {
+            let is_it = |one: &Verdict| (one.driver, one.accelerator) == (driver, accelerator);
+            verdicts.iter().any(|verdict| verdict.ok && is_it(verdict))
+        };
+        let (name, accelerator) = LIKED.into_iter().find(proved)?;
+        let program = match name {
+            // The runtime carries the library itself.
+            DriverName::Krun => self.runtime().ok()?,
+            DriverName::Qemu | DriverName::Process => self.qemu()?,
+        };
+        Some(Driver { name, accelerator, program })
     }
 
     /// Returns kernel and initramfs; makes the initramfs where it is not there yet.
@@ -233,16 +279,16 @@ impl Drivers {
         Ok(Parts { kernel: self.kernel()?, initramfs: self.initramfs().await? })
     }
 
-    /// Boots an empty guest under each driver; the verdicts are kept.
+    /// Boots an empty guest under drivers; the verdicts are kept.
     ///
     /// # Errors
     /// What a guest is made of is not installed, or the proof cannot be started.
-    pub async fn prove(&self) -> Result<Vec<Verdict>, DriversError> {
+    pub async fn prove(&self, which: Proving) -> Result<Vec<Verdict>, DriversError> {
         let parts = self.parts().await?;
         let program = self.runtime()?;
         let failed = |source| DriversError::Probe { program: program.clone(), source };
         let mut command = tokio::process::Command::new(&program);
-        command.arg("probe").arg("auto");
+        command.arg("probe").arg(which.word());
         command.arg("--kernel").arg(&parts.kernel).arg("--initramfs").arg(&parts.initramfs);
         if let Some(qemu) = self.qemu() {
             command.arg("--qemu").arg(qemu);
@@ -344,16 +390,26 @@ impl Drivers {
     }
 
     fn kept(&self) -> Option<Proof> {
-        let proof: Proof = serde_json::from_slice(&fs::read(self.proof_path()).ok()?).ok()?;
+        let mut proof: Proof = serde_json::from_slice(&fs::read(self.proof_path()).ok()?).ok()?;
         let age = self.context.clock.unix_ms().saturating_sub(proof.at_ms);
-        let distrusted = self.first(&proof.verdicts).is_none() && age > DISTRUST_MS;
-        (proof.key == self.key() && !distrusted).then_some(proof)
+        if age > DISTRUST_MS {
+            proof.verdicts.retain(|verdict| verdict.ok);
+        }
+        (proof.key == self.key()).then_some(proof)
     }
 
-    /// A proof that cannot be kept is made again next time.
+    /// Keeps verdicts beside those on other drivers; a proof that cannot be kept is made again next time.
     fn keep(&self, verdicts: &[Verdict]) {
-        let at_ms = self.context.clock.unix_ms();
-        let proof = Proof { key: self.key(), at_ms, verdicts: verdicts.to_vec() };
+        let whose = |one: &Verdict| (one.driver, one.accelerator);
+        let is_new = |old: &Verdict| verdicts.iter().any(|new| whose(new) == whose(old));
+        let now = self.context.clock.unix_ms();
+        let old = self.kept().unwrap_or_else(|| Proof::nothing(now));
+        let mut proof = Proof { key: self.key(), ..old };
+        proof.verdicts.retain(|old| !is_new(old));
+        if proof.verdicts.is_empty() {
+            proof.at_ms = now;
+        }
+        proof.verdicts.extend_from_slice(verdicts);
         if let Ok(bytes) = serde_json::to_vec(&proof)
             && let Err(error) = atomic::write(&self.proof_path(), &bytes)
         {
@@ -391,6 +447,19 @@ impl Drivers {
         );
         blake3::hash(format!("{parts:?}").as_bytes()).to_hex().to_string()
     }
+}
+
+/// Tells whether the best driver is known: it was proved, and so was each that is liked more judged.
+fn knows_best(verdicts: &[Verdict]) -> bool {
+    for (driver, accelerator) in LIKED {
+        let of_it = |one: &&Verdict| (one.driver, one.accelerator) == (driver, accelerator);
+        match verdicts.iter().find(of_it) {
+            Some(verdict) if verdict.ok => return true,
+            Some(_) => {}
+            None => return false,
+        }
+    }
+    !verdicts.is_empty()
 }
 
 /// Returns what changes when a file is replaced.

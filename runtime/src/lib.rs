@@ -22,6 +22,10 @@ mod peer;
 pub mod probe;
 mod relay;
 pub mod share;
-mod standing;
+pub mod standing;
+#[cfg(target_os = "linux")]
+pub mod starter;
 pub mod supervise;
 mod sys;
+#[cfg(target_os = "linux")]
+pub mod vmm;

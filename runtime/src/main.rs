@@ -1,5 +1,6 @@
 //! The program `msb-runtime`: which of its jobs is asked for.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -16,16 +17,49 @@ fn main() -> ExitCode {
         None if job.is_none() => runtime::supervise::run(),
         Some("initramfs") => runtime::initramfs::run(arguments),
         Some("probe") => runtime::probe::run(arguments),
-        Some("share") => match arguments.next().and_then(|word| word.into_string().ok()) {
-            Some(word) => runtime::share::run(&word),
-            None => usage(),
-        },
+        Some("jail") => with_words(arguments, |[]| look()),
+        Some("starter") => with_words(arguments, |[word]| runtime::starter::run(word)),
+        // What lists of processes show of it comes between.
+        Some("share") => {
+            with_words(arguments, |[word, _, missing]| runtime::share::run(word, missing))
+        }
+        Some("vmm") => with_words(arguments, |[word, missing]| runtime::vmm::run(word, missing)),
         _ => usage(),
     }
 }
 
+/// Does a job that takes just so many words.
+fn with_words<const COUNT: usize>(
+    arguments: impl Iterator<Item = OsString>,
+    job: impl FnOnce([&str; COUNT]) -> ExitCode,
+) -> ExitCode {
+    let words: Vec<OsString> = arguments.collect();
+    let words: Option<Vec<&str>> = words.iter().map(|word| word.to_str()).collect();
+    match words.and_then(|words| <[&str; COUNT]>::try_from(words).ok()) {
+        Some(words) => job(words),
+        None => usage(),
+    }
+}
+
+/// Prints what a jail lacks here, a JSON list.
+fn look() -> ExitCode {
+    let looked = runtime::vmm::look().map_err(|error| chain(&error));
+    let said = looked.and_then(|missing| {
+        let line = serde_json::to_string(&missing).map_err(|error| chain(&error))?;
+        writeln!(std::io::stdout(), "{line}").map_err(|error| chain(&error))
+    });
+    match said {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            writeln!(std::io::stderr(), "msb-runtime: {why}").ok();
+            ExitCode::from(70)
+        }
+    }
+}
+
 fn usage() -> ExitCode {
-    writeln!(std::io::stderr(), "usage: msb-runtime [initramfs | probe | share …]").ok();
+    let usage = "usage: msb-runtime [initramfs … | probe … | jail | starter … | share … | vmm …]";
+    writeln!(std::io::stderr(), "{usage}").ok();
     ExitCode::from(64)
 }
 

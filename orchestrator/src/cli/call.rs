@@ -9,7 +9,7 @@ use schema::sandboxfile::source::{Format, SourceFile};
 
 use super::ending;
 use super::failure::Failure;
-use super::globals::{Driver, Globals, Settings};
+use super::globals::{Globals, Settings};
 use crate::configuration::{self, Configuration};
 use crate::context::Context;
 use crate::engine::{Engine, TRASH_KEPT};
@@ -55,9 +55,6 @@ impl Call {
             let nearest = schema::sandboxfile::problem::nearest(name, known);
             let meant = nearest.map(|near| format!("; {near} was probably meant"));
             report.warn(&format!("the variable {name} means nothing{}", meant.unwrap_or_default()));
-        }
-        if settings.driver == Driver::Krun {
-            return Err(Failure::not_yet("--driver krun"));
         }
         let level = settings.level.or(configuration.log_level).unwrap_or("warn");
         crate::report::log::start(level);

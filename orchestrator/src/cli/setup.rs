@@ -7,7 +7,7 @@ use super::ending::Ending;
 use super::failure::{Failure, Failures};
 use crate::context::{Clock as _, Context};
 use crate::doctor::find_kernel;
-use crate::drivers::{Drivers, said};
+use crate::drivers::{Drivers, Proving, said};
 use crate::report::human::count;
 use crate::store::{Store, StoreError, anew};
 
@@ -90,7 +90,7 @@ impl Part {
             }
             Self::Base => call.engine.prepare_base().await?,
             Self::Driver => {
-                let verdicts = call.engine.prove().await?;
+                let verdicts = call.engine.prove(Proving::Best).await?;
                 if !verdicts.iter().any(|verdict| verdict.ok) {
                     let error = crate::drivers::DriversError::None { verdicts };
                     return Err(Failure::of_report(error.report()).into());

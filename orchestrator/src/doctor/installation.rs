@@ -44,15 +44,6 @@ pub(super) fn agent(context: &Context) -> Finding {
         .hint("run ./setup in the checkout, which builds and installs it")
 }
 
-/// Says who is in a jail and who is not yet.
-pub(super) fn jail(_: &Context) -> Finding {
-    Finding::warn(
-        "jail",
-        "not built yet around the VMM, which runs as this user without namespaces, Landlock or \
-         seccomp; the server of shared folders has its own",
-    )
-}
-
 /// Warns where the driver without isolation was chosen.
 pub(super) fn process_driver(context: &Context) -> Finding {
     if context.environment.get("MSB_DRIVER") == Some("process") {

@@ -6,6 +6,7 @@
 mod driver;
 mod installation;
 mod invariants;
+mod jail;
 mod resources;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::context::{Clock as _, Context};
-use crate::drivers::Verdict;
+use crate::drivers::{Proving, Verdict};
 use crate::engine::{Engine, Troubles};
 
 pub use installation::find_kernel;
@@ -98,10 +99,8 @@ const CHECKS: &[Check] = &[
     invariants::invariants,
     resources::disk,
     resources::memory,
-    driver::qemu,
     installation::kernel,
     installation::agent,
-    installation::jail,
     installation::process_driver,
     installation::leftovers,
     installation::versions,
@@ -118,13 +117,24 @@ pub async fn examine(context: &Context, engine: &Engine) -> Findings {
     let started = context.clock.elapsed();
     // A proof is kept in the home; where there is none, looking must not make one.
     let proof = match context.existing_home() {
-        Ok(Some(_)) => engine.prove().await,
+        Ok(Some(_)) => engine.prove(Proving::Each).await,
         Ok(None) | Err(_) => Ok(Vec::new()),
     };
     let spent = ms(context.clock.elapsed().saturating_sub(started));
-    let at = checks.iter().position(|check| check.id == "qemu").unwrap_or_default();
-    checks.insert(at, driver::kvm(&proof));
-    checks.insert(at + 2, Finding { duration_ms: spent, ..driver::emulation(&proof) });
+    let at = checks.iter().position(|check| check.id == "kernel").unwrap_or_default();
+    let drivers = [
+        driver::kvm(&proof),
+        driver::krun(&proof),
+        driver::qemu(context, &proof),
+        Finding { duration_ms: spent, ..driver::emulation(&proof) },
+    ];
+    checks.splice(at..at, drivers);
+    let started = context.clock.elapsed();
+    let jail = jail::jail(context).await;
+    let spent = ms(context.clock.elapsed().saturating_sub(started));
+    let at = checks.iter().position(|check| check.id == "process-driver").unwrap_or_default();
+    let jail = jail.into_iter().map(|finding| Finding { duration_ms: spent, ..finding });
+    checks.splice(at..at, jail);
     Findings { checks, proof }
 }
 

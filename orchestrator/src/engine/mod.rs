@@ -41,7 +41,7 @@ use schema::sandboxfile::resolve::Trust;
 use serde_json::Value;
 
 use crate::context::{Clock as _, Context};
-use crate::drivers::{Driver, Drivers, Verdict};
+use crate::drivers::{Driver, Drivers, Proving, Verdict};
 use crate::images::{Builder, ImagesHome};
 use crate::machines::{Folder, Machine};
 use crate::observe::{self, Depth, JustSeen, Known, Observed, SeenVolume};
@@ -362,13 +362,13 @@ impl Engine {
         Drivers::of(&self.context).remembered()
     }
 
-    /// Proves the drivers of this host anew; the verdicts are remembered.
+    /// Proves drivers of this host anew; the verdicts are remembered.
     ///
     /// # Errors
     /// No proof could be attempted.
-    pub async fn prove(&self) -> Result<Vec<Verdict>, Troubles> {
+    pub async fn prove(&self, which: Proving) -> Result<Vec<Verdict>, Troubles> {
         self.prepared()?;
-        Drivers::of(&self.context).prove().await.map_err(Troubles::from)
+        Drivers::of(&self.context).prove(which).await.map_err(Troubles::from)
     }
 
     /// Makes the root that comes with msb, unless it is there.

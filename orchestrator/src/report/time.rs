@@ -2,12 +2,12 @@
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, ZonedDateTime};
 use schema::units::Millis;
 
-fn zoned(unix_ms: u64) -> Option<Zoned> {
+fn zoned(unix_ms: u64) -> Option<ZonedDateTime> {
     let stamp = Timestamp::from_millisecond(i64::try_from(unix_ms).ok()?).ok()?;
-    Some(stamp.to_zoned(TimeZone::system()))
+    Some(stamp.to_zoned_datetime(TimeZone::system()))
 }
 
 fn formatted(unix_ms: u64, format: &str) -> String {
@@ -50,7 +50,7 @@ pub fn parse_instant(text: &str, now_ms: u64) -> Option<u64> {
         .iter()
         .find_map(|format| DateTime::strptime(format, text).ok())
         .or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(DateTime::from))?;
-    ms(civil.to_zoned(TimeZone::system()).ok()?.timestamp())
+    ms(civil.to_zoned_datetime(TimeZone::system()).ok()?.timestamp())
 }
 
 #[cfg(test)]

@@ -10,10 +10,8 @@ use super::places::places;
 use super::shares::{Shares, shares};
 use super::{BootError, Prepared};
 use crate::hypervisor::{self, DiskFd, Hypervisor, Scratch};
-
-/// Layers of the jail that this version does not build yet.
-const JAIL_NOT_BUILT: [&str; 10] =
-    ["user", "mount", "pid", "net", "ipc", "uts", "cgroup-ns", "landlock", "seccomp", "dumpable"];
+use crate::jail;
+use crate::starter::Starter;
 
 /// A machine that can be started.
 #[derive(Debug)]
@@ -24,19 +22,33 @@ pub(crate) struct Built {
     pub(super) shares: Option<Shares>,
     pub(super) network: Option<Network>,
     pub(super) upper: Option<OwnedFd>,
+    pub(super) confined: Confined,
+}
+
+/// What makes the processes of a machine, now that this one makes none any more.
+#[derive(Debug)]
+pub(crate) struct Confined {
+    pub(super) starter: Starter,
+    /// What the host refused of this process's own confinement.
+    pub(super) missing: Vec<String>,
 }
 
 impl Prepared {
-    /// Returns the jail layers that will be missing.
-    pub(crate) fn jail_missing() -> Vec<String> {
-        JAIL_NOT_BUILT.map(String::from).to_vec()
+    /// Gives up what this process needs no longer; must be called on the main thread, inside the asynchronous
+    /// runtime, while there is no other thread.
+    pub(crate) fn confine(&self) -> Result<Confined, BootError> {
+        if self.launch.driver.name == DriverName::Process {
+            // An agent without a machine is a process like any other, and this one makes it.
+            return Ok(Confined { starter: Starter::nobody(), missing: Vec::new() });
+        }
+        let starter = Starter::begin()?;
+        let missing = jail::stay_at_work(self.folder.fd()).into_iter();
+        let missing = missing.map(|missing| format!("runtime: {missing}")).collect();
+        Ok(Confined { starter, missing })
     }
 
-    /// Asks the driver, and puts the descriptors in guest order.
-    pub(crate) fn build(mut self) -> Result<Built, BootError> {
-        if self.launch.require_jail {
-            return Err(BootError::Jail { missing: Self::jail_missing() });
-        }
+    /// Asks the driver, and puts the descriptors in guest order; must be called on the main thread.
+    pub(crate) fn build(mut self, confined: Confined) -> Result<Built, BootError> {
         let driver = hypervisor::open(&self.launch.driver)?;
         let (parts, shares) = self.parts()?;
         let upper = upper(&parts)?;
@@ -46,7 +58,7 @@ impl Prepared {
         } else {
             network(&self.launch, &self.folder, &mut self.sockets)?
         };
-        Ok(Built { prepared: self, driver, parts, shares, network, upper })
+        Ok(Built { prepared: self, driver, parts, shares, network, upper, confined })
     }
 
     fn parts(&mut self) -> Result<(hypervisor::Built, Option<Shares>), BootError> {

@@ -31,7 +31,6 @@ pub(crate) use guest::{Moment, boot_record};
 pub(crate) use mould::{Cast, Mould};
 pub(crate) use prepared::{Prepared, Sockets};
 pub(crate) use running::Running;
-pub(crate) use shares::Served;
 pub(crate) use startup::StartPipe;
 pub(crate) use values::Values;
 

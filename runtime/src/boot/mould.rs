@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixStream;
 
 use super::BootError;
+use super::built::Confined;
 use super::shares::{Served, Shares};
 use crate::hypervisor::{self, DriverError, Hypervisor, Machine};
 
@@ -12,6 +13,9 @@ pub(crate) struct Mould {
     driver: Box<dyn Hypervisor>,
     parts: hypervisor::Built,
     shares: Option<Shares>,
+    confined: Confined,
+    /// Whether a jail that lacks a layer is none.
+    requires_jail: bool,
 }
 
 /// A machine that was started, without its network.
@@ -22,15 +26,18 @@ pub(crate) struct Cast {
     pub(crate) shares: Option<Served>,
     /// The wire of its network device.
     pub(crate) wire: Option<UnixStream>,
+    /// What the jails of both and the runtime's own confinement lack.
+    pub(crate) jail_missing: Vec<String>,
 }
 
 impl Mould {
-    pub(super) const fn new(
-        driver: Box<dyn Hypervisor>,
+    pub(super) fn new(
+        (driver, confined): (Box<dyn Hypervisor>, Confined),
         parts: hypervisor::Built,
         shares: Option<Shares>,
+        requires_jail: bool,
     ) -> Self {
-        Self { driver, parts, shares }
+        Self { driver, parts, shares, confined, requires_jail }
     }
 
     /// Starts a machine; must be called on the main thread. `shown` is what lists of processes show of
@@ -40,16 +47,26 @@ impl Mould {
             |source| DriverError::Prepare { what: "the machine's descriptors".into(), source };
         let parts = self.parts.try_clone().map_err(copied)?;
         let shares = self.shares.as_ref().map(Shares::try_clone).transpose().map_err(copied)?;
-        let mut machine = self.driver.start(parts)?;
+        let Confined { starter, missing } = &self.confined;
+        let mut machine = self.driver.start(parts, starter)?;
         let blocking = |source| DriverError::Prepare { what: "the machine's links".into(), source };
-        machine.links.console.set_nonblocking(true).map_err(blocking)?;
         machine.links.agent.set_nonblocking(true).map_err(blocking)?;
         // Nobody listens on a stream of folders where none are shared.
         let (stream, wire) = (machine.links.files.take(), machine.links.net.take());
         let shares = match (shares, stream) {
-            (Some(shares), Some(stream)) => Some(shares.serve(stream.into(), shown)?),
+            (Some(shares), Some(stream)) => Some(shares.serve(stream.into(), shown, starter)?),
             _ => None,
         };
-        Ok(Cast { machine, shares, wire })
+        let mut jail_missing = missing.clone();
+        jail_missing.extend(machine.jail_missing.drain(..).map(|line| format!("VMM: {line}")));
+        if let Some(shares) = &shares {
+            let of_shares = shares.jail_missing.iter();
+            jail_missing.extend(of_shares.map(|line| format!("share server: {line}")));
+        }
+        if self.requires_jail && !jail_missing.is_empty() {
+            // What was started ends here with its owner.
+            return Err(BootError::Jail { missing: jail_missing });
+        }
+        Ok(Cast { machine, shares, wire, jail_missing })
     }
 }

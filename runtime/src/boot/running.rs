@@ -21,24 +21,26 @@ pub(crate) struct Running {
     pub(crate) upper: Option<OwnedFd>,
     /// What it is started from again.
     pub(crate) mould: Mould,
+    /// What the jails lack.
+    pub(crate) jail_missing: Vec<String>,
 }
 
 impl Built {
     /// Starts the machine; what was prepared comes back when it does not start.
     pub(crate) fn run(self) -> Result<Running, Box<(Prepared, BootError)>> {
-        let Self { prepared, driver, parts, shares, network, upper } = self;
-        let mould = Mould::new(driver, parts, shares);
+        let Self { prepared, driver, parts, shares, network, upper, confined } = self;
+        let mould = Mould::new((driver, confined), parts, shares, prepared.launch.require_jail);
         let started = mould.cast(prepared.folder.shown()).and_then(|cast| {
-            let Cast { machine, shares, wire } = cast;
+            let Cast { machine, shares, wire, jail_missing } = cast;
             let net = match (network, wire) {
                 (Some(network), Some(wire)) => Some(network.start(wire)?),
                 _ => None,
             };
-            Ok((machine, shares, net))
+            Ok((machine, shares, net, jail_missing))
         });
         match started {
-            Ok((machine, shares, net)) => {
-                Ok(Running { prepared, machine, shares, net, upper, mould })
+            Ok((machine, shares, net, jail_missing)) => {
+                Ok(Running { prepared, machine, shares, net, upper, mould, jail_missing })
             }
             Err(error) => Err(Box::new((prepared, error))),
         }

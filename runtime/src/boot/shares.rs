@@ -1,23 +1,16 @@
 //! The folders a machine shares, and the process that serves them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::io::retry_on_intr;
-use rustix::pipe::{PipeFlags, pipe_with};
 use schema::launch::{DriverName, LaunchRecord, MountSource};
 
 use super::BootError;
-use crate::hypervisor::{Child, DriverError, Plan};
+use crate::hypervisor::{Child, DriverError};
 use crate::share::tally::Tally;
-use crate::share::{IN_JAIL, Job, ShareJob};
-
-/// How long a share server may take to say a word.
-const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+use crate::share::{Job, ShareJob};
+use crate::starter::{Jailed, Starter};
 
 /// What is served, before there is a guest to serve.
 #[derive(Debug)]
@@ -101,69 +94,29 @@ impl Shares {
 
     /// Starts the process that serves them over `stream`, and waits until it is in its jail; must
     /// run on the main thread. `whose` is what lists of processes show of it.
-    pub(super) fn serve(self, stream: OwnedFd, whose: String) -> Result<Served, BootError> {
+    pub(super) fn serve(
+        self,
+        stream: OwnedFd,
+        whose: String,
+        starter: &Starter,
+    ) -> Result<Served, BootError> {
         let prepared =
             |source| DriverError::Prepare { what: "the job of the share server".into(), source };
         let stream_number = stream.as_raw_fd();
-        let (report, says) = pipe_with(PipeFlags::CLOEXEC)
-            .map_err(|errno| prepared(errno.into()))
-            .map_err(BootError::Shares)?;
         let (tally, page) = Tally::make().map_err(prepared).map_err(BootError::Shares)?;
-        let job = Job {
+        let (tally_number, served, reserve_bytes) =
+            (page.as_raw_fd(), self.served, self.reserve_bytes);
+        let job = |report: RawFd| Job {
             stream: stream_number,
-            tally: page.as_raw_fd(),
-            report: says.as_raw_fd(),
-            shares: self.served,
-            reserve_bytes: self.reserve_bytes,
+            tally: tally_number,
+            report,
+            shares: served,
+            reserve_bytes,
         };
-        let memory = memfd_create("msb-shares", MemfdFlags::CLOEXEC)
-            .map_err(io::Error::from)
-            .and_then(|memory| {
-                let mut file = File::from(memory);
-                serde_json::to_writer(&file, &job)?;
-                file.flush()?;
-                Ok(OwnedFd::from(file))
-            });
-        let memory = memory.map_err(prepared).map_err(BootError::Shares)?;
-        let args = vec!["share".to_owned(), memory.as_raw_fd().to_string(), whose];
         let mut keep = self.held;
-        keep.extend([memory, stream, says, page]);
-        let plan = Plan {
-            program: "/proc/self/exe".into(),
-            name: "msb-share",
-            args,
-            env: Vec::new(),
-            stderr: None,
-            keep,
-            files_max: None,
-        };
-        let child = Child::spawn(plan).map_err(BootError::Shares)?;
-        let jail_missing = hear(File::from(report)).map_err(BootError::Shares)?;
+        keep.extend([stream, page]);
+        let jailed = Jailed { name: "msb-share", job: "share", shown: Some(whose), keep };
+        let (child, jail_missing) = starter.jail(jailed, job).map_err(BootError::Shares)?;
         Ok(Served { child, jail_missing, tally })
     }
-}
-
-/// Returns what the jail of a share server lacks, once the server is in it.
-fn hear(mut report: File) -> Result<Vec<String>, DriverError> {
-    let failed =
-        |source| DriverError::Prepare { what: "the jail of the share server".into(), source };
-    let mut said = Vec::new();
-    loop {
-        let mut ready = [PollFd::new(&report, PollFlags::IN)];
-        match retry_on_intr(|| poll(&mut ready, Some(&PATIENCE))) {
-            Ok(0) => return Err(DriverError::Deadline { stage: "the jail of the share server" }),
-            Ok(_) => {}
-            Err(errno) => return Err(failed(errno.into())),
-        }
-        let mut bytes = [0; 1024];
-        match report.read(&mut bytes).map_err(failed)? {
-            0 => break,
-            count => said.extend_from_slice(bytes.get(..count).unwrap_or_default()),
-        }
-    }
-    let said = String::from_utf8_lossy(&said);
-    let Some(missing) = said.strip_suffix(IN_JAIL) else {
-        return Err(failed(io::Error::other("it ended first; its log has why")));
-    };
-    Ok(missing.lines().map(|line| format!("share server: {line}")).collect())
 }

@@ -183,7 +183,7 @@ impl Looked<'_> {
             vcpu,
             host_resident,
             balloon: counters.as_ref().and_then(balloon),
-            counts_disks: parts.counters.is_some(),
+            counts_disks: parts.counters.as_ref().is_some_and(|line| line.tells_disks),
             disks: counters.and_then(|counters| counters.disks),
             upper: parts.upper.as_ref().and_then(host::occupied_bytes),
             ..carried
@@ -234,7 +234,7 @@ async fn both(
 /// Asks the VMM what it counts; `None` where it does not say so in time.
 async fn counters(line: Option<&CounterLine>, patience: Duration) -> Option<Counters> {
     let (question, answer) = oneshot::channel();
-    line?.try_send(question).ok()?;
+    line?.ask.try_send(question).ok()?;
     timeout(patience, answer).await.ok()?.ok()
 }
 

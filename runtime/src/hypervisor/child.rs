@@ -5,9 +5,12 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{ChildStderr, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -16,9 +19,17 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
 use super::DriverError;
+use crate::clock::{Clock as _, HostClock};
+use crate::starter::Ended;
 
 /// How much of a process's standard error is kept.
 const STDERR_TAIL_BYTES: usize = 4096;
+
+/// How long a killed process is waited for.
+const GONE_MAX: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// How much of it is logged in a second.
+const LOGGED_BYTES_MAX: usize = 64 << 10;
 
 /// What is to be started.
 #[derive(Debug)]
@@ -74,7 +85,17 @@ impl fmt::Display for VmmEnd {
 pub struct Child {
     pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
+    end: End,
     tail: Arc<Mutex<Vec<u8>>>,
+}
+
+/// Who knows how a process ended.
+#[derive(Debug)]
+enum End {
+    /// We do, who made it.
+    Ours,
+    /// A starter, who tells by a pipe; what came of it so far.
+    Told(AsyncFd<OwnedFd>, Mutex<Vec<u8>>),
 }
 
 impl Child {
@@ -100,9 +121,23 @@ impl Child {
         let pidfd = crate::sys::watch(pidfd).map_err(failed)?;
         let tail = Arc::default();
         if let Some(stderr) = child.stderr.take() {
-            listen(stderr, Arc::clone(&tail)).map_err(failed)?;
+            listen(stderr.into(), Arc::clone(&tail)).map_err(failed)?;
         }
-        Ok(Self { pid, pidfd, tail })
+        Ok(Self { pid, pidfd, end: End::Ours, tail })
+    }
+
+    /// Takes a process that a starter made: what names it, where its end is told, and its standard error.
+    pub(crate) fn told(
+        pid: Pid,
+        pidfd: OwnedFd,
+        end: OwnedFd,
+        stderr: OwnedFd,
+    ) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&end, true)?;
+        let tail = Arc::default();
+        listen(stderr, Arc::clone(&tail))?;
+        let end = End::Told(crate::sys::watch(end)?, Mutex::default());
+        Ok(Self { pid, pidfd: crate::sys::watch(pidfd)?, end, tail })
     }
 
     /// Returns the process's number.
@@ -123,15 +158,38 @@ impl Child {
     pub async fn ended(&self) -> VmmEnd {
         let ready = self.pidfd.readable().await;
         drop(ready);
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options).ok().flatten();
+        let Ended { code, signal } = match &self.end {
+            End::Ours => self.reap(),
+            End::Told(pipe, so_far) => told(pipe, so_far).await,
+        };
         // What it wrote last may still be in the pipe; one turn of the loop reads it.
         tokio::task::yield_now().await;
         let tail = self.tail.lock().map(|tail| String::from_utf8_lossy(&tail).into_owned());
-        VmmEnd {
+        VmmEnd { code, signal, stderr_tail: tail.unwrap_or_default() }
+    }
+
+    /// Reaps a process of ours where it has ended.
+    fn reap(&self) -> Ended {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options).ok().flatten();
+        Ended {
             code: status.as_ref().and_then(|s| s.exit_status()),
             signal: status.as_ref().and_then(|s| s.terminating_signal()),
-            stderr_tail: tail.unwrap_or_default(),
+        }
+    }
+}
+
+/// Returns what a starter tells of an end; nothing where it ended first.
+async fn told(pipe: &AsyncFd<OwnedFd>, so_far: &Mutex<Vec<u8>>) -> Ended {
+    loop {
+        let Ok(mut ready) = pipe.readable().await else { return Ended::default() };
+        let mut chunk = [0; 128];
+        let read = ready.try_io(|pipe| Ok(rustix::io::read(pipe.get_ref(), &mut chunk)?));
+        let Ok(mut so_far) = so_far.lock() else { return Ended::default() };
+        match read {
+            Ok(Ok(count @ 1..)) => so_far.extend_from_slice(&chunk[..count]),
+            Ok(Ok(0) | Err(_)) => return serde_json::from_slice(&so_far).unwrap_or_default(),
+            Err(_would_block) => {}
         }
     }
 }
@@ -139,20 +197,61 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
-        // A killed process is gone in a moment; without this it would stay a zombie of ours.
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        waitid(WaitId::PidFd(self.pidfd.as_fd()), options).ok();
+        match self.end {
+            // A killed process is gone in a moment; without this it would stay a zombie of ours.
+            End::Ours => drop(self.reap()),
+            // Whoever ends after this, or starts another, meets nothing of it.
+            End::Told(..) => {
+                let mut gone = [PollFd::new(self.pidfd.get_ref(), PollFlags::IN)];
+                retry_on_intr(|| poll(&mut gone, Some(&GONE_MAX))).ok();
+            }
+        }
+    }
+}
+
+/// How much of what a process says is logged in a second: a guest may be able to make it say more.
+#[derive(Debug)]
+struct Allowance {
+    since: Instant,
+    left: usize,
+    lost: usize,
+}
+
+impl Allowance {
+    const fn new(now: Instant) -> Self {
+        Self { since: now, left: LOGGED_BYTES_MAX, lost: 0 }
+    }
+
+    /// Tells whether so many bytes more are logged, and how many were not in the second before.
+    fn take(&mut self, count: usize, now: Instant) -> (bool, usize) {
+        let mut lost = 0;
+        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
+            lost = self.lost;
+            *self = Self::new(now);
+        }
+        match self.left.checked_sub(count) {
+            Some(left) => self.left = left,
+            None => self.lost += count,
+        }
+        (self.lost == 0, lost)
     }
 }
 
 /// Reads the process's standard error to its end, into the log and the tail.
-fn listen(stderr: ChildStderr, tail: Arc<Mutex<Vec<u8>>>) -> io::Result<()> {
-    let mut pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(stderr))?;
+fn listen(stderr: OwnedFd, tail: Arc<Mutex<Vec<u8>>>) -> io::Result<()> {
+    let mut pipe = pipe::Receiver::from_owned_fd(stderr)?;
     tokio::spawn(async move {
         let mut chunk = [0; STDERR_TAIL_BYTES];
+        let mut allowance = Allowance::new(HostClock.now());
         while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
             let words = &chunk[..count];
-            tracing::warn!(target: "vmm", "{}", String::from_utf8_lossy(words).trim_end());
+            let (may, lost) = allowance.take(count, HostClock.now());
+            if lost > 0 {
+                tracing::warn!(target: "vmm", "{lost} bytes more were said and are not kept");
+            }
+            if may {
+                tracing::warn!(target: "vmm", "{}", String::from_utf8_lossy(words).trim_end());
+            }
             let Ok(mut tail) = tail.lock() else { return };
             tail.extend_from_slice(words);
             let excess = tail.len().saturating_sub(STDERR_TAIL_BYTES);
@@ -160,4 +259,21 @@ fn listen(stderr: ChildStderr, tail: Arc<Mutex<Vec<u8>>>) -> io::Result<()> {
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rt_2_10_what_is_said_beyond_a_measure_is_counted_and_not_kept() {
+        let start = HostClock.now();
+        let mut allowance = Allowance::new(start);
+        assert_eq!(allowance.take(LOGGED_BYTES_MAX, start), (true, 0));
+        assert_eq!(allowance.take(100, start), (false, 0));
+        assert_eq!(allowance.take(50, start), (false, 0));
+        let later = start + Duration::from_secs(1);
+        assert_eq!(allowance.take(100, later), (true, 150));
+        assert_eq!(allowance.take(100, later + Duration::from_secs(1)), (true, 0));
+    }
 }

@@ -8,10 +8,15 @@
 //! acquires hangs on the [`Machine`]; dropping that kills the process.
 
 mod child;
+mod console;
 mod error;
+#[cfg(target_os = "linux")]
+pub mod krun;
 mod process;
 #[cfg(target_os = "linux")]
 pub mod qemu;
+#[cfg(target_os = "linux")]
+mod threads;
 
 use std::fmt::Debug;
 use std::io;
@@ -23,7 +28,9 @@ use schema::launch::{self, DriverName, Isolation, Shape};
 use schema::link::Mac;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::starter::Starter;
 pub use child::{Child, FILES_MAX, Plan, VmmEnd};
+pub use console::Console;
 pub use error::DriverError;
 
 /// What a driver can do on this host; constant for a driver and an accelerator.
@@ -48,14 +55,14 @@ pub trait Hypervisor: Debug {
     /// [`DriverError::Shape`] and [`DriverError::TooManyDisks`] with the limit.
     fn check(&self, shape: &Shape, disks: usize) -> Result<(), DriverError>;
 
-    /// Starts the machine; returns with its links in hand.
+    /// Starts the machine in its jail; returns with its links in hand.
     ///
     /// Must be called on the main thread, inside the asynchronous runtime: the
-    /// kernel ends the child with the thread that made it.
+    /// kernel ends a child with the thread that made it.
     ///
     /// # Errors
     /// The step that failed; nothing of the machine is left.
-    fn start(&self, built: Built) -> Result<Machine, DriverError>;
+    fn start(&self, built: Built, starter: &Starter) -> Result<Machine, DriverError>;
 }
 
 /// Everything a machine is made of, as descriptors.
@@ -156,13 +163,15 @@ pub struct Machine {
     pub monitor: Box<dyn Monitor>,
     /// What the driver hears of it; closed where it hears nothing.
     pub notices: mpsc::Receiver<Notice>,
+    /// What the jail of the process lacks.
+    pub jail_missing: Vec<String>,
 }
 
-/// The streams between the runtime and the guest; both ends may be set non-blocking.
+/// The streams between the runtime and the guest; both ends of the sockets may be set non-blocking.
 #[derive(Debug)]
 pub struct Links {
     /// What the guest's kernel and process 1 print.
-    pub console: UnixStream,
+    pub console: Console,
     /// The agent protocol.
     pub agent: UnixStream,
     /// Shared folders; absent where they appear without a stream.
@@ -180,8 +189,14 @@ pub trait Monitor: Debug + Send {
     fn counters(&self) -> Option<CounterLine>;
 }
 
-/// Takes questions for the counters of a VMM; a full or closed one means no answer now.
-pub type CounterLine = mpsc::Sender<oneshot::Sender<Counters>>;
+/// Where a VMM is asked what it counts.
+#[derive(Debug, Clone)]
+pub struct CounterLine {
+    /// Takes questions; a full or closed one means no answer now.
+    pub ask: mpsc::Sender<oneshot::Sender<Counters>>,
+    /// Whether disks are among what it counts; else the agent tells of them.
+    pub tells_disks: bool,
+}
 
 /// What a VMM counts of its machine; what it does not tell is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -257,7 +272,7 @@ pub enum Notice {
 pub fn open(wanted: &launch::Driver) -> Result<Box<dyn Hypervisor>, DriverError> {
     let program = PathBuf::from(&wanted.program);
     match wanted.name {
-        DriverName::Krun => Err(DriverError::Unsupported { what: "the driver krun".into() }),
+        DriverName::Krun => Ok(Box::new(krun::Krun)),
         DriverName::Qemu => Ok(Box::new(qemu::Qemu::new(program, wanted.accelerator))),
         DriverName::Process => Ok(Box::new(process::Process::new(program))),
     }

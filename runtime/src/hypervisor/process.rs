@@ -13,9 +13,11 @@ use std::path::{Component, Path, PathBuf};
 use schema::launch::{Isolation, Shape};
 use tokio::sync::mpsc;
 
+use crate::starter::Starter;
+
 use super::{
-    Built, Capabilities, Child, CounterLine, DriverError, FILES_MAX, Hypervisor, Links, Machine,
-    Monitor, Place, Plan, Scratch,
+    Built, Capabilities, Child, Console, CounterLine, DriverError, FILES_MAX, Hypervisor, Links,
+    Machine, Monitor, Place, Plan, Scratch,
 };
 
 /// Name of the scratch folder in the machine folder.
@@ -43,7 +45,7 @@ impl Hypervisor for Process {
         Ok(())
     }
 
-    fn start(&self, built: Built) -> Result<Machine, DriverError> {
+    fn start(&self, built: Built, _: &Starter) -> Result<Machine, DriverError> {
         let Some(scratch) = built.scratch else {
             return Err(DriverError::Unsupported { what: "a process without a scratch".into() });
         };
@@ -78,8 +80,11 @@ impl Hypervisor for Process {
             files_max: FILES_MAX,
         })?;
         let (_, notices) = mpsc::channel(1);
+        let console = Console::of(console)
+            .map_err(|source| DriverError::Prepare { what: "the console stream".into(), source })?;
         let links = Links { console, agent, files: None, net: None };
-        Ok(Machine { process, links, monitor: Box::new(Deaf), notices })
+        let jail_missing = vec!["an agent without a machine is in no jail".to_owned()];
+        Ok(Machine { process, links, monitor: Box::new(Deaf), notices, jail_missing })
     }
 }
 

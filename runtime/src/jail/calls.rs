@@ -19,6 +19,20 @@ pub struct Call {
     pub only: Only,
 }
 
+impl Call {
+    /// A call that may be asked for anything.
+    #[must_use]
+    pub const fn any(name: &'static str, number: i64) -> Self {
+        Self::only(name, number, Only::Any)
+    }
+
+    /// A call that may be asked for just that.
+    #[must_use]
+    pub const fn only(name: &'static str, number: i64, only: Only) -> Self {
+        Self { name, number, only }
+    }
+}
+
 /// What a call may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only {
@@ -30,12 +44,51 @@ pub enum Only {
     With(u8, u64),
     /// An argument that is one of these.
     One(u8, &'static [u64]),
+    /// An argument that is another than this.
+    Other(u8, u64),
+    /// An argument that has just this value under a mask, or is one of these.
+    Group(u8, [u64; 2], &'static [u64]),
     /// Nothing: it is answered as a call that this kernel does not know.
     Unknown,
 }
 
+impl Only {
+    /// Of `clone`: a thread, and no process.
+    pub const THREAD: Self = Self::With(0, libc::CLONE_THREAD.unsigned_abs() as u64);
+    /// Of `mmap` and `mprotect`: memory that holds no program.
+    pub const NO_PROGRAM: Self = Self::Without(2, libc::PROT_EXEC.unsigned_abs() as u64);
+}
+
+/// Which calls a process makes.
+#[derive(Debug, Clone, Copy)]
+pub enum Calls {
+    /// These; any other ends it.
+    Only(&'static [Call]),
+    /// All but those of these lists, which are refused.
+    But(&'static [&'static [Call]]),
+}
+
+impl Calls {
+    pub(super) fn install(self) -> io::Result<()> {
+        match self {
+            Self::Only(calls) => allow_only(calls),
+            Self::But(calls) => allow_but(calls),
+        }
+    }
+}
+
+/// Refuses the calls that are on the list; a program may ask for one to see whether it may.
+fn allow_but(lists: &[&[Call]]) -> io::Result<()> {
+    let mut rules = BTreeMap::new();
+    for call in lists.iter().copied().flatten() {
+        rules.insert(call.number, rule(call.only).map_err(io::Error::other)?);
+    }
+    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    install(rules, SeccompAction::Allow, refused)
+}
+
 /// Ends this process at the first call that is not on the list.
-pub(super) fn allow_only(calls: &[Call]) -> io::Result<()> {
+fn allow_only(calls: &[Call]) -> io::Result<()> {
     let unknown = calls.iter().filter(|call| call.only == Only::Unknown);
     let unknown: BTreeMap<i64, Vec<SeccompRule>> =
         unknown.map(|call| (call.number, Vec::new())).collect();
@@ -72,8 +125,14 @@ fn rule(only: Only) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
         Only::Any | Only::Unknown => Ok(Vec::new()),
         Only::Without(argument, bits) => Ok(vec![of(argument, SeccompCmpOp::MaskedEq(bits), 0)?]),
         Only::With(argument, bits) => Ok(vec![of(argument, SeccompCmpOp::MaskedEq(bits), bits)?]),
+        Only::Other(argument, value) => Ok(vec![of(argument, SeccompCmpOp::Ne, value)?]),
         Only::One(argument, values) => {
             values.iter().map(|value| of(argument, SeccompCmpOp::Eq, *value)).collect()
+        }
+        Only::Group(argument, [mask, value], values) => {
+            let group = of(argument, SeccompCmpOp::MaskedEq(mask), value);
+            let others = values.iter().map(|value| of(argument, SeccompCmpOp::Eq, *value));
+            std::iter::once(group).chain(others).collect()
         }
     }
 }

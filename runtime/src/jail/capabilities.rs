@@ -15,14 +15,14 @@ use rustix::thread::{
 const OF_FILES: CapabilitySet =
     CapabilitySet::CHOWN.union(CapabilitySet::DAC_OVERRIDE).union(CapabilitySet::FOWNER);
 
-/// Gives up every capability; root keeps [`OF_FILES`].
-pub(super) fn drop_all(is_root: bool) -> io::Result<()> {
+/// Gives up every capability, but [`OF_FILES`] where that is asked for.
+pub(super) fn drop_all(keeps_files: bool) -> io::Result<()> {
     set_no_new_privs(true)?;
-    if !is_root && capabilities(None)?.permitted.is_empty() {
+    if !keeps_files && capabilities(None)?.permitted.is_empty() {
         // Who got no user namespace has none to give up, and gets none any more.
         return Ok(());
     }
-    let kept = if is_root { OF_FILES } else { CapabilitySet::empty() };
+    let kept = if keeps_files { OF_FILES } else { CapabilitySet::empty() };
     let locked = CapabilitiesSecureBits::NO_ROOT
         | CapabilitiesSecureBits::NO_ROOT_LOCKED
         | CapabilitiesSecureBits::NO_SETUID_FIXUP

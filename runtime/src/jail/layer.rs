@@ -14,6 +14,8 @@ pub enum Layer {
     Capabilities,
     /// No debugger, no core, and an end with the parent.
     Dumpable,
+    /// No core, no locked memory, and no more files, bytes in one, and addresses than it needs.
+    Limits,
     /// No file but those below the folders, no network, no signal to others.
     Landlock,
     /// No system call but those of a list.
@@ -22,11 +24,12 @@ pub enum Layer {
 
 impl Layer {
     /// Every layer, in the order in which they are put on.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Namespaces,
         Self::Root,
         Self::Capabilities,
         Self::Dumpable,
+        Self::Limits,
         Self::Landlock,
         Self::Seccomp,
     ];
@@ -39,6 +42,7 @@ impl Layer {
             Self::Root => "root",
             Self::Capabilities => "capabilities",
             Self::Dumpable => "dumpable",
+            Self::Limits => "limits",
             Self::Landlock => "landlock",
             Self::Seccomp => "seccomp",
         }

@@ -29,6 +29,11 @@ pub(super) fn enter(is_root: bool) -> io::Result<Own> {
     Ok(Own(()))
 }
 
+/// Whoever made this process has given it its own.
+pub(super) fn given() -> Own {
+    Own(())
+}
+
 /// Tells the kernel something by a file of its own.
 fn tell(path: &str, words: &str) -> io::Result<()> {
     File::options().write(true).open(path)?.write_all(words.as_bytes())

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, mkdirat, openat, readlink};
+use rustix::fs::{CWD, Mode, OFlags, fstat, mkdirat, openat, readlink, symlinkat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
@@ -19,7 +19,7 @@ use rustix::mount::{
 use rustix::process::{chdir, fchdir, pivot_root};
 
 use super::namespaces::Own;
-use super::{Access, Folder};
+use super::{Access, Folder, Place, Use};
 use crate::sys;
 
 /// What nothing here is ever used for.
@@ -34,7 +34,7 @@ const DESCRIPTORS: &str = "proc/self/fd";
 ///
 /// Every process with the old root in the same namespace would get the new one, so there must be
 /// no other: that is what `_own` proves.
-pub(super) fn leave(_own: &Own, folders: &mut [Folder]) -> io::Result<()> {
+pub(super) fn leave(_own: &Own, folders: &mut [Folder], places: &[Place]) -> io::Result<()> {
     // What is mounted here from now on appears nowhere else, and nothing appears here.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     for folder in folders.iter_mut() {
@@ -42,10 +42,14 @@ pub(super) fn leave(_own: &Own, folders: &mut [Folder]) -> io::Result<()> {
     }
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let descriptors = open_tree(CWD, format!("/{DESCRIPTORS}"), clone)?;
+    let trees = places.iter().map(tree).collect::<io::Result<Vec<_>>>()?;
     let root = empty()?;
     let from_here = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     move_mount(&root, "", CWD, "/", from_here)?;
     move_mount(&descriptors, "", &root, DESCRIPTORS, from_here)?;
+    for (place, tree) in places.iter().zip(trees) {
+        appear(&root, place, &tree)?;
+    }
     fchdir(&root)?;
     // The old root comes to lie above the new one, under one name, and goes.
     pivot_root(".", ".")?;
@@ -79,10 +83,66 @@ fn alone(folder: BorrowedFd<'_>, access: Access) -> io::Result<OwnedFd> {
     Ok(tree)
 }
 
+/// Returns a place as a mount that hangs nowhere.
+fn tree(place: &Place) -> io::Result<OwnedFd> {
+    // What is mounted below comes along: a part of it alone nobody but its mounter may have.
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, &place.path, clone)?;
+    let attributes = match place.of {
+        Use::Programs => {
+            MountAttrFlags::MOUNT_ATTR_RDONLY
+                | MountAttrFlags::MOUNT_ATTR_NOSUID
+                | MountAttrFlags::MOUNT_ATTR_NODEV
+        }
+        Use::Device => MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+    };
+    sys::set_mount(tree.as_fd(), attributes, true)?;
+    Ok(tree)
+}
+
+/// Puts a place under its name; programs find what they load under the short names too.
+fn appear(root: &OwnedFd, place: &Place, tree: &OwnedFd) -> io::Result<()> {
+    let name = place.path.strip_prefix("/").map_err(io::Error::other)?;
+    let above: Vec<&Path> = name.ancestors().skip(1).collect();
+    for folder in above.into_iter().rev().filter(|folder| !folder.as_os_str().is_empty()) {
+        made(mkdirat(root, folder, Mode::from_raw_mode(0o755)))?;
+    }
+    match place.of {
+        Use::Programs => {
+            made(mkdirat(root, name, Mode::from_raw_mode(0o755)))?;
+            for short in ["bin", "lib", "lib32", "lib64", "libx32", "sbin"] {
+                let is_usr = place.path == Path::new(USR);
+                if is_usr && readlink(format!("/{short}"), Vec::new()).is_ok() {
+                    made(symlinkat(format!("usr/{short}"), root, short))?;
+                }
+            }
+        }
+        Use::Device => {
+            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+            drop(openat(root, name, flags, Mode::from_raw_mode(0o644))?);
+        }
+    }
+    move_mount(tree, "", root, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    Ok(())
+}
+
+/// Where programs of a distribution lie.
+const USR: &str = "/usr";
+
+/// What is there already was made for another place.
+fn made(result: rustix::io::Result<()>) -> io::Result<()> {
+    match result {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Makes a root with one empty folder.
 fn empty() -> io::Result<OwnedFd> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for (key, value) in [("size", "64k"), ("nr_inodes", "8"), ("mode", "0555")] {
+    for (key, value) in [("size", "64k"), ("nr_inodes", "64"), ("mode", "0755")] {
         fsconfig_set_string(context.as_fd(), key, value)?;
     }
     fsconfig_create(context.as_fd())?;
@@ -90,7 +150,7 @@ fn empty() -> io::Result<OwnedFd> {
     let mut path = String::new();
     for name in DESCRIPTORS.split('/') {
         path.push_str(name);
-        mkdirat(&root, &path, Mode::from_raw_mode(0o555))?;
+        mkdirat(&root, &path, Mode::from_raw_mode(0o755))?;
         path.push('/');
     }
     Ok(root)

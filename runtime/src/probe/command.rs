@@ -6,11 +6,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use schema::launch::Accelerator;
+use schema::launch::{Accelerator, DriverName};
 
 use super::guest::{Budget, Parts, prove};
-use super::race::race;
-use super::verdict::{Stage, Verdict};
+use super::race::{Proof, race};
+use super::verdict::{Contender, Stage, Verdict};
 use crate::clock::HostClock;
 
 /// The exit code where no driver was proved.
@@ -19,7 +19,7 @@ const NO_DRIVER: u8 = 69;
 /// The exit code of a wrong call.
 const USAGE: u8 = 64;
 
-const USAGE_TEXT: &str = "usage: msb-runtime probe qemu-tcg|qemu-kvm|auto \
+const USAGE_TEXT: &str = "usage: msb-runtime probe auto|all|krun|qemu|qemu-kvm|qemu-tcg \
                           --kernel FILE --initramfs FILE [--qemu FILE]";
 
 /// The program that is looked for where none is named.
@@ -39,7 +39,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let verdicts = match runtime {
         Ok(runtime) => runtime.block_on(judge(&asked)),
-        Err(error) => vec![Verdict::failed(Accelerator::Tcg, Stage::Open, error.to_string())],
+        Err(error) => vec![Verdict::failed(Contender::QEMU_TCG, Stage::Open, error.to_string())],
     };
     match print(&verdicts) {
         Ok(()) if verdicts.iter().any(|verdict| verdict.ok) => ExitCode::SUCCESS,
@@ -59,38 +59,55 @@ fn print(verdicts: &[Verdict]) -> io::Result<()> {
 }
 
 async fn judge(asked: &Asked) -> Vec<Verdict> {
-    let Some(program) = find(asked.qemu.as_deref()) else {
-        let missing = |accelerator| {
-            let looked_for = asked.qemu.as_deref().unwrap_or(Path::new(QEMU)).display();
-            Verdict::failed(accelerator, Stage::Open, format!("{looked_for} is not installed"))
-                .hint("Install QEMU 7.2 or newer (Debian: qemu-system-x86).")
-        };
-        return asked.which.accelerators().iter().copied().map(missing).collect();
+    let parts = Parts {
+        qemu: find(asked.qemu.as_deref()),
+        kernel: asked.kernel.clone(),
+        initramfs: asked.initramfs.clone(),
     };
-    let parts = Parts { program, kernel: asked.kernel.clone(), initramfs: asked.initramfs.clone() };
     let clock = HostClock;
-    let alone =
-        async |accelerator| prove(accelerator, &parts, Budget::of(accelerator), &clock).await;
+    let run = |contender: Contender| {
+        let parts = &parts;
+        async move {
+            match asked.absent(contender, parts) {
+                Some(absent) => absent,
+                None => prove(contender, parts, Budget::of(contender.accelerator), &clock).await,
+            }
+        }
+    };
+    let mut verdicts = Vec::new();
     match asked.which {
-        Which::Tcg => vec![alone(Accelerator::Tcg).await],
-        Which::Kvm => vec![match kvm_device() {
-            Ok(()) => alone(Accelerator::Kvm).await,
-            Err(absent) => absent,
-        }],
-        Which::Auto => match kvm_device() {
-            Ok(()) => race(&parts, &clock).await,
-            Err(absent) => vec![absent, alone(Accelerator::Tcg).await],
-        },
+        Which::Race(contenders) => {
+            let proofs = contenders.iter().map(|one| (*one, Box::pin(run(*one)) as Proof<'_>));
+            verdicts = race(proofs, &clock).await;
+        }
+        Which::Each(contenders) => {
+            for contender in contenders {
+                verdicts.push(run(*contender).await);
+            }
+        }
+    }
+    verdicts
+}
+
+impl Asked {
+    /// Tells why a driver need not be tried at all.
+    fn absent(&self, contender: Contender, parts: &Parts) -> Option<Verdict> {
+        if contender.driver == DriverName::Qemu && parts.qemu.is_none() {
+            let looked_for = self.qemu.as_deref().unwrap_or(Path::new(QEMU)).display();
+            let reason = format!("{looked_for} is not installed");
+            let verdict = Verdict::failed(contender, Stage::Open, reason);
+            return Some(verdict.hint("Install QEMU 7.2 or newer (Debian: qemu-system-x86)."));
+        }
+        (contender.accelerator == Accelerator::Kvm).then(|| kvm_device(contender).err()).flatten()
     }
 }
 
 /// Tells why KVM need not be tried at all.
-fn kvm_device() -> Result<(), Verdict> {
+fn kvm_device(contender: Contender) -> Result<(), Verdict> {
     let Err(error) = OpenOptions::new().read(true).write(true).open(KVM) else {
         return Ok(());
     };
-    let verdict =
-        Verdict::failed(Accelerator::Kvm, Stage::Open, format!("cannot open {KVM}: {error}"));
+    let verdict = Verdict::failed(contender, Stage::Open, format!("cannot open {KVM}: {error}"));
     Err(match error.kind() {
         io::ErrorKind::PermissionDenied => {
             verdict.hint("Join the group that owns /dev/kvm and log in again.")
@@ -109,20 +126,28 @@ fn find(named: Option<&Path>) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(named)).find(|path| path.is_file())
 }
 
+/// Which drivers are tried, the one that is liked best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
-    Tcg,
-    Kvm,
-    Auto,
+    /// Side by side, until the best is known.
+    Race(&'static [Contender]),
+    /// One after the other, each to its own end.
+    Each(&'static [Contender]),
 }
 
 impl Which {
-    const fn accelerators(self) -> &'static [Accelerator] {
-        match self {
-            Self::Tcg => &[Accelerator::Tcg],
-            Self::Kvm => &[Accelerator::Kvm],
-            Self::Auto => &[Accelerator::Kvm, Accelerator::Tcg],
-        }
+    fn of(word: &str) -> Option<Self> {
+        const QEMU: &[Contender] = &[Contender::QEMU_KVM, Contender::QEMU_TCG];
+        const ALL: &[Contender] = &[Contender::KRUN, Contender::QEMU_KVM, Contender::QEMU_TCG];
+        Some(match word {
+            "auto" => Self::Race(ALL),
+            "qemu" => Self::Race(QEMU),
+            "all" => Self::Each(ALL),
+            "krun" => Self::Each(&[Contender::KRUN]),
+            "qemu-kvm" => Self::Each(&[Contender::QEMU_KVM]),
+            "qemu-tcg" => Self::Each(&[Contender::QEMU_TCG]),
+            _ => return None,
+        })
     }
 }
 
@@ -136,12 +161,7 @@ struct Asked {
 
 impl Asked {
     fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Self> {
-        let which = match arguments.next()?.to_str()? {
-            "qemu-tcg" => Which::Tcg,
-            "qemu-kvm" => Which::Kvm,
-            "auto" => Which::Auto,
-            _ => return None,
-        };
+        let which = Which::of(arguments.next()?.to_str()?)?;
         let (mut kernel, mut initramfs, mut qemu) = (None, None, None);
         while let Some(option) = arguments.next() {
             let value = Some(PathBuf::from(arguments.next()?));
@@ -167,8 +187,9 @@ mod tests {
     #[test]
     fn a_call_names_a_driver_and_what_the_guest_is_made_of() {
         let asked = parse("qemu-kvm --kernel /k --initramfs /i --qemu /q").unwrap();
-        assert_eq!((asked.which, asked.qemu), (Which::Kvm, Some("/q".into())));
-        for wrong in ["", "krun", "auto", "auto --kernel /k", "auto --kernel /k --initramfs"] {
+        assert_eq!(asked.which, Which::Each(&[Contender::QEMU_KVM]));
+        assert_eq!(asked.qemu, Some("/q".into()));
+        for wrong in ["", "process", "auto", "auto --kernel /k", "auto --kernel /k --initramfs"] {
             assert!(parse(wrong).is_none(), "{wrong:?} was taken");
         }
     }

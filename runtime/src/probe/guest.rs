@@ -1,22 +1,22 @@
 //! One empty guest, from its start to the agent's first word.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use schema::launch::{Accelerator, Shape};
+use schema::launch::{self, Accelerator, Shape};
 use schema::wire::{Decoder, Message, PREAMBLE};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::verdict::{Stage, Verdict};
+use super::verdict::{Contender, Stage, Verdict};
 use crate::clock::Clock;
-use crate::hypervisor::qemu::Qemu;
-use crate::hypervisor::{Built, DriverError, Hypervisor as _, Links, Machine, Notice, VmmEnd};
+use crate::hypervisor::{self, Built, Console, DriverError, Links, Machine, Notice, VmmEnd};
+use crate::starter::Starter;
 
 const MEMORY_BYTES: u64 = 128 * 1024 * 1024;
 
@@ -29,8 +29,8 @@ const REAP_MAX: Duration = Duration::from_secs(2);
 /// What a guest is made of.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// QEMU.
-    pub(super) program: PathBuf,
+    /// QEMU, where it is installed.
+    pub(super) qemu: Option<PathBuf>,
     /// The guest kernel.
     pub(super) kernel: PathBuf,
     /// The initramfs with agentd.
@@ -50,7 +50,9 @@ impl Budget {
     /// Returns what the proof of an accelerator may cost.
     pub(super) const fn of(accelerator: Accelerator) -> Self {
         match accelerator {
-            Accelerator::Kvm => Self { wall: Duration::from_secs(5), cpu_s: 10 },
+            // A KVM that burns time is ended by what it burns, one that sleeps by the clock; a host that
+            // is busy, or a guest itself, is not to be taken for either.
+            Accelerator::Kvm => Self { wall: Duration::from_secs(15), cpu_s: 10 },
             Accelerator::Tcg | Accelerator::None => {
                 Self { wall: Duration::from_secs(60), cpu_s: 60 }
             }
@@ -60,7 +62,7 @@ impl Budget {
 
 /// Boots a guest and returns what became of it; nothing of it is left.
 pub(super) async fn prove(
-    accelerator: Accelerator,
+    contender: Contender,
     parts: &Parts,
     budget: Budget,
     clock: &impl Clock,
@@ -69,13 +71,18 @@ pub(super) async fn prove(
         Ok(built) => built,
         Err((path, error)) => {
             let reason = format!("cannot open {}: {error}", path.display());
-            return Verdict::failed(accelerator, Stage::Open, reason);
+            return Verdict::failed(contender, Stage::Open, reason);
         }
     };
     let started = clock.now();
-    let mut machine = match Qemu::new(parts.program.clone(), accelerator).start(built) {
-        Ok(machine) => machine,
-        Err(error) => return start_failed(accelerator, &error),
+    let begun = Starter::begin().and_then(|starter| {
+        let driver = hypervisor::open(&parts.driver(contender))?;
+        Ok((driver.start(built, &starter)?, starter))
+    });
+    // The machine ends with who made it.
+    let (mut machine, _starter) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return start_failed(contender, &error),
     };
     limit_cpu(&machine, budget.cpu_s);
     let mut heard = Heard::default();
@@ -88,19 +95,23 @@ pub(super) async fn prove(
     let verdict = match outcome {
         Ok(Ok(())) => {
             let since = |at: Option<Instant>| at.map_or(0, |at| millis(at - started));
-            return Verdict::proved(accelerator, since(heard.first_byte), since(heard.hello));
+            return Verdict::proved(contender, since(heard.first_byte), since(heard.hello));
         }
-        Ok(Err(why)) => heard.failed(accelerator, &why),
+        Ok(Err(why)) => heard.failed(contender, &why),
         Err(_) => {
             let seconds = budget.wall.as_secs();
-            heard.failed(accelerator, &format!("no word of the agent within {seconds} s"))
+            heard.failed(contender, &format!("no word of the agent within {seconds} s"))
         }
     };
-    let hint = match accelerator {
-        Accelerator::Kvm => "Use the emulator with `--driver qemu`, or fix KVM on this host.",
-        Accelerator::Tcg | Accelerator::None => "Run `msb doctor` to see what this host lacks.",
-    };
-    verdict.hint(hint)
+    verdict.hint(contender.hint())
+}
+
+impl Parts {
+    /// Returns a driver as a launch record names it.
+    fn driver(&self, Contender { driver: name, accelerator }: Contender) -> launch::Driver {
+        let program = self.qemu.as_ref().map(|program| program.display().to_string());
+        launch::Driver { name, accelerator, program: program.unwrap_or_default() }
+    }
 }
 
 fn build(parts: &Parts) -> Result<Built, (PathBuf, io::Error)> {
@@ -123,17 +134,17 @@ fn build(parts: &Parts) -> Result<Built, (PathBuf, io::Error)> {
     })
 }
 
-fn start_failed(accelerator: Accelerator, error: &DriverError) -> Verdict {
+fn start_failed(contender: Contender, error: &DriverError) -> Verdict {
     let report = error.report();
     let mut reason = report.message;
     for cause in report.causes {
         reason.push_str(": ");
         reason.push_str(&cause);
     }
-    let verdict = Verdict::failed(accelerator, Stage::Start, reason);
+    let verdict = Verdict::failed(contender, Stage::Start, reason);
     match report.hints.into_iter().next() {
         Some(hint) => verdict.hint(hint),
-        None => verdict.hint("Install QEMU 7.2 or newer (Debian: qemu-system-x86)."),
+        None => verdict.hint(contender.hint()),
     }
 }
 
@@ -154,7 +165,7 @@ struct Heard {
 }
 
 impl Heard {
-    fn failed(&self, accelerator: Accelerator, why: &str) -> Verdict {
+    fn failed(&self, contender: Contender, why: &str) -> Verdict {
         let stage = if self.first_byte.is_some() { Stage::Agent } else { Stage::Boot };
         let console = String::from_utf8_lossy(&self.console);
         let mut lines = console.lines().rev().filter(|line| !line.trim().is_empty());
@@ -164,14 +175,14 @@ impl Heard {
             Some(line) => format!("{why}; the console says {:?}", line.trim()),
             None => why.to_owned(),
         };
-        Verdict::failed(accelerator, stage, reason)
+        Verdict::failed(contender, stage, reason)
     }
 
     /// Takes what a guest that has ended left in its console.
-    fn keep_rest(&mut self, mut console: &StdStream) {
+    fn keep_rest(&mut self, console: &Console) {
         let mut chunk = [0; 4096];
-        // A non-blocking stream: it ends with the guest's end, or where there is no more yet.
-        while let Ok(count @ 1..) = console.read(&mut chunk) {
+        // It ends with the guest's end, or where there is no more yet.
+        while let Ok(count @ 1..) = console.read_now(&mut chunk) {
             self.keep(&chunk[..count]);
         }
     }
@@ -190,7 +201,6 @@ async fn listen(
     clock: &impl Clock,
 ) -> Result<(), String> {
     let Machine { process, links: Links { console, agent, .. }, notices, .. } = machine;
-    let mut console = watched(console)?;
     let mut agent = watched(agent)?;
     let (mut speech, mut from_console) = (Speech::default(), [0; 4096]);
     let mut from_agent = [0; 4096];
@@ -212,11 +222,11 @@ async fn listen(
                 Ok(count @ 1..) => heard.keep(&from_console[..count]),
                 Ok(0) | Err(_) => return Err(ended(&process.ended().await)),
             },
-            notice = notices.recv() => match notice {
-                Some(Notice::Unusable { why }) => return Err(why),
-                Some(Notice::GuestEnded) => return Err("the guest reset".into()),
-                Some(Notice::DiskError { .. }) => {}
-                None => return Err(ended(&process.ended().await)),
+            // A driver that hears nothing has no notices.
+            Some(notice) = notices.recv() => match notice {
+                Notice::Unusable { why } => return Err(why),
+                Notice::GuestEnded => return Err("the guest reset".into()),
+                Notice::DiskError { .. } => {}
             },
             end = process.ended() => return Err(ended(&end)),
         }
@@ -231,9 +241,9 @@ fn watched(stream: &StdStream) -> Result<UnixStream, String> {
 fn ended(end: &VmmEnd) -> String {
     const SIGXCPU: i32 = 24;
     if end.signal == Some(SIGXCPU) {
-        return "QEMU used up its processor time".into();
+        return "the VMM used up its processor time".into();
     }
-    format!("QEMU did not last: {end}")
+    format!("the VMM did not last: {end}")
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -303,7 +313,7 @@ mod tests {
         heard.keep(&[b'x'; CONSOLE_BYTES_MAX]);
         heard.keep(b"\nKernel panic - not syncing: no init\nKernel Offset: 0\n\n");
         assert!(heard.console.len() <= CONSOLE_BYTES_MAX);
-        let reason = heard.failed(Accelerator::Tcg, "it is gone").reason.unwrap();
+        let reason = heard.failed(Contender::QEMU_TCG, "it is gone").reason.unwrap();
         assert_eq!(reason, "it is gone; the console says \"Kernel panic - not syncing: no init\"");
     }
 }

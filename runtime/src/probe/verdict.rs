@@ -3,6 +3,33 @@
 use schema::launch::{Accelerator, DriverName};
 use serde::{Deserialize, Serialize};
 
+/// A driver, and what carries the instructions of its guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contender {
+    /// The driver.
+    pub driver: DriverName,
+    /// What carries instructions.
+    pub accelerator: Accelerator,
+}
+
+impl Contender {
+    /// libkrun.
+    pub const KRUN: Self = Self { driver: DriverName::Krun, accelerator: Accelerator::Kvm };
+    /// QEMU on KVM.
+    pub const QEMU_KVM: Self = Self { driver: DriverName::Qemu, accelerator: Accelerator::Kvm };
+    /// QEMU's emulator.
+    pub const QEMU_TCG: Self = Self { driver: DriverName::Qemu, accelerator: Accelerator::Tcg };
+
+    /// Returns what may help one that proved nothing.
+    #[must_use]
+    pub const fn hint(self) -> &'static str {
+        match self.accelerator {
+            Accelerator::Kvm => "Use the emulator with `--driver qemu`, or fix KVM on this host.",
+            Accelerator::Tcg | Accelerator::None => "Run `msb doctor` to see what this host lacks.",
+        }
+    }
+}
+
 /// How far a proof came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,9 +70,10 @@ pub struct Verdict {
 impl Verdict {
     /// Returns the verdict on a driver that works.
     #[must_use]
-    pub const fn proved(accelerator: Accelerator, t1_ms: u64, hello_ms: u64) -> Self {
+    pub const fn proved(contender: Contender, t1_ms: u64, hello_ms: u64) -> Self {
+        let Contender { driver, accelerator } = contender;
         Self {
-            driver: DriverName::Qemu,
+            driver,
             accelerator,
             ok: true,
             stage: Stage::Proved,
@@ -58,9 +86,10 @@ impl Verdict {
 
     /// Returns the verdict on a driver that came as far as `stage`.
     #[must_use]
-    pub fn failed(accelerator: Accelerator, stage: Stage, reason: impl Into<String>) -> Self {
+    pub fn failed(contender: Contender, stage: Stage, reason: impl Into<String>) -> Self {
+        let Contender { driver, accelerator } = contender;
         Self {
-            driver: DriverName::Qemu,
+            driver,
             accelerator,
             ok: false,
             stage,
@@ -69,6 +98,12 @@ impl Verdict {
             hello_ms: None,
             hint: None,
         }
+    }
+
+    /// Returns whose it is.
+    #[must_use]
+    pub const fn contender(&self) -> Contender {
+        Contender { driver: self.driver, accelerator: self.accelerator }
     }
 
     /// Returns the verdict with what to do about it.
@@ -85,13 +120,13 @@ mod tests {
 
     #[test]
     fn a_verdict_is_one_line_with_every_key() {
-        let line = serde_json::to_string(&Verdict::proved(Accelerator::Tcg, 900, 910)).unwrap();
+        let line = serde_json::to_string(&Verdict::proved(Contender::QEMU_TCG, 900, 910)).unwrap();
         assert_eq!(
             line,
             "{\"driver\":\"qemu\",\"accelerator\":\"tcg\",\"ok\":true,\"stage\":\"proved\",\
              \"reason\":null,\"t1_ms\":900,\"hello_ms\":910,\"hint\":null}"
         );
-        let failed = Verdict::failed(Accelerator::Kvm, Stage::Boot, "two\nlines").hint("Do.");
+        let failed = Verdict::failed(Contender::KRUN, Stage::Boot, "two\nlines").hint("Do.");
         assert!(!serde_json::to_string(&failed).unwrap().contains('\n'));
     }
 }

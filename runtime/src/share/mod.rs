@@ -39,5 +39,5 @@ pub mod wire;
 
 pub use calls::CALLS;
 pub use job::{Job, ShareJob};
-pub use process::{IN_JAIL, run};
+pub use process::run;
 pub use trial::trial;

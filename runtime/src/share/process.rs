@@ -22,7 +22,7 @@ use super::share::{Rules, Share};
 use super::stream::{Incoming, Over, Stream};
 use super::tally::Tally;
 use super::wire::{Call, OPCODE_USER};
-use crate::jail::{self, Access, Folder, Keep, Layer, Missing};
+use crate::jail::{self, Access, Calls, Folder, Keep, Layer, Limits, Namespaces};
 use crate::sys;
 
 /// How many calls are done at once.
@@ -40,9 +40,6 @@ const NOTIFY_INVAL_ENTRY: i32 = 3;
 /// The address space, stacks of threads included.
 const ADDRESS_BYTES: u64 = 1 << 30;
 
-/// What a server says last of its jail.
-pub const IN_JAIL: &str = "in jail\n";
-
 /// Why a share server did not begin.
 #[derive(Debug, Error)]
 enum StartError {
@@ -52,8 +49,10 @@ enum StartError {
     Descriptor(i32, #[source] io::Error),
     #[error("share {0}: its quota")]
     Usage(usize, #[source] UsageError),
-    #[error("cannot {0}")]
-    Confine(&'static str, #[source] io::Error),
+    #[error("cannot write a share to its disk")]
+    Settle(#[source] io::Error),
+    #[error("cannot raise the number of files")]
+    Files(#[source] io::Error),
     #[error("cannot tell that it is in its jail")]
     Report(#[source] io::Error),
     #[error("cannot look at a share")]
@@ -61,10 +60,12 @@ enum StartError {
 }
 
 /// Serves the job on the descriptor that `word` names, until the guest is gone.
-pub fn run(word: &str) -> ExitCode {
+///
+/// `missing` says why this process has no namespaces of its own, where it has none.
+pub fn run(word: &str, missing: &str) -> ExitCode {
     // It was started by the name of a descriptor, which tells nobody what it is.
     rustix::thread::set_name(c"msb-share").ok();
-    match job(word).and_then(|job| begin(&job)) {
+    match job(word).and_then(|job| begin(&job, Namespaces::told(missing))) {
         Err(error) => {
             say(&error);
             ExitCode::from(70)
@@ -84,27 +85,32 @@ pub fn run(word: &str) -> ExitCode {
 }
 
 /// Goes to jail, and gets ready there.
-fn begin(job: &Job) -> Result<(Server, Stream, Vec<Arc<Share>>), StartError> {
-    let files = limit()?;
+fn begin(
+    job: &Job,
+    namespaces: Namespaces,
+) -> Result<(Server, Stream, Vec<Arc<Share>>), StartError> {
+    let files = files()?;
     let stream = Stream::new(inherited(job.stream)?);
     let report = File::from(inherited(job.report)?);
     let tally = Tally::attach(inherited(job.tally)?)
         .map_err(|error| StartError::Descriptor(job.tally, error))?;
     let folders = job.shares.iter().map(kept).collect::<Result<Vec<_>, _>>()?;
-    let (folders, missing) = jail::enter(Keep { folders, calls: CALLS }, &Layer::ALL);
-    tell(report, &missing)?;
+    let keep = Keep {
+        folders,
+        files: Vec::new(),
+        places: Vec::new(),
+        files_of_others: true,
+        limits: Limits { address_bytes: Some(ADDRESS_BYTES), ..Limits::default() },
+        calls: Calls::Only(CALLS),
+        namespaces,
+    };
+    let (folders, missing) = jail::enter(keep, &Layer::ALL);
+    jail::tell(report, &missing).map_err(StartError::Report)?;
     let shares = job.shares.iter().zip(folders).enumerate();
     let shares = shares.map(|(at, one)| open(at, one, job.reserve_bytes).map(Arc::new));
     let shares = shares.collect::<Result<Vec<_>, _>>()?;
     let look = |errno: Errno| StartError::Look(errno.into());
     Ok((Server::new(shares.clone(), files, tally).map_err(look)?, stream, shares))
-}
-
-/// Says what the jail lacks, a line each, and that this process is in it.
-fn tell(mut report: File, missing: &[Missing]) -> Result<(), StartError> {
-    let mut lines: String = missing.iter().map(|one| format!("{one}\n")).collect();
-    lines.push_str(IN_JAIL);
-    report.write_all(lines.as_bytes()).map_err(StartError::Report)
 }
 
 fn job(word: &str) -> Result<Job, StartError> {
@@ -132,14 +138,11 @@ fn kept(share: &ShareJob) -> Result<Folder, StartError> {
     Ok(Folder { fd: inherited(share.folder)?, access })
 }
 
-/// Limits this process; returns how many files the guest may hold.
-fn limit() -> Result<usize, StartError> {
-    let failed = |what| move |errno: Errno| StartError::Confine(what, errno.into());
+/// Takes as many files as this process may have; returns how many the guest may hold.
+fn files() -> Result<usize, StartError> {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })
-        .map_err(failed("raise the number of files"))?;
-    let address = Rlimit { current: Some(ADDRESS_BYTES), maximum: Some(ADDRESS_BYTES) };
-    setrlimit(Resource::As, address).map_err(failed("limit the memory"))?;
+        .map_err(|errno| StartError::Files(errno.into()))?;
     // New files have the modes they are made with.
     rustix::process::umask(Mode::empty());
     let spare = most.unwrap_or(1 << 20).saturating_sub(SPARE_FILES).max(64);
@@ -233,7 +236,7 @@ fn settle(shares: &[Arc<Share>]) {
         match share.opened().and_then(|open| syncfs(&open)) {
             // A single file that is not there has nothing to be written.
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => say(&StartError::Confine("write a share to its disk", errno.into())),
+            Err(errno) => say(&StartError::Settle(errno.into())),
         }
     }
 }

@@ -86,7 +86,8 @@ impl Supervisor {
 
     fn cast(&mut self, senses: &mut Senses) -> Result<(), BootError> {
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
-        let Cast { machine, shares, wire } = self.mould.cast(self.shown.clone())?;
+        let Cast { machine, shares, wire, jail_missing } = self.mould.cast(self.shown.clone())?;
+        self.standing.change(|record| record.jail_missing = jail_missing);
         if let (Some(net), Some(wire)) = (self.net.take(), wire) {
             let seed = u64::from_ne_bytes(crate::sys::random().map_err(failed)?);
             self.net = Some(net.again(wire, seed).map_err(failed)?);

@@ -19,19 +19,18 @@ use tokio::task::JoinHandle;
 
 use super::senses::{Senses, Signals, Streams};
 use super::{Supervisor, Times, again, console, finish};
-use crate::boot::{BootError, Prepared, Running, Served, StartPipe};
+use crate::boot::{BootError, Prepared, Running, StartPipe};
 use crate::clock::{Clock as _, HostClock};
 use crate::control::{Ask, Desk};
 use crate::figures::{Figures, Parts};
 use crate::folder::Folder;
 use crate::health::Probes;
-use crate::hypervisor::Child;
+use crate::hypervisor;
 use crate::journal::Journal;
 use crate::life::{Ages, Chance, Life, Terms};
 use crate::logs::{Console, ExecLog};
 use crate::net::Net;
 use crate::relay::{Heard, Hub};
-use crate::share::tally::Tally;
 use crate::standing::Standing;
 
 /// How long answers that are due may take to be written before the process ends.
@@ -84,14 +83,17 @@ async fn whole(prepared: Prepared, mut pipe: StartPipe) -> ExitCode {
     // Before there is a VMM: a machine that is asked to end while it starts ends in good order.
     let signals = Signals::listen()
         .map_err(|source| BootError::Folder { what: "a listener to signals".into(), source });
-    let begun = signals.and_then(|signals| Ok((signals, Begun::new(&prepared)?)));
-    let (signals, begun) = match begun {
+    // Before there is a second thread, and before anything of a guest is read.
+    let confined = signals.and_then(|signals| Ok((signals, prepared.confine()?)));
+    let begun =
+        confined.and_then(|(signals, confined)| Ok((signals, confined, Begun::new(&prepared)?)));
+    let (signals, confined, begun) = match begun {
         Ok(begun) => begun,
         Err(error) => return failed(&mut pipe, &error),
     };
     let is_ephemeral = prepared.launch.machine.ephemeral;
     let folder = Arc::clone(&prepared.folder);
-    let built = match prepared.build() {
+    let built = match prepared.build(confined) {
         Ok(built) => built,
         Err(error) => return begun.failed(&mut pipe, &error),
     };
@@ -155,21 +157,22 @@ impl Begun {
         signals: Signals,
         pipe: &mut StartPipe,
     ) -> Result<(), BootError> {
-        let Running { prepared, machine, shares, mut net, upper, mould } = running;
+        let Running { prepared, machine, shares, mut net, upper, mould, jail_missing } = running;
+        self.standing.change(|record| record.jail_missing = jail_missing);
         let Prepared { launch, values, creator, folder, lease, sockets, .. } = prepared;
         let failed = |source| BootError::Folder { what: "a stream of the machine".into(), source };
         let hub = Hub::new(Rc::clone(&self.log));
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let links = (machine.links.agent, machine.links.console);
         let (channel, console) = listen(links, &hub).map_err(failed)?;
-        let (shares, tally) = self.note_beside(shares).unzip();
+        let (shares, tally) = shares.map(|served| (served.child, served.tally)).unzip();
         let denials = net.as_mut().and_then(Net::take_denials);
         let streams = Streams { channel, console, notices: machine.notices, shares, denials };
         let mut senses = Senses::new(streams, asked, creator, signals).map_err(failed)?;
         let (due, dues) = mpsc::channel(1);
         let desk = self.desk(&launch, asks, due.downgrade());
         let server = answer(desk, &sockets.control).map_err(failed)?;
-        let parts = Parts {
+        let figures = Parts {
             pid: machine.process.pid(),
             shown: self.standing.watch(),
             hub: Rc::clone(&hub),
@@ -180,7 +183,6 @@ impl Begun {
             folder: Arc::clone(&folder),
         };
         let agent_listener = sockets.agent.try_clone().map_err(failed)?;
-        let agent_socket = Some(listener(&agent_listener).map_err(failed)?);
         let is_ephemeral = launch.machine.ephemeral;
         let mut supervisor = Supervisor {
             clock: HostClock,
@@ -197,14 +199,14 @@ impl Begun {
             journal: self.journal,
             log: self.log,
             probes: self.probes,
-            figures: Figures::start(&launch, parts),
+            figures: Figures::start(&launch, figures),
             hub,
             values,
             launch,
             main: None,
             updates: VecDeque::new(),
             kills: Vec::new(),
-            agent_socket,
+            agent_socket: Some(listener(&agent_listener).map_err(failed)?),
             agent_listener,
             clients: None,
             upper,
@@ -223,15 +225,6 @@ impl Begun {
         finish::clear(&folder, sockets, is_ephemeral);
         drop(lease);
         Ok(())
-    }
-
-    /// Writes down what runs beside the VMM; returns the server of shared folders, and what is read
-    /// and written through it.
-    fn note_beside(&self, shares: Option<Served>) -> Option<(Child, Tally)> {
-        let served = shares?;
-        // What is missing around the VMM stands there already.
-        self.standing.change(|record| record.jail_missing.extend(served.jail_missing));
-        Some((served.child, served.tally))
     }
 
     fn desk(
@@ -260,12 +253,12 @@ impl Supervisor {
 
 /// Listens to the agent and to the console.
 pub(super) fn listen(
-    (agent, console): (std::os::unix::net::UnixStream, std::os::unix::net::UnixStream),
+    (agent, console): (std::os::unix::net::UnixStream, hypervisor::Console),
     hub: &Rc<Hub>,
 ) -> io::Result<(mpsc::Receiver<Heard>, mpsc::Receiver<Vec<u8>>)> {
     let (heard, channel) = mpsc::channel(HEARD_MAX);
     let (bytes, console_bytes) = mpsc::channel(CONSOLE_MAX);
-    let (agent, console) = (UnixStream::from_std(agent)?, UnixStream::from_std(console)?);
+    let agent = UnixStream::from_std(agent)?;
     tokio::task::spawn_local(crate::relay::channel::run(Rc::clone(hub), agent, heard));
     tokio::task::spawn_local(console::listen(console, bytes));
     Ok((channel, console_bytes))
@@ -377,7 +370,7 @@ fn first_record(launch: &LaunchRecord, folder: &Folder) -> io::Result<Record> {
         exit: None,
         forced: false,
         ports: Vec::new(),
-        jail_missing: Prepared::jail_missing(),
+        jail_missing: Vec::new(),
         console_tail: Vec::new(),
     })
 }

@@ -180,10 +180,11 @@ class Watch:
             return
         if self.vmm is None:
             self.vmm = next((pid for pid in descendants() if is_vmm(pid)), None)
-            if self.vmm and capture_vmm:
-                self.vmm_arguments, self.vmm_files = capture(self.vmm)
         elif used := used_ns(self.vmm):
             self.vmm_ns = max(self.vmm_ns, used)
+        # A program that has just taken the place of another need not have its arguments yet.
+        if self.vmm and capture_vmm and not self.vmm_arguments:
+            self.vmm_arguments, self.vmm_files = capture(self.vmm)
 
     def take(self, key):
         try:
@@ -254,8 +255,11 @@ def used_ns(pid):
 
 
 def is_vmm(pid):
-    """Tells whether a process is QEMU."""
+    """Tells whether a process is QEMU or a machine of libkrun."""
     try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            if file.read(8) == b"msb-vmm\0":
+                return True
         return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(VMM)
     except OSError:
         return False

@@ -90,16 +90,19 @@ class Workshop:
             "qemu": qemu.stdout.splitlines()[0] if qemu.stdout else "not installed",
         }
 
-    def proved_driver(self):
-        """Returns what the runtime proves on this host: the driver that every bench gets."""
+    def verdicts(self, which):
+        """Returns what the runtime finds of `auto` or `all` drivers on this host."""
         image = os.path.join(self.scratch, "agent.cpio")
         runtime = self.program("msb-runtime")
         subprocess.run([runtime, "initramfs", "--agent", self.program("agentd"), "--out", image], check=True, capture_output=True)
         kernel = os.path.join(self.kernel, "vmlinux")
-        probe = [runtime, "probe", "auto", "--kernel", kernel, "--initramfs", image]
+        probe = [runtime, "probe", which, "--kernel", kernel, "--initramfs", image]
         verdicts = subprocess.run(probe, capture_output=True, text=True, check=False)
-        for line in verdicts.stdout.splitlines():
-            verdict = json.loads(line)
+        return [json.loads(line) for line in verdicts.stdout.splitlines()]
+
+    def proved_driver(self):
+        """Returns the driver that every bench gets."""
+        for verdict in self.verdicts("auto"):
             if verdict["ok"]:
                 return f"{verdict['driver']} on {verdict['accelerator']}, Hello after {verdict['hello_ms']} ms"
         return "none proved"

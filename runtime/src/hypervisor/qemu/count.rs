@@ -10,7 +10,7 @@
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::hypervisor::{Counters, MemoryCounters, Moved};
+use crate::hypervisor::{Counters, MemoryCounters, Moved, threads};
 
 /// Where QEMU has the device that the guest's kernel tells of its memory through.
 const BALLOON: &str = "/machine/peripheral/balloon";
@@ -33,6 +33,8 @@ enum Step {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Count {
+    /// Its process.
+    pid: u32,
     /// What is asked next, last first.
     left: Vec<Step>,
     /// What was asked and not answered yet.
@@ -44,6 +46,11 @@ pub(super) struct Count {
 }
 
 impl Count {
+    /// Counts for a process of QEMU.
+    pub(super) fn of(pid: u32) -> Self {
+        Self { pid, ..Self::default() }
+    }
+
     /// Tells whether another question may begin.
     pub(super) const fn is_idle(&self) -> bool {
         self.open.is_none()
@@ -97,7 +104,10 @@ impl Count {
     /// Takes the answer to what was asked; null where it was refused.
     pub(super) fn hear(&mut self, answer: &Value) {
         match self.open.take() {
-            Some(Step::Threads) => self.counters.vcpu_threads = threads(answer),
+            // It knows its threads by the numbers that they have in its jail.
+            Some(Step::Threads) => {
+                self.counters.vcpu_threads = threads::numbered(self.pid, &numbers(answer));
+            }
             Some(Step::Disks) => self.counters.disks = disks(answer),
             Some(Step::Memory) => self.counters.memory = memory(answer),
             Some(Step::Poll(_)) | None => {}
@@ -105,7 +115,8 @@ impl Count {
     }
 }
 
-fn threads(answer: &Value) -> Vec<u32> {
+/// Returns the numbers of the threads that are processors.
+fn numbers(answer: &Value) -> Vec<u32> {
     let threads = answer.as_array().into_iter().flatten();
     let numbers = threads.filter_map(|cpu| cpu.get("thread-id")?.as_u64());
     numbers.filter_map(|number| u32::try_from(number).ok()).collect()
@@ -142,6 +153,11 @@ fn memory(answer: &Value) -> Option<MemoryCounters> {
 mod tests {
     use super::*;
 
+    /// Returns the number of this thread.
+    fn own() -> u32 {
+        rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+    }
+
     fn disk(read: u64, written: u64) -> Value {
         json!({ "qdev": "/machine/peripheral-anon/device[3]/virtio-backend", "stats": {
             "rd_bytes": read, "wr_bytes": written, "rd_operations": 2, "wr_operations": 3,
@@ -161,7 +177,9 @@ mod tests {
 
     fn qemu(command: &str) -> Value {
         match command {
-            "query-cpus-fast" => json!([{ "cpu-index": 0, "thread-id": 41 }, { "thread-id": 42 }]),
+            "query-cpus-fast" => {
+                json!([{ "cpu-index": 0, "thread-id": own() }, { "thread-id": 0 }])
+            }
             "query-blockstats" => json!([disk(10, 100), disk(20, 200)]),
             "qom-get" => json!({ "last-update": 7, "stats": {
                 "stat-total-memory": 900, "stat-available-memory": 600, "stat-swap-in": UNTOLD } }),
@@ -171,13 +189,13 @@ mod tests {
 
     #[test]
     fn rt_2_14_threads_are_asked_for_once_and_the_balloon_only_while_somebody_asks() {
-        let mut count = Count::default();
+        let mut count = Count::of(std::process::id());
         let (question, mut answer) = oneshot::channel();
         count.begin(question);
         let first = asked(&mut count, qemu);
         assert_eq!(first, ["query-cpus-fast", "qom-set", "query-blockstats", "qom-get"]);
         let told = answer.try_recv().unwrap();
-        assert_eq!(told.vcpu_threads, [41, 42]);
+        assert_eq!(told.vcpu_threads, [own()]);
         let disks = Moved { read_bytes: 30, read_ops: 4, write_bytes: 300, write_ops: 6 };
         assert_eq!(told.disks, Some(disks));
         let memory = MemoryCounters { total_bytes: 900, available_bytes: 600, at: 7 };

@@ -13,14 +13,19 @@ use super::monitor;
 use super::pace::Look;
 use crate::clock::HostClock;
 use crate::hypervisor::{
-    Built, Capabilities, Child, DiskFd, DriverError, FILES_MAX, Hypervisor, Links, Machine, Plan,
+    Built, Capabilities, Console, DiskFd, DriverError, Hypervisor, Links, Machine,
 };
+use crate::starter::{Jailed, Starter};
+use crate::vmm;
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
 
 /// Root image and private writable disk, which [`DISKS_MAX`] does not count.
 const DISKS_ALWAYS: usize = 2;
+
+/// What QEMU calls itself.
+const NAME: &str = "qemu-system-x86_64";
 
 /// The longest serial that fits the device.
 const SERIAL_BYTES_MAX: usize = 20;
@@ -90,14 +95,14 @@ impl Hypervisor for Qemu {
         Ok(())
     }
 
-    fn start(&self, built: Built) -> Result<Machine, DriverError> {
+    fn start(&self, built: Built, starter: &Starter) -> Result<Machine, DriverError> {
         self.check(&built.shape, built.disks.len())?;
         built.disks.iter().try_for_each(check_serial)?;
         let kernel = given(built.kernel, "the guest kernel")?;
         let initramfs = given(built.initramfs, "the initramfs")?;
         let (console, console_end) = pair("the console's socket")?;
         let (agent, agent_end) = pair("the agent's socket")?;
-        let (files, files_end) = pair("the socket of shared folders")?;
+        let (shares, files_end) = pair("the socket of shared folders")?;
         let (qmp, qmp_end) = pair("the socket to QEMU")?;
         let (net, net_end) =
             built.network.map(|_| pair("the network's socket")).transpose()?.unzip();
@@ -119,18 +124,30 @@ impl Hypervisor for Qemu {
             network: built.network.zip(net_end.as_ref()).map(device),
             disks: built.disks.iter().map(said).collect(),
         });
+        // Those that QEMU takes by name; the others it takes as they are.
+        let file_bytes = vmm::largest(&built.disks).map_err(|source| DriverError::Prepare {
+            what: "the sizes of the disks".into(),
+            source,
+        })?;
+        let files = vec![(held.kernel, false), (held.initramfs, false)];
         let channels = [qmp_end, console_end, agent_end, files_end].map(OwnedFd::from);
         let mut keep = vec![kernel, initramfs, built.lease];
         keep.extend(channels);
         keep.extend(net_end.map(OwnedFd::from));
         keep.extend(built.disks.into_iter().map(|disk| disk.fd));
-        let program = self.program.clone();
-        let (name, env, files_max) = ("qemu-system-x86_64", vec![], FILES_MAX);
-        let plan = Plan { program, name, args, env, stderr: None, keep, files_max };
-        let process = Child::spawn(plan)?;
-        let (monitor, notices) = monitor::listen(qmp, self.patience())?;
-        let links = Links { console, agent, files: Some(files), net };
-        Ok(Machine { process, links, monitor: Box::new(monitor), notices })
+        let job =
+            vmm::Job::Program(vmm::Program { path: self.program.clone(), name: NAME.into(), args });
+        let on_kvm = self.accelerator == Accelerator::Kvm;
+        let told = |report| vmm::Orders { report, files, file_bytes, on_kvm, job };
+        let jailed = Jailed { name: NAME, job: "vmm", shown: None, keep };
+        let (process, jail_missing) = starter.jail(jailed, told)?;
+        let (monitor, notices) = monitor::listen(qmp, self.patience(), process.pid())?;
+        let console = Console::of(console).map_err(|source| DriverError::Prepare {
+            what: "the console's socket".into(),
+            source,
+        })?;
+        let links = Links { console, agent, files: Some(shares), net };
+        Ok(Machine { process, links, monitor: Box::new(monitor), notices, jail_missing })
     }
 }
 

@@ -54,6 +54,7 @@ impl Monitor for Qmp {
 pub(super) fn listen(
     socket: UnixStream,
     patience: Duration,
+    pid: u32,
 ) -> Result<(Qmp, mpsc::Receiver<Notice>), DriverError> {
     let failed = |source| DriverError::Prepare { what: "the socket to QEMU".into(), source };
     socket.set_nonblocking(true).map_err(failed)?;
@@ -62,13 +63,13 @@ pub(super) fn listen(
     let (quit, asked) = mpsc::channel(1);
     let (counters, wanted) = mpsc::channel(1);
     tokio::spawn(async move {
-        let mut conversation = Conversation::new(socket, notice);
+        let mut conversation = Conversation::new(socket, notice, pid);
         if let Err(error) = conversation.hold((asked, wanted), patience).await {
             tracing::warn!(target: "vmm", "{error}");
             conversation.tell(Notice::Unusable { why: error.to_string() });
         }
     });
-    Ok((Qmp { quit, counters }, notices))
+    Ok((Qmp { quit, counters: CounterLine { ask: counters, tells_disks: true } }, notices))
 }
 
 struct Conversation {
@@ -76,11 +77,13 @@ struct Conversation {
     lines: Lines,
     asked: u64,
     notice: mpsc::Sender<Notice>,
+    /// Its process.
+    pid: u32,
 }
 
 impl Conversation {
-    fn new(socket: tokio::net::UnixStream, notice: mpsc::Sender<Notice>) -> Self {
-        Self { socket, lines: Lines::default(), asked: 0, notice }
+    fn new(socket: tokio::net::UnixStream, notice: mpsc::Sender<Notice>, pid: u32) -> Self {
+        Self { socket, lines: Lines::default(), asked: 0, notice, pid }
     }
 
     /// Speaks from the greeting to the end of QEMU, which is no error.
@@ -95,7 +98,7 @@ impl Conversation {
             Ok(done) => done?,
         }
         let mut may_quit = true;
-        let mut count = Count::default();
+        let mut count = Count::of(self.pid);
         loop {
             let is_polled = count.is_polled();
             tokio::select! {

@@ -1,0 +1,176 @@
+//! The runtime's side of a starter.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
+use serde::Serialize;
+
+use super::wanted::{Answer, MESSAGE_BYTES_MAX, Wanted};
+use crate::hypervisor::{Child, DriverError, Plan};
+use crate::jail;
+
+/// How long a starter may take for one process.
+const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// A starter that runs, or nobody; it ends with its owner.
+#[derive(Debug)]
+pub struct Starter(Option<Line>);
+
+#[derive(Debug)]
+struct Line {
+    socket: OwnedFd,
+    // Dropped after the socket: its end is the socket's.
+    _process: Child,
+}
+
+/// A process that goes to a jail: our own program with another job.
+#[derive(Debug)]
+pub(crate) struct Jailed {
+    /// What it calls itself.
+    pub(crate) name: &'static str,
+    /// Its job, in a word.
+    pub(crate) job: &'static str,
+    /// What lists of processes show of it.
+    pub(crate) shown: Option<String>,
+    /// What it has open beyond the standard three, under the numbers they have here.
+    pub(crate) keep: Vec<OwnedFd>,
+}
+
+impl Starter {
+    /// Starts one; must run on the main thread, inside the asynchronous runtime.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub fn begin() -> Result<Self, DriverError> {
+        let prepared = |errno: Errno| DriverError::Prepare {
+            what: "the socket of the starter".into(),
+            source: errno.into(),
+        };
+        let (socket, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(prepared)?;
+        let args = vec!["starter".to_owned(), theirs.as_raw_fd().to_string()];
+        let process = Child::spawn(Plan {
+            program: "/proc/self/exe".into(),
+            name: "msb-starter",
+            args,
+            env: Vec::new(),
+            stderr: None,
+            keep: vec![theirs],
+            // One that it makes may need as many as the host allows.
+            files_max: None,
+        })?;
+        Ok(Self(Some(Line { socket, _process: process })))
+    }
+
+    /// Returns one that makes nothing, for who needs none.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self(None)
+    }
+
+    /// Makes a process in namespaces of its own, tells it what its `orders` for a report on this descriptor
+    /// are, and waits until it is in its jail; returns what that lacks.
+    pub(crate) fn jail<O: Serialize>(
+        &self,
+        jailed: Jailed,
+        orders: impl FnOnce(RawFd) -> O,
+    ) -> Result<(Child, Vec<String>), DriverError> {
+        let Jailed { name, job, shown, mut keep } = jailed;
+        let failed = |source| DriverError::Prepare { what: format!("the jail of {name}"), source };
+        let (report, says) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+        let told = written(&orders(says.as_raw_fd())).map_err(failed)?;
+        let words = [job.to_owned(), told.as_raw_fd().to_string()].into_iter().chain(shown);
+        let args = words.collect();
+        keep.extend([told, says]);
+        let child = self.start(name, args, keep)?;
+        Ok((child, jail::hear(report.into()).map_err(failed)?))
+    }
+
+    fn start(
+        &self,
+        name: &'static str,
+        args: Vec<String>,
+        keep: Vec<OwnedFd>,
+    ) -> Result<Child, DriverError> {
+        let failed = |source| DriverError::Spawn { program: name.to_owned(), source };
+        let places = keep.iter().map(|fd| fd.as_raw_fd()).collect();
+        let wanted = Wanted { name: name.to_owned(), args, places };
+        let (stderr, said) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+        let (end, tells) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+        let along: Vec<_> = [&tells, &said].into_iter().chain(&keep).map(|fd| fd.as_fd()).collect();
+        let line = self.0.as_ref().ok_or_else(|| failed(Errno::SRCH.into()))?;
+        line.say(&wanted, &along).map_err(failed)?;
+        drop((tells, said, keep));
+        match line.hear().map_err(failed)? {
+            (Answer::Made { pid }, Some(pidfd)) => {
+                let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::SRCH.into()))?;
+                Child::told(pid, pidfd, end, stderr).map_err(failed)
+            }
+            (Answer::Made { .. }, None) => Err(failed(Errno::BADF.into())),
+            (Answer::Refused { step, errno }, _) => {
+                let source = io::Error::from_raw_os_error(errno);
+                Err(DriverError::Prepare { what: format!("{step} of {name}"), source })
+            }
+        }
+    }
+}
+
+impl Line {
+    fn say(&self, wanted: &Wanted, along: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let bytes = serde_json::to_vec(wanted)?;
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(Errno::TOOBIG.into());
+        }
+        let room = SendAncillaryMessage::ScmRights(along).size();
+        let mut space = vec![MaybeUninit::uninit(); room];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !ancillary.push(SendAncillaryMessage::ScmRights(along)) {
+            return Err(Errno::TOOBIG.into());
+        }
+        let iov = [io::IoSlice::new(&bytes)];
+        retry_on_intr(|| sendmsg(&self.socket, &iov, &mut ancillary, SendFlags::NOSIGNAL))?;
+        Ok(())
+    }
+
+    fn hear(&self) -> io::Result<(Answer, Option<OwnedFd>)> {
+        let mut ready = [PollFd::new(&self.socket, PollFlags::IN)];
+        if retry_on_intr(|| poll(&mut ready, Some(&PATIENCE)))? == 0 {
+            return Err(Errno::TIMEDOUT.into());
+        }
+        let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut iov = [io::IoSliceMut::new(&mut bytes)];
+        let message = retry_on_intr(|| {
+            recvmsg(&self.socket, &mut iov, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        })?;
+        if message.bytes == 0 {
+            return Err(Errno::PIPE.into());
+        }
+        let mut came = ancillary.drain().filter_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
+            _ => None,
+        });
+        let pidfd = came.next();
+        Ok((serde_json::from_slice(&bytes[..message.bytes])?, pidfd))
+    }
+}
+
+fn written(orders: &impl Serialize) -> io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create("msb-orders", MemfdFlags::CLOEXEC)?);
+    serde_json::to_writer(&file, orders)?;
+    file.flush()?;
+    Ok(file.into())
+}

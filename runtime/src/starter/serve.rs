@@ -1,0 +1,153 @@
+//! The process: one question at a time, and the ends of those it made.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use super::make::{Failed, Made, make};
+use super::wanted::{Answer, DESCRIPTORS_MAX, Ended, MESSAGE_BYTES_MAX, Wanted};
+use crate::sys;
+
+/// The exit code of a starter that did not begin.
+const NOT_BEGUN: u8 = 70;
+
+/// Serves the socket on the descriptor that `word` names until the runtime is gone.
+pub fn run(word: &str) -> ExitCode {
+    rustix::thread::set_name(c"msb-starter").ok();
+    let begun =
+        word.parse().map_err(io::Error::other).and_then(sys::inherited).and_then(|socket| {
+            rustix::thread::set_no_new_privs(true)?;
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let program = rustix::fs::open("/proc/self/exe", flags, Mode::empty())?;
+            Ok(Serving { socket, program, made: Vec::new() })
+        });
+    match begun.and_then(Serving::serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            writeln!(io::stderr(), "msb-runtime starter: {error}").ok();
+            ExitCode::from(NOT_BEGUN)
+        }
+    }
+}
+
+/// A process that lives, and where its end is told.
+struct Living {
+    pidfd: OwnedFd,
+    tells: File,
+}
+
+struct Serving {
+    socket: OwnedFd,
+    program: OwnedFd,
+    made: Vec<Living>,
+}
+
+impl Serving {
+    fn serve(mut self) -> io::Result<()> {
+        loop {
+            let mut waited = vec![PollFd::new(&self.socket, PollFlags::IN)];
+            waited.extend(self.made.iter().map(|one| PollFd::new(&one.pidfd, PollFlags::IN)));
+            retry_on_intr(|| poll(&mut waited, None))?;
+            let ready: Vec<bool> = waited.iter().map(|one| !one.revents().is_empty()).collect();
+            let mut ended = ready.iter().skip(1);
+            self.made.retain_mut(|one| !ended.next().is_some_and(|ended| *ended && one.tell()));
+            if ready.first() == Some(&true) && !self.answer()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Answers one question; false where the runtime is gone.
+    fn answer(&mut self) -> io::Result<bool> {
+        let Some((wanted, mut descriptors)) = ask(self.socket.as_fd())? else { return Ok(false) };
+        if descriptors.len() != wanted.places.len() + 2 {
+            let answer = Answer::Refused {
+                step: "its descriptors".into(),
+                errno: Errno::BADF.raw_os_error(),
+            };
+            say(self.socket.as_fd(), &answer, None)?;
+            return Ok(true);
+        }
+        let rest = descriptors.split_off(2);
+        let (Some(stderr), Some(tells)) = (descriptors.pop(), descriptors.pop()) else {
+            return Ok(true);
+        };
+        match make(&wanted, self.program.as_fd(), stderr, rest) {
+            Ok(Made { pid, pidfd }) => {
+                let answer = Answer::Made { pid: pid.as_raw_nonzero().get() };
+                say(self.socket.as_fd(), &answer, Some(pidfd.as_fd()))?;
+                self.made.push(Living { pidfd, tells: tells.into() });
+            }
+            Err(Failed { step, error }) => {
+                let errno = error.raw_os_error().unwrap_or_default();
+                say(self.socket.as_fd(), &Answer::Refused { step: step.into(), errno }, None)?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Living {
+    /// Reaps the process and tells how it ended; false where it has not.
+    fn tell(&mut self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let status = match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+            Ok(None) => return false,
+            Ok(status) => status,
+            Err(_) => None,
+        };
+        let ended = Ended {
+            code: status.as_ref().and_then(|status| status.exit_status()),
+            signal: status.as_ref().and_then(|status| status.terminating_signal()),
+        };
+        // A runtime that does not care any more has closed its end.
+        serde_json::to_writer(&self.tells, &ended).ok();
+        true
+    }
+}
+
+/// Returns what the runtime wants; `None` where it is gone.
+fn ask(socket: BorrowedFd<'_>) -> io::Result<Option<(Wanted, Vec<OwnedFd>)>> {
+    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut iov = [io::IoSliceMut::new(&mut bytes)];
+    let message =
+        retry_on_intr(|| recvmsg(socket, &mut iov, &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
+    if message.bytes == 0 {
+        return Ok(None);
+    }
+    let descriptors: Vec<OwnedFd> = ancillary
+        .drain()
+        .filter_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    Ok(Some((serde_json::from_slice(&bytes[..message.bytes])?, descriptors)))
+}
+
+fn say(socket: BorrowedFd<'_>, answer: &Answer, with: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let bytes = serde_json::to_vec(answer)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let with: Vec<BorrowedFd<'_>> = with.into_iter().collect();
+    if !with.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&with));
+    }
+    let iov = [io::IoSlice::new(&bytes)];
+    retry_on_intr(|| sendmsg(socket, &iov, &mut ancillary, SendFlags::NOSIGNAL))?;
+    Ok(())
+}
