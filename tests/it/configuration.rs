@@ -37,8 +37,6 @@ fn a_key_that_nothing_honours_yet_is_refused_by_name() {
 
 #[test]
 fn a_flag_beats_a_variable_beats_the_configuration() {
-    let home = configured("driver \"krun\"\n");
-    assert!(home.msb(["ps"]).stderr.contains("krun"), "it is refused where it stands");
     let home = configured("color \"always\"\nlog-level \"trace\"\n");
     let colour = |args: &[&str], variable: Option<(&str, &str)>| {
         let mut command = home.command();

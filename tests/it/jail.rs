@@ -1,9 +1,9 @@
-//! S1: who takes the share server over is in an empty room.
+//! S1: who takes the share server or a VMM over is in an empty room.
 //!
 //! A hostile program in the server's own jail tries to get out. Each attempt succeeds outside of the
 //! jail, fails in it, and fails by each of the layers that are to stop it, without the others.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -12,8 +12,8 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use runtime::jail::IN_JAIL;
 use runtime::jail::Layer;
-use runtime::share::IN_JAIL;
 use rustix::process::geteuid;
 use tests::home::put;
 use tests::programs;
@@ -76,6 +76,15 @@ impl Yard {
         let name = SocketAddr::from_abstract_name(format!("msb-intruder-{port}")).unwrap();
         let unix = UnixListener::bind_addr(&name).unwrap();
         Self { folder, port, _listeners: (tcp, unix) }
+    }
+
+    /// Returns the runtime where everybody may run it.
+    fn runtime(&self) -> PathBuf {
+        let path = self.folder.join("msb-runtime");
+        if !path.exists() {
+            fs::copy(programs::folder().join("msb-runtime"), &path).unwrap();
+        }
+        path
     }
 
     fn attempt(&self, attempt: &str, layers: &[Layer], uid: u32) -> Output {
@@ -194,5 +203,109 @@ fn a_share_server_writes_its_shares_to_the_disk_at_its_end() {
         assert!(said.ends_with(IN_JAIL), "{file:?}: {said}");
         let says = String::from_utf8_lossy(&ended.stderr);
         assert!(ended.status.success() && says.is_empty(), "{file:?}: {says}");
+    }
+}
+
+/// What a VMM that was taken over tries, and whether it is done outside of a jail by who is not root: what is not
+/// would harm the host, or takes more than that.
+const TAKEN: &[(&str, bool)] = &[
+    ("open", true),
+    ("up-from-descriptors", false),
+    ("users", true),
+    ("devices", true),
+    ("processes", true),
+    ("list", true),
+    ("write-a-program", false),
+    ("write-beside", false),
+    ("device", false),
+    ("connect", true),
+    ("connect-abstract", true),
+    ("signal", true),
+    ("watch", true),
+    ("mount", false),
+    ("namespaces", true),
+    ("capabilities", false),
+];
+
+/// Starts a VMM that was taken over, with something listening on the host; returns what it says.
+fn taken_over(yard: &Yard, uid: u32, jailed_as: Option<&str>) -> String {
+    // A folder of its own: what lies beside a program it finds.
+    let program = yard.folder.join("program/taken");
+    if !program.exists() {
+        fs::create_dir(yard.folder.join("program")).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_taken"), &program).unwrap();
+    }
+    let told = yard.folder.join("read/told");
+    // Outside of a jail nothing is tried that would harm whoever tests.
+    let tried = TAKEN.iter().filter(|(_, works)| jailed_as.is_some() || *works);
+    let names: Vec<&str> = tried.map(|(name, _)| *name).collect();
+    // Whoever tests as root is nobody that somebody may signal, so it is its own shell's.
+    let script = "echo \"$1 $2 $$ $3\" > \"$4\" && shift 4 && \"$@\"; :";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, "sh"]).arg(yard.folder.join("canary")).arg(yard.port.to_string());
+    command.arg(names.join(" ")).arg(&told);
+    if let Some(contender) = jailed_as {
+        command.arg(yard.runtime()).args(["probe", contender]);
+        command
+            .arg("--qemu")
+            .arg(&program)
+            .arg("--initramfs")
+            .arg(&told)
+            .arg("--kernel")
+            .arg(&told);
+    } else {
+        command.arg(&program).arg("-kernel").arg(&told);
+    }
+    if uid != 0 && geteuid().is_root() {
+        command.uid(uid).gid(uid);
+    }
+    let output = command.current_dir(&yard.folder).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    String::from_utf8(said).unwrap().replace("\\n", "\n")
+}
+
+/// Returns what the jail of a VMM lacks for somebody, as the runtime finds it out.
+fn lacks(yard: &Yard, uid: u32) -> Vec<String> {
+    let mut command = Command::new(yard.runtime());
+    command.arg("jail").current_dir(&yard.folder);
+    if uid != 0 && geteuid().is_root() {
+        command.uid(uid).gid(uid);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "as {uid}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn s1_a_vmm_that_is_taken_over_is_in_an_empty_room() {
+    let yard = Yard::new("vmm");
+    for uid in [geteuid().as_raw(), SOMEBODY] {
+        if !yard.is_whole_for(uid) {
+            return skip("S1");
+        }
+        assert_eq!(
+            lacks(&yard, uid),
+            [""; 0],
+            "a jail that a process can make lacks nothing of a starter"
+        );
+        drop(fs::remove_file(yard.folder.join("read/told")));
+        let outside = taken_over(&yard, uid, None);
+        for (name, _) in TAKEN.iter().filter(|(_, works)| *works) {
+            assert!(
+                outside.contains(&format!("{name}: done")),
+                "{name} fails by itself: {outside}"
+            );
+        }
+        // On KVM its room holds the device as well.
+        let on_kvm = (uid == 0 && File::options().write(true).open("/dev/kvm").is_ok())
+            .then_some("qemu-kvm");
+        for contender in ["qemu-tcg"].into_iter().chain(on_kvm) {
+            let inside = taken_over(&yard, uid, Some(contender));
+            assert!(inside.contains("it exited with code 3"), "{contender} as {uid}: {inside}");
+            for (name, _) in TAKEN {
+                let refused = inside.contains(&format!("{name}: refused"));
+                assert!(refused, "{name} of {contender} as {uid}: {inside}");
+            }
+        }
     }
 }

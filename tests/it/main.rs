@@ -43,6 +43,7 @@ mod preflight;
 mod probes;
 mod problems;
 mod progress;
+mod promises;
 mod reading;
 mod recorded;
 mod restarts;

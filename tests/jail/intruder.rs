@@ -13,10 +13,10 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use runtime::jail::{Access, Folder, Keep, Layer, enter};
+use runtime::jail::{Access, Calls, Folder, Keep, Layer, Limits, Namespaces, enter};
 use runtime::share::CALLS;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, openat};
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open, test_kill_process};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
@@ -60,7 +60,9 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("watch", |cell| Ok(pidfd_open(cell.parent, PidfdFlags::empty()).map(drop)?)),
     ("mount", |cell| {
         let target = format!("/proc/self/fd/{}", cell.work.as_raw_fd());
-        Ok(mount("tmpfs", target, "tmpfs", MountFlags::empty(), None)?)
+        mount("tmpfs", &target, "tmpfs", MountFlags::empty(), None)?;
+        // Outside of a jail it would stay, and hold the folder that it hides.
+        Ok(unmount(target, UnmountFlags::DETACH)?)
     }),
     ("capabilities", |_| {
         let all = CapabilitySet::CHOWN | CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
@@ -115,7 +117,16 @@ fn try_out(attempt: Attempt, layers: &[Layer], (canary, port): (PathBuf, u16)) -
     };
     let folders = vec![folder("work", Access::Change)?, folder("read", Access::Read)?];
     let parent = getppid().ok_or(io::ErrorKind::NotFound)?;
-    let (folders, missing) = enter(Keep { folders, calls: CALLS }, layers);
+    let keep = Keep {
+        folders,
+        files: Vec::new(),
+        places: Vec::new(),
+        files_of_others: true,
+        limits: Limits::default(),
+        calls: Calls::Only(CALLS),
+        namespaces: Namespaces::Itself,
+    };
+    let (folders, missing) = enter(keep, layers);
     for missing in missing {
         writeln!(io::stderr(), "missing: {missing}")?;
     }

@@ -211,6 +211,8 @@ impl Home {
             .env("MSB_HOME", self.path());
         if self.rung == Rung::Process {
             command.env("MSB_DRIVER", "process");
+        } else if let Some(driver) = driver() {
+            command.env("MSB_DRIVER", driver);
         }
         if let Some(kernel) = &self.kernel {
             command.env("MSB_KERNEL", kernel);
@@ -256,6 +258,12 @@ impl Home {
             panic!("cannot make {} for {:?}: {error}", path.display(), self.rung)
         });
     }
+}
+
+/// Returns the driver that every machine is to have: in the lab the same tests run once for each.
+#[must_use]
+pub fn driver() -> Option<String> {
+    std::env::var_os("MSB_TEST_DRIVER").and_then(|name| name.into_string().ok())
 }
 
 /// Makes the root of a home. A failed test leaves its own behind, and process ids come again: a

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use runtime::jail::Namespaces;
 use runtime::share::{Job, ShareJob};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -55,7 +56,7 @@ pub fn start_and_end(
         fcntl_setfd(fd, FdFlags::empty())?;
     }
     command.arg(programs::folder().join("msb-runtime"));
-    command.args(["share", &told.as_raw_fd().to_string()]);
+    command.args(["share", &told.as_raw_fd().to_string(), "a test", Namespaces::ITSELF]);
     let started = command.stderr(Stdio::piped()).spawn()?;
     drop((handed, guest));
     let said = io::read_to_string(reports)?;

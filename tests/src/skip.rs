@@ -50,5 +50,8 @@ pub fn skip(id: &str) {
         .append(true)
         .open(path)
         .expect("the target folder can be written");
-    writeln!(log, "skip: {id}: {reason}: {unproven}").expect("the target folder can be written");
+    let line = format!("skip: {id}: {reason}: {unproven}");
+    writeln!(log, "{line}").expect("the target folder can be written");
+    // Who runs one test alone sees it too.
+    writeln!(std::io::stderr(), "{line}").ok();
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use tests::home::Home;
+use tests::home::{Home, driver};
 use tests::matrix::is_whole;
 use tests::oracle::reversed;
 use tests::run::{bare, eventually};
@@ -67,8 +67,10 @@ fn r11_what_was_synced_is_kept_through_every_end() {
     home.msb(["up"]).exits(0);
     let mut last = counts(&home, 0);
     let [few, many] = ROUNDS;
+    // In the lab a boot takes as long as a round does here.
+    let few = if driver().is_some() { 1 } else { few };
     for round in 0..if is_whole() { many } else { few } {
-        for victim in ["process=msb-vmm", "msb-runtime", "stop"] {
+        for victim in ["msb-vmm", "msb-runtime", "stop"] {
             let before = said(&home);
             if victim == "stop" {
                 home.msb(["stop", "box"]).exits(0);

@@ -54,7 +54,7 @@ fn a_runtime_that_is_killed_takes_its_machine_along_and_ps_says_so() {
     let pid = home.sandbox("box")["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap();
     let runtime = Alive::find(pid).unwrap();
     assert!(
-        home.alive().iter().any(|process| process.command.contains("qemu")),
+        home.alive().iter().any(|process| process.command.contains("msb-vmm")),
         "{:#?}",
         home.alive()
     );

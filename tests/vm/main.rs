@@ -7,6 +7,7 @@ mod calls;
 mod clocks;
 mod copies;
 mod debian;
+mod drivers;
 mod durable;
 mod egress;
 mod ends;

@@ -54,15 +54,24 @@ fn rt_2_4_a_kvm_that_runs_no_guest_is_refused_and_the_emulator_stands_in() {
     let home = Home::machine();
     let proof = prove(&home, "auto", &initramfs(&home), &[]);
     assert_eq!(proof.code, 0, "{:?}", proof.verdicts);
-    let kvm = &proof.verdicts[0];
-    assert_eq!(kvm["accelerator"], "kvm");
-    if kvm["ok"] == true {
-        assert_eq!(proof.verdicts.len(), 1, "the emulator is asked for only where KVM fails");
-        return;
+    let liked = [("krun", "kvm"), ("qemu", "kvm"), ("qemu", "tcg")];
+    for (verdict, (driver, accelerator)) in proof.verdicts.iter().zip(liked) {
+        assert_eq!(
+            (&verdict["driver"], &verdict["accelerator"]),
+            (&driver.into(), &accelerator.into())
+        );
     }
-    assert!(kvm["reason"].is_string() && kvm["hint"].is_string(), "{kvm}");
-    let emulator = &proof.verdicts[1];
-    assert_eq!((&emulator["accelerator"], &emulator["ok"]), (&"tcg".into(), &true.into()));
+    let (proved, failed) = proof.verdicts.split_last().unwrap();
+    assert_eq!(
+        proved["ok"], true,
+        "whoever is liked less than the best is not asked for: {proved}"
+    );
+    for kvm in failed {
+        assert!(
+            kvm["ok"] == false && kvm["reason"].is_string() && kvm["hint"].is_string(),
+            "{kvm}"
+        );
+    }
 }
 
 #[test]
@@ -88,7 +97,9 @@ fn rt_2_4_a_vmm_that_only_burns_time_is_ended_at_its_deadline() {
     let verdict = &proof.verdicts[0];
     // A host without the device has nothing to try.
     if verdict["stage"] != "open" {
-        assert_eq!(verdict["reason"], "no word of the agent within 5 s", "{verdict}");
+        let reason = verdict["reason"].as_str().unwrap();
+        let ends = ["no word of the agent within 15 s", "the VMM used up its processor time"];
+        assert!(ends.iter().any(|end| reason.contains(end)), "{verdict}");
     }
     assert!(home.alive().is_empty(), "{:#?}", home.alive());
 }
@@ -96,7 +107,7 @@ fn rt_2_4_a_vmm_that_only_burns_time_is_ended_at_its_deadline() {
 #[test]
 fn a_host_without_qemu_is_told_what_to_install() {
     let home = Home::machine();
-    let proof = prove(&home, "auto", &initramfs(&home), &["--qemu", "/nowhere/qemu"]);
+    let proof = prove(&home, "qemu", &initramfs(&home), &["--qemu", "/nowhere/qemu"]);
     assert_eq!(proof.code, 69);
     for verdict in &proof.verdicts {
         assert_eq!(verdict["reason"], "/nowhere/qemu is not installed", "{verdict}");

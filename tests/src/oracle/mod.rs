@@ -11,9 +11,11 @@ mod kept;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::home::Home;
 use crate::machines::{self, Folder};
+use crate::run::pause;
 
 pub use kept::{Bare, Untouched};
 pub use watch::{Watch, single};
@@ -60,8 +62,16 @@ pub fn gone(home: &Home) {
 /// # Panics
 /// When one does.
 pub fn nothing_lives(home: &Home) {
-    let left = home.alive();
-    assert!(left.is_empty(), "processes are left: {left:#?}");
+    // Whoever has told of its end has a few lines to go.
+    let mut left = home.alive();
+    for _ in 0..250 {
+        if left.is_empty() {
+            return;
+        }
+        pause(Duration::from_millis(20));
+        left = home.alive();
+    }
+    panic!("processes are left: {left:#?}");
 }
 
 /// Holds that there is nothing of this home beyond what its living machines need.
