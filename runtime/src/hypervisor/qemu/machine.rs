@@ -65,7 +65,8 @@ impl Qemu {
     /// How long QEMU may take to answer.
     const fn patience(&self) -> Duration {
         match self.accelerator {
-            Accelerator::Kvm => Duration::from_secs(5),
+            // As long as its proof may take.
+            Accelerator::Kvm => Duration::from_secs(15),
             Accelerator::Tcg | Accelerator::None => Duration::from_secs(30),
         }
     }
