@@ -240,8 +240,14 @@ fn watched(stream: &StdStream) -> Result<UnixStream, String> {
 
 fn ended(end: &VmmEnd) -> String {
     const SIGXCPU: i32 = 24;
-    if end.signal == Some(SIGXCPU) {
-        return "the VMM used up its processor time".into();
+    const SIGKILL: i32 = 9;
+    match end.signal {
+        Some(SIGXCPU) => return "the VMM used up its processor time".into(),
+        // The first process of a namespace is spared the signal before this one.
+        Some(SIGKILL) => {
+            return "the VMM used up its processor time, or the host killed it".into();
+        }
+        _ => {}
     }
     format!("the VMM did not last: {end}")
 }
