@@ -143,7 +143,7 @@ fn absent(proof: &Proof, benches: &[String], read: impl Fn(&str) -> Option<Strin
     found
 }
 
-/// Tells whether a text has a function of that name, marked as a test.
+/// Tells whether a text has a function of that name, marked as a test that runs.
 fn has_test(text: &str, name: &str) -> bool {
     let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
     let begins = |line: &str| {
@@ -156,7 +156,8 @@ fn has_test(text: &str, name: &str) -> bool {
     let found = lines.iter().position(|line| begins(line));
     found.is_some_and(|at| {
         let above = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
-        above.into_iter().any(is_mark)
+        let marks: Vec<&str> = above.copied().collect();
+        marks.iter().any(is_mark) && !marks.iter().any(|line| line.starts_with("#[ignore"))
     })
 }
 
@@ -322,7 +323,7 @@ More words.
 ";
 
 /// What the file `a/x.rs` holds.
-const CODE: &str = "const MAX: u8 = 8;\n#[test]\n#[ignore]\nfn one() {}\n#[tokio::test]\nasync fn two() {}\nfn helper() {}\n";
+const CODE: &str = "const MAX: u8 = 8;\n#[test]\n#[cfg(unix)]\nfn one() {}\n#[test]\n#[ignore]\nfn aside() {}\n#[tokio::test]\nasync fn two() {}\nfn helper() {}\n";
 
 fn file(path: &str) -> Option<String> {
     (path == "a/x.rs").then(|| CODE.to_owned())
@@ -356,6 +357,7 @@ fn a_test_file_bench_or_id_that_is_not_there_is_told() {
     let with = |from: &str, to: &str| absent_of(&GOOD.replacen(from, to, 1));
     assert_eq!(with("`two`", "`three`"), ["a/x.rs has no test three"]);
     assert_eq!(with("`two`", "`helper`"), ["a/x.rs has no test helper"]);
+    assert_eq!(with("`two`", "`aside`"), ["a/x.rs has no test aside"]);
     assert_eq!(with("`one`", "`on`"), ["a/x.rs has no test on"]);
     assert_eq!(with("a/x.rs", "a/y.rs"), ["a/y.rs is not there"]);
     assert_eq!(with("run P1", "run P2"), ["no bench is called P2"]);
