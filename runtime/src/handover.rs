@@ -5,14 +5,14 @@
 //! code between fork and exec on the other side. See
 //! `docs/decisions/descriptor-handover.md`.
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, IntoRawFd as _, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, fstat};
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use thiserror::Error;
+
+use crate::passing;
 
 /// The most descriptors that one message can carry.
 const DESCRIPTORS_MAX: usize = 200;
@@ -76,22 +76,10 @@ pub fn take() -> Result<(), HandoverError> {
 }
 
 fn receive(socket: impl AsFd) -> Result<(Vec<i32>, Vec<OwnedFd>), HandoverError> {
-    let mut bytes = [0; LIST_BYTES_MAX];
-    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut iov = [IoSliceMut::new(&mut bytes)];
-    let message = recvmsg(socket, &mut iov, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-        .map_err(|errno| HandoverError::Receive(errno.into()))?;
-    let descriptors: Vec<OwnedFd> = ancillary
-        .drain()
-        .filter_map(|part| match part {
-            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    let numbers = serde_json::from_slice(&bytes[..message.bytes])
-        .map_err(|error| HandoverError::Receive(error.into()))?;
+    let (bytes, descriptors) = passing::receive(socket, LIST_BYTES_MAX, DESCRIPTORS_MAX)
+        .map_err(HandoverError::Receive)?;
+    let numbers =
+        serde_json::from_slice(&bytes).map_err(|error| HandoverError::Receive(error.into()))?;
     Ok((numbers, descriptors))
 }
 

@@ -4,7 +4,6 @@
 //! is started with, and the empty folders it mounts things on. It is the same
 //! for every machine; nothing of a machine is in it.
 
-use std::error::Error as _;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -12,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use thiserror::Error;
+
+use crate::chain;
 
 /// The largest agentd that is packed; a release build stays below a quarter of it.
 pub const AGENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -73,8 +74,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Err(error) => {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            writeln!(io::stderr(), "{error}{cause}").ok();
+            writeln!(io::stderr(), "{}", chain(&error)).ok();
             ExitCode::FAILURE
         }
     }

@@ -4,6 +4,7 @@
 //! needs from below stands in [`hypervisor`]; only its drivers know more.
 
 mod boot;
+mod chain;
 pub mod clock;
 mod control;
 mod figures;
@@ -18,6 +19,7 @@ mod journal;
 mod life;
 mod logs;
 pub mod net;
+mod passing;
 mod peer;
 pub mod probe;
 mod relay;
@@ -29,3 +31,5 @@ pub mod supervise;
 mod sys;
 #[cfg(target_os = "linux")]
 pub mod vmm;
+
+pub use chain::chain;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use runtime::chain;
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let job = arguments.next();
@@ -61,15 +63,4 @@ fn usage() -> ExitCode {
     let usage = "usage: msb-runtime [initramfs … | probe … | jail | starter … | share … | vmm …]";
     writeln!(std::io::stderr(), "{usage}").ok();
     ExitCode::from(64)
-}
-
-/// Returns an error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }

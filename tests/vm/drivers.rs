@@ -268,7 +268,7 @@ fn s2_a_vmm_calls_what_it_may_and_libkrun_no_less() {
         let asked: Vec<_> = refused.filter(|name| called.contains(*name)).collect();
         assert!(asked.is_empty(), "refused, and needed: {asked:?}");
     } else {
-        rest(&called, CALLS, UNUSED);
+        rest(&called, CALLS.iter(), UNUSED);
     }
     home.msb(["down"]).exits(0);
     reversed(&home);

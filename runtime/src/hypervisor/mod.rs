@@ -12,6 +12,7 @@ mod console;
 mod error;
 #[cfg(target_os = "linux")]
 pub mod krun;
+mod parts;
 mod process;
 #[cfg(target_os = "linux")]
 pub mod qemu;

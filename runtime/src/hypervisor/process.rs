@@ -7,12 +7,12 @@ use std::fs::{DirBuilder, read_link};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
-use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
 
 use schema::launch::{Isolation, Shape};
 use tokio::sync::mpsc;
 
+use super::parts::pair;
 use crate::starter::Starter;
 
 use super::{
@@ -107,10 +107,6 @@ fn host_path() -> Vec<(String, String)> {
         .map(|path| ("PATH".to_owned(), path))
         .into_iter()
         .collect()
-}
-
-fn pair(what: &str) -> Result<(UnixStream, UnixStream), DriverError> {
-    UnixStream::pair().map_err(|source| DriverError::Prepare { what: what.into(), source })
 }
 
 /// Makes the scratch folder and what appears in it; returns where it is.

@@ -1,4 +1,4 @@
-//! The fourth layer: Landlock, which knows files by where they lie and not by how they are named.
+//! The fifth layer: Landlock, which knows files by where they lie and not by how they are named.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, RawFd};

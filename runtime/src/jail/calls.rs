@@ -62,8 +62,8 @@ impl Only {
 /// Which calls a process makes.
 #[derive(Debug, Clone, Copy)]
 pub enum Calls {
-    /// These; any other ends it.
-    Only(&'static [Call]),
+    /// Those of these lists; any other ends it.
+    Only(&'static [&'static [Call]]),
     /// All but those of these lists, which are refused.
     But(&'static [&'static [Call]]),
 }
@@ -79,17 +79,15 @@ impl Calls {
 
 /// Refuses the calls that are on the list; a program may ask for one to see whether it may.
 fn allow_but(lists: &[&[Call]]) -> io::Result<()> {
-    let mut rules = BTreeMap::new();
-    for call in lists.iter().copied().flatten() {
-        rules.insert(call.number, rule(call.only).map_err(io::Error::other)?);
-    }
+    let rules = rules(lists.iter().copied().flatten())?;
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     install(rules, SeccompAction::Allow, refused)
 }
 
 /// Ends this process at the first call that is not on the list.
-fn allow_only(calls: &[Call]) -> io::Result<()> {
-    let unknown = calls.iter().filter(|call| call.only == Only::Unknown);
+fn allow_only(lists: &[&[Call]]) -> io::Result<()> {
+    let calls = || lists.iter().copied().flatten();
+    let unknown = calls().filter(|call| call.only == Only::Unknown);
     let unknown: BTreeMap<i64, Vec<SeccompRule>> =
         unknown.map(|call| (call.number, Vec::new())).collect();
     if !unknown.is_empty() {
@@ -97,11 +95,7 @@ fn allow_only(calls: &[Call]) -> io::Result<()> {
         let no_such_call = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
         install(unknown, SeccompAction::Allow, no_such_call)?;
     }
-    let mut rules = BTreeMap::new();
-    for call in calls {
-        rules.insert(call.number, rule(call.only).map_err(io::Error::other)?);
-    }
-    install(rules, SeccompAction::KillProcess, SeccompAction::Allow)
+    install(rules(calls())?, SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
 fn install(
@@ -113,6 +107,11 @@ fn install(
     let filter = SeccompFilter::new(rules, otherwise, matching, arch).map_err(io::Error::other)?;
     let program = BpfProgram::try_from(filter).map_err(io::Error::other)?;
     apply_filter(&program).map_err(io::Error::other)
+}
+
+/// Returns the calls by their numbers, with what each may be asked for.
+fn rules<'c>(calls: impl Iterator<Item = &'c Call>) -> io::Result<BTreeMap<i64, Vec<SeccompRule>>> {
+    calls.map(|call| Ok((call.number, rule(call.only).map_err(io::Error::other)?))).collect()
 }
 
 /// Returns what has to be true; one of several is enough, and of none nothing has to be.

@@ -1,4 +1,4 @@
-//! What a process may take of the host: files, their size, memory that stays.
+//! The fourth layer: limits of what a process takes of the host, files, their size, memory that stays.
 
 use std::io;
 

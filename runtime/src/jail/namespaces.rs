@@ -1,7 +1,7 @@
 //! The first layer: namespaces of its own.
 //!
-//! Not of processes: that would take a second process to be its parent, and no call that names
-//! another process is on any list.
+//! Who makes them itself gets none of processes: that would take a second process to be its parent. A starter is
+//! one, and gives that namespace too.
 
 use std::fs::File;
 use std::io::{self, Write as _};

@@ -23,7 +23,7 @@ use super::stream::{Incoming, Over, Stream};
 use super::tally::Tally;
 use super::wire::{Call, OPCODE_USER};
 use crate::jail::{self, Access, Calls, Folder, Keep, Layer, Limits, Namespaces};
-use crate::sys;
+use crate::{chain, sys};
 
 /// How many calls are done at once.
 const WORKERS: usize = 4;
@@ -101,7 +101,7 @@ fn begin(
         places: Vec::new(),
         files_of_others: true,
         limits: Limits { address_bytes: Some(ADDRESS_BYTES), ..Limits::default() },
-        calls: Calls::Only(CALLS),
+        calls: Calls::Only(&[jail::EVERYBODY, CALLS]),
         namespaces,
     };
     let (folders, missing) = jail::enter(keep, &Layer::ALL);
@@ -243,13 +243,6 @@ fn settle(shares: &[Arc<Share>]) {
 
 /// Says what went wrong, for the runtime's log.
 fn say(error: &dyn std::error::Error) {
-    let mut line = format!("share server: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
     // Whoever would read it may be gone.
-    writeln!(io::stderr(), "{line}").ok();
+    writeln!(io::stderr(), "share server: {}", chain(error)).ok();
 }

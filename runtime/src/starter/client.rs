@@ -2,23 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 use serde::Serialize;
 
 use super::wanted::{Answer, MESSAGE_BYTES_MAX, Wanted};
 use crate::hypervisor::{Child, DriverError, Plan};
-use crate::jail;
+use crate::{jail, passing};
 
 /// How long a starter may take for one process.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -133,15 +129,7 @@ impl Line {
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(Errno::TOOBIG.into());
         }
-        let room = SendAncillaryMessage::ScmRights(along).size();
-        let mut space = vec![MaybeUninit::uninit(); room];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !ancillary.push(SendAncillaryMessage::ScmRights(along)) {
-            return Err(Errno::TOOBIG.into());
-        }
-        let iov = [io::IoSlice::new(&bytes)];
-        retry_on_intr(|| sendmsg(&self.socket, &iov, &mut ancillary, SendFlags::NOSIGNAL))?;
-        Ok(())
+        passing::send(&self.socket, &bytes, along)
     }
 
     fn hear(&self) -> io::Result<(Answer, Option<OwnedFd>)> {
@@ -149,22 +137,11 @@ impl Line {
         if retry_on_intr(|| poll(&mut ready, Some(&PATIENCE)))? == 0 {
             return Err(Errno::TIMEDOUT.into());
         }
-        let mut bytes = vec![0; MESSAGE_BYTES_MAX];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut iov = [io::IoSliceMut::new(&mut bytes)];
-        let message = retry_on_intr(|| {
-            recvmsg(&self.socket, &mut iov, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-        })?;
-        if message.bytes == 0 {
+        let (bytes, came) = passing::receive(&self.socket, MESSAGE_BYTES_MAX, 1)?;
+        if bytes.is_empty() {
             return Err(Errno::PIPE.into());
         }
-        let mut came = ancillary.drain().filter_map(|part| match part {
-            RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
-            _ => None,
-        });
-        let pidfd = came.next();
-        Ok((serde_json::from_slice(&bytes[..message.bytes])?, pidfd))
+        Ok((serde_json::from_slice(&bytes)?, came.into_iter().next()))
     }
 }
 

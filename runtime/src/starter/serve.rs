@@ -2,22 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::make::{Failed, Made, make};
 use super::wanted::{Answer, DESCRIPTORS_MAX, Ended, MESSAGE_BYTES_MAX, Wanted};
-use crate::sys;
+use crate::{passing, sys};
 
 /// The exit code of a starter that did not begin.
 const NOT_BEGUN: u8 = 70;
@@ -119,35 +114,13 @@ impl Living {
 
 /// Returns what the runtime wants; `None` where it is gone.
 fn ask(socket: BorrowedFd<'_>) -> io::Result<Option<(Wanted, Vec<OwnedFd>)>> {
-    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
-    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut iov = [io::IoSliceMut::new(&mut bytes)];
-    let message =
-        retry_on_intr(|| recvmsg(socket, &mut iov, &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
-    if message.bytes == 0 {
+    let (bytes, descriptors) = passing::receive(socket, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX)?;
+    if bytes.is_empty() {
         return Ok(None);
     }
-    let descriptors: Vec<OwnedFd> = ancillary
-        .drain()
-        .filter_map(|part| match part {
-            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    Ok(Some((serde_json::from_slice(&bytes[..message.bytes])?, descriptors)))
+    Ok(Some((serde_json::from_slice(&bytes)?, descriptors)))
 }
 
 fn say(socket: BorrowedFd<'_>, answer: &Answer, with: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let bytes = serde_json::to_vec(answer)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let with: Vec<BorrowedFd<'_>> = with.into_iter().collect();
-    if !with.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(&with));
-    }
-    let iov = [io::IoSlice::new(&bytes)];
-    retry_on_intr(|| sendmsg(socket, &iov, &mut ancillary, SendFlags::NOSIGNAL))?;
-    Ok(())
+    passing::send(socket, &serde_json::to_vec(answer)?, with.as_slice())
 }

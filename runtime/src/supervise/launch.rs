@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use super::senses::{Senses, Signals, Streams};
 use super::{Supervisor, Times, again, console, finish};
 use crate::boot::{BootError, Prepared, Running, StartPipe};
+use crate::chain;
 use crate::clock::{Clock as _, HostClock};
 use crate::control::{Ask, Desk};
 use crate::figures::{Figures, Parts};
@@ -51,9 +52,7 @@ pub fn run() -> ExitCode {
         // Nobody listens; standard error is the log, if it is anything.
         if let Err(error) = prepared {
             use std::io::Write as _;
-            let cause = std::error::Error::source(&error);
-            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
-            writeln!(io::stderr(), "msb-runtime: {error}{cause}").ok();
+            writeln!(io::stderr(), "msb-runtime: {}", chain(&error)).ok();
         }
         return ExitCode::from(schema::exit::Kind::Usage.code());
     };

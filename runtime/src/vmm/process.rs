@@ -1,6 +1,5 @@
 //! The process, from its orders to its end.
 
-use std::error::Error as _;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -14,7 +13,7 @@ use thiserror::Error;
 use super::orders::{Job, Orders, Program};
 use crate::hypervisor::krun;
 use crate::jail::{self, Calls, Keep, Layer, Limits, Namespaces, Place, Use};
-use crate::sys;
+use crate::{chain, sys};
 
 /// The longest orders.
 const ORDERS_BYTES_MAX: u64 = 64 << 10;
@@ -63,10 +62,7 @@ pub fn run(word: &str, missing: &str) -> ExitCode {
         Ok(Orders { job: Job::Nothing, .. }) => return ExitCode::SUCCESS,
         Err(error) => error,
     };
-    let causes = std::iter::successors(error.source(), |&error| error.source());
-    let line =
-        causes.fold(format!("msb-runtime: {error}"), |line, cause| format!("{line}: {cause}"));
-    writeln!(io::stderr(), "{line}").ok();
+    writeln!(io::stderr(), "msb-runtime: {}", chain(&error)).ok();
     ExitCode::from(NO_MACHINE)
 }
 
@@ -97,7 +93,7 @@ fn go(orders: &Orders, missing: &str) -> Result<(), VmmError> {
         files_of_others: false,
         limits: Limits { file_bytes: orders.file_bytes, ..LIMITS },
         calls: match orders.job {
-            Job::Krun(_) => Calls::Only(krun::CALLS),
+            Job::Krun(_) => Calls::Only(&[jail::EVERYBODY, krun::CALLS]),
             Job::Program(_) | Job::Nothing => OF_PROGRAM,
         },
         namespaces: Namespaces::told(missing),

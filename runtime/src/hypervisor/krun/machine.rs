@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::net::UnixStream;
 
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -11,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::count::count;
 use super::orders::{Device, Disk, Orders};
+use crate::hypervisor::parts::{GIB, MIB, Most, SERIAL_BYTES_MAX, given, pair, prepared};
 use crate::hypervisor::{
     Built, Capabilities, Console, CounterLine, DiskFd, DriverError, Hypervisor, Links, Machine,
     Monitor,
@@ -18,21 +18,11 @@ use crate::hypervisor::{
 use crate::starter::{Jailed, Starter};
 use crate::vmm;
 
-const MIB: u64 = 1024 * 1024;
-const GIB: u64 = 1024 * MIB;
-
 /// Interrupts 5 to 15 are for devices; balloon and random numbers, which the library always adds, console,
 /// network, root and upper take six.
 const DISKS_MAX: usize = 5;
 
-/// Root image and private writable disk, which [`DISKS_MAX`] does not count.
-const DISKS_ALWAYS: usize = 2;
-
-const CPUS_MAX: u32 = 64;
-const MEMORY_MAX_BYTES: u64 = 1024 * GIB;
-
-/// The longest serial that fits the device.
-const SERIAL_BYTES_MAX: usize = 20;
+const MOST: Most = Most { cpus: 64, memory_bytes: 1024 * GIB, disks: DISKS_MAX };
 
 /// The driver.
 #[derive(Debug)]
@@ -40,31 +30,17 @@ pub struct Krun;
 
 impl Hypervisor for Krun {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { isolation: Isolation::Hardware, disks_max: DISKS_MAX, cpus_max: CPUS_MAX }
+        Capabilities { isolation: Isolation::Hardware, disks_max: MOST.disks, cpus_max: MOST.cpus }
     }
 
     fn check(&self, shape: &Shape, disks: usize) -> Result<(), DriverError> {
-        if shape.cpus_max > CPUS_MAX {
-            return Err(DriverError::Shape { field: "cpus", max: CPUS_MAX.into() });
-        }
-        if shape.memory_max_bytes > MEMORY_MAX_BYTES {
-            return Err(DriverError::Shape { field: "memory", max: MEMORY_MAX_BYTES });
-        }
-        let beyond = disks.saturating_sub(DISKS_ALWAYS);
-        if beyond > DISKS_MAX {
-            return Err(DriverError::TooManyDisks { have: beyond, max: DISKS_MAX });
-        }
-        Ok(())
+        MOST.check(shape, disks)
     }
 
     fn start(&self, built: Built, starter: &Starter) -> Result<Machine, DriverError> {
         self.check(&built.shape, built.disks.len())?;
         let kernel = given(built.kernel, "the guest kernel")?;
         let initramfs = given(built.initramfs, "the initramfs")?;
-        let prepared = |what: &str| {
-            let what = what.to_owned();
-            move |source| DriverError::Prepare { what, source }
-        };
         let (console, line) = terminal().map_err(prepared("the console's terminal"))?;
         let (agent, agent_end) = pair("the agent's socket")?;
         let (shares, files_end) = pair("the socket of shared folders")?;
@@ -128,14 +104,6 @@ fn said(disk: &DiskFd) -> Result<Disk, DriverError> {
     Ok(Disk { fd: fd.as_raw_fd(), serial: serial.clone(), read_only: *read_only })
 }
 
-fn given(file: Option<OwnedFd>, what: &str) -> Result<OwnedFd, DriverError> {
-    file.ok_or_else(|| DriverError::Unsupported { what: format!("a machine without {what}") })
-}
-
-fn pair(what: &str) -> Result<(UnixStream, UnixStream), DriverError> {
-    UnixStream::pair().map_err(|source| DriverError::Prepare { what: what.into(), source })
-}
-
 /// Returns both ends of a terminal that changes nothing of what goes through it: the library takes
 /// a guest's console for one only where it is a terminal on the host.
 pub(crate) fn terminal() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -152,11 +120,7 @@ pub(crate) fn terminal() -> io::Result<(OwnedFd, OwnedFd)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shape(cpus: u32, memory_gib: u64) -> Shape {
-        let memory = memory_gib * GIB;
-        Shape { cpus, cpus_max: cpus, memory_bytes: memory, memory_max_bytes: memory }
-    }
+    use crate::hypervisor::parts::shape;
 
     #[test]
     fn rt_2_9_a_machine_takes_five_disks_beyond_root_and_upper() {

@@ -12,23 +12,15 @@ use super::arguments::{DISKS_MAX, Device, Disk, Held, Wanted, arguments};
 use super::monitor;
 use super::pace::Look;
 use crate::clock::HostClock;
+use crate::hypervisor::parts::{GIB, MIB, Most, SERIAL_BYTES_MAX, given, pair, prepared};
 use crate::hypervisor::{
     Built, Capabilities, Console, DiskFd, DriverError, Hypervisor, Links, Machine,
 };
 use crate::starter::{Jailed, Starter};
 use crate::vmm;
 
-const MIB: u64 = 1024 * 1024;
-const GIB: u64 = 1024 * MIB;
-
-/// Root image and private writable disk, which [`DISKS_MAX`] does not count.
-const DISKS_ALWAYS: usize = 2;
-
 /// What QEMU calls itself.
 const NAME: &str = "qemu-system-x86_64";
-
-/// The longest serial that fits the device.
-const SERIAL_BYTES_MAX: usize = 20;
 
 /// The driver.
 #[derive(Debug)]
@@ -55,10 +47,12 @@ impl Qemu {
         }
     }
 
-    const fn memory_max_bytes(&self) -> u64 {
+    const fn most(&self) -> Most {
         match self.accelerator {
-            Accelerator::Kvm => 1024 * GIB,
-            Accelerator::Tcg | Accelerator::None => 16 * GIB,
+            Accelerator::Kvm => Most { cpus: 64, memory_bytes: 1024 * GIB, disks: DISKS_MAX },
+            Accelerator::Tcg | Accelerator::None => {
+                Most { cpus: 8, memory_bytes: 16 * GIB, disks: DISKS_MAX }
+            }
         }
     }
 
@@ -74,26 +68,12 @@ impl Qemu {
 
 impl Hypervisor for Qemu {
     fn capabilities(&self) -> Capabilities {
-        let cpus_max = match self.accelerator {
-            Accelerator::Kvm => 64,
-            Accelerator::Tcg | Accelerator::None => 8,
-        };
-        Capabilities { isolation: self.accelerator.isolation(), disks_max: DISKS_MAX, cpus_max }
+        let Most { cpus: cpus_max, disks: disks_max, .. } = self.most();
+        Capabilities { isolation: self.accelerator.isolation(), disks_max, cpus_max }
     }
 
     fn check(&self, shape: &Shape, disks: usize) -> Result<(), DriverError> {
-        let cpus_max = self.capabilities().cpus_max;
-        if shape.cpus_max > cpus_max {
-            return Err(DriverError::Shape { field: "cpus", max: cpus_max.into() });
-        }
-        if shape.memory_max_bytes > self.memory_max_bytes() {
-            return Err(DriverError::Shape { field: "memory", max: self.memory_max_bytes() });
-        }
-        let beyond = disks.saturating_sub(DISKS_ALWAYS);
-        if beyond > DISKS_MAX {
-            return Err(DriverError::TooManyDisks { have: beyond, max: DISKS_MAX });
-        }
-        Ok(())
+        self.most().check(shape, disks)
     }
 
     fn start(&self, built: Built, starter: &Starter) -> Result<Machine, DriverError> {
@@ -126,10 +106,7 @@ impl Hypervisor for Qemu {
             disks: built.disks.iter().map(said).collect(),
         });
         // Those that QEMU takes by name; the others it takes as they are.
-        let file_bytes = vmm::largest(&built.disks).map_err(|source| DriverError::Prepare {
-            what: "the sizes of the disks".into(),
-            source,
-        })?;
+        let file_bytes = vmm::largest(&built.disks).map_err(prepared("the sizes of the disks"))?;
         let files = vec![(held.kernel, false), (held.initramfs, false)];
         let channels = [qmp_end, console_end, agent_end, files_end].map(OwnedFd::from);
         let mut keep = vec![kernel, initramfs, built.lease];
@@ -143,10 +120,7 @@ impl Hypervisor for Qemu {
         let jailed = Jailed { name: NAME, job: "vmm", shown: None, keep };
         let (process, jail_missing) = starter.jail(jailed, told)?;
         let (monitor, notices) = monitor::listen(qmp, self.patience(), process.pid())?;
-        let console = Console::of(console).map_err(|source| DriverError::Prepare {
-            what: "the console's socket".into(),
-            source,
-        })?;
+        let console = Console::of(console).map_err(prepared("the console's socket"))?;
         let links = Links { console, agent, files: Some(shares), net };
         Ok(Machine { process, links, monitor: Box::new(monitor), notices, jail_missing })
     }
@@ -158,14 +132,6 @@ fn device((mac, end): (Mac, &UnixStream)) -> Device {
 
 fn said(disk: &DiskFd) -> Disk<'_> {
     Disk { fd: disk.fd.as_raw_fd(), serial: &disk.serial, read_only: disk.read_only }
-}
-
-fn given(file: Option<OwnedFd>, what: &str) -> Result<OwnedFd, DriverError> {
-    file.ok_or_else(|| DriverError::Unsupported { what: format!("a machine without {what}") })
-}
-
-fn pair(what: &str) -> Result<(UnixStream, UnixStream), DriverError> {
-    UnixStream::pair().map_err(|source| DriverError::Prepare { what: what.into(), source })
 }
 
 /// Refuses a serial that QEMU would read as something else than a name.
@@ -185,14 +151,10 @@ fn check_serial(disk: &DiskFd) -> Result<(), DriverError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hypervisor::parts::shape;
 
     fn driver(accelerator: Accelerator) -> Qemu {
         Qemu::new("/usr/bin/qemu-system-x86_64".into(), accelerator)
-    }
-
-    fn shape(cpus: u32, memory_gib: u64) -> Shape {
-        let memory = memory_gib * GIB;
-        Shape { cpus, cpus_max: cpus, memory_bytes: memory, memory_max_bytes: memory }
     }
 
     #[test]

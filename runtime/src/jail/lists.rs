@@ -1,8 +1,54 @@
-//! Calls that lead out of a jail, for processes whose own calls are not listed one by one.
+//! Calls that several processes are allowed or refused.
 
 use super::{Call, Only};
 
 const UNIX: u64 = libc::AF_UNIX.unsigned_abs() as u64;
+
+/// Of `fcntl`: copies of descriptors, and how one is opened.
+const DESCRIPTORS: Only = Only::One(
+    1,
+    &[
+        libc::F_DUPFD_CLOEXEC.unsigned_abs() as u64,
+        libc::F_GETFD.unsigned_abs() as u64,
+        libc::F_SETFD.unsigned_abs() as u64,
+        libc::F_GETFL.unsigned_abs() as u64,
+        libc::F_SETFL.unsigned_abs() as u64,
+    ],
+);
+
+/// What every process calls whose calls are listed: its descriptors, memory, threads, and end.
+pub const EVERYBODY: &[Call] = &[
+    Call::any("read", libc::SYS_read),
+    Call::any("write", libc::SYS_write),
+    Call::any("close", libc::SYS_close),
+    Call::only("fcntl", libc::SYS_fcntl, DESCRIPTORS),
+    // Memory.
+    Call::only("mmap", libc::SYS_mmap, Only::NO_PROGRAM),
+    Call::only("mprotect", libc::SYS_mprotect, Only::NO_PROGRAM),
+    Call::any("munmap", libc::SYS_munmap),
+    Call::any("mremap", libc::SYS_mremap),
+    Call::any("madvise", libc::SYS_madvise),
+    Call::any("brk", libc::SYS_brk),
+    // Threads. The C library asks for the first one and takes the second where it is unknown: only
+    // of the second can a filter see the flags.
+    Call::only("clone3", libc::SYS_clone3, Only::Unknown),
+    Call::only("clone", libc::SYS_clone, Only::THREAD),
+    Call::any("set_robust_list", libc::SYS_set_robust_list),
+    Call::any("rseq", libc::SYS_rseq),
+    Call::any("sigaltstack", libc::SYS_sigaltstack),
+    Call::any("rt_sigaction", libc::SYS_rt_sigaction),
+    Call::any("rt_sigprocmask", libc::SYS_rt_sigprocmask),
+    Call::any("rt_sigreturn", libc::SYS_rt_sigreturn),
+    Call::any("sched_getaffinity", libc::SYS_sched_getaffinity),
+    Call::any("gettid", libc::SYS_gettid),
+    Call::any("futex", libc::SYS_futex),
+    Call::any("restart_syscall", libc::SYS_restart_syscall),
+    Call::any("exit", libc::SYS_exit),
+    Call::any("exit_group", libc::SYS_exit_group),
+    // The rest.
+    Call::any("getrandom", libc::SYS_getrandom),
+    Call::any("clock_gettime", libc::SYS_clock_gettime),
+];
 
 /// What no process of ours asks for once it is at work.
 pub const LEADS_OUT: &[Call] = &[
