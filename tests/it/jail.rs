@@ -219,6 +219,8 @@ const TAKEN: &[(&str, bool)] = &[
     ("write-beside", false),
     ("device", false),
     ("connect", true),
+    ("listen", true),
+    ("send", true),
     ("connect-abstract", true),
     ("signal", true),
     ("watch", true),
