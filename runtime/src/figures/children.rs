@@ -80,7 +80,8 @@ impl Found {
         // Numbers in use are passed over, so a turn around takes fewer processes than there are numbers.
         if now.count.checked_sub(before.count).is_some_and(|made| made < now.numbers / 2) {
             let is_new = |pid: u32| match now.newest >= before.newest {
-                true => pid > before.newest,
+                // Those beyond the last number are from before it began anew.
+                true => pid > before.newest && pid <= now.newest,
                 // They began anew at the lowest.
                 false => pid > before.newest || pid <= now.newest,
             };
@@ -191,7 +192,8 @@ mod tests {
         let found = || Found { given: given(50, 7), below: vec![7, 9] };
         let listed = || Some(vec![3, 7, 9, 50, 51, 60]);
         assert_eq!(found().candidates(given(50, 7), || panic!("nobody is new")), Some(vec![7, 9]));
-        assert_eq!(found().candidates(given(52, 9), listed), Some(vec![7, 9, 51, 60]));
+        assert_eq!(found().candidates(given(52, 9), listed), Some(vec![7, 9, 51]));
+        assert_eq!(found().candidates(given(60, 17), listed), Some(vec![7, 9, 51, 60]));
         assert_eq!(found().candidates(given(8, 100), listed), Some(vec![3, 7, 9, 51, 60]));
         assert_eq!(found().candidates(given(49, 900), listed), listed(), "once around");
         assert_eq!(found().candidates(given(52, 1009), listed), listed(), "once around");
