@@ -40,7 +40,7 @@ def measure(workshop, count):
         return {"cpu": done.cpu_s, "peak": done.peak_mib}
 
     for name, (suffix, _, _) in FORMATS.items():
-        home.write(f"many.{suffix}", sandboxes(name, SANDBOXES))
+        home.write_pieces(f"many.{suffix}", sandboxes(name, SANDBOXES))
     subjects = {name: lambda suffix=suffix: read(f"many.{suffix}") for name, (suffix, _, _) in FORMATS.items()}
     taken = alternate(subjects, count)
     for name in FORMATS:
@@ -50,7 +50,7 @@ def measure(workshop, count):
     for name, (suffix, _, _) in FORMATS.items():
         times = []
         for size in SIZES_KIB:
-            home.write(f"scale.{suffix}", sized(name, size << 10))
+            home.write_pieces(f"scale.{suffix}", sized(name, size << 10))
             samples = alternate({"read": lambda: read(f"scale.{suffix}")}, min(count, SCALE_SAMPLES))
             times.append(summary(samples["read"]["cpu"])["p50"])
         worst = max(after / before for before, after in zip(times, times[1:]))
@@ -66,12 +66,15 @@ def measure(workshop, count):
 
 
 def sandboxes(name, count):
+    """Yields the text of a file with so many sandboxes, one after the other."""
     _, head, one = FORMATS[name]
-    return head + "".join(one.format(n=n, below=max(n - 1, 0)) for n in range(count))
+    yield head
+    for n in range(count):
+        yield one.format(n=n, below=max(n - 1, 0))
 
 
 def sized(name, size):
-    """Returns as many whole sandboxes as `size` bytes hold."""
+    """Yields as many whole sandboxes as `size` bytes hold."""
     return sandboxes(name, size // len(FORMATS[name][2].format(n=0, below=0)))
 
 

@@ -7,6 +7,7 @@ same total however a case is cut into samples.
 
 import ctypes
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -20,6 +21,8 @@ WATCH_S = 0.003
 # How often a case may look at something itself: what the bench burns, the case waits for.
 LOOK_S = 0.030
 CASE_DEADLINE_S = 120
+# A bench that holds more would hide what it measures.
+OWN_PEAK_MOST_KIB = 32 << 10
 VMM = "qemu-system"
 
 
@@ -42,7 +45,8 @@ class Run:
     first_byte_vmm_s: float
     # What the command used itself, with those of its children that it waited for.
     own_cpu_s: float
-    # The most memory that the command itself held.
+    # The most memory that the command itself held; never less than what the bench itself held
+    # when it started the command, for a program inherits that figure of who started it.
     peak_mib: float
     vmm_arguments: list = field(default_factory=list)
     vmm_files: dict = field(default_factory=dict)
@@ -100,6 +104,9 @@ class Meter:
         its own, as machines have: the host's scheduler shares out time among sessions. With
         `terminal` it complains to a terminal.
         """
+        own_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if own_kib > OWN_PEAK_MOST_KIB:
+            raise RuntimeError(f"the bench itself has held {own_kib >> 10} MiB: no peak below that can be seen")
         before, before_vmm = self.total_ns(), self.vmm_ns()
         self.statuses.clear()
         self.peaks_kib.clear()

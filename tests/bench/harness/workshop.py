@@ -137,8 +137,12 @@ class Home:
         return done
 
     def write(self, name, text):
+        self.write_pieces(name, [text])
+
+    def write_pieces(self, name, pieces):
+        """Writes a large file without holding it: see `Meter.run` of peaks."""
         with open(os.path.join(self.project, name), "w", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines(pieces)
 
     def remove(self):
         os.chdir("/")
