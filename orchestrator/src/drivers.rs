@@ -2,7 +2,7 @@
 //!
 //! A driver counts as usable when an empty guest booted under it. The verdict
 //! is kept with everything that it depends on; a bad one is tried again after
-//! a day.
+//! a day, and a good one is taken back where the first machine does not start.
 
 use std::fs;
 use std::io;
@@ -18,6 +18,8 @@ use thiserror::Error;
 
 use crate::context::{Clock as _, Context};
 use crate::store::atomic;
+
+mod trust;
 
 /// How long a bad verdict holds.
 const DISTRUST_MS: u64 = 24 * 3_600_000;
@@ -64,6 +66,12 @@ pub struct Verdict {
     pub hello_ms: Option<u64>,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+impl Verdict {
+    const fn contender(&self) -> Contender {
+        (self.driver, self.accelerator)
+    }
 }
 
 /// Why no driver can be used.
@@ -153,6 +161,8 @@ pub enum Proving {
     Each,
     /// What one driver can do.
     Only(DriverName),
+    /// What one driver can do on one accelerator.
+    Exactly(DriverName, Accelerator),
 }
 
 impl Proving {
@@ -161,12 +171,18 @@ impl Proving {
             Self::Best => "auto",
             Self::Each => "all",
             Self::Only(driver) => driver.as_str(),
+            Self::Exactly(DriverName::Qemu, Accelerator::Kvm) => "qemu-kvm",
+            Self::Exactly(DriverName::Qemu, Accelerator::Tcg) => "qemu-tcg",
+            Self::Exactly(driver, _) => driver.as_str(),
         }
     }
 }
 
+/// A driver, and what carries the guest's instructions.
+type Contender = (DriverName, Accelerator);
+
 /// The drivers in the order in which they are liked.
-const LIKED: [(DriverName, Accelerator); 3] = [
+const LIKED: [Contender; 3] = [
     (DriverName::Krun, Accelerator::Kvm),
     (DriverName::Qemu, Accelerator::Kvm),
     (DriverName::Qemu, Accelerator::Tcg),
@@ -178,11 +194,14 @@ struct Proof {
     key: String,
     at_ms: u64,
     verdicts: Vec<Verdict>,
+    /// Those under which a machine has come up since.
+    #[serde(default)]
+    borne_out: Vec<Contender>,
 }
 
 impl Proof {
     const fn nothing(at_ms: u64) -> Self {
-        Self { key: String::new(), at_ms, verdicts: Vec::new() }
+        Self { key: String::new(), at_ms, verdicts: Vec::new(), borne_out: Vec::new() }
     }
 }
 
@@ -258,11 +277,11 @@ impl Drivers {
     }
 
     fn first(&self, verdicts: &[Verdict]) -> Option<Driver> {
-        let proved = |&(driver, accelerator): &(DriverName, Accelerator)| {
-            let is_it = |one: &Verdict| (one.driver, one.accelerator) == (driver, accelerator);
-            verdicts.iter().any(|verdict| verdict.ok && is_it(verdict))
-        };
-        let (name, accelerator) = LIKED.into_iter().find(proved)?;
+        let proved = |one: &Contender| verdicts.iter().any(|v| v.ok && v.contender() == *one);
+        self.driver(LIKED.into_iter().find(proved)?)
+    }
+
+    fn driver(&self, (name, accelerator): Contender) -> Option<Driver> {
         let program = match name {
             // The runtime carries the library itself.
             DriverName::Krun => self.runtime().ok()?,
@@ -400,17 +419,21 @@ impl Drivers {
 
     /// Keeps verdicts beside those on other drivers; a proof that cannot be kept is made again next time.
     fn keep(&self, verdicts: &[Verdict]) {
-        let whose = |one: &Verdict| (one.driver, one.accelerator);
-        let is_new = |old: &Verdict| verdicts.iter().any(|new| whose(new) == whose(old));
+        let is_new = |old: &Contender| verdicts.iter().any(|new| new.contender() == *old);
         let now = self.context.clock.unix_ms();
         let old = self.kept().unwrap_or_else(|| Proof::nothing(now));
         let mut proof = Proof { key: self.key(), ..old };
-        proof.verdicts.retain(|old| !is_new(old));
+        proof.verdicts.retain(|old| !is_new(&old.contender()));
+        proof.borne_out.retain(|old| !is_new(old));
         if proof.verdicts.is_empty() {
             proof.at_ms = now;
         }
         proof.verdicts.extend_from_slice(verdicts);
-        if let Ok(bytes) = serde_json::to_vec(&proof)
+        self.write(&proof);
+    }
+
+    fn write(&self, proof: &Proof) {
+        if let Ok(bytes) = serde_json::to_vec(proof)
             && let Err(error) = atomic::write(&self.proof_path(), &bytes)
         {
             tracing::warn!(%error, "cannot keep the proof of the drivers");
@@ -451,9 +474,8 @@ impl Drivers {
 
 /// Tells whether the best driver is known: it was proved, and so was each that is liked more judged.
 fn knows_best(verdicts: &[Verdict]) -> bool {
-    for (driver, accelerator) in LIKED {
-        let of_it = |one: &&Verdict| (one.driver, one.accelerator) == (driver, accelerator);
-        match verdicts.iter().find(of_it) {
+    for liked in LIKED {
+        match verdicts.iter().find(|one| one.contender() == liked) {
             Some(verdict) if verdict.ok => return true,
             Some(_) => {}
             None => return false,

@@ -7,9 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::home::Home;
+use tests::home::{Home, put};
 use tests::programs;
 use tests::run::Started;
+use tests::skip::skip;
 
 /// Longer than the deadline of any proof.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -113,4 +114,46 @@ fn a_host_without_qemu_is_told_what_to_install() {
         assert_eq!(verdict["reason"], "/nowhere/qemu is not installed", "{verdict}");
         assert!(verdict["hint"].as_str().unwrap().contains("Install QEMU"), "{verdict}");
     }
+}
+
+/// Writes into a proof that QEMU works on KVM; false where KVM does work.
+fn claim_kvm(proof: &Path) -> bool {
+    let mut kept: Value = serde_json::from_str(&fs::read_to_string(proof).unwrap()).unwrap();
+    for verdict in kept["verdicts"].as_array_mut().unwrap() {
+        if verdict["accelerator"] == "kvm" && verdict["ok"] == true {
+            return false;
+        }
+        if verdict["accelerator"] == "kvm" && verdict["driver"] == "qemu" {
+            verdict["ok"] = true.into();
+        }
+    }
+    put(proof, &kept.to_string());
+    true
+}
+
+#[test]
+fn rt_2_5_a_proof_that_does_not_hold_is_taken_back_and_the_next_driver_starts_the_machine() {
+    let home = Home::machine();
+    let run = || home.msb(["run", "--rm", "builtin:base", "--", "echo", "up"]);
+    let proof = home.path().join("db/proof.json");
+    if !proof.exists() {
+        let first = run();
+        assert_eq!(first.code, 0, "{}", first.stderr);
+    }
+    if !claim_kvm(&proof) {
+        return skip("no-kvm");
+    }
+    let taken_back = run();
+    assert_eq!((taken_back.code, taken_back.stdout.as_str()), (0, "up\n"), "{}", taken_back.stderr);
+    let told = "did not start on qemu on KVM, which was proved";
+    assert!(taken_back.stderr.contains(told), "{}", taken_back.stderr);
+    assert!(taken_back.stderr.contains("once more on qemu, emulated"), "{}", taken_back.stderr);
+    let kept: Value = serde_json::from_str(&fs::read_to_string(&proof).unwrap()).unwrap();
+    let is_it = |one: &&Value| one["driver"] == "qemu" && one["accelerator"] == "kvm";
+    let verdict = kept["verdicts"].as_array().unwrap().iter().find(is_it).unwrap();
+    assert_eq!((&verdict["ok"], &verdict["stage"]), (&false.into(), &"start".into()), "{verdict}");
+    assert_eq!(kept["borne_out"], serde_json::json!([["qemu", "tcg"]]), "{kept}");
+    let again = run();
+    assert_eq!((again.code, again.stdout.as_str()), (0, "up\n"), "{}", again.stderr);
+    assert!(!again.stderr.contains("did not start"), "{}", again.stderr);
 }

@@ -259,6 +259,7 @@ impl Run<'_> {
             neighbours: neighbours(&self.wish, &self.observed, &self.planned),
             parts,
             store: session.store,
+            warnings: super::Warnings::of(Rc::clone(&self.ui)),
         }));
         let times: Rc<RefCell<BTreeMap<StepId, Duration>>> = Rc::default();
         let planned = Rc::new(self.planned.clone());

@@ -57,6 +57,7 @@ pub use by_hand::VolumeAct;
 pub use moved::Moved;
 pub use options::{
     AfterFailure, AskedEnd, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,
+    Warnings,
 };
 pub use outcome::{Blocker, Kept, Outcome, ResultRow, Verb};
 pub(crate) use sources::{content_digests, read_env_files, read_source, sensitive_digests};

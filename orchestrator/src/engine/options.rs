@@ -1,5 +1,6 @@
 //! What a command may say of how its work is done, and how it hears of it.
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -176,3 +177,26 @@ pub trait Ui {
 
 /// A watcher that is shared with the tasks of a run.
 pub type SharedUi = Rc<dyn Ui>;
+
+/// A watcher's ear for what is worth knowing and stops nothing.
+#[derive(Clone)]
+pub struct Warnings(SharedUi);
+
+impl Warnings {
+    /// Returns the ear of a watcher.
+    #[must_use]
+    pub const fn of(ui: SharedUi) -> Self {
+        Self(ui)
+    }
+
+    /// Says something.
+    pub fn warn(&self, text: &str) {
+        self.0.warn(text);
+    }
+}
+
+impl fmt::Debug for Warnings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Warnings")
+    }
+}

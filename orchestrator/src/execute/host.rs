@@ -1,6 +1,7 @@
 //! A real host: each act by delegation, each row with the act it tells of.
 
 mod acts;
+mod another;
 mod boot;
 mod lines;
 mod rows;
@@ -24,7 +25,7 @@ pub(super) use rows::{Meant, take_over};
 
 use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, DriversError, Parts};
-use crate::engine::Options;
+use crate::engine::{Options, Warnings};
 use crate::machines::process::LookError;
 use crate::machines::{Creator, Folder, Machine, process};
 use crate::plan::{Address, Op, Step, Wish};
@@ -39,13 +40,15 @@ pub struct Host {
     options: Options,
     project_id: String,
     run: i64,
-    drivers: BTreeMap<InstanceName, Driver>,
+    /// Another one where a proof did not hold.
+    drivers: RefCell<BTreeMap<InstanceName, Driver>>,
     neighbours: BTreeMap<InstanceName, BTreeSet<InstanceName>>,
     parts: Option<Parts>,
     store: RefCell<Store>,
     creators: RefCell<BTreeMap<InstanceName, Creator>>,
     /// What mounted files held when this run first looked, by sandbox and field.
     contents: RefCell<BTreeMap<InstanceName, BTreeMap<String, String>>>,
+    warnings: Warnings,
 }
 
 /// Why a host cannot begin a run.
@@ -80,6 +83,8 @@ pub struct Beginning {
     pub parts: Option<Parts>,
     /// The state.
     pub store: Store,
+    /// Who is told what is worth knowing.
+    pub warnings: Warnings,
 }
 
 /// What is remembered of a step between its begin and its close.
@@ -106,6 +111,7 @@ impl Host {
             neighbours,
             parts,
             store,
+            warnings,
         } = beginning;
         Self {
             context,
@@ -113,12 +119,13 @@ impl Host {
             options,
             project_id,
             run,
-            drivers,
+            drivers: RefCell::new(drivers),
             neighbours,
             parts,
             store: RefCell::new(store),
             creators: RefCell::default(),
             contents: RefCell::default(),
+            warnings,
         }
     }
 
@@ -149,8 +156,9 @@ impl Host {
         self.wish.project.sandboxes.get(name).ok_or_else(|| bug("the wish has no such sandbox"))
     }
 
-    fn driver(&self, name: &InstanceName) -> Result<&Driver, StepError> {
-        self.drivers.get(name).ok_or_else(|| bug("no driver was chosen for it"))
+    fn driver(&self, name: &InstanceName) -> Result<Driver, StepError> {
+        let found = self.drivers.borrow().get(name).cloned();
+        found.ok_or_else(|| bug("no driver was chosen for it"))
     }
 
     /// Returns the digests of what its mounted files hold, where that counts, as this run first saw

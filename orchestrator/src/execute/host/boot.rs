@@ -13,6 +13,7 @@ use schema::project::{EnvValue, MountSource, Sandbox, VolumeKind};
 use schema::record::{Exit, Record};
 
 use super::acts::asked;
+use super::another::{START, is_of_start};
 use super::{Host, Ticket, bug};
 use crate::disks;
 use crate::drivers::Drivers;
@@ -29,13 +30,20 @@ use crate::volumes;
 const CLEAR_MAX: Duration = Duration::from_secs(15);
 
 /// How long a machine that was killed may need to give its lease back.
-const RELEASED_MAX: Duration = Duration::from_secs(5);
+pub(super) const RELEASED_MAX: Duration = Duration::from_secs(5);
 
 impl Host {
     pub(super) async fn boot_wanted(&self, name: &InstanceName, ticket: &Ticket) -> Done {
         let id = ticket.machine.clone().ok_or_else(|| bug("there is no machine to boot"))?;
         let nonce = ticket.nonce.clone().ok_or_else(|| bug("the launch has no nonce"))?;
-        self.boot_machine(name, self.wanted(name)?, (id, nonce)).await
+        let want = self.wanted(name)?;
+        let begun = self.boot_machine(name, want, (id.clone(), nonce.clone())).await;
+        match begun {
+            Err(error) if self.goes_on(name, (&id, want), &error).await? => {
+                self.boot_machine(name, want, (id, nonce)).await
+            }
+            ended => ended,
+        }
     }
 
     async fn boot_machine(
@@ -62,7 +70,7 @@ impl Host {
             want,
             project: &self.wish.project,
             image: self.image(name).await?,
-            driver: self.driver(name)?.clone(),
+            driver: self.driver(name)?,
             parts: self.parts.clone(),
             volumes: self.volume_sources(name, want)?,
             protected: self.protected(),
@@ -104,7 +112,10 @@ impl Host {
             self.creators.borrow_mut().insert(name.clone(), creator);
         }
         match started.machine.wait(Milestone::Running).await {
-            Ok(Reached::Yes(record)) => Ok(effect(&record)),
+            Ok(Reached::Yes(record)) => {
+                Drivers::of(&self.context).bear_out(&self.driver(name)?);
+                Ok(effect(&record))
+            }
             Ok(Reached::No(record)) => Err(failure((name, &self.folder(&id)), &record)),
             Err(error) => Err(self.lost(name, &started.machine, &asked(&error, "boot"))),
         }
@@ -361,6 +372,7 @@ fn failure((name, folder): (&InstanceName, &Folder), record: &Record) -> StepErr
         (Phase::Stalled, "restarts") => ("msb::ready::failed", "ready"),
         (Phase::Stalled, _) => ("msb::ready::timeout", "ready"),
         (_, "exec") => exec_code(record),
+        (Phase::Failed, _) if is_of_start(record) => ("msb::boot::failed", START),
         (Phase::Failed, _) if !booted => ("msb::boot::failed", "boot"),
         _ => ("msb::ready::failed", "ready"),
     };
