@@ -43,11 +43,11 @@ fn with_words<const COUNT: usize>(
     }
 }
 
-/// Prints what a jail lacks here, a JSON list.
+/// Prints what a jail has and lacks here, in JSON.
 fn look() -> ExitCode {
     let looked = runtime::vmm::look().map_err(|error| chain(&error));
-    let said = looked.and_then(|missing| {
-        let line = serde_json::to_string(&missing).map_err(|error| chain(&error))?;
+    let said = looked.and_then(|looked| {
+        let line = serde_json::to_string(&looked).map_err(|error| chain(&error))?;
         writeln!(std::io::stdout(), "{line}").map_err(|error| chain(&error))
     });
     match said {

@@ -85,6 +85,9 @@ pub struct Record {
     pub ports: Vec<Bound>,
     /// Jail layers that the host refused, or that this version does not build yet.
     pub jail_missing: Vec<String>,
+    /// The control group around the VMM, where the host has given one to divide.
+    #[serde(default)]
+    pub control_group: Option<String>,
     /// The last lines of the console, after a failed boot or a panic.
     pub console_tail: Vec<String>,
 }

@@ -275,7 +275,8 @@ fn lacks(yard: &Yard, uid: u32) -> Vec<String> {
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "as {uid}: {output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let looked: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_value(looked["missing"].clone()).unwrap()
 }
 
 #[test]

@@ -12,6 +12,7 @@ use tests::skip::skip;
 /// What runs under libkrun: a whole life, the jail, crashes, restarts and durability.
 const KRUN: &[&str] = &[
     "drivers::a_sandbox_comes_up_is_used_seen_stopped_started_and_taken_down",
+    "drivers::rt_13_3_a_vmm_is_in_a_control_group_where_one_is_given_and_the_group_goes_with_it",
     "drivers::rt_13_3_a_vmm_is_in_every_layer_of_its_jail",
     "drivers::s2_a_vmm_calls_what_it_may_and_libkrun_no_less",
     "drivers::s28_a_vmm_holds_only_what_it_was_given",

@@ -206,6 +206,46 @@ fn rt_13_3_a_vmm_is_in_every_layer_of_its_jail() {
     reversed(&home);
 }
 
+/// Tells whether whoever runs this has been given control groups to divide: those of the lab, or of a manager.
+fn groups_are_given(home: &Home) -> bool {
+    let doctor = home.msb(["doctor", "--json"]).json();
+    let check = doctor["checks"].as_array().unwrap().iter().find(|it| it["id"] == "cgroups");
+    let is_told = check.unwrap()["detail"].as_str().unwrap().contains("in a group below");
+    // The lab's first process has handed both controllers on.
+    assert!(is_told || tests::home::driver().is_none(), "{doctor}");
+    is_told
+}
+
+#[test]
+fn rt_13_3_a_vmm_is_in_a_control_group_where_one_is_given_and_the_group_goes_with_it() {
+    let home = up();
+    if !groups_are_given(&home) {
+        home.msb(["down"]).exits(0);
+        return skip("cgroups");
+    }
+    let group = |home: &Home| {
+        let record = tests::machines::of(home).remove(0).record.unwrap();
+        PathBuf::from(record.control_group.expect("a group was made"))
+    };
+    let (folder, vmm) = (group(&home), Vmm::of(&home));
+    let told = |name: &str| fs::read_to_string(folder.join(name)).unwrap().trim().to_owned();
+    assert_eq!(told("cgroup.procs"), vmm.proc.file_name().unwrap().to_str().unwrap());
+    // The guest's memory, what tables of it take, and the VMM's own.
+    let most: u64 = told("memory.max").parse().unwrap();
+    assert!((96 << 20..400 << 20).contains(&most), "{most}");
+    assert_eq!(told("pids.max"), "257");
+    assert_eq!(told("memory.events").lines().find(|line| line.starts_with("oom ")), Some("oom 0"));
+    home.msb(["stop", "box"]).exits(0);
+    eventually("no group", Duration::from_secs(10), || (!folder.exists()).then_some(()));
+    // What a killed starter leaves is taken away by the next machine beside it.
+    let left = folder.with_file_name("msb-left");
+    fs::create_dir(&left).unwrap();
+    home.msb(["up"]).exits(0);
+    assert!(group(&home).exists() && !left.exists());
+    home.msb(["down"]).exits(0);
+    reversed(&home);
+}
+
 /// What is on libkrun's list and need not be called by a machine that is up, and why it is there. What a start calls
 /// ends the start where it is missing, so that stands for itself.
 const UNUSED: &[(&str, &str)] = &[

@@ -137,6 +137,8 @@ fn text((view, figures, left): Seen<'_>, mounts: &Mounts, now: u64) -> String {
     if let Some(missing) = view.record.as_ref().map(|record| record.jail_missing.join(", ")) {
         line("Jail without", missing);
     }
+    let group = view.record.as_ref().and_then(|record| record.control_group.clone());
+    line("Control group", group.unwrap_or_default());
     line("Logs", view.folder().map(|f| f.path().display().to_string()).unwrap_or_default());
     text
 }

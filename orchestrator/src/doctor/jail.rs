@@ -1,8 +1,10 @@
 //! What the jail of a machine lacks on this host, found out by going to one.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -47,11 +49,40 @@ const CHECKS: [Check; 3] = [
 pub(super) async fn jail(context: &Context) -> Vec<Finding> {
     let looked = timeout(PATIENCE, look(context)).await;
     let looked = looked.unwrap_or_else(|_| Err("a process in a jail does not end".into()));
-    CHECKS.iter().map(|check| check.find(&looked)).collect()
+    let of_layers = CHECKS.iter().map(|check| check.find(&looked));
+    of_layers.chain([groups(&looked)]).collect()
 }
 
-/// Returns a line `LAYER: why` for each layer that is missing.
-async fn look(context: &Context) -> Result<Vec<String>, String> {
+/// What a process in a jail found; the shape is the runtime's.
+#[derive(Debug, Default, Deserialize)]
+struct Looked {
+    /// A line `LAYER: why` for each layer that is missing.
+    missing: Vec<String>,
+    /// The control group that was made for it.
+    group: Option<String>,
+}
+
+/// Says whether machines have control groups: a matter of how the host is run, and no layer that a machine lacks.
+fn groups(looked: &Result<Looked, String>) -> Finding {
+    let group = looked.as_ref().ok().and_then(|looked| looked.group.as_deref());
+    let above = group.and_then(|group| Path::new(group).parent());
+    match above {
+        Some(above) => Finding::ok(
+            "cgroups",
+            format!(
+                "a machine takes no more memory and threads than its own, in a group below {}",
+                above.display()
+            ),
+        ),
+        None => Finding::ok(
+            "cgroups",
+            "no group of version 2 above msb is delegated with memory and pids: what a VMM takes beside its \
+             guest's memory is not limited",
+        ),
+    }
+}
+
+async fn look(context: &Context) -> Result<Looked, String> {
     let program = Drivers::of(context).runtime().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
     command.arg("jail").env_clear().stdin(Stdio::null()).kill_on_drop(true);
@@ -61,9 +92,9 @@ async fn look(context: &Context) -> Result<Vec<String>, String> {
 }
 
 impl Check {
-    fn find(&self, looked: &Result<Vec<String>, String>) -> Finding {
+    fn find(&self, looked: &Result<Looked, String>) -> Finding {
         match looked {
-            Ok(lines) => {
+            Ok(Looked { missing: lines, .. }) => {
                 let is_ours = |line: &&String| {
                     self.layers.iter().any(|layer| line.split(':').next() == Some(layer))
                 };
@@ -87,13 +118,28 @@ mod tests {
 
     #[test]
     fn rt_13_8_each_missing_layer_is_a_warning_with_what_it_would_have_stopped() {
-        let looked = Ok(vec!["landlock: Function not implemented".to_owned()]);
+        let missing = vec!["landlock: Function not implemented".to_owned()];
+        let looked = Ok(Looked { missing, ..Looked::default() });
         let found = CHECKS.each_ref().map(|check| check.find(&looked));
         assert_eq!(found.each_ref().map(|one| one.status), [Status::Ok, Status::Warn, Status::Ok]);
         assert!(found[1].detail.contains("Function not implemented"), "{}", found[1].detail);
         assert!(found[1].detail.contains("opens no file but its own"), "{}", found[1].detail);
         let nobody = CHECKS[0].find(&Err("no such program".into()));
         assert_eq!((nobody.status, nobody.hint), (Status::Warn, None));
+    }
+
+    #[test]
+    fn rt_13_8_a_host_that_delegates_no_group_says_so_and_lacks_nothing() {
+        let of = |group: Option<&str>| {
+            groups(&Ok(Looked { group: group.map(str::to_owned), ..Looked::default() }))
+        };
+        assert!(of(Some("/sys/fs/cgroup/app/msb-1")).detail.contains("below /sys/fs/cgroup/app"));
+        let none = of(None);
+        assert!(
+            none.status == Status::Ok && none.detail.contains("is delegated"),
+            "{}",
+            none.detail
+        );
     }
 
     #[test]

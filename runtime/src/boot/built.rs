@@ -120,6 +120,7 @@ impl Sorted {
             None
         };
         Ok(hypervisor::Built {
+            name: launch.machine.id.clone(),
             shape: launch.shape,
             kernel: self.kernel,
             initramfs: self.initramfs,

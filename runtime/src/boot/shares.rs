@@ -115,7 +115,8 @@ impl Shares {
         };
         let mut keep = self.held;
         keep.extend([stream, page]);
-        let jailed = Jailed { name: "msb-share", job: "share", shown: Some(whose), keep };
+        let jailed =
+            Jailed { name: "msb-share", job: "share", shown: Some(whose), keep, bounds: None };
         let (child, jail_missing) = starter.jail(jailed, job).map_err(BootError::Shares)?;
         Ok(Served { child, jail_missing, tally })
     }

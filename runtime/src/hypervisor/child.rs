@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -53,6 +53,9 @@ pub struct Plan {
 /// How many files a process of ours has open, unless it serves files.
 pub const FILES_MAX: Option<u64> = Some(1024);
 
+/// The signal of a call that a filter does not allow.
+const SYS: i32 = Signal::SYS.as_raw();
+
 /// How a process ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VmmEnd {
@@ -68,6 +71,9 @@ impl fmt::Display for VmmEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code, self.signal) {
             (Some(code), _) => write!(f, "it exited with code {code}")?,
+            (None, Some(SYS)) => {
+                write!(f, "signal {SYS} ended it: it made a call that its jail does not allow")?;
+            }
             (None, Some(signal)) => write!(f, "signal {signal} ended it")?,
             (None, None) => write!(f, "it is gone")?,
         }
@@ -87,6 +93,7 @@ pub struct Child {
     pidfd: AsyncFd<OwnedFd>,
     end: End,
     tail: Arc<Mutex<Vec<u8>>>,
+    group: Option<PathBuf>,
 }
 
 /// Who knows how a process ended.
@@ -123,21 +130,27 @@ impl Child {
         if let Some(stderr) = child.stderr.take() {
             listen(stderr.into(), Arc::clone(&tail)).map_err(failed)?;
         }
-        Ok(Self { pid, pidfd, end: End::Ours, tail })
+        Ok(Self { pid, pidfd, end: End::Ours, tail, group: None })
     }
 
-    /// Takes a process that a starter made: what names it, where its end is told, and its standard error.
+    /// Takes a process that a starter made: what names it, where its end is told, its standard error and its group.
     pub(crate) fn told(
-        pid: Pid,
-        pidfd: OwnedFd,
+        (pid, pidfd): (Pid, OwnedFd),
         end: OwnedFd,
         stderr: OwnedFd,
+        group: Option<PathBuf>,
     ) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&end, true)?;
         let tail = Arc::default();
         listen(stderr, Arc::clone(&tail))?;
         let end = End::Told(crate::sys::watch(end)?, Mutex::default());
-        Ok(Self { pid, pidfd: crate::sys::watch(pidfd)?, end, tail })
+        Ok(Self { pid, pidfd: crate::sys::watch(pidfd)?, end, tail, group })
+    }
+
+    /// Returns the control group around the process, where one was made for it.
+    #[must_use]
+    pub fn group(&self) -> Option<&Path> {
+        self.group.as_deref()
     }
 
     /// Returns the process's number.

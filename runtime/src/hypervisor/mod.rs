@@ -69,6 +69,8 @@ pub trait Hypervisor: Debug {
 /// Everything a machine is made of, as descriptors.
 #[derive(Debug)]
 pub struct Built {
+    /// What the host's lists call it.
+    pub name: String,
     /// How large it is.
     pub shape: Shape,
     /// The guest kernel; always there but for the driver `process`.
@@ -141,6 +143,7 @@ impl Built {
             })
         });
         Ok(Self {
+            name: self.name.clone(),
             shape: self.shape,
             kernel: copy(&self.kernel)?,
             initramfs: copy(&self.initramfs)?,

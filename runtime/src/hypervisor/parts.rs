@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use schema::launch::Shape;
+use schema::launch::{Accelerator, Shape};
 
 use super::DriverError;
+use crate::starter::Bounds;
 
 /// A mebibyte.
 pub(super) const MIB: u64 = 1024 * 1024;
@@ -43,6 +44,26 @@ impl Most {
             return Err(DriverError::TooManyDisks { have: beyond, max: self.disks });
         }
         Ok(())
+    }
+}
+
+/// What a VMM takes on KVM beside its guest's memory; a part of that comes on top, for tables of pages.
+const OVERHEAD_BYTES: u64 = 128 * MIB;
+
+/// What the emulator takes beside that, translated code above all.
+const EMULATOR_BYTES: u64 = 384 * MIB;
+
+/// The threads of a VMM beside its processors.
+const THREADS_MAX: u64 = 256;
+
+/// Returns what the process of a machine may take of its host.
+pub(super) fn bounds(name: String, shape: &Shape, accelerator: Accelerator) -> Bounds {
+    let emulator = if accelerator == Accelerator::Tcg { EMULATOR_BYTES } else { 0 };
+    let memory = shape.memory_max_bytes;
+    Bounds {
+        name,
+        memory_bytes: memory.saturating_add(memory / 128 + OVERHEAD_BYTES + emulator),
+        tasks: THREADS_MAX + u64::from(shape.cpus_max),
     }
 }
 

@@ -117,6 +117,7 @@ impl Parts {
 fn build(parts: &Parts) -> Result<Built, (PathBuf, io::Error)> {
     let open = |path: &PathBuf| File::open(path).map_err(|error| (path.clone(), error));
     Ok(Built {
+        name: format!("proof-{}", std::process::id()),
         shape: Shape {
             cpus: 1,
             cpus_max: 1,

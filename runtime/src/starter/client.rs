@@ -12,6 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 use serde::Serialize;
 
+use super::group::Bounds;
 use super::wanted::{Answer, MESSAGE_BYTES_MAX, Wanted};
 use crate::hypervisor::{Child, DriverError, Plan};
 use crate::{jail, passing};
@@ -41,6 +42,8 @@ pub(crate) struct Jailed {
     pub(crate) shown: Option<String>,
     /// What it has open beyond the standard three, under the numbers they have here.
     pub(crate) keep: Vec<OwnedFd>,
+    /// What it may take, where the host lets us say so.
+    pub(crate) bounds: Option<Bounds>,
 }
 
 impl Starter {
@@ -83,14 +86,14 @@ impl Starter {
         jailed: Jailed,
         orders: impl FnOnce(RawFd) -> O,
     ) -> Result<(Child, Vec<String>), DriverError> {
-        let Jailed { name, job, shown, mut keep } = jailed;
+        let Jailed { name, job, shown, mut keep, bounds } = jailed;
         let failed = |source| DriverError::Prepare { what: format!("the jail of {name}"), source };
         let (report, says) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let told = written(&orders(says.as_raw_fd())).map_err(failed)?;
         let words = [job.to_owned(), told.as_raw_fd().to_string()].into_iter().chain(shown);
         let args = words.collect();
         keep.extend([told, says]);
-        let child = self.start(name, args, keep)?;
+        let child = self.start(name, args, (keep, bounds))?;
         Ok((child, jail::hear(report.into()).map_err(failed)?))
     }
 
@@ -98,11 +101,11 @@ impl Starter {
         &self,
         name: &'static str,
         args: Vec<String>,
-        keep: Vec<OwnedFd>,
+        (keep, bounds): (Vec<OwnedFd>, Option<Bounds>),
     ) -> Result<Child, DriverError> {
         let failed = |source| DriverError::Spawn { program: name.to_owned(), source };
         let places = keep.iter().map(|fd| fd.as_raw_fd()).collect();
-        let wanted = Wanted { name: name.to_owned(), args, places };
+        let wanted = Wanted { name: name.to_owned(), args, places, bounds };
         let (stderr, said) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let (end, tells) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let along: Vec<_> = [&tells, &said].into_iter().chain(&keep).map(|fd| fd.as_fd()).collect();
@@ -110,9 +113,9 @@ impl Starter {
         line.say(&wanted, &along).map_err(failed)?;
         drop((tells, said, keep));
         match line.hear().map_err(failed)? {
-            (Answer::Made { pid }, Some(pidfd)) => {
+            (Answer::Made { pid, group }, Some(pidfd)) => {
                 let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::SRCH.into()))?;
-                Child::told(pid, pidfd, end, stderr).map_err(failed)
+                Child::told((pid, pidfd), end, stderr, group).map_err(failed)
             }
             (Answer::Made { .. }, None) => Err(failed(Errno::BADF.into())),
             (Answer::Refused { step, errno }, _) => {

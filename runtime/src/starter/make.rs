@@ -14,6 +14,7 @@ use rustix::thread::{
     set_capabilities,
 };
 
+use super::group::Group;
 use super::wanted::Wanted;
 use crate::sys::{self, Cloned, Spaces};
 
@@ -33,6 +34,8 @@ fn at(step: &'static str) -> impl Fn(io::Error) -> Failed {
 pub(super) struct Made {
     pub(super) pid: Pid,
     pub(super) pidfd: OwnedFd,
+    /// What it was made in.
+    pub(super) group: Option<Group>,
 }
 
 /// Makes a process of our own program.
@@ -40,17 +43,14 @@ pub(super) struct Made {
 /// Where the host refuses the namespaces it is made without them, and told so by its last argument.
 pub(super) fn make(
     wanted: &Wanted,
+    group: Option<Group>,
     program: BorrowedFd<'_>,
-    stderr: OwnedFd,
-    descriptors: Vec<OwnedFd>,
+    (stderr, descriptors): (OwnedFd, Vec<OwnedFd>),
 ) -> Result<Made, Failed> {
     let (go, goes) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| at("a pipe")(e.into()))?;
     // Root keeps its own users: in another namespace the owners of files would have no numbers.
     let spaces = if geteuid().is_root() { Spaces::Own } else { Spaces::OwnWithUsers };
-    let (cloned, refused) = match sys::clone(spaces) {
-        Ok(cloned) => (cloned, None),
-        Err(error) => (sys::clone(Spaces::Ours).map_err(at("a process"))?, Some(error)),
-    };
+    let (cloned, group, refused) = copied(spaces, group).map_err(at("a process"))?;
     match cloned {
         Cloned::Parent(pid, pidfd) => {
             drop(go);
@@ -59,7 +59,7 @@ pub(super) fn make(
                 tell_users(pid).map_err(at("its users"))?;
             }
             File::from(goes).write_all(b"!").map_err(at("its first byte"))?;
-            Ok(Made { pid, pidfd })
+            Ok(Made { pid, pidfd, group })
         }
         Cloned::Child => {
             drop(goes);
@@ -73,6 +73,23 @@ pub(super) fn make(
             #[expect(clippy::exit, reason = "a copy of the starter has nobody to return to")]
             std::process::exit(EXIT_NOT_BEGUN)
         }
+    }
+}
+
+/// Copies this process into a group and namespaces of its own, or into what of them the host allows; says why not.
+fn copied(
+    spaces: Spaces,
+    group: Option<Group>,
+) -> io::Result<(Cloned, Option<Group>, Option<io::Error>)> {
+    if let Some(group) = group {
+        match sys::clone(spaces, Some(group.folder.as_fd())) {
+            Ok(cloned) => return Ok((cloned, Some(group), None)),
+            Err(_) => group.remove(),
+        }
+    }
+    match sys::clone(spaces, None) {
+        Ok(cloned) => Ok((cloned, None, None)),
+        Err(error) => Ok((sys::clone(Spaces::Ours, None)?, None, Some(error))),
     }
 }
 

@@ -10,11 +10,13 @@
 //! ever comes near it. It ends with the runtime, and what it made ends with it.
 
 mod client;
+mod group;
 mod make;
 mod serve;
 mod wanted;
 
 pub(crate) use client::Jailed;
 pub use client::Starter;
+pub(crate) use group::Bounds;
 pub use serve::run;
 pub(crate) use wanted::Ended;

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
+use super::group::{Group, Parent};
 use super::make::{Failed, Made, make};
 use super::wanted::{Answer, DESCRIPTORS_MAX, Ended, MESSAGE_BYTES_MAX, Wanted};
 use crate::{passing, sys};
@@ -25,7 +26,7 @@ pub fn run(word: &str) -> ExitCode {
             rustix::thread::set_no_new_privs(true)?;
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             let program = rustix::fs::open("/proc/self/exe", flags, Mode::empty())?;
-            Ok(Serving { socket, program, made: Vec::new() })
+            Ok(Serving { socket, program, made: Vec::new(), groups: Parent::find() })
         });
     match begun.and_then(Serving::serve) {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,12 +41,14 @@ pub fn run(word: &str) -> ExitCode {
 struct Living {
     pidfd: OwnedFd,
     tells: File,
+    group: Option<Group>,
 }
 
 struct Serving {
     socket: OwnedFd,
     program: OwnedFd,
     made: Vec<Living>,
+    groups: Option<Parent>,
 }
 
 impl Serving {
@@ -78,11 +81,15 @@ impl Serving {
         let (Some(stderr), Some(tells)) = (descriptors.pop(), descriptors.pop()) else {
             return Ok(true);
         };
-        match make(&wanted, self.program.as_fd(), stderr, rest) {
-            Ok(Made { pid, pidfd }) => {
-                let answer = Answer::Made { pid: pid.as_raw_nonzero().get() };
+        let group = self.groups.as_ref().zip(wanted.bounds.as_ref());
+        // Without one there is a machine all the same, and no word of a group.
+        let group = group.and_then(|(parent, bounds)| parent.make(bounds).ok());
+        match make(&wanted, group, self.program.as_fd(), (stderr, rest)) {
+            Ok(Made { pid, pidfd, group }) => {
+                let pid = pid.as_raw_nonzero().get();
+                let answer = Answer::Made { pid, group: group.as_ref().map(|it| it.path.clone()) };
                 say(self.socket.as_fd(), &answer, Some(pidfd.as_fd()))?;
-                self.made.push(Living { pidfd, tells: tells.into() });
+                self.made.push(Living { pidfd, tells: tells.into(), group });
             }
             Err(Failed { step, error }) => {
                 let errno = error.raw_os_error().unwrap_or_default();
@@ -106,6 +113,9 @@ impl Living {
             code: status.as_ref().and_then(|status| status.exit_status()),
             signal: status.as_ref().and_then(|status| status.terminating_signal()),
         };
+        if let Some(group) = &self.group {
+            group.remove();
+        }
         // A runtime that does not care any more has closed its end.
         serde_json::to_writer(&self.tells, &ended).ok();
         true

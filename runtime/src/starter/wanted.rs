@@ -1,8 +1,11 @@
 //! What is asked of a starter, and what it answers.
 
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use super::group::Bounds;
 
 /// The longest question or answer.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -21,6 +24,8 @@ pub(super) struct Wanted {
     pub(super) args: Vec<String>,
     /// The numbers it expects its descriptors at.
     pub(super) places: Vec<RawFd>,
+    /// What it may take, where the host lets us say so.
+    pub(super) bounds: Option<Bounds>,
 }
 
 /// What became of it.
@@ -31,6 +36,8 @@ pub(super) enum Answer {
     Made {
         /// Its number, as the runtime sees it.
         pid: i32,
+        /// The control group around it.
+        group: Option<PathBuf>,
     },
     /// It could not be made.
     Refused {

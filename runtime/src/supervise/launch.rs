@@ -242,8 +242,10 @@ impl Supervisor {
     pub(super) fn write_started(&mut self) {
         let at = self.clock.wall_ms();
         let vmm = crate::host::process(self.process.pid());
+        let group = self.process.group().map(|path| path.display().to_string());
         self.standing.change(|record| {
             record.vmm = vmm.ok();
+            record.control_group.clone_from(&group);
             record.started_at_ms = Some(at);
         });
         self.note_ports();
@@ -370,6 +372,7 @@ fn first_record(launch: &LaunchRecord, folder: &Folder) -> io::Result<Record> {
         forced: false,
         ports: Vec::new(),
         jail_missing: Vec::new(),
+        control_group: None,
         console_tail: Vec::new(),
     })
 }

@@ -43,16 +43,22 @@ impl Spaces {
     }
 }
 
-/// Makes a copy of this process; only where it has one thread.
+/// `CLONE_INTO_CGROUP` of `linux/sched.h`.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Makes a copy of this process, in this control group from its first moment on; only where it has one thread.
 ///
 /// # Errors
 /// It has several, or the host does not allow the namespaces.
-pub(crate) fn clone(spaces: Spaces) -> io::Result<Cloned> {
+pub(crate) fn clone(spaces: Spaces, group: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("a process with several threads is not copied"));
     }
     let mut pidfd: RawFd = -1;
-    let flags = i64::from(spaces.flags() | libc::CLONE_PIDFD).unsigned_abs();
+    let mut flags = i64::from(spaces.flags() | libc::CLONE_PIDFD).unsigned_abs();
+    if group.is_some() {
+        flags |= CLONE_INTO_CGROUP;
+    }
     let arguments = libc::clone_args {
         flags,
         pidfd: ptr::from_mut(&mut pidfd) as u64,
@@ -64,7 +70,7 @@ pub(crate) fn clone(spaces: Spaces) -> io::Result<Cloned> {
         tls: 0,
         set_tid: 0,
         set_tid_size: 0,
-        cgroup: 0,
+        cgroup: group.map_or(0, |folder| i64::from(folder.as_raw_fd()).unsigned_abs()),
     };
     // SAFETY: no memory is shared with the copy, which goes on where this process stands, on a copy of its
     // stack; there is no other thread whose locks it could find taken. The kernel writes one integer.

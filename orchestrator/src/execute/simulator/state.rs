@@ -217,6 +217,7 @@ pub(super) fn record(machine: &str, nonce: &str, want: &Body) -> Record {
         forced: false,
         ports: Vec::new(),
         jail_missing: Vec::new(),
+        control_group: None,
         console_tail: Vec::new(),
     }
 }

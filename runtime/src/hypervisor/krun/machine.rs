@@ -5,12 +5,12 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-use schema::launch::{Isolation, Shape};
+use schema::launch::{Accelerator, Isolation, Shape};
 use tokio::sync::mpsc;
 
 use super::count::count;
 use super::orders::{Device, Disk, Orders};
-use crate::hypervisor::parts::{GIB, MIB, Most, SERIAL_BYTES_MAX, given, pair, prepared};
+use crate::hypervisor::parts::{GIB, MIB, Most, SERIAL_BYTES_MAX, bounds, given, pair, prepared};
 use crate::hypervisor::{
     Built, Capabilities, Console, CounterLine, DiskFd, DriverError, Hypervisor, Links, Machine,
     Monitor,
@@ -71,7 +71,8 @@ impl Hypervisor for Krun {
         keep.extend([agent_end, files_end].map(OwnedFd::from));
         keep.extend(net_end.map(OwnedFd::from));
         keep.extend(built.disks.into_iter().map(|disk| disk.fd));
-        let jailed = Jailed { name: "msb-vmm", job: "vmm", shown: None, keep };
+        let bounds = Some(bounds(built.name, &built.shape, Accelerator::Kvm));
+        let jailed = Jailed { name: "msb-vmm", job: "vmm", shown: None, keep, bounds };
         let (process, jail_missing) = starter.jail(jailed, told)?;
         let console = Console::of(console).map_err(prepared("the console's terminal"))?;
         let links = Links { console, agent, files: Some(shares), net };

@@ -12,7 +12,7 @@ use super::arguments::{DISKS_MAX, Device, Disk, Held, Wanted, arguments};
 use super::monitor;
 use super::pace::Look;
 use crate::clock::HostClock;
-use crate::hypervisor::parts::{GIB, MIB, Most, SERIAL_BYTES_MAX, given, pair, prepared};
+use crate::hypervisor::parts::{GIB, MIB, Most, SERIAL_BYTES_MAX, bounds, given, pair, prepared};
 use crate::hypervisor::{
     Built, Capabilities, Console, DiskFd, DriverError, Hypervisor, Links, Machine,
 };
@@ -117,7 +117,8 @@ impl Hypervisor for Qemu {
             vmm::Job::Program(vmm::Program { path: self.program.clone(), name: NAME.into(), args });
         let on_kvm = self.accelerator == Accelerator::Kvm;
         let told = |report| vmm::Orders { report, files, file_bytes, on_kvm, job };
-        let jailed = Jailed { name: NAME, job: "vmm", shown: None, keep };
+        let bounds = bounds(built.name, &built.shape, self.accelerator);
+        let jailed = Jailed { name: NAME, job: "vmm", shown: None, keep, bounds: Some(bounds) };
         let (process, jail_missing) = starter.jail(jailed, told)?;
         let (monitor, notices) = monitor::listen(qmp, self.patience(), process.pid())?;
         let console = Console::of(console).map_err(prepared("the console's socket"))?;
