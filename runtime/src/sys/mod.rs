@@ -11,6 +11,8 @@ mod descriptor;
 #[cfg(target_os = "linux")]
 mod krun;
 mod namespace;
+#[cfg(target_os = "linux")]
+mod place;
 mod spawn;
 mod watch;
 
@@ -22,5 +24,7 @@ pub(crate) use descriptor::{close_others, inherited, standard_error};
 #[cfg(target_os = "linux")]
 pub(crate) use krun::krun;
 pub(crate) use namespace::{set_mount, unshare};
+#[cfg(target_os = "linux")]
+pub(crate) use place::align;
 pub(crate) use spawn::confined;
 pub(crate) use watch::watch;

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::calls::calls;
 use super::orders::Orders;
+use crate::hypervisor::parts::MIB;
 use crate::sys;
 
 /// Why no machine was begun.
@@ -42,6 +43,9 @@ fn become_machine(orders: &Orders) -> Result<(), BeginError> {
         // From here on the library's, for as long as the process lives.
         let _: RawFd = fd.into_raw_fd();
     }
+    // What the library maps for the guest; a guest also runs where it lies elsewhere.
+    let memory = u64::from(orders.memory_mib) * MIB;
+    sys::align(usize::try_from(memory).unwrap_or(usize::MAX)).ok();
     let mut context = None;
     for call in calls(orders).ok_or(BeginError::Serial)? {
         let code = sys::krun(&mut context, &call);
