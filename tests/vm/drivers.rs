@@ -265,6 +265,7 @@ const UNUSED: &[(&str, &str)] = &[
     ("exit", "at the end, when nothing is counted any more"),
     ("exit_group", "at the end, when nothing is counted any more"),
     ("fallocate", "at the start"),
+    ("fcntl", "at the start, and where debug assertions look at a descriptor"),
     ("fdatasync", "a disk whose guest flushes data alone"),
     ("fstatfs", "at the start"),
     ("getpid", "at the start"),
