@@ -91,12 +91,13 @@ sandbox "box" {
 }
 "#;
 
-/// Returns the share server once it is in its jail.
+/// Returns the share server once it is in its jail, has said so, and waits for what is asked of it.
 fn share_server(home: &Home) -> Option<Alive> {
     home.alive().into_iter().find(|process| {
         let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid));
         process.command.starts_with("msb-share ")
-            && status.is_ok_and(|status| status.contains("Seccomp:\t2"))
+            && status
+                .is_ok_and(|status| status.contains("Seccomp:\t2") && status.contains("State:\tS"))
     })
 }
 
