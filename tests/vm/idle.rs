@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tests::home::Home;
+use tests::home::{Home, slowness};
 use tests::oracle::{nothing_lives, reversed};
 use tests::run::{eventually, pause};
 
@@ -18,7 +18,7 @@ template "plain" {
     image "builtin:base"
     memory "96MiB"
     stop-grace "1s"
-    idle-timeout "6s"
+    idle-timeout "IDLEs"
     mount "/work" { dir "./work" ensure="ensure" }
 }
 sandbox "web" {
@@ -55,6 +55,9 @@ fn rt_10_10_traffic_of_ports_siblings_and_the_world_is_use_and_what_a_guest_does
     let web = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let text = FIVE.replace("WEB", &web.port().to_string());
     let text = text.replace("HOST", &host.local_addr().unwrap().port().to_string());
+    // Whoever calls has to come round in time.
+    let slowness = slowness();
+    let text = text.replace("IDLE", &(6 * slowness).to_string());
     std::thread::spawn(move || {
         for stream in host.incoming() {
             drop(stream.and_then(|mut stream| stream.write_all(b"welcome\n")));
@@ -66,19 +69,20 @@ fn rt_10_10_traffic_of_ports_siblings_and_the_world_is_use_and_what_a_guest_does
     let goes = Arc::new(AtomicBool::new(true));
     let caller = call_on(web, Arc::clone(&goes));
     home.msb(["up"]).exits(0);
-    pause(Duration::from_secs(15));
+    pause(Duration::from_secs(15) * slowness);
     let phase = |name: &str| home.sandbox(name)["phase"].clone();
     for used in ["web", "db", "shop", "out"] {
         assert_eq!(phase(used), "ready", "{used} is used");
     }
-    home.msb(["wait", "quiet", "--for", "stopped", "--timeout", "20s"])
+    let timeout = format!("{}s", 20 * slowness);
+    home.msb(["wait", "quiet", "--for", "stopped", "--timeout", &timeout])
         .exits(0)
         .says(&["Stopped(idle)"]);
 
     std::fs::remove_file(home.project().join("work/go")).unwrap();
     goes.store(false, Ordering::Relaxed);
     caller.join().unwrap();
-    eventually("nobody uses them", Duration::from_secs(40), || {
+    eventually("nobody uses them", Duration::from_secs(40) * slowness, || {
         let shown = home.msb(["ps", "-a"]).exits(0).stdout;
         (shown.matches("Stopped(idle)").count() == 5).then_some(())
     });

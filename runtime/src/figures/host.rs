@@ -1,7 +1,7 @@
 //! What the host's kernel says of a VMM: its processors' time, and where the guest's memory lies.
 
 use std::fs::{File, read_to_string};
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _, Seek as _};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::fstat;
@@ -64,10 +64,10 @@ impl Times {
     }
 }
 
-/// Returns how much of the guest's memory lies in that of the host.
-pub(super) fn resident_bytes(pid: u32, memory_bytes: u64) -> Option<u64> {
-    let file = File::open(format!("/proc/{pid}/smaps")).ok()?;
-    resident_in(BufReader::new(file.take(SMAPS_BYTES_MAX)), memory_bytes)
+/// Returns how much of the guest's memory lies in that of the host, by the VMM's mappings.
+pub(super) fn resident_bytes(mut maps: File, memory_bytes: u64) -> Option<u64> {
+    maps.rewind().ok()?;
+    resident_in(BufReader::new(maps.take(SMAPS_BYTES_MAX)), memory_bytes)
 }
 
 /// Finds the guest's memory in a list of mappings: the smallest one that can hold it, readable and

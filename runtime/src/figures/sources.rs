@@ -1,5 +1,6 @@
 //! Who is asked for a sample, and for how long.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,8 +41,8 @@ const SCRATCH: &str = "root";
 /// What a machine is measured by.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    /// The VMM, or the agent where there is no machine.
-    pub(crate) pid: u32,
+    /// The VMM, or the agent where there is no machine; its mappings, where they could be opened.
+    pub(crate) process: (u32, Option<File>),
     pub(crate) shown: watch::Receiver<Shown>,
     pub(crate) hub: Rc<Hub>,
     pub(crate) counters: Option<CounterLine>,
@@ -76,7 +77,7 @@ impl Sources {
             driver: launch.driver.clone(),
             memory_max_bytes: launch.shape.memory_max_bytes,
             agent: Agent::new(Rc::clone(&parts.hub), said),
-            children: Children::below(parts.pid),
+            children: Children::below(parts.process.0),
             parts,
             started: HostClock.now(),
             threads: Vec::new(),
@@ -161,12 +162,13 @@ impl Looked<'_> {
 
     async fn look_at_vmm(self, earlier: Option<Reading>, carried: Readings) -> Readings {
         let Self { driver, memory_max_bytes, parts, threads, host_resident, .. } = self;
-        let pid = parts.pid;
+        let (pid, maps) = (parts.process.0, &parts.process.1);
+        let maps = maps.as_ref().and_then(|maps| maps.try_clone().ok());
         let patience = match driver.accelerator {
             Accelerator::Tcg => VMM_MAX * EMULATED_FACTOR,
             Accelerator::Kvm | Accelerator::None => VMM_MAX,
         };
-        let resident = move || host::resident_bytes(pid, memory_max_bytes);
+        let resident = move || host::resident_bytes(maps?, memory_max_bytes);
         let (counters, host_resident) = tokio::join!(
             counters(parts.counters.as_ref(), patience),
             host_resident.get(HostClock.now(), patience, resident),

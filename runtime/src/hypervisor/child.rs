@@ -1,6 +1,7 @@
 //! The process that carries a machine: confined, watched, reaped once.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -94,6 +95,7 @@ pub struct Child {
     end: End,
     tail: Arc<Mutex<Vec<u8>>>,
     group: Option<PathBuf>,
+    maps: Option<File>,
 }
 
 /// Who knows how a process ended.
@@ -130,7 +132,7 @@ impl Child {
         if let Some(stderr) = child.stderr.take() {
             listen(stderr.into(), Arc::clone(&tail)).map_err(failed)?;
         }
-        Ok(Self { pid, pidfd, end: End::Ours, tail, group: None })
+        Ok(Self { pid, pidfd, end: End::Ours, tail, group: None, maps: None })
     }
 
     /// Takes a process that a starter made: what names it, where its end is told, its standard error and its group.
@@ -144,7 +146,17 @@ impl Child {
         let tail = Arc::default();
         listen(stderr, Arc::clone(&tail))?;
         let end = End::Told(crate::sys::watch(end)?, Mutex::default());
-        Ok(Self { pid, pidfd: crate::sys::watch(pidfd)?, end, tail, group })
+        Ok(Self { pid, pidfd: crate::sys::watch(pidfd)?, end, tail, group, maps: None })
+    }
+
+    /// Keeps its mappings, which somebody else has opened.
+    pub(crate) fn show(&mut self, maps: Option<File>) {
+        self.maps = maps;
+    }
+
+    /// Returns its number, and its mappings, as they are whenever they are read, where somebody has opened them.
+    pub(crate) fn seen(&self) -> (u32, Option<File>) {
+        (self.pid(), self.maps.as_ref().and_then(|maps| maps.try_clone().ok()))
     }
 
     /// Returns the control group around the process, where one was made for it.

@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use serde::Serialize;
 
 use super::group::Bounds;
-use super::wanted::{Answer, MESSAGE_BYTES_MAX, Wanted};
+use super::wanted::{Answer, MESSAGE_BYTES_MAX, Question, Wanted};
 use crate::hypervisor::{Child, DriverError, Plan};
 use crate::{jail, passing};
 
@@ -93,8 +93,24 @@ impl Starter {
         let words = [job.to_owned(), told.as_raw_fd().to_string()].into_iter().chain(shown);
         let args = words.collect();
         keep.extend([told, says]);
-        let child = self.start(name, args, (keep, bounds))?;
-        Ok((child, jail::hear(report.into()).map_err(failed)?))
+        let is_measured = bounds.is_some();
+        let mut child = self.start(name, args, (keep, bounds))?;
+        let missing = jail::hear(report.into()).map_err(failed)?;
+        // From here on it is the program that it stays.
+        if is_measured {
+            child.show(self.maps(child.pid()));
+        }
+        Ok((child, missing))
+    }
+
+    /// Returns the mappings of a process, where the host shows them; without them a figure is missing.
+    fn maps(&self, pid: u32) -> Option<File> {
+        let (line, pid) = (self.0.as_ref()?, i32::try_from(pid).ok()?);
+        line.say(&Question::Maps { pid }, &[]).ok()?;
+        match line.hear().ok()? {
+            (Answer::Maps, maps) => maps.map(File::from),
+            (Answer::Made { .. } | Answer::Refused { .. }, _) => None,
+        }
     }
 
     fn start(
@@ -105,7 +121,7 @@ impl Starter {
     ) -> Result<Child, DriverError> {
         let failed = |source| DriverError::Spawn { program: name.to_owned(), source };
         let places = keep.iter().map(|fd| fd.as_raw_fd()).collect();
-        let wanted = Wanted { name: name.to_owned(), args, places, bounds };
+        let wanted = Question::Make(Wanted { name: name.to_owned(), args, places, bounds });
         let (stderr, said) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let (end, tells) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
         let along: Vec<_> = [&tells, &said].into_iter().chain(&keep).map(|fd| fd.as_fd()).collect();
@@ -117,7 +133,7 @@ impl Starter {
                 let pid = Pid::from_raw(pid).ok_or_else(|| failed(Errno::SRCH.into()))?;
                 Child::told((pid, pidfd), end, stderr, group).map_err(failed)
             }
-            (Answer::Made { .. }, None) => Err(failed(Errno::BADF.into())),
+            (Answer::Made { .. } | Answer::Maps, _) => Err(failed(Errno::BADF.into())),
             (Answer::Refused { step, errno }, _) => {
                 let source = io::Error::from_raw_os_error(errno);
                 Err(DriverError::Prepare { what: format!("{step} of {name}"), source })
@@ -127,8 +143,8 @@ impl Starter {
 }
 
 impl Line {
-    fn say(&self, wanted: &Wanted, along: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let bytes = serde_json::to_vec(wanted)?;
+    fn say(&self, question: &Question, along: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let bytes = serde_json::to_vec(question)?;
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(Errno::TOOBIG.into());
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! runtime ─ Wanted, descriptors ─▶ starter ─ clone, maps, one byte ─▶ msb-runtime vmm | share
 //!         ◀─ Made, pidfd ─────────         ◀─ exit status, by a pipe of its own ──
+//!         ─ Maps ─▶  ◀─ its mappings, open ─
 //! ```
 //!
 //! A process under Landlock may not mount, so neither could its children; and a process of a namespace of its own

@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::group::{Group, Parent};
 use super::make::{Failed, Made, make};
-use super::wanted::{Answer, DESCRIPTORS_MAX, Ended, MESSAGE_BYTES_MAX, Wanted};
+use super::wanted::{Answer, DESCRIPTORS_MAX, Ended, MESSAGE_BYTES_MAX, Question, Wanted};
 use crate::{passing, sys};
 
 /// The exit code of a starter that did not begin.
@@ -39,6 +39,7 @@ pub fn run(word: &str) -> ExitCode {
 
 /// A process that lives, and where its end is told.
 struct Living {
+    pid: Pid,
     pidfd: OwnedFd,
     tells: File,
     group: Option<Group>,
@@ -68,35 +69,53 @@ impl Serving {
 
     /// Answers one question; false where the runtime is gone.
     fn answer(&mut self) -> io::Result<bool> {
-        let Some((wanted, mut descriptors)) = ask(self.socket.as_fd())? else { return Ok(false) };
+        let Some((question, descriptors)) = ask(self.socket.as_fd())? else { return Ok(false) };
+        match question {
+            Question::Make(wanted) => self.make(&wanted, descriptors)?,
+            Question::Maps { pid } => self.show(pid)?,
+        }
+        Ok(true)
+    }
+
+    /// Hands out the mappings of a process that it made.
+    fn show(&self, pid: i32) -> io::Result<()> {
+        // Nobody has reaped it yet, so the number still means it.
+        let is_it = |one: &&Living| one.pid.as_raw_nonzero().get() == pid;
+        let found = self.made.iter().find(is_it).ok_or(Errno::SRCH);
+        let (flags, path) = (OFlags::RDONLY | OFlags::CLOEXEC, format!("/proc/{pid}/smaps"));
+        match found.and_then(|_| rustix::fs::open(path, flags, Mode::empty())) {
+            Ok(maps) => say(self.socket.as_fd(), &Answer::Maps, Some(maps.as_fd())),
+            Err(error) => self.refuse("its mappings", error.raw_os_error()),
+        }
+    }
+
+    fn refuse(&self, step: &str, errno: i32) -> io::Result<()> {
+        say(self.socket.as_fd(), &Answer::Refused { step: step.into(), errno }, None)
+    }
+
+    fn make(&mut self, wanted: &Wanted, mut descriptors: Vec<OwnedFd>) -> io::Result<()> {
         if descriptors.len() != wanted.places.len() + 2 {
-            let answer = Answer::Refused {
-                step: "its descriptors".into(),
-                errno: Errno::BADF.raw_os_error(),
-            };
-            say(self.socket.as_fd(), &answer, None)?;
-            return Ok(true);
+            return self.refuse("its descriptors", Errno::BADF.raw_os_error());
         }
         let rest = descriptors.split_off(2);
         let (Some(stderr), Some(tells)) = (descriptors.pop(), descriptors.pop()) else {
-            return Ok(true);
+            return Ok(());
         };
         let group = self.groups.as_ref().zip(wanted.bounds.as_ref());
         // Without one there is a machine all the same, and no word of a group.
         let group = group.and_then(|(parent, bounds)| parent.make(bounds).ok());
-        match make(&wanted, group, self.program.as_fd(), (stderr, rest)) {
+        match make(wanted, group, self.program.as_fd(), (stderr, rest)) {
             Ok(Made { pid, pidfd, group }) => {
-                let pid = pid.as_raw_nonzero().get();
-                let answer = Answer::Made { pid, group: group.as_ref().map(|it| it.path.clone()) };
+                let group_path = group.as_ref().map(|it| it.path.clone());
+                let answer = Answer::Made { pid: pid.as_raw_nonzero().get(), group: group_path };
                 say(self.socket.as_fd(), &answer, Some(pidfd.as_fd()))?;
-                self.made.push(Living { pidfd, tells: tells.into(), group });
+                self.made.push(Living { pid, pidfd, tells: tells.into(), group });
+                Ok(())
             }
             Err(Failed { step, error }) => {
-                let errno = error.raw_os_error().unwrap_or_default();
-                say(self.socket.as_fd(), &Answer::Refused { step: step.into(), errno }, None)?;
+                self.refuse(step, error.raw_os_error().unwrap_or_default())
             }
         }
-        Ok(true)
     }
 }
 
@@ -123,7 +142,7 @@ impl Living {
 }
 
 /// Returns what the runtime wants; `None` where it is gone.
-fn ask(socket: BorrowedFd<'_>) -> io::Result<Option<(Wanted, Vec<OwnedFd>)>> {
+fn ask(socket: BorrowedFd<'_>) -> io::Result<Option<(Question, Vec<OwnedFd>)>> {
     let (bytes, descriptors) = passing::receive(socket, MESSAGE_BYTES_MAX, DESCRIPTORS_MAX)?;
     if bytes.is_empty() {
         return Ok(None);

@@ -13,6 +13,19 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// The most descriptors that come with a question.
 pub(super) const DESCRIPTORS_MAX: usize = 250;
 
+/// What a starter is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Question {
+    /// For a process.
+    Make(Wanted),
+    /// For the mappings of one that it made: a process under Landlock may not look at those of another.
+    Maps {
+        /// Its number.
+        pid: i32,
+    },
+}
+
 /// A process that is wanted: our own program with another job, in namespaces of its own.
 ///
 /// Descriptors come along in this order: where its end is told, standard error, then those of `places`.
@@ -39,7 +52,9 @@ pub(super) enum Answer {
         /// The control group around it.
         group: Option<PathBuf>,
     },
-    /// It could not be made.
+    /// Its mappings come along, as `/proc` tells them whenever they are read.
+    Maps,
+    /// It could not be done.
     Refused {
         /// What was tried.
         step: String,

@@ -97,7 +97,7 @@ impl Supervisor {
         let (channel, console) = listen(links, &hub).map_err(failed)?;
         let (shares, tally) = shares.map(|served| (served.child, served.tally)).unzip();
         let parts = Parts {
-            pid: machine.process.pid(),
+            process: machine.process.seen(),
             shown: self.standing.watch(),
             hub: Rc::clone(&hub),
             counters: machine.monitor.counters(),

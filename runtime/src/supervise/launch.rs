@@ -172,7 +172,7 @@ impl Begun {
         let desk = self.desk(&launch, asks, due.downgrade());
         let server = answer(desk, &sockets.control).map_err(failed)?;
         let figures = Parts {
-            pid: machine.process.pid(),
+            process: machine.process.seen(),
             shown: self.standing.watch(),
             hub: Rc::clone(&hub),
             counters: machine.monitor.counters(),
