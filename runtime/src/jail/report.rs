@@ -14,11 +14,11 @@ pub const IN_JAIL: &str = "in jail\n";
 /// How long a process may take to go to its jail.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// Says what the jail lacks, and that this process is in it.
+/// Says what the jail lacks, and that this process is in it; heard once nobody can say more.
 ///
 /// # Errors
 /// Nobody hears it.
-pub(crate) fn tell(mut report: File, missing: &[Missing]) -> io::Result<()> {
+pub(crate) fn tell(report: &mut File, missing: &[Missing]) -> io::Result<()> {
     let mut lines: String = missing.iter().map(|one| format!("{one}\n")).collect();
     lines.push_str(IN_JAIL);
     report.write_all(lines.as_bytes())

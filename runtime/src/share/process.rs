@@ -91,7 +91,7 @@ fn begin(
 ) -> Result<(Server, Stream, Vec<Arc<Share>>), StartError> {
     let files = files()?;
     let stream = Stream::new(inherited(job.stream)?);
-    let report = File::from(inherited(job.report)?);
+    let mut report = File::from(inherited(job.report)?);
     let tally = Tally::attach(inherited(job.tally)?)
         .map_err(|error| StartError::Descriptor(job.tally, error))?;
     let folders = job.shares.iter().map(kept).collect::<Result<Vec<_>, _>>()?;
@@ -105,7 +105,8 @@ fn begin(
         namespaces,
     };
     let (folders, missing) = jail::enter(keep, &Layer::ALL);
-    jail::tell(report, &missing).map_err(StartError::Report)?;
+    jail::tell(&mut report, &missing).map_err(StartError::Report)?;
+    drop(report);
     let shares = job.shares.iter().zip(folders).enumerate();
     let shares = shares.map(|(at, one)| open(at, one, job.reserve_bytes).map(Arc::new));
     let shares = shares.collect::<Result<Vec<_>, _>>()?;

@@ -56,10 +56,14 @@ pub fn run(word: &str, missing: &str) -> ExitCode {
     // It was started by the name of a descriptor, which tells nobody what it is.
     rustix::thread::set_name(c"msb-vmm").ok();
     end_whole();
-    let error = match orders(word).and_then(|orders| go(&orders, missing).map(|()| orders)) {
-        Ok(Orders { job: Job::Krun(orders), .. }) => VmmError::Krun(krun::begin(&orders)),
-        Ok(Orders { job: Job::Program(program), .. }) => run_program(&program),
-        Ok(Orders { job: Job::Nothing, .. }) => return ExitCode::SUCCESS,
+    let error = match orders(word).and_then(|orders| Ok((go(&orders, missing)?, orders))) {
+        Ok((report, Orders { job: Job::Krun(orders), .. })) => {
+            drop(report);
+            VmmError::Krun(krun::begin(&orders))
+        }
+        // Who hears the end of the report meets the program.
+        Ok((_report, Orders { job: Job::Program(program), .. })) => run_program(&program),
+        Ok((_, Orders { job: Job::Nothing, .. })) => return ExitCode::SUCCESS,
         Err(error) => error,
     };
     writeln!(io::stderr(), "msb-runtime: {}", chain(&error)).ok();
@@ -75,10 +79,11 @@ fn end_whole() {
     }));
 }
 
-/// Goes to jail, and says what that lacks.
-fn go(orders: &Orders, missing: &str) -> Result<(), VmmError> {
+/// Goes to jail, and says what that lacks; returns the report, which ends at the latest with another program.
+fn go(orders: &Orders, missing: &str) -> Result<File, VmmError> {
     let report = sys::inherited(orders.report)
         .map_err(|error| VmmError::Descriptor(orders.report, error))?;
+    let mut report = File::from(report);
     let mut places = Vec::new();
     if let Job::Program(program) = &orders.job {
         places.extend(of_program(&program.path));
@@ -99,7 +104,8 @@ fn go(orders: &Orders, missing: &str) -> Result<(), VmmError> {
         namespaces: Namespaces::told(missing),
     };
     let (_, missing) = jail::enter(keep, &Layer::ALL);
-    jail::tell(report.into(), &missing).map_err(VmmError::Report)
+    jail::tell(&mut report, &missing).map_err(VmmError::Report)?;
+    Ok(report)
 }
 
 /// Returns what a program needs under its name: what distributions install, and its own folder where it lies
