@@ -65,7 +65,7 @@ impl Times {
 }
 
 /// Returns how much of the guest's memory lies in that of the host, by the VMM's mappings.
-pub(super) fn resident_bytes(mut maps: File, memory_bytes: u64) -> Option<u64> {
+pub(super) fn resident_bytes(mut maps: &File, memory_bytes: u64) -> Option<u64> {
     maps.rewind().ok()?;
     resident_in(BufReader::new(maps.take(SMAPS_BYTES_MAX)), memory_bytes)
 }

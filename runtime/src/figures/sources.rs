@@ -42,7 +42,7 @@ const SCRATCH: &str = "root";
 #[derive(Debug)]
 pub(crate) struct Parts {
     /// The VMM, or the agent where there is no machine; its mappings, where they could be opened.
-    pub(crate) process: (u32, Option<File>),
+    pub(crate) process: (u32, Option<Arc<File>>),
     pub(crate) shown: watch::Receiver<Shown>,
     pub(crate) hub: Rc<Hub>,
     pub(crate) counters: Option<CounterLine>,
@@ -162,13 +162,12 @@ impl Looked<'_> {
 
     async fn look_at_vmm(self, earlier: Option<Reading>, carried: Readings) -> Readings {
         let Self { driver, memory_max_bytes, parts, threads, host_resident, .. } = self;
-        let (pid, maps) = (parts.process.0, &parts.process.1);
-        let maps = maps.as_ref().and_then(|maps| maps.try_clone().ok());
+        let (pid, maps) = parts.process.clone();
         let patience = match driver.accelerator {
             Accelerator::Tcg => VMM_MAX * EMULATED_FACTOR,
             Accelerator::Kvm | Accelerator::None => VMM_MAX,
         };
-        let resident = move || host::resident_bytes(maps?, memory_max_bytes);
+        let resident = move || host::resident_bytes(maps?.as_ref(), memory_max_bytes);
         let (counters, host_resident) = tokio::join!(
             counters(parts.counters.as_ref(), patience),
             host_resident.get(HostClock.now(), patience, resident),

@@ -95,7 +95,7 @@ pub struct Child {
     end: End,
     tail: Arc<Mutex<Vec<u8>>>,
     group: Option<PathBuf>,
-    maps: Option<File>,
+    maps: Option<Arc<File>>,
 }
 
 /// Who knows how a process ended.
@@ -151,12 +151,12 @@ impl Child {
 
     /// Keeps its mappings, which somebody else has opened.
     pub(crate) fn show(&mut self, maps: Option<File>) {
-        self.maps = maps;
+        self.maps = maps.map(Arc::new);
     }
 
     /// Returns its number, and its mappings, as they are whenever they are read, where somebody has opened them.
-    pub(crate) fn seen(&self) -> (u32, Option<File>) {
-        (self.pid(), self.maps.as_ref().and_then(|maps| maps.try_clone().ok()))
+    pub(crate) fn seen(&self) -> (u32, Option<Arc<File>>) {
+        (self.pid(), self.maps.clone())
     }
 
     /// Returns the control group around the process, where one was made for it.
