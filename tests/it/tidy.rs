@@ -40,8 +40,8 @@ const DOORS: [(&str, &[&str]); 24] = [
     ("hyper_util", &["orchestrator/src/exporter/transport/"]),
     ("http_body_util", &["orchestrator/src/exporter/transport/"]),
     ("prost", &["orchestrator/src/exporter/"]),
-    ("landlock", &["runtime/src/jail/"]),
-    ("seccompiler", &["runtime/src/jail/"]),
+    ("landlock", &["runtime/src/jail/", "orchestrator/src/images/confine.rs"]),
+    ("seccompiler", &["runtime/src/jail/", "orchestrator/src/images/confine/"]),
     ("::krun", &["runtime/src/sys/"]),
     ("libc", &["/sys/", "/sys.rs", "/calls.rs", "/lists.rs", "/syscalls.rs", "tests/"]),
 ];
