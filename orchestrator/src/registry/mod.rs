@@ -1,0 +1,23 @@
+//! Registries: the one door to images that are elsewhere.
+//!
+//! ```text
+//! Settings ─▶ Registry ─▶ transport ─▶ login (tokens, realms) ─▶ one request, bounded, tried again
+//!                │
+//!                └─▶ documents: index ─▶ manifest of the platform ─▶ descriptors ─▶ blobs
+//! ```
+//!
+//! What a registry says is untrusted: bounded, parsed strictly, cleaned before it is shown, and
+//! believed only where a digest proves it.
+
+mod base64;
+mod client;
+mod credentials;
+mod error;
+mod helper;
+mod settings;
+
+pub use client::{Descriptor, Manifest, Registry, Resolved};
+pub use credentials::{Credential, CredentialsError, Known, Secret, Source, Sources};
+pub use error::{RegistryError, Said};
+pub use helper::HelperError;
+pub use settings::{HostSettings, Proxies, Settings};

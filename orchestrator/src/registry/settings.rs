@@ -1,0 +1,85 @@
+//! What an installation and a command line say of registries.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::credentials::Sources;
+use crate::context::Context;
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// What `config.kdl` says of single registries.
+    pub hosts: BTreeMap<String, HostSettings>,
+    /// Where logins are looked up.
+    pub credentials: Sources,
+    /// Who carries requests to hosts outside.
+    pub proxies: Proxies,
+    /// Whom to trust besides the system's authorities: a file of PEM certificates.
+    pub ca_certs: Option<PathBuf>,
+    /// Speak plain HTTP.
+    pub insecure: bool,
+}
+
+/// What `config.kdl` says of one registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostSettings {
+    /// Speak plain HTTP.
+    pub insecure: bool,
+    /// Whom to trust besides the system's authorities: a file of PEM certificates.
+    pub ca_certs: Option<PathBuf>,
+    /// A host that may see this registry's logins, to give tokens for them.
+    pub token_realm: Option<String>,
+}
+
+/// Who carries requests to hosts outside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For TLS.
+    pub https: Option<String>,
+    /// For plain HTTP.
+    pub http: Option<String>,
+    /// Hosts that are reached without one.
+    pub none: Option<String>,
+}
+
+impl Settings {
+    /// Returns what this process was started with, and what `config.kdl` says of single hosts.
+    #[must_use]
+    pub fn of(context: &Context, hosts: &BTreeMap<String, HostSettings>) -> Self {
+        let variable = |upper: &str, lower: &str| {
+            let environment = &context.environment;
+            environment.get(upper).or_else(|| environment.get(lower)).map(str::to_owned)
+        };
+        Self {
+            hosts: hosts.clone(),
+            credentials: Sources::of(context),
+            proxies: Proxies {
+                https: variable("HTTPS_PROXY", "https_proxy"),
+                http: variable("HTTP_PROXY", "http_proxy"),
+                none: variable("NO_PROXY", "no_proxy"),
+            },
+            ca_certs: None,
+            insecure: false,
+        }
+    }
+
+    /// Returns them with what a command line adds.
+    #[must_use]
+    pub fn with_flags(mut self, insecure: bool, ca_certs: Option<PathBuf>) -> Self {
+        self.insecure |= insecure;
+        self.ca_certs = ca_certs.or(self.ca_certs);
+        self
+    }
+
+    /// Returns what holds for a registry; flags beat the file.
+    #[must_use]
+    pub(super) fn host(&self, host: &str) -> HostSettings {
+        let mut found = self.hosts.get(host).cloned().unwrap_or_default();
+        found.insecure |= self.insecure;
+        if let Some(path) = &self.ca_certs {
+            found.ca_certs = Some(path.clone());
+        }
+        found
+    }
+}
