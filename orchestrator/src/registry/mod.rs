@@ -9,12 +9,20 @@
 //! What a registry says is untrusted: bounded, parsed strictly, cleaned before it is shown, and
 //! believed only where a digest proves it.
 
+mod access;
 mod base64;
+mod blob;
+mod challenge;
 mod client;
 mod credentials;
+mod documents;
+mod engine;
 mod error;
 mod helper;
+mod realm;
 mod settings;
+mod transport;
+mod trust;
 
 pub use client::{Descriptor, Manifest, Registry, Resolved};
 pub use credentials::{Credential, CredentialsError, Known, Secret, Source, Sources};

@@ -6,6 +6,11 @@ use std::path::PathBuf;
 use super::credentials::Sources;
 use crate::context::Context;
 
+/// Docker Hub, and who gives its tokens: `io` is a country's domain, so that its house has three
+/// labels and this one has to be named.
+const DOCKER_HUB: &str = "docker.io";
+const DOCKER_HUB_REALM: &str = "auth.docker.io";
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -79,6 +84,9 @@ impl Settings {
         found.insecure |= self.insecure;
         if let Some(path) = &self.ca_certs {
             found.ca_certs = Some(path.clone());
+        }
+        if host == DOCKER_HUB && found.token_realm.is_none() {
+            found.token_realm = Some(DOCKER_HUB_REALM.to_owned());
         }
         found
     }
