@@ -100,9 +100,11 @@ impl Access {
         let mut request = Request::get(url);
         request.method = question.method.clone();
         let mut add = |name: &'static str, value: &str| {
-            request.headers.extend(HeaderValue::from_str(value).ok().map(|value| {
-                (reqwest::header::HeaderName::from_static(name), value)
-            }));
+            request.headers.extend(
+                HeaderValue::from_str(value)
+                    .ok()
+                    .map(|value| (reqwest::header::HeaderName::from_static(name), value)),
+            );
         };
         add("accept", question.accept);
         if question.from > 0 {
@@ -197,14 +199,18 @@ impl Access {
             &realm_host,
             self.settings.token_realm.as_deref(),
         );
-        let scope = scope.clone().or_else(|| {
-            (!repository.is_empty()).then(|| format!("repository:{repository}:pull"))
-        });
+        let scope = scope
+            .clone()
+            .or_else(|| (!repository.is_empty()).then(|| format!("repository:{repository}:pull")));
         let request = trade(url, service.as_deref(), scope.as_deref(), credential.filter(|_| may));
         let response = self.transport.send(asked, request).await?;
         if !response.status().is_success() {
             let error = self.told(asked, response).await;
-            return Err(if may || credential.is_none() { error } else { self.unseen(asked, &realm_host) });
+            return Err(if may || credential.is_none() {
+                error
+            } else {
+                self.unseen(asked, &realm_host)
+            });
         }
         let bytes = document(asked, response).await?;
         let token = json::parse(&bytes).ok().and_then(|answer| {
@@ -261,7 +267,8 @@ fn said(body: &[u8]) -> Option<Said> {
         return envelope.errors.first().and_then(|error| Said::of(&error.message));
     }
     let text = json::parse(body).ok()?;
-    let text = ["details", "message", "error"].into_iter().find_map(|name| text.get(name)?.as_str());
+    let text =
+        ["details", "message", "error"].into_iter().find_map(|name| text.get(name)?.as_str());
     text.and_then(Said::of)
 }
 

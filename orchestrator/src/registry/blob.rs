@@ -31,8 +31,7 @@ pub(super) async fn read(
     let mut at = from;
     while at < part.size {
         let (method, accept) = (Method::GET, "*/*");
-        let question =
-            Question { method, path: &path, repository, what: &what, accept, from: at };
+        let question = Question { method, path: &path, repository, what: &what, accept, from: at };
         let began = at;
         let error = match access.ask(&question).await {
             Ok(response) => match pour(asked, response, part.size, &mut at, sink).await {

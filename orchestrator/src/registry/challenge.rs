@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_challenge_and_ends() {
-        for text in ["", ",,,", "=", "Bearer", "Bearer realm", "Digest a=\"", "\u{e9}", "Bearer ="] {
+        for text in ["", ",,,", "=", "Bearer", "Bearer realm", "Digest a=\"", "\u{e9}", "Bearer ="]
+        {
             assert_eq!(best([text].into_iter()), None, "{text}");
         }
     }

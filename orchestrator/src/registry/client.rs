@@ -102,11 +102,7 @@ impl Registry {
     ///
     /// # Errors
     /// The registry does not give it, or has no image for the platform.
-    pub fn resolve(
-        &self,
-        reference: &ImageRef,
-        platform: &str,
-    ) -> Result<Resolved, RegistryError> {
+    pub fn resolve(&self, reference: &ImageRef, platform: &str) -> Result<Resolved, RegistryError> {
         let image = remote(reference)?;
         let access = self.access(&image.host)?;
         self.engine()?.wait(async {
@@ -253,9 +249,7 @@ impl Registry {
                     untold = Some(one.clone());
                 }
             }
-            waiting.retain(|(_, one)| {
-                one.is_index && (one.platform.is_none() || search.fits(one))
-            });
+            waiting.retain(|(_, one)| one.is_index && (one.platform.is_none() || search.fits(one)));
             if waiting.is_empty() {
                 break;
             }
@@ -329,9 +323,7 @@ impl Registry {
             let bytes = document(asked, response).await?;
             let digest = Digest::of(&bytes);
             match wanted.or(said) {
-                Some(expected) if expected != digest => {
-                    Err(damaged(asked, expected, digest))
-                }
+                Some(expected) if expected != digest => Err(damaged(asked, expected, digest)),
                 _ => Ok(Document { digest, media_type, bytes }),
             }
         });

@@ -98,11 +98,11 @@ impl fmt::Display for Source {
 
 /// What was found for a registry.
 #[derive(Debug, Clone, Default)]
-pub struct Login {
+pub(super) struct Login {
     /// The login and where it is from; `None`: nobody in particular.
-    pub credential: Option<(Credential, Source)>,
+    pub(super) credential: Option<(Credential, Source)>,
     /// What could not be asked.
-    pub notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// Why logins cannot be read or kept.

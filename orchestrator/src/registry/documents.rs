@@ -17,8 +17,7 @@ const ENTRIES_MAX: usize = 1000;
 const MANIFESTS: [&str; 2] = [kinds::OCI_IMAGE_MEDIA_TYPE, kinds::IMAGE_MANIFEST_MEDIA_TYPE];
 const INDEXES: [&str; 2] =
     [kinds::OCI_IMAGE_INDEX_MEDIA_TYPE, kinds::IMAGE_MANIFEST_LIST_MEDIA_TYPE];
-const CONFIGS: [&str; 2] =
-    [kinds::IMAGE_CONFIG_MEDIA_TYPE, kinds::IMAGE_DOCKER_CONFIG_MEDIA_TYPE];
+const CONFIGS: [&str; 2] = [kinds::IMAGE_CONFIG_MEDIA_TYPE, kinds::IMAGE_DOCKER_CONFIG_MEDIA_TYPE];
 const LAYERS: [&str; 9] = [
     kinds::IMAGE_LAYER_MEDIA_TYPE,
     kinds::IMAGE_LAYER_GZIP_MEDIA_TYPE,
@@ -91,9 +90,9 @@ pub(super) fn read(asked: Asked<'_>, document: &Document) -> Result<Read, Regist
     let known = |kinds: &[&str], kind: &str| kinds.contains(&kind);
     if known(&INDEXES, &kind) && (both || !is_manifest(&document.media_type)) {
         let index = serde_json::from_value::<OciImageIndex>(value);
-        return index.map_err(|error| refused(error.to_string())).and_then(|index| {
-            entries(asked, index.manifests).map(Read::Index)
-        });
+        return index
+            .map_err(|error| refused(error.to_string()))
+            .and_then(|index| entries(asked, index.manifests).map(Read::Index));
     }
     if is_manifest(&kind) && (both || !known(&INDEXES, &document.media_type)) {
         let parsed = serde_json::from_value::<OciImageManifest>(value);
@@ -103,10 +102,7 @@ pub(super) fn read(asked: Asked<'_>, document: &Document) -> Result<Read, Regist
     Err(refused(format!("`{}` is no image", shown(&kind))))
 }
 
-fn entries(
-    asked: Asked<'_>,
-    manifests: Vec<ImageIndexEntry>,
-) -> Result<Vec<Entry>, RegistryError> {
+fn entries(asked: Asked<'_>, manifests: Vec<ImageIndexEntry>) -> Result<Vec<Entry>, RegistryError> {
     if manifests.len() > ENTRIES_MAX {
         return Err(asked.refused("it lists more than 1,000 manifests"));
     }
@@ -157,11 +153,7 @@ fn part(
         return Err(asked.refused(format!("`{}` is no {what}", shown(&one.media_type))));
     }
     let size = u64::try_from(one.size).map_err(|_| asked.refused("a size in it is negative"))?;
-    Ok(Descriptor {
-        media_type: one.media_type.clone(),
-        digest: digest(asked, &one.digest)?,
-        size,
-    })
+    Ok(Descriptor { media_type: one.media_type.clone(), digest: digest(asked, &one.digest)?, size })
 }
 
 fn digest(asked: Asked<'_>, text: &str) -> Result<Digest, RegistryError> {
@@ -244,7 +236,10 @@ mod tests {
         let (good, index) = (image(LAYERS[1]), INDEXES[0]);
         let negative = good.replace("\"size\":1", "\"size\":-1");
         let both = good.replace("\"config\"", "\"manifests\":[],\"config\"");
-        let claims = good.replace("{\"schemaVersion\"", &format!("{{\"mediaType\":\"{index}\",\"schemaVersion\""));
+        let claims = good.replace(
+            "{\"schemaVersion\"",
+            &format!("{{\"mediaType\":\"{index}\",\"schemaVersion\""),
+        );
         let many = vec![descriptor(MANIFESTS[0]); 1001].join(",");
         let many = format!("{{\"schemaVersion\":2,\"manifests\":[{many}]}}");
         for (text, kind, said) in [

@@ -25,7 +25,7 @@ mod transport;
 mod trust;
 
 pub use client::{Descriptor, Manifest, Registry, Resolved};
-pub use credentials::{Credential, CredentialsError, Known, Secret, Source, Sources};
-pub use error::{RegistryError, Said};
+pub use credentials::{Credential, CredentialsError, FILE_NAME, Known, Secret, Source, Sources};
+pub use error::{RegistryError, Said, Wire};
 pub use helper::HelperError;
-pub use settings::{HostSettings, Proxies, Settings};
+pub use settings::{HostSettings, Proxies, Settings, host};

@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn this_host_is_known_by_all_its_names() {
-        for host in ["localhost", "localhost:5000", "127.0.0.1:1", "127.8.9.1", "[::1]:5", "a.localhost"] {
+        for host in
+            ["localhost", "localhost:5000", "127.0.0.1:1", "127.8.9.1", "[::1]:5", "a.localhost"]
+        {
             assert!(is_loopback(host), "{host}");
         }
         for host in ["localhost.example", "128.0.0.1", "127.0.0.1.example:5000", "alocalhost"] {

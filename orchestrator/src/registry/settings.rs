@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schema::project::ImageRef;
+
 use super::credentials::Sources;
 use crate::context::Context;
 
@@ -35,6 +37,18 @@ pub struct HostSettings {
     pub ca_certs: Option<PathBuf>,
     /// A host that may see this registry's logins, to give tokens for them.
     pub token_realm: Option<String>,
+}
+
+/// Returns the host of a registry as references write it, or `None` where a text is none.
+#[must_use]
+pub fn host(text: &str) -> Option<String> {
+    match ImageRef::parse(&format!("{text}/x")) {
+        Ok(ImageRef::Registry(image)) if image.path == "x" || text == "docker.io" => {
+            Some(image.host)
+        }
+        Ok(ImageRef::Registry(image)) if text == "index.docker.io" => Some(image.host),
+        _ => None,
+    }
 }
 
 /// Who carries requests to hosts outside.
@@ -89,5 +103,39 @@ impl Settings {
             found.token_realm = Some(DOCKER_HUB_REALM.to_owned());
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_one_that_references_can_name() {
+        for (text, host_of) in [
+            ("ghcr.io", Some("ghcr.io")),
+            ("index.docker.io", Some("docker.io")),
+            ("docker.io", Some("docker.io")),
+            ("localhost:5000", Some("localhost:5000")),
+            ("registry", None),
+            ("https://ghcr.io", None),
+            ("ghcr.io/acme", None),
+            ("", None),
+        ] {
+            assert_eq!(host(text).as_deref(), host_of, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_docker_hub_knows_its_house() {
+        let entry = HostSettings { ca_certs: Some("/file.pem".into()), ..HostSettings::default() };
+        let hosts = BTreeMap::from([("a.example".to_owned(), entry)]);
+        let settings = Settings { hosts, ..Settings::default() };
+        assert_eq!(settings.host("a.example").ca_certs, Some("/file.pem".into()));
+        assert_eq!(settings.host("b.example"), HostSettings::default());
+        let settings = settings.with_flags(true, Some("/flag.pem".into()));
+        let found = settings.host("a.example");
+        assert_eq!((found.insecure, found.ca_certs), (true, Some("/flag.pem".into())));
+        assert_eq!(settings.host("docker.io").token_realm.as_deref(), Some("auth.docker.io"));
     }
 }

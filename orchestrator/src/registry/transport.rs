@@ -282,11 +282,7 @@ fn failed(asked: Asked<'_>, error: &reqwest::Error) -> RegistryError {
             return asked.cut(source);
         }
     }
-    if error.is_connect() {
-        RegistryError::Unreachable { host, source }
-    } else {
-        asked.cut(source)
-    }
+    if error.is_connect() { RegistryError::Unreachable { host, source } } else { asked.cut(source) }
 }
 
 /// Returns an error and what is below it; an IO error hides what it carries from `source`.

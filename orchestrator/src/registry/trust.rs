@@ -16,11 +16,10 @@ pub(super) fn config(authorities: Option<&Path>) -> Result<ClientConfig, Registr
     // Of hundreds that a system trusts some cannot be read by everybody.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = authorities {
-        let failed = |why: String| RegistryError::Certificates {
-            path: path.to_owned(),
-            source: why.into(),
-        };
-        let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let failed =
+            |why: String| RegistryError::Certificates { path: path.to_owned(), source: why.into() };
+        let read =
+            CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let read = read.map_err(|error| failed(error.to_string()))?;
         if read.is_empty() {
             return Err(failed("it holds no certificate".to_owned()));
