@@ -4,6 +4,8 @@
 //! built yet is refused by its name and place: a key that were read and then ignored would be worse
 //! than none.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use schema::sandboxfile::tree::{Entry, Scalar, Span};
 use schema::sandboxfile::value::{self, Read};
 use schema::units::{Bytes, Millis};
 
+use crate::registry::{self, HostSettings};
 use crate::sessions::keys;
 
 /// The name of the file in the home.
@@ -49,6 +52,8 @@ pub struct Configuration {
     pub limits: Limits,
     /// What `run` and `create` make where their flags say nothing.
     pub defaults: Defaults,
+    /// How single registries are spoken to.
+    pub registries: BTreeMap<String, HostSettings>,
 }
 
 /// What `run` and `create` make where their flags say nothing.
@@ -99,7 +104,7 @@ const KEYS: &[Key] = &[
     ("parallel", Built),
     ("overcommit", Later),
     ("limits", Built),
-    ("registry", Later),
+    ("registry", Built),
     ("vmm-user", Later),
     ("guest-net", Later),
     ("disk-reserve", Built),
@@ -115,6 +120,7 @@ const DEFAULTS: &[Key] = &[
     ("metrics-interval", Built),
 ];
 const PARALLEL: &[Key] = &[("boots", Built), ("pulls", Later)];
+const REGISTRY: &[Key] = &[("insecure", Built), ("ca-certs", Built), ("token-realm", Built)];
 const LIMITS: &[Key] = &[
     ("file-bytes", Built),
     ("total-bytes", Built),
@@ -203,6 +209,7 @@ impl Reader<'_> {
                 "defaults" => found.defaults = self.defaults(entry),
                 "parallel" => found.boots = self.boots(entry),
                 "limits" => found.limits = self.limits(entry),
+                "registry" => self.registry(entry, &mut found.registries),
                 "disk-reserve" => found.disk_reserve = self.size(entry, (0, DISK_RESERVE_MAX)),
                 "trash-keep" => {
                     let time = self.one(entry, |item| value::duration(item, TRASH_KEEP_MIN));
@@ -254,6 +261,44 @@ impl Reader<'_> {
             }
         }
         found
+    }
+
+    fn registry(&mut self, entry: &Entry<'_>, all: &mut BTreeMap<String, HostSettings>) {
+        let mut found = HostSettings::default();
+        for field in self.known(&entry.fields, REGISTRY, "`registry`") {
+            match field.key.as_ref() {
+                "insecure" => {
+                    let insecure = self.one(field, |item| value::boolean(item, false));
+                    found.insecure = insecure.unwrap_or_default();
+                }
+                "ca-certs" => found.ca_certs = self.one(field, file),
+                "token-realm" => found.token_realm = self.one(field, host),
+                other => unreachable!("`{other}` is no key of a registry that nothing reads"),
+            }
+        }
+        let [item] = entry.items.as_slice() else {
+            let problem =
+                Problem::error(Code::CONFIG_INVALID, "`registry` names one host", entry.key_span);
+            return self.problems.push(problem.help("write `registry \"HOST\" { … }`"));
+        };
+        let refused = match host(item) {
+            Err(problem) => of_here(problem),
+            Ok(_) if found.insecure && found.ca_certs.is_some() => {
+                let message = "plain HTTP has no certificates";
+                let problem = Problem::error(Code::CONFIG_INVALID, message, entry.key_span);
+                problem.help("delete `insecure` or `ca-certs`")
+            }
+            Ok(name) if all.contains_key(&name) => {
+                let message = format!("the registry `{name}` stands twice");
+                let problem = Problem::error(Code::CONFIG_INVALID, message, entry.key_span);
+                problem.help("keep the one that counts")
+            }
+            Ok(name) => {
+                all.insert(name, found);
+                return;
+            }
+        };
+        self.problems.push(refused);
     }
 
     fn boots(&mut self, entry: &Entry<'_>) -> Option<usize> {
@@ -330,7 +375,9 @@ impl Reader<'_> {
             };
             if *room == Later {
                 self.not_yet(key, entry.key_span);
-            } else if let Some(first) = found.iter().find(|one| one.key == entry.key) {
+            } else if key != "registry"
+                && let Some(first) = found.iter().find(|one| one.key == entry.key)
+            {
                 let message = format!("`{key}` is written twice");
                 let problem = Problem::error(Code::CONFIG_INVALID, message, entry.key_span)
                     .related(first.key_span, "first here");
@@ -389,6 +436,27 @@ impl Reader<'_> {
 
 fn names(keys: &'static [Key]) -> impl Iterator<Item = &'static str> {
     keys.iter().map(|(name, _)| *name)
+}
+
+/// Reads the host of a registry.
+fn host(item: &Scalar<'_>) -> Read<String> {
+    let text = value::text(item, Limits::SCALAR_BYTES)?;
+    registry::host(text).ok_or_else(|| {
+        let message = format!("`{}` is no host of a registry", shown(text));
+        let problem = Problem::error(Code::CONFIG_INVALID, message, item.span);
+        problem.help("write it as references do, such as \"registry.local:5000\"")
+    })
+}
+
+/// Reads the path of a file.
+fn file(item: &Scalar<'_>) -> Read<PathBuf> {
+    let path = PathBuf::from(value::text(item, Limits::SCALAR_BYTES)?);
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let message = format!("`{}` is no absolute path", shown(&path.to_string_lossy()));
+    Err(Problem::error(Code::VALUE_PATH, message, item.span)
+        .help("write a path from the root, such as \"/etc/ssl/local.pem\""))
 }
 
 fn detach_keys(item: &Scalar<'_>) -> Read<String> {
@@ -459,6 +527,26 @@ mod tests {
     }
 
     #[test]
+    fn registries_are_read_by_host() {
+        let found = read(
+            "registry \"registry.local:5000\" { insecure #true }\n\
+                          registry \"a.example\" { ca-certs \"/a.pem\"; token-realm \"auth.b.example\" }",
+        );
+        let registries = found.unwrap().registries;
+        assert!(registries["registry.local:5000"].insecure);
+        let other = &registries["a.example"];
+        assert_eq!(other.ca_certs.as_deref(), Some("/a.pem".as_ref()));
+        assert_eq!(other.token_realm.as_deref(), Some("auth.b.example"));
+        refuses("registry \"web\" { insecure #true }", &["1:10", "no host of a registry"]);
+        refuses("registry { insecure #true }", &["names one host"]);
+        refuses("registry \"a.example\" { insecure 1 }", &["config::invalid"]);
+        refuses("registry \"a.example\" { ca-certs \"a.pem\" }", &["no absolute path"]);
+        refuses("registry \"a.example\" { tls-verify #false }", &["is no key of `registry`"]);
+        refuses("registry \"a.example\" { insecure #true; ca-certs \"/a\" }", &["no certificates"]);
+        refuses("registry \"a.example\"; registry \"a.example\"", &["stands twice"]);
+    }
+
+    #[test]
     fn an_empty_file_is_what_is_built_in() {
         assert_eq!(read(""), Ok(Configuration::default()));
         assert_eq!(read("// nothing\nlimits\n"), Ok(Configuration::default()));
@@ -466,8 +554,13 @@ mod tests {
 
     #[test]
     fn every_key_is_read_or_refused_by_name() {
-        let tables =
-            [("", KEYS), ("defaults", DEFAULTS), ("parallel", PARALLEL), ("limits", LIMITS)];
+        let tables = [
+            ("", KEYS),
+            ("defaults", DEFAULTS),
+            ("parallel", PARALLEL),
+            ("limits", LIMITS),
+            ("registry", REGISTRY),
+        ];
         for (group, keys) in tables {
             for (key, room) in keys {
                 let told = match group {

@@ -20,6 +20,7 @@ pub mod observe;
 pub mod pins;
 pub mod plan;
 pub mod ports;
+pub mod registry;
 pub mod report;
 pub mod sampling;
 pub mod sessions;

@@ -8,7 +8,6 @@ const COMMANDS: &[&str] = &[
     "lsp",
     "mcp",
     "pull",
-    "registry",
     "save",
     "self",
     "serve",

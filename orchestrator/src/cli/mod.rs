@@ -57,6 +57,7 @@ mod network;
 mod outcome;
 mod plan;
 mod ps;
+mod registry;
 mod restart;
 mod rm;
 mod run;
@@ -150,6 +151,7 @@ pub(crate) enum Command {
     Images(image::ListArgs),
     #[command(hide = true)]
     Rmi(image::RemoveArgs),
+    Registry(registry::Args),
     #[command(visible_alias = "vol")]
     Volume(volume::Args),
     Doctor(doctor::Args),
@@ -252,6 +254,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Image(args) => image::run(args, call),
         Command::Images(args) => image::list(args, call),
         Command::Rmi(args) => image::remove(args, call),
+        Command::Registry(args) => registry::run(args, call),
         Command::Volume(args) => volume::run(args, call),
         Command::Doctor(args) => doctor::run(args, call),
         Command::Setup(args) => setup::run(args, call),

@@ -19,7 +19,7 @@ pub mod digest;
 mod draft;
 mod erofs;
 mod job;
-mod json;
+pub(crate) mod json;
 mod layers;
 mod layout;
 pub mod load;
