@@ -10,7 +10,7 @@ use serde_json::json;
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::{Failure, Failures, first};
-use super::load;
+use super::{load, pull};
 use crate::images::ImageEntry;
 use crate::report::human::{self, Table};
 use crate::report::json::rfc3339;
@@ -30,6 +30,7 @@ enum Command {
     Ls(ListArgs),
     #[command(visible_alias = "remove")]
     Rm(RemoveArgs),
+    Pull(pull::Args),
     Load(load::Args),
 }
 
@@ -60,7 +61,7 @@ impl Args {
     pub(crate) const fn wants_names_only(&self) -> bool {
         match &self.command {
             Command::Ls(args) => args.names_only,
-            Command::Rm(_) | Command::Load(_) => false,
+            Command::Rm(_) | Command::Pull(_) | Command::Load(_) => false,
         }
     }
 }
@@ -70,6 +71,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     match &args.command {
         Command::Ls(args) => list(args, call),
         Command::Rm(args) => remove(args, call),
+        Command::Pull(args) => pull::run(args, call),
         Command::Load(args) => load::run(args, call),
     }
 }

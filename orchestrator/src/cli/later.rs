@@ -7,7 +7,6 @@ const COMMANDS: &[&str] = &[
     "history",
     "lsp",
     "mcp",
-    "pull",
     "save",
     "self",
     "serve",
@@ -20,8 +19,7 @@ const COMMANDS: &[&str] = &[
 ];
 
 /// Subcommands that are not built yet.
-const SUBCOMMANDS: &[(&str, &[&str])] =
-    &[("image", &["inspect", "prune", "pull", "save", "verify"])];
+const SUBCOMMANDS: &[(&str, &[&str])] = &[("image", &["inspect", "prune", "save", "verify"])];
 
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[

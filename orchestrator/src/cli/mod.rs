@@ -57,6 +57,7 @@ mod network;
 mod outcome;
 mod plan;
 mod ps;
+mod pull;
 mod registry;
 mod restart;
 mod rm;
@@ -145,6 +146,7 @@ pub(crate) enum Command {
     Wait(wait::Args),
     Touch(touch::Args),
     Net(net::Args),
+    Pull(pull::Args),
     Load(load::Args),
     Image(image::Args),
     #[command(hide = true)]
@@ -250,6 +252,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Wait(args) => wait::run(args, call),
         Command::Touch(args) => touch::run(args, call),
         Command::Net(args) => net::run(args, call),
+        Command::Pull(args) => pull::run(args, call),
         Command::Load(args) => load::run(args, call),
         Command::Image(args) => image::run(args, call),
         Command::Images(args) => image::list(args, call),
@@ -295,6 +298,7 @@ impl Command {
             Self::Start(_) => Some("start"),
             Self::Stop(_) => Some("stop"),
             Self::Restart(_) => Some("restart"),
+            Self::Pull(_) => Some("pull"),
             Self::Load(_) => Some("load"),
             _ => None,
         }

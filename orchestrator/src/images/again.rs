@@ -56,7 +56,7 @@ pub(crate) fn remember(catalog: &mut dyn Catalog, identity: &str, loaded: &[Load
 }
 
 /// Says whether every blob of an image is there, and its root.
-fn is_whole(home: &ImagesHome, entry: &ImageEntry) -> bool {
+pub(super) fn is_whole(home: &ImagesHome, entry: &ImageEntry) -> bool {
     let bytes = |text: &str| {
         let digest = Digest::parse(text)?;
         fs::metadata(home.blob(&digest)).ok().map(|found| found.len())

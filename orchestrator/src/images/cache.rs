@@ -199,7 +199,7 @@ pub(crate) fn spool(folder: &Path) -> io::Result<File> {
 }
 
 /// Waits until nobody else holds the lock of this name, and takes it.
-fn lock(home: &ImagesHome, name: &str) -> Result<File, RootError> {
+pub(super) fn lock(home: &ImagesHome, name: &str) -> Result<File, RootError> {
     let path = home.tmp().join(format!("{name}.lock"));
     let take = || -> io::Result<File> {
         loop {

@@ -90,6 +90,12 @@ pub trait Catalog {
     /// The catalogue could not be read.
     fn find(&self, reference: &str) -> Result<Option<ImageEntry>, CatalogError>;
 
+    /// Tells whether a build has held this blob against this diff id.
+    ///
+    /// # Errors
+    /// The catalogue could not be read.
+    fn has_layer(&self, blob: &str, diff_id: &str) -> Result<bool, CatalogError>;
+
     /// Returns all images by name.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! SHA-256 digests, as images name their parts.
 
 use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +16,21 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// Returns the digest of a file's bytes, from its start.
+    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
+        let (mut hasher, mut at) = (Sha256::new(), 0);
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match file.read_at(&mut buffer, at)? {
+                0 => return Ok(hasher.into()),
+                count => {
+                    hasher.update(&buffer[..count]);
+                    at += count as u64;
+                }
+            }
+        }
     }
 
     /// Returns the digest written as `sha256:` and 64 lower-case hex digits,

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use schema::project::ImageRef;
 use serde::{Deserialize, Serialize};
@@ -14,14 +13,14 @@ use thiserror::Error;
 use super::again;
 use super::archive::{Archive, ArchiveError};
 use super::builder::BuildError;
-use super::cache::{ImagesHome, RootError, root_digest, root_name, spool};
-use super::catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
+use super::cache::{ImagesHome, RootError, spool};
+use super::catalog::{Catalog, CatalogError};
 use super::digest::Digest;
-use super::draft::{Draft, sync_folder};
-use super::erofs::WRITER_VERSION;
+use super::draft::sync_folder;
 use super::layers::Layer;
-use super::layout::{self, Found, LayoutError};
+use super::layout::{self, Found, FoundLayer, LayoutError};
 use super::prune::prune_leftovers;
+use super::ready::{Part, Ready, Whole};
 use super::source::Coding;
 
 /// What is asked of a load, beside the archive.
@@ -132,17 +131,18 @@ pub fn load(
     let mut images = Vec::new();
     for (found, names) in found.into_iter().zip(named) {
         progress(Progress::Building(names[0].short()));
-        images.push(Ready::build(home, &archive, found, names)?);
+        images.push((build(home, &archive, &found, names, catalog)?, found));
     }
-    for image in &images {
-        image.publish_blobs(home, &mut archive)?;
+    for (image, found) in &images {
+        publish_blobs(home, &mut archive, found)?;
+        image.publish_manifest(home).map_err(|source| keep(&image.digest.to_string(), source))?;
     }
     sync_folder(&home.blobs()).map_err(|source| keep("blobs", source))?;
     let (mut entries, mut roots, mut loaded) = (Vec::new(), Vec::new(), Vec::new());
-    for image in images {
+    for (mut image, _) in images {
         loaded.extend(image.loaded());
         entries.extend(image.entries(options.now_ms));
-        roots.push(image.publish_root(home, options.now_ms)?);
+        roots.push(image.publish_root(home, options.now_ms).map_err(LoadError::Root)?);
     }
     catalog.put_images(&entries, &roots).map_err(LoadError::Catalog)?;
     Ok(loaded)
@@ -210,130 +210,51 @@ fn names(found: &[Found], tags: &[ImageRef]) -> Result<Vec<Vec<ImageRef>>, LoadE
     Ok(found.iter().map(|image| image.names.clone()).collect())
 }
 
-/// An image whose root is built, but which nobody can see yet.
-struct Ready {
-    found: Found,
+/// Builds the root of an image of the archive.
+fn build(
+    home: &ImagesHome,
+    archive: &Archive,
+    found: &Found,
     names: Vec<ImageRef>,
-    digest: Digest,
-    root_digest: String,
-    /// `None` where the store has the root already.
-    root: Option<Draft>,
-    notes: Vec<String>,
+    catalog: &dyn Catalog,
+) -> Result<Ready, LoadError> {
+    let reference = names[0].short();
+    let failed = |source| LoadError::Build { reference: reference.clone(), source };
+    let part = |layer: &FoundLayer| Part {
+        digest: layer.digest,
+        bytes: layer.bytes,
+        media_type: layer.media_type.clone(),
+    };
+    let image = Whole {
+        names,
+        manifest: found.manifest.clone(),
+        config: (found.config.1, found.config_bytes),
+        described: found.described.clone(),
+        layers: found.layers.iter().map(part).collect(),
+    };
+    // Every byte of the archive was hashed when it was read.
+    if let Some(ready) = Ready::known(home, &image, catalog).map_err(LoadError::Catalog)? {
+        return Ok(ready);
+    }
+    let layers = layers(home, archive, found)?;
+    check_plain(found, &layers).map_err(failed)?;
+    Ready::build(home, image, &layers).map_err(failed)
 }
 
-impl Ready {
-    fn build(
-        home: &ImagesHome,
-        archive: &Archive,
-        found: Found,
-        names: Vec<ImageRef>,
-    ) -> Result<Self, LoadError> {
-        let described = &found.described;
-        let hash = root_digest(&described.diff_ids, &described.platform);
-        let root_digest = root_name(&hash);
-        let reference = names[0].short();
-        let failed = |source| LoadError::Build { reference: reference.clone(), source };
-        let layers = layers(home, archive, &found)?;
-        check_plain(&found, &layers).map_err(failed)?;
-        let mut notes = Vec::new();
-        if described.dropped_labels > 0 {
-            notes.push(format!(
-                "{} labels beyond the limits were left out",
-                described.dropped_labels
-            ));
+/// Moves an image's blobs into the store, under their digests.
+fn publish_blobs(home: &ImagesHome, archive: &mut Archive, found: &Found) -> Result<(), LoadError> {
+    let (config, config_digest) = &found.config;
+    let layers = found.layers.iter().map(|layer| (&layer.path, &layer.digest));
+    for (path, digest) in layers.chain([(config, config_digest)]) {
+        // Images of one archive share blobs; the first one has moved it.
+        if let Some(stored) = archive.take(path) {
+            stored
+                .into_draft(&home.tmp())
+                .and_then(|draft| draft.publish(&home.blob(digest)))
+                .map_err(|source| keep(&digest.to_string(), source))?;
         }
-        // An image must be checked against its diff ids even if the root is there:
-        // these very bytes may not be the ones it was built from.
-        let (draft, built) = home.build(&layers, &hash).map_err(failed)?;
-        if built.dropped_xattrs > 0 {
-            notes.push(format!(
-                "{} attributes that mean nothing to a guest were left out",
-                built.dropped_xattrs
-            ));
-        }
-        let root = home.good_root(&root_digest).is_none().then_some(draft);
-        let digest = Digest::of(&found.manifest);
-        Ok(Self { found, names, digest, root_digest, root, notes })
     }
-
-    /// Moves the image's blobs into the store, under their digests.
-    fn publish_blobs(&self, home: &ImagesHome, archive: &mut Archive) -> Result<(), LoadError> {
-        let (config, config_digest) = &self.found.config;
-        let layers = self.found.layers.iter().map(|layer| (&layer.path, &layer.digest));
-        for (path, digest) in layers.chain([(config, config_digest)]) {
-            // Images of one archive share blobs; the first one has moved it.
-            if let Some(stored) = archive.take(path) {
-                stored
-                    .into_draft(&home.tmp())
-                    .and_then(|draft| draft.publish(&home.blob(digest)))
-                    .map_err(|source| keep(&digest.to_string(), source))?;
-            }
-        }
-        let write = || -> io::Result<()> {
-            let draft = Draft::create(&home.tmp())?;
-            draft.file().write_all_at(&self.found.manifest, 0)?;
-            draft.publish(&home.blob(&self.digest))
-        };
-        write().map_err(|source| keep(&self.digest.to_string(), source))
-    }
-
-    fn publish_root(self, home: &ImagesHome, now_ms: u64) -> Result<RootEntry, LoadError> {
-        if let Some(draft) = self.root {
-            home.publish_root(draft, &self.root_digest).map_err(LoadError::Root)?;
-        }
-        let path = home.root_path(&self.root_digest);
-        let metadata = path.metadata().map_err(|source| keep("a root image", source))?;
-        Ok(RootEntry {
-            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            digest: self.root_digest,
-            bytes_apparent: metadata.len(),
-            bytes_on_disk: metadata.blocks() * 512,
-            writer: WRITER_VERSION,
-            built_at_ms: now_ms,
-        })
-    }
-
-    fn bytes(&self) -> u64 {
-        let layers: u64 = self.found.layers.iter().map(|layer| layer.bytes).sum();
-        layers + self.found.manifest.len() as u64 + self.found.config_bytes
-    }
-
-    fn loaded(&self) -> Vec<Loaded> {
-        let one = |name: &ImageRef| Loaded {
-            reference: name.to_string(),
-            digest: self.digest.to_string(),
-            layers: self.found.layers.len(),
-            size_bytes: self.bytes(),
-            notes: self.notes.clone(),
-        };
-        self.names.iter().map(one).collect()
-    }
-
-    fn entries(&self, now_ms: u64) -> Vec<ImageEntry> {
-        let described = &self.found.described;
-        let layers = self.found.layers.iter().zip(&described.diff_ids);
-        let layers: Vec<_> = layers
-            .map(|(layer, diff_id)| LayerEntry {
-                blob: layer.digest.to_string(),
-                media_type: layer.media_type.clone(),
-                bytes: layer.bytes,
-                diff_id: diff_id.to_string(),
-            })
-            .collect();
-        let one = |name: &ImageRef| ImageEntry {
-            reference: name.to_string(),
-            manifest_digest: self.digest.to_string(),
-            config_digest: self.found.config.1.to_string(),
-            root_digest: self.root_digest.clone(),
-            platform: described.platform.clone(),
-            bytes: self.bytes(),
-            layers: layers.clone(),
-            config: described.config.clone(),
-            created_at: described.created_at.clone(),
-            pulled_at_ms: now_ms,
-        };
-        self.names.iter().map(one).collect()
-    }
+    Ok(())
 }
 
 fn keep(what: &str, source: io::Error) -> LoadError {

@@ -47,6 +47,15 @@ impl Catalog for Connection {
         found.map(|image| with_layers(self, image)).transpose().map_err(failed)
     }
 
+    fn has_layer(&self, blob: &str, diff_id: &str) -> Result<bool, CatalogError> {
+        self.query_row(
+            "SELECT EXISTS (SELECT 1 FROM manifest_blob WHERE blob = ?1 AND diff_id = ?2)",
+            [blob, diff_id],
+            |row| row.get(0),
+        )
+        .map_err(failed(self, "find a layer"))
+    }
+
     fn list(&self) -> Result<Vec<ImageEntry>, CatalogError> {
         let read = || {
             let mut query = self.prepare(&format!("{COLUMNS} ORDER BY r.reference"))?;

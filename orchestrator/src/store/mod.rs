@@ -160,7 +160,7 @@ impl Store {
     }
 
     /// Returns the catalogue of images.
-    pub fn catalog(&mut self) -> &mut dyn crate::images::Catalog {
+    pub fn catalog(&mut self) -> &mut (dyn crate::images::Catalog + Send) {
         &mut self.db
     }
 
