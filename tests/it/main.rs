@@ -46,6 +46,7 @@ mod progress;
 mod promises;
 mod reading;
 mod recorded;
+mod registry;
 mod restarts;
 mod road;
 mod schemas;

@@ -143,8 +143,10 @@ impl CredentialsError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Malformed { variable: true, .. } => "usage::value",
-            Self::Malformed { .. } | Self::Read { .. } | Self::Write { .. } => "registry::logins",
+            Self::Malformed { variable: true, .. } => "msb::usage::value",
+            Self::Malformed { .. } | Self::Read { .. } | Self::Write { .. } => {
+                "msb::registry::logins"
+            }
         }
     }
 

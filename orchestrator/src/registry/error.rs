@@ -177,22 +177,22 @@ fn list(found: &[String]) -> String {
 }
 
 impl RegistryError {
-    /// Returns the code that the command line gives it, without `msb::`.
+    /// Returns the code that the command line gives it.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NoRegistry(_) | Self::NotFound { .. } => "image::not-found",
-            Self::Unresolved { .. } => "image::unresolved",
-            Self::Damaged { .. } => "image::damaged",
-            Self::Denied { .. } => "registry::denied",
+            Self::NoRegistry(_) | Self::NotFound { .. } => "msb::image::not-found",
+            Self::Unresolved { .. } => "msb::image::unresolved",
+            Self::Damaged { .. } => "msb::image::damaged",
+            Self::Denied { .. } => "msb::registry::denied",
             Self::Unreachable { .. } | Self::Cut { .. } | Self::Status { .. } => {
-                "registry::unreachable"
+                "msb::registry::unreachable"
             }
-            Self::Untrusted { .. } | Self::Plain { .. } => "registry::untrusted",
-            Self::Refused { .. } => "registry::refused",
-            Self::Certificates { .. } | Self::Proxy(_) => "usage::value",
+            Self::Untrusted { .. } | Self::Plain { .. } => "msb::registry::untrusted",
+            Self::Refused { .. } => "msb::registry::refused",
+            Self::Certificates { .. } | Self::Proxy(_) => "msb::usage::value",
             Self::Credentials(error) => error.code(),
-            Self::Sink(_) | Self::Prepare(_) => "image::store",
+            Self::Sink(_) | Self::Prepare(_) => "msb::image::store",
         }
     }
 
