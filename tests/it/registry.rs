@@ -279,7 +279,7 @@ fn a_connection_that_is_cut_is_taken_up_where_it_was() {
 fn what_passes_by_itself_is_tried_three_times_and_a_denial_once() {
     let home = Home::process();
     for (status, tries) in [("503 Busy", 3), ("429 Slower", 3), ("403 No", 1), ("404 No", 1)] {
-        let served = Listener::start(move |_| answer(status, &[], "{\"message\":\"\u{1b}[2Jno\"}"));
+        let served = Listener::start(move |_| answer(status, &[], r#"{"message":"\u001b[2Jno"}"#));
         let of = image(&served.address, "a:1");
         let error = door(&home, &[], &[]).manifest(&of, None, PLATFORM).unwrap_err();
         assert_eq!(served.heads().len(), tries, "{status}: {error:?}");

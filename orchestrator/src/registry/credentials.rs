@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::base64;
-use super::helper::{self, HelperError};
+use super::keeper::{self, KeeperError};
 use crate::context::Context;
 use crate::images::json;
 use crate::store::atomic;
@@ -249,7 +249,7 @@ impl Sources {
             programs.push((name, if host == "docker.io" { DOCKER_HUB } else { host }));
         }
         for (name, key) in programs {
-            match helper::ask(name, key, &self.environment).await {
+            match keeper::ask(name, key, &self.environment).await {
                 Ok(Some(credential)) => {
                     login.credential = Some((credential, Source::Helper(name.to_owned())));
                     return Ok(login);
@@ -346,7 +346,7 @@ impl Sources {
 }
 
 /// Returns an error and its cause in one line.
-fn told(error: &HelperError) -> String {
+fn told(error: &KeeperError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
