@@ -343,6 +343,29 @@ fn the_platform_is_chosen_in_an_index_and_what_there_is_is_told() {
 }
 
 #[test]
+fn requests_go_through_a_proxy_but_for_hosts_that_need_none() {
+    let home = Home::process();
+    let proxy = Listener::start(|_| answer("403 No", &[], ""));
+    let address = format!("http://{}", proxy.address);
+    let insecure = HostSettings { insecure: true, ..HostSettings::default() };
+    let host = "registry.invalid:5000";
+    let asked = |none: &str, host: &str| {
+        let variables = [("HTTP_PROXY", address.as_str()), ("NO_PROXY", none)];
+        let door = door(&home, &variables, &[(host, insecure.clone())]);
+        door.resolve(&image(host, "a/b:1"), PLATFORM).unwrap_err()
+    };
+    let error = asked("other.invalid", host);
+    assert!(matches!(error, RegistryError::Denied { .. }), "{error:?}");
+    let heads = proxy.heads();
+    assert!(heads[0].starts_with(&format!("head http://{host}/v2/a/b/manifests/1 ")), "{heads:?}");
+    let error = asked(".invalid", host);
+    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
+    let error = asked("other.invalid", "127.0.0.1:1");
+    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
+    assert_eq!(proxy.heads().len(), 1);
+}
+
+#[test]
 fn a_document_without_end_is_left_after_four_mebibytes() {
     let home = Home::process();
     let served = Listener::start(|_| answer("200 OK", &[], &"x".repeat(5 << 20)));

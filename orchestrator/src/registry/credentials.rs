@@ -434,3 +434,68 @@ fn credential(entry: &Map<String, Value>) -> Result<Option<Credential>, &'static
     let pair = field("username").zip(field("password"));
     Ok(pair.map(|(user, password)| Credential::Password { user, password: Secret::new(password) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_key_names_a_host_in_any_spelling() {
+        for (key, host) in [
+            (DOCKER_HUB, "docker.io"),
+            ("index.docker.io", "docker.io"),
+            ("https://ghcr.io", "ghcr.io"),
+            ("ghcr.io/", "ghcr.io"),
+            ("http://localhost:5000/v2/", "localhost:5000"),
+        ] {
+            assert_eq!(bare(key), host, "{key}");
+        }
+    }
+
+    #[test]
+    fn logins_are_read_in_their_forms_and_never_shown() {
+        let text = br#"{"auths":{
+            "https://index.docker.io/v1/":{"auth":"YW5hOnBhOnNz"},
+            "a.example":{"username":"ana","password":"hunter2"},
+            "b.example":{"auth":"YW5hOg==","identitytoken":"hunter2"},
+            "c.example":{}}, "credHelpers":{"d.example":"keeper"}, "credsStore":"store", "x":1}"#;
+        let logins = parse(text).unwrap();
+        assert_eq!((logins.auths.len(), logins.store.as_deref()), (3, Some("store")));
+        let Some(Credential::Password { user, password }) = of_host(&logins.auths, "docker.io")
+        else {
+            panic!("a password");
+        };
+        assert_eq!((user.as_str(), password.reveal()), ("ana", "pa:ss"));
+        let token = of_host(&logins.auths, "b.example").unwrap();
+        assert_eq!(token.user(), None);
+        assert!(of_host(&logins.auths, "c.example").is_none());
+        assert!(!format!("{logins:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_holds_no_logins_is_told_without_what_stands_there() {
+        for text in ["hunter2", "[]", r#"{"auths":1}"#, r#"{"auths":{"a":{"auth":"hunter2!"}}}"#] {
+            let why = parse(text.as_bytes()).unwrap_err();
+            assert!(!why.contains("hunter2"), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_found_and_what_is_forgotten_is_not() {
+        let folder = Scratch::new();
+        let own = Some(folder.path().join(FILE_NAME));
+        let sources = Sources { own, ..Sources::default() };
+        let secret = Secret::new("p:w".to_owned());
+        sources.keep("a.example", "ana", &secret).unwrap();
+        sources.keep("b.example", "bob", &secret).unwrap();
+        sources.keep("a.example", "eve", &secret).unwrap();
+        let users: Vec<_> = sources.known().unwrap().into_iter().map(|one| one.user).collect();
+        assert_eq!(users, [Some("eve".to_owned()), Some("bob".to_owned())]);
+        assert!(sources.forget("a.example").unwrap() && !sources.forget("a.example").unwrap());
+        let left = sources.of_home().unwrap().auths;
+        let password = Secret::new("p:w".to_owned());
+        let bob = Credential::Password { user: "bob".to_owned(), password };
+        assert_eq!(of_host(&left, "b.example"), Some(&bob));
+    }
+}
