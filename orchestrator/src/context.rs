@@ -8,11 +8,14 @@ mod environment;
 mod home;
 mod terminal;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use schema::units::Bytes;
 use thiserror::Error;
+
+use crate::registry::HostSettings;
 
 pub use clock::{Clock, SystemClock};
 pub use environment::{Environment, KNOWN_VARIABLES};
@@ -37,6 +40,8 @@ pub struct Context {
     pub clock: SystemClock,
     /// What stays free on a file system of the host that is written to.
     pub disk_reserve: Bytes,
+    /// How single registries are spoken to.
+    pub registries: BTreeMap<String, HostSettings>,
     /// Where state lives; absolute; it need not exist.
     home: PathBuf,
 }
@@ -73,7 +78,8 @@ impl Context {
         };
         let clock = SystemClock::start();
         let disk_reserve = DISK_RESERVE;
-        Ok(Self { environment, folder, programs, terminal, clock, disk_reserve, home })
+        let registries = BTreeMap::new();
+        Ok(Self { environment, folder, programs, terminal, clock, disk_reserve, registries, home })
     }
 
     /// Returns the context with another home folder, made absolute.

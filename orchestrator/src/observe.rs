@@ -37,8 +37,11 @@ pub struct Observed {
     pub sandboxes: BTreeMap<InstanceName, Box<Seen>>,
     /// Volumes that it can see: its own, else nobody's.
     pub volumes: BTreeMap<VolumeName, SeenVolume>,
-    /// The manifest digests of the images that the files name; `None` where one is not here.
+    /// The manifest digests of the images that the files name: as the lock or the name itself pins
+    /// it, else as the store has it; `None` where nobody knows.
     pub images: BTreeMap<ImageRef, Option<String>>,
+    /// Those of them that the store does not have.
+    pub absent: BTreeSet<ImageRef>,
     /// Where the image lock pins an image that the files name.
     pub locked: BTreeMap<ImageRef, Place>,
     /// Today's digests of values that come from outside the files, by sandbox and field.

@@ -21,6 +21,8 @@ pub struct Pins {
     pub lock: ImageLock,
     /// The lock's file; `None` where the project has no folder of its own.
     pub path: Option<PathBuf>,
+    /// Whether no registry may be asked.
+    pub offline: bool,
 }
 
 /// Why a lock cannot be read.
@@ -64,13 +66,24 @@ impl Pins {
             InputFile { path: path.clone(), blake3: blake3::hash(&bytes).to_hex().to_string() };
         let file = SourceFile { path: shown.to_path_buf(), bytes, format: Format::Kdl };
         let lock = ImageLock::read(&file, limits).map_err(PinsError::Broken)?;
-        Ok((Self { lock, path: Some(path) }, Some(input)))
+        Ok((Self { lock, path: Some(path), offline: false }, Some(input)))
     }
 
     /// Returns what an image is pinned to.
     #[must_use]
     pub fn get(&self, image: &Image) -> Option<&Pinned> {
         self.lock.get(&image.reference, image.platform.unwrap_or(Platform::host()))
+    }
+
+    /// Returns the digest of the manifest that an image is, where the lock or its name says so.
+    #[must_use]
+    pub fn digest(&self, image: &Image) -> Option<String> {
+        match &image.reference {
+            ImageRef::Registry(name) if name.digest.is_some() => name.digest.clone(),
+            ImageRef::Registry(_) | ImageRef::Builtin(_) => {
+                self.get(image).map(|pinned| pinned.digest.clone())
+            }
+        }
     }
 
     /// Returns where an image is pinned.
@@ -145,11 +158,11 @@ pub fn used(project: &Project) -> BTreeSet<Key> {
 /// Returns the pin of what the store has.
 #[must_use]
 pub fn pinned(entry: &ImageEntry, now_ms: u64) -> Pinned {
-    Pinned {
-        digest: entry.manifest_digest.clone(),
-        config: entry.config_digest.clone(),
-        bytes: entry.bytes,
-        at: time::rfc3339(now_ms),
-        place: None,
-    }
+    pin(entry.manifest_digest.clone(), entry.config_digest.clone(), entry.bytes, now_ms)
+}
+
+/// Returns the pin of an image that has not been written down yet.
+#[must_use]
+pub fn pin(digest: String, config: String, bytes: u64, now_ms: u64) -> Pinned {
+    Pinned { digest, config, bytes, at: time::rfc3339(now_ms), place: None }
 }

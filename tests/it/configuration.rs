@@ -29,9 +29,9 @@ fn a_wrong_configuration_ends_every_command_with_its_place() {
 
 #[test]
 fn a_key_that_nothing_honours_yet_is_refused_by_name() {
-    let home = configured("registry \"registry.local:5000\" { insecure #true }\n");
+    let home = configured("overcommit 1.5\n");
     let run = home.msb(["ps"]);
-    assert!(run.code == 65 && run.stderr.contains("registry: not supported yet"), "{run}");
+    assert!(run.code == 65 && run.stderr.contains("overcommit: not supported yet"), "{run}");
     assert!(run.stderr.contains("msb::schema::not-yet"), "{run}");
 }
 

@@ -279,7 +279,7 @@ fn a_connection_that_is_cut_is_taken_up_where_it_was() {
 fn what_passes_by_itself_is_tried_three_times_and_a_denial_once() {
     let home = Home::process();
     for (status, tries) in [("503 Busy", 3), ("429 Slower", 3), ("403 No", 1), ("404 No", 1)] {
-        let served = Listener::start(move |_| answer(status, &[], "{\"message\":\"\u{1b}[2Jno\"}"));
+        let served = Listener::start(move |_| answer(status, &[], r#"{"message":"\u001b[2Jno"}"#));
         let of = image(&served.address, "a:1");
         let error = door(&home, &[], &[]).manifest(&of, None, PLATFORM).unwrap_err();
         assert_eq!(served.heads().len(), tries, "{status}: {error:?}");
@@ -340,6 +340,29 @@ fn the_platform_is_chosen_in_an_index_and_what_there_is_is_told() {
     assert_eq!(found, &["linux/amd64", "linux/arm64"]);
     let error = door.manifest(&of, Digest::parse(&lie).as_ref(), PLATFORM).unwrap_err();
     assert!(matches!(error, RegistryError::Damaged { .. }), "{error:?}");
+}
+
+#[test]
+fn requests_go_through_a_proxy_but_for_hosts_that_need_none() {
+    let home = Home::process();
+    let proxy = Listener::start(|_| answer("403 No", &[], ""));
+    let address = format!("http://{}", proxy.address);
+    let insecure = HostSettings { insecure: true, ..HostSettings::default() };
+    let host = "registry.invalid:5000";
+    let asked = |none: &str, host: &str| {
+        let variables = [("HTTP_PROXY", address.as_str()), ("NO_PROXY", none)];
+        let door = door(&home, &variables, &[(host, insecure.clone())]);
+        door.resolve(&image(host, "a/b:1"), PLATFORM).unwrap_err()
+    };
+    let error = asked("other.invalid", host);
+    assert!(matches!(error, RegistryError::Denied { .. }), "{error:?}");
+    let heads = proxy.heads();
+    assert!(heads[0].starts_with(&format!("head http://{host}/v2/a/b/manifests/1 ")), "{heads:?}");
+    let error = asked(".invalid", host);
+    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
+    let error = asked("other.invalid", "127.0.0.1:1");
+    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
+    assert_eq!(proxy.heads().len(), 1);
 }
 
 #[test]

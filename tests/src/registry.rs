@@ -1,5 +1,6 @@
 //! Debian's `docker-registry` on loopback: plain, with TLS of a test's authority, with logins.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -56,13 +57,13 @@ impl Registry {
         if let Some((user, password)) = &login {
             let said = said(bare("/usr/bin/htpasswd").args(["-nbB", user, password]));
             put(&folder.join("htpasswd"), &said);
-            config.push_str(&format!("auth: {{htpasswd: {{realm: test, path: {at}/htpasswd}}}}\n"));
+            let _ = writeln!(config, "auth: {{htpasswd: {{realm: test, path: {at}/htpasswd}}}}");
         }
-        config.push_str(&format!("http:\n  addr: 127.0.0.1:{port}\n"));
+        let _ = writeln!(config, "http:\n  addr: 127.0.0.1:{port}");
         if is_tls {
             certify(&folder);
             let files = format!("certificate: {at}/server.pem, key: {at}/server.key");
-            config.push_str(&format!("  tls: {{{files}}}\n"));
+            let _ = writeln!(config, "  tls: {{{files}}}");
         }
         let path = folder.join("config.yml");
         put(&path, &config);

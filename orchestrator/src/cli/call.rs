@@ -48,6 +48,7 @@ impl Call {
         if let Some(reserve) = configuration.disk_reserve {
             context.disk_reserve = reserve;
         }
+        context.registries.clone_from(&configuration.registries);
         let report = Rc::new(Report::new(globals.form(&context, &configuration)?));
         let settings = globals.settings(&context, &configuration)?;
         for name in context.environment.unknown() {

@@ -11,6 +11,7 @@ use super::ending::Ending;
 use super::failure::{Failure, Failures};
 use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
+use super::resolving::{self, Asking};
 use super::select;
 use crate::context::Clock as _;
 use crate::images::ImageEntry;
@@ -91,7 +92,7 @@ fn rows(args: &Args, call: &Call, read: &select::Pinned) -> Result<Vec<Row>, Fai
         let (before, after) = (Some(pinned.clone()), stays.then(|| pinned.clone()));
         lines.insert(key.clone(), Row { key: key.clone(), before, after, built_at: None });
     }
-    let mut unknown = Vec::new();
+    let (asking, mut unknown) = (Asking::of(call), Vec::new());
     for key in used {
         let row = lines.entry(key.clone()).or_insert_with(|| Row {
             key: key.clone(),
@@ -100,6 +101,30 @@ fn rows(args: &Args, call: &Call, read: &select::Pinned) -> Result<Vec<Row>, Fai
             built_at: None,
         });
         let found = entry(call, &key)?;
+        if moves(&key) && !args.files.offline {
+            match asking.ask(&key, now_ms) {
+                Ok(found) => {
+                    // The same image is not pinned anew, nor said to have moved.
+                    let is_same = row
+                        .after
+                        .as_ref()
+                        .is_some_and(|pinned| pinned.digest == found.pinned.digest);
+                    if !is_same {
+                        row.after = Some(found.pinned);
+                    }
+                    row.built_at = found.built_at;
+                    continue;
+                }
+                Err(error) if found.is_none() => {
+                    unknown.push(resolving::failed(&error, &key));
+                    continue;
+                }
+                Err(error) => {
+                    let short = key.0.short();
+                    call.report.warn(&format!("{short}: as the store has it; {error}"));
+                }
+            }
+        }
         let pins_it = |entry: &ImageEntry| {
             row.after.as_ref().is_some_and(|pinned| pinned.digest == entry.manifest_digest)
         };
@@ -112,6 +137,13 @@ fn rows(args: &Args, call: &Call, read: &select::Pinned) -> Result<Vec<Row>, Fai
                 row.built_at.clone_from(&entry.created_at);
                 row.after = Some(pins::pinned(&entry, now_ms));
             }
+            None if row.after.is_none() && !args.files.offline => match asking.ask(&key, now_ms) {
+                Ok(found) => {
+                    row.built_at = found.built_at;
+                    row.after = Some(found.pinned);
+                }
+                Err(error) => unknown.push(resolving::failed(&error, &key)),
+            },
             None if row.after.is_none() || moves(&key) => unknown.push(unresolved(&key)),
             Some(_) | None => {}
         }
@@ -122,7 +154,7 @@ fn rows(args: &Args, call: &Call, read: &select::Pinned) -> Result<Vec<Row>, Fai
 fn unresolved((reference, platform): &Key) -> Failure {
     let (short, platform) = (reference.short(), platform.as_str());
     let message =
-        format!("{short} for {platform} is not in the store, and registries are not supported yet");
+        format!("{short} for {platform} is not in the store, and --offline asks no registry");
     Failure::new("image::unresolved", "image", message)
         .hint(format!("Load it from an archive with `msb load -i FILE -t {short}`."))
 }
@@ -154,12 +186,21 @@ fn check(call: &Call, read: &select::Pinned) -> Ending {
             call.report.line(&format!("Lock: {} kept", read.pins.lock.entries.len()));
         } else {
             call.report.document(&json!({
-                "path": read.pins.path, "changed": false, "entries": [],
+                "path": read.pins.path, "changed": false, "entries": kept(&read.pins),
             }));
         }
         return Ok(0);
     }
     Err(Failures(failures))
+}
+
+/// Returns the lines of a lock that stays as it is, as programs read them.
+fn kept(pins: &Pins) -> Vec<Value> {
+    let row = |(key, pinned): (&Key, &Pinned)| {
+        let (before, after) = (Some(pinned.clone()), Some(pinned.clone()));
+        shape(&Row { key: key.clone(), before, after, built_at: None })
+    };
+    pins.lock.entries.iter().map(row).collect()
 }
 
 fn tell(call: &Call, pins: &Pins, rows: &[Row], changed: bool) {

@@ -59,6 +59,7 @@ mod plan;
 mod ps;
 mod pull;
 mod registry;
+mod resolving;
 mod restart;
 mod rm;
 mod run;

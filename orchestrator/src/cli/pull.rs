@@ -17,7 +17,7 @@ use super::load::short;
 use super::outcome::{self, ms};
 use super::registry;
 use crate::context::Clock as _;
-use crate::images::{BuildError, FetchError, PullError, Pulled, Step, Wanted, pull};
+use crate::images::{PullError, Pulled, Step, Wanted, pull};
 use crate::registry::Registry;
 use crate::report::human;
 use crate::report::progress::{Event, Follower};
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         }
     });
     drop(follower);
-    tell(call, &wanted, came)
+    tell(call, came)
 }
 
 fn take<'w>(next: &AtomicUsize, wanted: &'w [Wanted]) -> Option<(usize, &'w Wanted)> {
@@ -169,14 +169,14 @@ const fn word(pulled: &Pulled) -> &'static str {
     if pulled.present { "present" } else { "pulled" }
 }
 
-fn tell(call: &Call, wanted: &[Wanted], came: Vec<Came>) -> Ending {
+fn tell(call: &Call, came: Vec<Came>) -> Ending {
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
-    for (wanted, came) in wanted.iter().zip(came) {
+    for came in came {
         let Some((ended, spent)) = came.ended else { continue };
         let pulled = match ended {
             Ok(pulled) => pulled,
             Err(error) => {
-                failures.push(failed(&error, &wanted.reference));
+                failures.push(failed(&error));
                 continue;
             }
         };
@@ -207,31 +207,6 @@ fn tell(call: &Call, wanted: &[Wanted], came: Vec<Came>) -> Ending {
 }
 
 /// Returns what a pull's failure is to who asked for the image.
-pub(crate) fn failed(error: &PullError, image: &ImageRef) -> Failure {
-    let name = image.short();
-    match error {
-        PullError::Resolve { source, .. }
-        | PullError::Fetch { source: FetchError::Registry { source, .. }, .. } => {
-            Failure::of(source.code(), "image", error).hint(source.hint())
-        }
-        PullError::Platform { .. } => Failure::of("msb::image::unresolved", "image", error)
-            .hint("Name the platform with `--platform OS/ARCH`, or an image that is made for it."),
-        PullError::Fetch { source: FetchError::Damaged { .. }, .. } => {
-            Failure::of("msb::image::damaged", "image", error)
-                .hint("Try again; if it stays so, the registry's copy is damaged.")
-        }
-        PullError::Config { .. } | PullError::Build { source: BuildError::Refused(_), .. } => {
-            Failure::of("msb::image::refused", "image", error)
-                .hint("Have the image built anew by who publishes it.")
-        }
-        PullError::Build { .. } => Failure::of("msb::image::damaged", "image", error)
-            .hint(format!("Fetch all of it again with `msb pull --force {name}`.")),
-        PullError::Catalog(_) => Failure::of("msb::state::unusable", "image", error)
-            .hint("Look at the state with `msb doctor`."),
-        PullError::Prepare(_)
-        | PullError::Fetch { .. }
-        | PullError::Keep { .. }
-        | PullError::Root(_) => Failure::of("msb::image::store", "image", error)
-            .hint("Look at the disk and the permissions of the home folder."),
-    }
+pub(crate) fn failed(error: &PullError) -> Failure {
+    Failure::of(error.code(), "image", error).hint(error.hint())
 }

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 
 /// Returns how registries are spoken to, where no flag says more.
 pub(crate) fn settings(call: &Call) -> Settings {
-    Settings::of(&call.context, &call.configuration.registries)
+    Settings::of(&call.context, &call.context.registries)
 }
 
 /// Returns what a registry's refusal is to who asked.

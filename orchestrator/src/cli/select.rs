@@ -262,6 +262,7 @@ fn beside_lock(
             })?
         }
     };
+    let pins = Pins { offline: flags.offline, ..pins };
     if flags.locked {
         let missing = pins.missing(&resolved.project).into_iter().map(|(reference, platform)| {
             let (short, platform) = (reference.short(), platform.as_str());

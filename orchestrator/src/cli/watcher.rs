@@ -311,7 +311,7 @@ impl Ui for Watcher {
                     (op, _) => format!("{} in {spent}", done(op)),
                 };
                 let event = match step.op {
-                    Op::Boot | Op::Prepare | Op::BuildRoot => Event::Moved(&text),
+                    Op::Boot | Op::Prepare | Op::Pull | Op::BuildRoot => Event::Moved(&text),
                     Op::Gate
                     | Op::GateReady
                     | Op::Listen
@@ -364,6 +364,7 @@ fn listed(addresses: &[Address]) -> String {
 
 const fn doing(op: Op) -> &'static str {
     match op {
+        Op::Pull => "fetching it",
         Op::BuildRoot => "making its root image",
         Op::EnsureVolume => "making it",
         Op::GrowVolume => "growing its disk",
@@ -383,6 +384,7 @@ const fn doing(op: Op) -> &'static str {
 
 const fn done(op: Op) -> &'static str {
     match op {
+        Op::Pull => "fetched",
         Op::BuildRoot => "root image made",
         Op::EnsureVolume => "made",
         Op::GrowVolume => "disk grown",

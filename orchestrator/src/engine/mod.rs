@@ -36,7 +36,7 @@ use std::path::PathBuf;
 use schema::failure::Report;
 use schema::launch::DriverName;
 use schema::name::{InstanceName, ProjectName, VolumeName};
-use schema::project::Project;
+use schema::project::{ImageRef, Project};
 use schema::sandboxfile::resolve::Trust;
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ use crate::drivers::{Driver, Drivers, Proving, Verdict};
 use crate::images::{Builder, ImagesHome};
 use crate::machines::{Folder, Machine};
 use crate::observe::{self, Depth, JustSeen, Known, Observed, SeenVolume};
-use crate::plan::{Change, Goal, Plan, Wish, plan, saved};
+use crate::plan::{Address, Change, Goal, Plan, Wish, plan, saved};
 use crate::store::inventory::{self, ProjectRow};
 use crate::store::operations::Progress;
 use crate::store::witness::Folders;
@@ -94,6 +94,7 @@ impl Engine {
     pub fn diff_to_save(&self, wish: &Wish) -> Result<(Plan, Value), Troubles> {
         let observed = self.observe(wish)?;
         let plan = plan(wish, &observed);
+        unresolved(&plan, &observed)?;
         let saved = saved::save(wish, &observed, &plan);
         Ok((plan, saved))
     }
@@ -472,6 +473,27 @@ pub(crate) fn images_home(context: &Context) -> ImagesHome {
 /// The hidden argument with which `msb` becomes the builder of root images.
 pub const BUILD_ROOT: &str = "__build-root";
 
+/// Refuses a plan to be saved while nobody knows what an image of it is.
+fn unresolved(plan: &Plan, observed: &Observed) -> Result<(), Troubles> {
+    let unknown = plan.steps.iter().filter_map(|step| match &step.address {
+        Address::Image(image @ ImageRef::Registry(_)) => {
+            matches!(observed.images.get(image), Some(None)).then(|| image.short())
+        }
+        _ => None,
+    });
+    let trouble = |short: String| {
+        Trouble::of(Report {
+            code: "msb::image::unresolved".to_owned(),
+            stage: "image".to_owned(),
+            message: format!("the digest of {short} is unknown, so that a plan cannot hold it"),
+            hints: vec!["Pin it with `msb lock`.".to_owned()],
+            ..Report::default()
+        })
+    };
+    let troubles: Vec<_> = unknown.map(trouble).collect();
+    if troubles.is_empty() { Ok(()) } else { Err(Troubles(troubles)) }
+}
+
 /// Holds that the state is sound, and knows every machine that runs.
 fn known(store: Option<&mut Store>, context: &Context) -> Result<(), Troubles> {
     let Some(store) = store else { return Ok(()) };
@@ -494,7 +516,7 @@ pub(crate) fn observe_with(
     let known = Known { seen, wish: Some(&wish.project) };
     let everything = observe::look(store.as_deref_mut(), context.home(), which, known)?;
     let mut observed = Observed::of(wish, everything);
-    observed.images = sources::images(store, wish)?;
+    (observed.images, observed.absent) = sources::images(store, wish)?;
     observed.locked = sources::locked(wish);
     if wish.trust == Trust::Trusted {
         observed.sources = sources::digests(context, wish);

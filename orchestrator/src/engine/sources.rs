@@ -1,6 +1,6 @@
 //! What a wish refers to outside its files: images in the store, values of the host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -30,15 +30,15 @@ pub(super) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed
 /// The bytes of the key that digests of values are made with.
 pub(super) const KEY_BYTES: usize = 32;
 
-/// Returns the manifest digest of each image that the wish names, as far as it is in the store.
+/// The manifest digests of images as far as they are known, and which the store does not have.
+pub(super) type Images = (BTreeMap<ImageRef, Option<String>>, BTreeSet<ImageRef>);
+
+/// Returns what the images are that the wish names.
 ///
 /// The test driver needs no root of ours, so it is not missing there.
-pub(super) fn images(
-    store: Option<&mut Store>,
-    wish: &Wish,
-) -> Result<BTreeMap<ImageRef, Option<String>>, Troubles> {
+pub(super) fn images(store: Option<&mut Store>, wish: &Wish) -> Result<Images, Troubles> {
     let mut store = store;
-    let mut found = BTreeMap::new();
+    let (mut found, mut absent) = (BTreeMap::new(), BTreeSet::new());
     let named = wish.project.sandboxes.values().filter_map(|sandbox| sandbox.root.image());
     let named: BTreeMap<&ImageRef, &Image> = named.map(|image| (&image.reference, image)).collect();
     for (reference, image) in named {
@@ -53,9 +53,12 @@ pub(super) fn images(
         if digest.is_none() && process && matches!(reference, ImageRef::Builtin(_)) {
             continue;
         }
-        found.insert(reference.clone(), digest);
+        if digest.is_none() {
+            absent.insert(reference.clone());
+        }
+        found.insert(reference.clone(), digest.or_else(|| wish.pins.digest(image)));
     }
-    Ok(found)
+    Ok((found, absent))
 }
 
 /// Returns where the lock pins what the wish names.

@@ -3,6 +3,7 @@
 mod acts;
 mod another;
 mod boot;
+mod fetch;
 mod lines;
 mod rows;
 mod siblings;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use schema::control::Milestone;
 use schema::name::{InstanceName, VolumeName};
@@ -29,6 +31,7 @@ use crate::engine::{Options, Warnings};
 use crate::machines::process::LookError;
 use crate::machines::{Creator, Folder, Machine, process};
 use crate::plan::{Address, Op, Step, Wish};
+use crate::registry::Registry;
 use crate::store::lease::{Holder, Lease, LeaseError, Sharing};
 use crate::store::{Store, StoreError, atomic};
 
@@ -49,6 +52,8 @@ pub struct Host {
     /// What mounted files held when this run first looked, by sandbox and field.
     contents: RefCell<BTreeMap<InstanceName, BTreeMap<String, String>>>,
     warnings: Warnings,
+    /// The door to registries, once one is asked.
+    registry: RefCell<Option<Arc<Registry>>>,
 }
 
 /// Why a host cannot begin a run.
@@ -126,6 +131,7 @@ impl Host {
             creators: RefCell::default(),
             contents: RefCell::default(),
             warnings,
+            registry: RefCell::default(),
         }
     }
 
@@ -249,6 +255,10 @@ impl World for Host {
 
     fn close(&self, step: &Step, ticket: &Ticket, done: &Done) -> Result<(), StepError> {
         self.close_step(step, ticket, done)
+    }
+
+    async fn pull(&self, image: &ImageRef) -> Done {
+        self.fetch(image).await
     }
 
     async fn build_root(&self, image: &ImageRef) -> Done {

@@ -30,6 +30,9 @@ pub use host::{Beginning, Host, HostError, build_base};
 pub use settle::{Settled, is_live, settle};
 pub use world::{Done, Effect, FailureKind, StepError, World};
 
+/// How many images are fetched at once.
+const PULLS: usize = 4;
+
 /// How many steps of each kind run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
@@ -37,6 +40,8 @@ pub struct Slots {
     pub boots: usize,
     /// Root images that are made.
     pub builds: usize,
+    /// Images that are fetched.
+    pub pulls: usize,
     /// Machines that stop, or are removed.
     pub stops: usize,
     /// Gates that are waited for.
@@ -48,12 +53,13 @@ impl Slots {
     #[must_use]
     pub fn of(processors: usize, machines: usize) -> Self {
         let boots = (4 * processors).min(machines).max(1);
-        Self { boots, builds: processors.max(1), stops: 64, probes: 256 }
+        Self { boots, pulls: PULLS, builds: processors.max(1), stops: 64, probes: 256 }
     }
 
     const fn of_op(self, op: Op) -> usize {
         match op {
             Op::Boot => self.boots,
+            Op::Pull => self.pulls,
             Op::BuildRoot => self.builds,
             Op::Gate | Op::GateReady | Op::Listen => self.probes,
             Op::EnsureVolume
@@ -324,6 +330,7 @@ async fn carry_out<W: World>(
 
 async fn act<W: World>(world: &W, step: &Step, ticket: &W::Ticket) -> Done {
     match (&step.address, step.op) {
+        (Address::Image(image), Op::Pull) => world.pull(image).await,
         (Address::Image(image), _) => world.build_root(image).await,
         (Address::Volume(name), Op::EnsureVolume | Op::GrowVolume) => {
             world.ensure_volume(name, ticket).await
@@ -345,7 +352,7 @@ async fn act<W: World>(world: &W, step: &Step, ticket: &W::Ticket) -> Done {
             Op::Discard => world.discard(name, ticket).await,
             // Names and owners are in rows alone.
             Op::Move | Op::Forget => Ok(Effect::default()),
-            Op::BuildRoot | Op::EnsureVolume | Op::GrowVolume | Op::TrashVolume => {
+            Op::Pull | Op::BuildRoot | Op::EnsureVolume | Op::GrowVolume | Op::TrashVolume => {
                 Ok(Effect::default())
             }
         },

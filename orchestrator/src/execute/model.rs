@@ -172,6 +172,10 @@ impl World for Model {
         Ok(())
     }
 
+    async fn pull(&self, _: &ImageRef) -> Done {
+        Ok(Effect::default())
+    }
+
     async fn build_root(&self, _: &ImageRef) -> Done {
         Ok(Effect::default())
     }

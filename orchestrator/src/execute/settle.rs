@@ -122,7 +122,8 @@ impl Settling<'_> {
             Some(Op::TrashVolume) => self.trash(store, &meant)?,
             Some(Op::Move) => self.renamed(store, &meant)?,
             Some(
-                Op::BuildRoot
+                Op::Pull
+                | Op::BuildRoot
                 | Op::GrowVolume
                 | Op::Update
                 | Op::Gate

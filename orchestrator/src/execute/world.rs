@@ -89,6 +89,9 @@ pub trait World {
     /// It could not be written; the step counts as failed.
     fn close(&self, step: &Step, ticket: &Self::Ticket, done: &Done) -> Result<(), StepError>;
 
+    /// Fetches an image from its registry, and makes its root.
+    fn pull(&self, image: &ImageRef) -> impl Future<Output = Done>;
+
     /// Makes the root image that comes with msb.
     fn build_root(&self, image: &ImageRef) -> impl Future<Output = Done>;
 

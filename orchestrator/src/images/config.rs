@@ -77,6 +77,14 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Described, String> {
     Ok(Described { config, platform, diff_ids, created_at, dropped_labels })
 }
 
+/// Returns when an image says it was built, of the bytes of a configuration that have this digest.
+pub(crate) fn built_at(bytes: &[u8], digest: &Digest) -> Option<String> {
+    if Digest::of(bytes) != *digest {
+        return None;
+    }
+    read(bytes).ok()?.created_at
+}
+
 #[derive(Deserialize)]
 struct Written {
     os: String,

@@ -20,6 +20,7 @@ use super::catalog::{Catalog, CatalogError, ImageEntry};
 use super::config::{self, Described};
 use super::digest::Digest;
 use super::fetch::{FetchError, Fetching};
+use super::json::JSON_BYTES_MAX;
 use super::layers::Layer;
 use super::prune::prune_leftovers;
 use super::ready::{Part, Ready, Whole};
@@ -144,6 +145,56 @@ pub enum PullError {
     Catalog(#[source] CatalogError),
 }
 
+impl PullError {
+    /// Returns the code of this failure.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Resolve { source, .. }
+            | Self::Fetch { source: FetchError::Registry { source, .. }, .. } => source.code(),
+            Self::Platform { .. } => "msb::image::unresolved",
+            Self::Config { .. } | Self::Build { source: BuildError::Refused(_), .. } => {
+                "msb::image::refused"
+            }
+            Self::Build { .. } | Self::Fetch { source: FetchError::Damaged { .. }, .. } => {
+                "msb::image::damaged"
+            }
+            Self::Catalog(_) => "msb::state::unusable",
+            Self::Prepare(_) | Self::Fetch { .. } | Self::Keep { .. } | Self::Root(_) => {
+                "msb::image::store"
+            }
+        }
+    }
+
+    /// Returns what a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let text = match self {
+            Self::Resolve { source, .. }
+            | Self::Fetch { source: FetchError::Registry { source, .. }, .. } => {
+                return source.hint().to_string();
+            }
+            Self::Platform { .. } => {
+                "Name the platform with `--platform OS/ARCH`, or an image that is made for it."
+            }
+            Self::Fetch { source: FetchError::Damaged { .. }, .. } => {
+                "Try again; if it stays so, the registry's copy is damaged."
+            }
+            Self::Config { .. } | Self::Build { source: BuildError::Refused(_), .. } => {
+                "Have the image built anew by who publishes it."
+            }
+            Self::Build { reference, .. } => {
+                return format!("Fetch all of it again with `msb pull --force {reference}`.");
+            }
+            Self::Catalog(_) => "Look at the state with `msb doctor`.",
+            Self::Prepare(_) | Self::Fetch { .. } | Self::Keep { .. } | Self::Root(_) => {
+                "Look at the disk and the permissions of the home folder."
+            }
+        };
+        text.to_owned()
+    }
+}
+
 /// Brings an image into the store; what is there already is not fetched.
 ///
 /// # Errors
@@ -205,7 +256,7 @@ fn present(
     let mut catalog = locked(catalog);
     let by_digest = catalog.find(&format!("{}@{digest}", plain(&name)));
     let Some(mut found) = by_digest.map_err(PullError::Catalog)? else { return Ok(None) };
-    if !again::is_whole(home, &found) {
+    if !again::is_whole(home, &found) || !fits(&found.platform, &wanted.platform) {
         return Ok(None);
     }
     let is_named = catalog.find(&name).map_err(PullError::Catalog)?;
@@ -246,6 +297,10 @@ struct Work<'a, 'c> {
 
 impl Work<'_, '_> {
     fn bring(&self, manifest: &Manifest) -> Result<Pulled, PullError> {
+        if manifest.config.size > JSON_BYTES_MAX {
+            let why = format!("it has more than {JSON_BYTES_MAX} bytes");
+            return Err(PullError::Config { reference: self.reference.clone(), why });
+        }
         let parts = distinct(manifest);
         let before: Vec<Descriptor> = parts.iter().filter(|part| self.has(part)).cloned().collect();
         let mut downloaded = self.fetch(&parts, self.wanted.force)?;
@@ -345,14 +400,7 @@ impl Work<'_, '_> {
         if listed != layers {
             return Err(refused(format!("it lists {listed} layers, the manifest {layers}")));
         }
-        let fits = |platform: &str| {
-            described.platform == platform
-                || described
-                    .platform
-                    .strip_prefix(platform)
-                    .is_some_and(|rest| rest.starts_with('/'))
-        };
-        if !fits(&self.wanted.platform) {
+        if !fits(&described.platform, &self.wanted.platform) {
             let (wanted, found) = (self.wanted.platform.clone(), described.platform);
             return Err(PullError::Platform { reference: reference(), wanted, found });
         }
@@ -381,6 +429,12 @@ impl Work<'_, '_> {
             notes: ready.notes.into_iter().chain(notes).collect(),
         })
     }
+}
+
+/// Tells whether an image of one platform is one for another: a variant is of no account.
+fn fits(platform: &str, wanted: &str) -> bool {
+    let rest = platform.strip_prefix(wanted);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Returns configuration and layers, each once.

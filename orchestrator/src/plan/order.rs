@@ -152,19 +152,24 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The root images that msb makes itself and that are not there yet.
+    /// The images that are not there yet: msb makes one itself, the others are fetched.
     fn roots(&mut self, parts: &BTreeMap<&'a InstanceName, Part>) {
-        let prepared = parts.iter().filter(|(_, part)| {
-            matches!(part, Part::Change { action: Action::Create | Action::Recreate, .. })
+        let prepared = parts.iter().filter(|(_, part)| match part {
+            Part::Change { action, .. } => action.boots(),
+            Part::Await => false,
         });
         let wish = self.wish;
         let wants = prepared.filter_map(|(name, _)| wish.project.sandboxes.get(*name));
         let absent: BTreeSet<&ImageRef> = wants
             .filter_map(|want| want.root.reference())
-            .filter(|reference| matches!(self.observed.images.get(reference), Some(None)))
+            .filter(|reference| self.observed.absent.contains(*reference))
             .collect();
         for image in absent {
-            let node = self.graph.add_node((Target::Image(image), Op::BuildRoot));
+            let op = match image {
+                ImageRef::Builtin(_) => Op::BuildRoot,
+                ImageRef::Registry(_) => Op::Pull,
+            };
+            let node = self.graph.add_node((Target::Image(image), op));
             self.images.insert(image, node);
         }
     }
@@ -238,9 +243,11 @@ impl<'a> Graph<'a> {
     fn starts(&mut self, name: &'a InstanceName, leaving: &BTreeMap<&VolumeName, Vec<NodeIndex>>) {
         let wish = self.wish;
         let Some(want) = wish.project.sandboxes.get(name) else { return };
-        let image = want.root.reference().and_then(|reference| self.images.get(reference));
-        self.before(image.copied(), self.node(name, Op::Prepare), OnFailure::Skip);
+        let image = want.root.reference().and_then(|name| self.images.get(name)).copied();
         let boot = self.node(name, Op::Boot);
+        for needs_it in [self.node(name, Op::Prepare), boot] {
+            self.before(image, needs_it, OnFailure::Skip);
+        }
         for volume in volumes(want) {
             let nodes = self.volumes.get(volume).copied().unwrap_or(Nodes::NONE);
             // A job that runs is not interrupted; what it has open waits for its end.

@@ -3,7 +3,7 @@
 use schema::change::Class;
 use schema::lifecycle::Phase;
 use schema::name::InstanceName;
-use schema::project::ImageRef;
+use schema::project::{ImageRef, Pull};
 
 use super::scene::{self, Scene, is_up};
 use super::unbuilt;
@@ -76,7 +76,7 @@ fn owner(wish: &Wish, observed: &Observed) -> Option<Refusal> {
     Some(Refusal { address: None, word: "", code, text, hint: Some(hint), place: None })
 }
 
-/// An image that nothing here can come by.
+/// An image that is not here, and that may not be fetched.
 fn missing_images(wish: &Wish, observed: &Observed, changes: &[Change]) -> Vec<Refusal> {
     let mut refused = Vec::new();
     for change in changes.iter().filter(|change| change.action.boots()) {
@@ -84,27 +84,32 @@ fn missing_images(wish: &Wish, observed: &Observed, changes: &[Change]) -> Vec<R
         else {
             continue;
         };
-        let Some(reference) = want.root.reference() else { continue };
+        let Some(image) = want.root.image() else { continue };
+        let reference = &image.reference;
+        let may_be_fetched = image.pull != Pull::Never && !wish.pins.offline;
         if matches!(reference, ImageRef::Builtin(_))
-            || !matches!(observed.images.get(reference), Some(None))
+            || !observed.absent.contains(reference)
+            || may_be_fetched
         {
             continue;
         }
         let short = reference.short();
+        let why =
+            if wish.pins.offline { "--offline asks no registry" } else { "`pull` is \"never\"" };
         refused.push(Refusal {
             address: Some(change.address.clone()),
             word: change.action.as_str(),
             code: "msb::image::not-found",
             text: match observed.locked.get(reference) {
                 Some(place) => format!(
-                    "image {short} as {}:{} pins it is not in the store",
+                    "image {short} as {}:{} pins it is not in the store, and {why}",
                     place.file, place.line
                 ),
-                None => format!(
-                    "image {short} is not in the store, and registries are not supported yet"
-                ),
+                None => format!("image {short} is not in the store, and {why}"),
             },
-            hint: Some(format!("Load it from an archive with `msb load -i FILE -t {short}`.")),
+            hint: Some(format!(
+                "Bring it with `msb pull {short}`, or from an archive with `msb load -i FILE -t {short}`."
+            )),
             place: change
                 .fields
                 .iter()

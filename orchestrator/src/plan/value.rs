@@ -384,6 +384,8 @@ pub enum OnFailure {
 /// The operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Op {
+    /// The image is fetched from its registry.
+    Pull,
     /// The root image is made.
     BuildRoot,
     /// The volume is made.
@@ -418,7 +420,8 @@ pub enum Op {
 
 impl Op {
     /// Every operation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
+        Self::Pull,
         Self::BuildRoot,
         Self::EnsureVolume,
         Self::GrowVolume,
@@ -440,6 +443,7 @@ impl Op {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Pull => "pull",
             Self::BuildRoot => "build-root",
             Self::EnsureVolume => "ensure-volume",
             Self::GrowVolume => "grow-volume",

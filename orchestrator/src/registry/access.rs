@@ -293,7 +293,7 @@ fn trade(
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
     if let Some(Credential::Identity(token)) = credential {
-        let mut form = Url::parse("form:").map_or_else(|_| url.clone(), |form| form);
+        let mut form = url.clone();
         form.query_pairs_mut()
             .clear()
             .append_pair("grant_type", "refresh_token")

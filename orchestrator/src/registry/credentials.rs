@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::base64;
-use super::helper::{self, HelperError};
+use super::keeper::{self, KeeperError};
 use crate::context::Context;
 use crate::images::json;
 use crate::store::atomic;
@@ -249,7 +249,7 @@ impl Sources {
             programs.push((name, if host == "docker.io" { DOCKER_HUB } else { host }));
         }
         for (name, key) in programs {
-            match helper::ask(name, key, &self.environment).await {
+            match keeper::ask(name, key, &self.environment).await {
                 Ok(Some(credential)) => {
                     login.credential = Some((credential, Source::Helper(name.to_owned())));
                     return Ok(login);
@@ -346,7 +346,7 @@ impl Sources {
 }
 
 /// Returns an error and its cause in one line.
-fn told(error: &HelperError) -> String {
+fn told(error: &KeeperError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
@@ -433,4 +433,69 @@ fn credential(entry: &Map<String, Value>) -> Result<Option<Credential>, &'static
     }
     let pair = field("username").zip(field("password"));
     Ok(pair.map(|(user, password)| Credential::Password { user, password: Secret::new(password) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_key_names_a_host_in_any_spelling() {
+        for (key, host) in [
+            (DOCKER_HUB, "docker.io"),
+            ("index.docker.io", "docker.io"),
+            ("https://ghcr.io", "ghcr.io"),
+            ("ghcr.io/", "ghcr.io"),
+            ("http://localhost:5000/v2/", "localhost:5000"),
+        ] {
+            assert_eq!(bare(key), host, "{key}");
+        }
+    }
+
+    #[test]
+    fn logins_are_read_in_their_forms_and_never_shown() {
+        let text = br#"{"auths":{
+            "https://index.docker.io/v1/":{"auth":"YW5hOnBhOnNz"},
+            "a.example":{"username":"ana","password":"hunter2"},
+            "b.example":{"auth":"YW5hOg==","identitytoken":"hunter2"},
+            "c.example":{}}, "credHelpers":{"d.example":"keeper"}, "credsStore":"store", "x":1}"#;
+        let logins = parse(text).unwrap();
+        assert_eq!((logins.auths.len(), logins.store.as_deref()), (3, Some("store")));
+        let Some(Credential::Password { user, password }) = of_host(&logins.auths, "docker.io")
+        else {
+            panic!("a password");
+        };
+        assert_eq!((user.as_str(), password.reveal()), ("ana", "pa:ss"));
+        let token = of_host(&logins.auths, "b.example").unwrap();
+        assert_eq!(token.user(), None);
+        assert!(of_host(&logins.auths, "c.example").is_none());
+        assert!(!format!("{logins:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_holds_no_logins_is_told_without_what_stands_there() {
+        for text in ["hunter2", "[]", r#"{"auths":1}"#, r#"{"auths":{"a":{"auth":"hunter2!"}}}"#] {
+            let why = parse(text.as_bytes()).unwrap_err();
+            assert!(!why.contains("hunter2"), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_found_and_what_is_forgotten_is_not() {
+        let folder = Scratch::new();
+        let own = Some(folder.path().join(FILE_NAME));
+        let sources = Sources { own, ..Sources::default() };
+        let secret = Secret::new("p:w".to_owned());
+        sources.keep("a.example", "ana", &secret).unwrap();
+        sources.keep("b.example", "bob", &secret).unwrap();
+        sources.keep("a.example", "eve", &secret).unwrap();
+        let users: Vec<_> = sources.known().unwrap().into_iter().map(|one| one.user).collect();
+        assert_eq!(users, [Some("eve".to_owned()), Some("bob".to_owned())]);
+        assert!(sources.forget("a.example").unwrap() && !sources.forget("a.example").unwrap());
+        let left = sources.of_home().unwrap().auths;
+        let password = Secret::new("p:w".to_owned());
+        let bob = Credential::Password { user: "bob".to_owned(), password };
+        assert_eq!(of_host(&left, "b.example"), Some(&bob));
+    }
 }

@@ -243,7 +243,7 @@ mod tests {
         let many = vec![descriptor(MANIFESTS[0]); 1001].join(",");
         let many = format!("{{\"schemaVersion\":2,\"manifests\":[{many}]}}");
         for (text, kind, said) in [
-            (&image("text/x-evil\u{1b}"), MANIFESTS[0], "is no layer"),
+            (&image("text/x-evil\\u001b"), MANIFESTS[0], "is no layer"),
             (&negative, MANIFESTS[0], "negative"),
             (&both, MANIFESTS[0], "at once"),
             (&claims, MANIFESTS[0], "is no image"),

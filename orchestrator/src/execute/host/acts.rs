@@ -470,7 +470,7 @@ pub(super) fn no_image(reference: &ImageRef) -> StepError {
         code: "msb::image::not-found".to_owned(),
         stage: "image".to_owned(),
         message: format!("image {short} is not in the store"),
-        hints: vec![format!("Load it from an archive with `msb load -i FILE -t {short}`.")],
+        hints: vec![format!("Bring it with `msb pull {short}`, or `msb load -i FILE -t {short}`.")],
         ..Report::default()
     })
 }

@@ -59,7 +59,8 @@ fn judge(state: &mut State, op: &OpRow) {
                 row.name = name.clone();
             }
         }
-        Op::BuildRoot
+        Op::Pull
+        | Op::BuildRoot
         | Op::GrowVolume
         | Op::Update
         | Op::Gate

@@ -286,6 +286,10 @@ impl World for Sim {
         Ok(())
     }
 
+    async fn pull(&self, _: &ImageRef) -> Done {
+        self.act(Op::Pull, |_| Ok(Effect::default())).await
+    }
+
     async fn build_root(&self, _: &ImageRef) -> Done {
         self.act(Op::BuildRoot, |_| Ok(Effect::default())).await
     }

@@ -21,7 +21,7 @@ const TOKEN: &str = "<token>";
 
 /// Why a program gave no answer. What it printed is never part of it: that may be a password.
 #[derive(Debug, Error)]
-pub enum HelperError {
+pub enum KeeperError {
     /// Its name leads elsewhere.
     #[error("`{0}` is no name of a program")]
     Name(String),
@@ -44,12 +44,12 @@ pub(super) async fn ask(
     name: &str,
     key: &str,
     environment: &[(&'static str, String)],
-) -> Result<Option<Credential>, HelperError> {
+) -> Result<Option<Credential>, KeeperError> {
     let named = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if name.is_empty() || !name.bytes().all(named) {
-        return Err(HelperError::Name(name.escape_debug().take(64).collect()));
+        return Err(KeeperError::Name(name.escape_debug().take(64).collect()));
     }
-    let failed = |error| HelperError::Run(name.to_owned(), error);
+    let failed = |error| KeeperError::Run(name.to_owned(), error);
     let mut child = Command::new(format!("docker-credential-{name}"))
         .arg("get")
         .env_clear()
@@ -62,14 +62,14 @@ pub(super) async fn ask(
         .map_err(failed)?;
     let answered = tokio::time::timeout(LIMIT, talk(&mut child, key)).await;
     let (good, answer) = match answered {
-        Err(_) => return Err(HelperError::Slow(name.to_owned())),
+        Err(_) => return Err(KeeperError::Slow(name.to_owned())),
         Ok(talked) => talked.map_err(failed)?,
     };
     if !good {
         let has_none = String::from_utf8_lossy(&answer).contains("credentials not found");
-        return if has_none { Ok(None) } else { Err(HelperError::Failed(name.to_owned())) };
+        return if has_none { Ok(None) } else { Err(KeeperError::Failed(name.to_owned())) };
     }
-    read(&answer).map(Some).ok_or_else(|| HelperError::Answer(name.to_owned()))
+    read(&answer).map(Some).ok_or_else(|| KeeperError::Answer(name.to_owned()))
 }
 
 async fn talk(child: &mut Child, key: &str) -> io::Result<(bool, Vec<u8>)> {
