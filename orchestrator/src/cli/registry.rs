@@ -27,6 +27,7 @@ pub(crate) struct Args {
 enum Command {
     Login(LoginArgs),
     Logout(LogoutArgs),
+    /// List logins
     #[command(visible_alias = "list")]
     Ls,
 }
