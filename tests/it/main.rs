@@ -44,6 +44,8 @@ mod probes;
 mod problems;
 mod progress;
 mod promises;
+mod pulled_up;
+mod pulls;
 mod reading;
 mod recorded;
 mod registry;

@@ -7,7 +7,7 @@ use tests::oracle::{gone, reversed};
 const LACKING: &str = r#"
 project "shop"
 sandbox "db" { image "builtin:base"; env { KEY from-env="NOT_THERE" } }
-sandbox "web" { image "nobody:1"; port guest=80 host=8080 }
+sandbox "web" { image "nobody:1" pull="never"; port guest=80 host=8080 }
 "#;
 
 fn codes(rows: &Value) -> Vec<&str> {
@@ -39,7 +39,10 @@ fn sf_5_what_the_host_lacks_is_told_all_at_once_and_only_when_asked() {
 #[test]
 fn an_up_that_is_refused_before_anything_is_made_leaves_nothing() {
     let home = Home::process();
-    home.write("Sandboxfile", "project \"a\"\nsandbox \"x\" { image \"nobody:1\" }\n");
+    home.write(
+        "Sandboxfile",
+        "project \"a\"\nsandbox \"x\" { image \"nobody:1\" pull=\"never\" }\n",
+    );
     home.msb(["up"]).exits(1).complains(&["nobody:1"]);
     gone(&home);
     home.write("Sandboxfile", "project \"a\"\nsandbox \"x\" { image \"builtin:base\" }\n");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, ValueEnum};
 use schema::name::ProjectName;
 
@@ -35,8 +36,10 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "WHEN")]
     pub(crate) color: Option<Color>,
     /// Form of the result on stdout [default: text]
-    #[arg(long, global = true, value_name = "FORM", conflicts_with = "json")]
-    pub(crate) output: Option<OutputForm>,
+    ///
+    /// A text until the command is known: `save` means a path by it.
+    #[arg(long, global = true, value_name = "FORM", conflicts_with = "json", value_parser = forms())]
+    pub(crate) output: Option<String>,
     /// Short for `--output json`, and for `ndjson` in `logs`, `events` and `metrics --watch`
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -132,6 +135,12 @@ pub(crate) enum Color {
     Always,
     /// Never
     Never,
+}
+
+/// Returns the words of [`OutputForm`].
+fn forms() -> PossibleValuesParser {
+    let values = OutputForm::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    PossibleValuesParser::new(values)
 }
 
 /// `--output`
@@ -284,7 +293,8 @@ impl Globals {
     }
 
     fn output_form(&self, context: &Context) -> Result<OutputForm, Failure> {
-        Ok(match (self.json, self.output) {
+        let form = self.output.as_deref().and_then(|text| OutputForm::from_str(text, false).ok());
+        Ok(match (self.json, form) {
             (true, _) => OutputForm::Json,
             (false, Some(form)) => form,
             (false, None) => variable(context, "MSB_OUTPUT")?.unwrap_or(OutputForm::Text),

@@ -36,7 +36,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "logs", "inspect", "metrics", "top", "wait", "touch", "net",
         ],
     ),
-    ("Images", &["pull", "load", "image", "registry"]),
+    ("Images", &["pull", "load", "save", "image", "registry"]),
     ("Storage", &["volume"]),
     ("Installation", &["doctor", "setup"]),
     ("Other", &["explain", "schema", "agent-socket", "help"]),

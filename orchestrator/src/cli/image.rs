@@ -10,7 +10,7 @@ use serde_json::json;
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::{Failure, Failures, first};
-use super::{load, pull};
+use super::{load, pull, save};
 use crate::images::ImageEntry;
 use crate::report::human::{self, Table};
 use crate::report::json::rfc3339;
@@ -32,6 +32,7 @@ enum Command {
     Rm(RemoveArgs),
     Pull(pull::Args),
     Load(load::Args),
+    Save(save::Args),
 }
 
 /// List images
@@ -57,11 +58,16 @@ pub(crate) struct RemoveArgs {
 }
 
 impl Args {
+    /// Tells whether `--output` of this subcommand is a path.
+    pub(crate) const fn writes_an_archive(&self) -> bool {
+        matches!(self.command, Command::Save(_))
+    }
+
     /// Tells whether `-q` was given to a list.
     pub(crate) const fn wants_names_only(&self) -> bool {
         match &self.command {
             Command::Ls(args) => args.names_only,
-            Command::Rm(_) | Command::Pull(_) | Command::Load(_) => false,
+            Command::Rm(_) | Command::Pull(_) | Command::Load(_) | Command::Save(_) => false,
         }
     }
 }
@@ -73,6 +79,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         Command::Rm(args) => remove(args, call),
         Command::Pull(args) => pull::run(args, call),
         Command::Load(args) => load::run(args, call),
+        Command::Save(args) => save::run(args, call),
     }
 }
 
@@ -190,7 +197,7 @@ pub(crate) fn remove(args: &RemoveArgs, call: &Call) -> Ending {
     if failures.is_empty() { Ok(0) } else { Err(Failures(failures)) }
 }
 
-fn full(text: &str) -> Result<String, Failure> {
+pub(super) fn full(text: &str) -> Result<String, Failure> {
     let parsed = ImageRef::parse(text);
     parsed.map(|name| name.to_string()).map_err(|error| {
         Failure::usage("usage::value", format!("`{text}` is no name of an image"))
@@ -198,11 +205,11 @@ fn full(text: &str) -> Result<String, Failure> {
     })
 }
 
-fn not_found(name: &str) -> Failure {
+pub(super) fn not_found(name: &str) -> Failure {
     let message = format!("there is no image `{}`", load::short(name));
     Failure::new("image::not-found", "image", message).hint("List images with `msb image ls`.")
 }
 
-fn catalog(error: &crate::images::CatalogError) -> Failure {
+pub(super) fn catalog(error: &crate::images::CatalogError) -> Failure {
     Failure::of("msb::state::unusable", "state", error)
 }

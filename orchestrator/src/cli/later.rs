@@ -7,7 +7,6 @@ const COMMANDS: &[&str] = &[
     "history",
     "lsp",
     "mcp",
-    "save",
     "self",
     "serve",
     "snap",
@@ -19,7 +18,7 @@ const COMMANDS: &[&str] = &[
 ];
 
 /// Subcommands that are not built yet.
-const SUBCOMMANDS: &[(&str, &[&str])] = &[("image", &["inspect", "prune", "save", "verify"])];
+const SUBCOMMANDS: &[(&str, &[&str])] = &[("image", &["inspect", "prune", "verify"])];
 
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[

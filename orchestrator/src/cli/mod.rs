@@ -63,6 +63,7 @@ mod resolving;
 mod restart;
 mod rm;
 mod run;
+mod save;
 mod schema;
 mod setup;
 mod shapes;
@@ -149,6 +150,7 @@ pub(crate) enum Command {
     Net(net::Args),
     Pull(pull::Args),
     Load(load::Args),
+    Save(save::Args),
     Image(image::Args),
     #[command(hide = true)]
     Images(image::ListArgs),
@@ -191,6 +193,9 @@ fn run(arguments: &[OsString]) -> ExitCode {
         Some(after) => globals.join_project(after),
         None => Ok(()),
     });
+    if command.writes_an_archive() {
+        globals.output = None;
+    }
     if command.wants_names_only() {
         globals.quiet = true;
     }
@@ -255,6 +260,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Net(args) => net::run(args, call),
         Command::Pull(args) => pull::run(args, call),
         Command::Load(args) => load::run(args, call),
+        Command::Save(args) => save::run(args, call),
         Command::Image(args) => image::run(args, call),
         Command::Images(args) => image::list(args, call),
         Command::Rmi(args) => image::remove(args, call),
@@ -288,6 +294,15 @@ impl Command {
             Self::Graph(args) => Some(&args.shorts),
             Self::Convert(args) => Some(&args.shorts),
             _ => None,
+        }
+    }
+
+    /// Tells whether `--output` of this command is a path.
+    const fn writes_an_archive(&self) -> bool {
+        match self {
+            Self::Save(_) => true,
+            Self::Image(args) => args.writes_an_archive(),
+            _ => false,
         }
     }
 

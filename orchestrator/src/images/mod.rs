@@ -28,6 +28,7 @@ mod merge;
 mod prune;
 pub mod pull;
 mod ready;
+mod save;
 mod source;
 mod spool;
 #[cfg(test)]
@@ -45,3 +46,4 @@ pub use layout::LayoutError;
 pub use load::{LoadError, LoadOptions, Loaded, Progress, host_platform, load, load_file};
 pub use prune::prune_leftovers;
 pub use pull::{PullError, Pulled, Shared, Step, Wanted, pull};
+pub use save::{Form, SaveError, save};

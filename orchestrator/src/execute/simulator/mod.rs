@@ -43,7 +43,7 @@ use world::{Fault, Sim};
 const CASES: u64 = 800;
 
 /// Few enough that a plan of this size can go beyond them.
-const SLOTS: Slots = Slots { boots: 2, builds: 1, stops: 2, probes: 3 };
+const SLOTS: Slots = Slots { boots: 2, pulls: 1, builds: 1, stops: 2, probes: 3 };
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

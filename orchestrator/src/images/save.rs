@@ -1,0 +1,287 @@
+//! Images of the store as one archive, byte for byte as they came.
+//!
+//! The tree of an OCI layout, and for docker's readers `manifest.json` and `repositories` beside it,
+//! so that one archive serves both. Entries are sorted and have no times: the same images are the
+//! same archive.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+
+use schema::archive::{Entry, Kind, Time, write};
+use schema::project::ImageRef;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use super::cache::ImagesHome;
+use super::catalog::ImageEntry;
+use super::digest::Digest;
+use super::json::{self as documents, JSON_BYTES_MAX};
+
+/// For whom an archive is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `docker load`, and everybody who reads layouts.
+    Docker,
+    /// An OCI layout alone.
+    Oci,
+}
+
+/// Why there is no archive.
+#[derive(Debug, Error)]
+pub enum SaveError {
+    /// A blob is not in the store, or cannot be read.
+    #[error("cannot read {digest} of {reference}")]
+    Blob {
+        /// The image.
+        reference: String,
+        /// The blob.
+        digest: String,
+        /// What the host answered.
+        #[source]
+        source: io::Error,
+    },
+    /// A blob is no longer what it is called.
+    #[error("{digest} of {reference} is damaged: its bytes hash to {found}")]
+    Damaged {
+        /// The image.
+        reference: String,
+        /// The blob.
+        digest: String,
+        /// What it is now.
+        found: String,
+    },
+    /// What is remembered of an image is no text that it could be.
+    #[error("what is remembered of {0} is not understood")]
+    Catalog(String),
+    /// The archive does not take its bytes.
+    #[error("cannot write the archive")]
+    Write(#[source] io::Error),
+}
+
+/// A file of the archive.
+enum Content {
+    Folder,
+    Text(Vec<u8>),
+    /// A blob, and an image that has it.
+    Blob(Digest, String),
+}
+
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const BUFFER_BYTES: usize = 256 << 10;
+/// What an archive is padded to.
+const BLOCK: usize = 512;
+
+/// Writes these images to `out`; returns how many bytes the archive has.
+///
+/// # Errors
+/// A blob is missing or damaged, or `out` takes no more: what was written is no whole archive.
+pub fn save(
+    home: &ImagesHome,
+    images: &[ImageEntry],
+    form: Form,
+    out: &mut dyn Write,
+) -> Result<u64, SaveError> {
+    let mut files: BTreeMap<String, Content> = BTreeMap::new();
+    let mut listed = Vec::new();
+    for image in images {
+        let manifest = blobs_of(image, &mut files)?;
+        listed.push(descriptor(home, image, manifest)?);
+    }
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed });
+    let mut text = |name: &str, value: &Value| {
+        files.insert(name.to_owned(), Content::Text(value.to_string().into_bytes()));
+    };
+    text("oci-layout", &json!({ "imageLayoutVersion": "1.0.0" }));
+    text("index.json", &index);
+    if form == Form::Docker {
+        text("manifest.json", &docker_list(images));
+        text("repositories", &repositories(images));
+    }
+    files.insert("blobs".to_owned(), Content::Folder);
+    files.insert("blobs/sha256".to_owned(), Content::Folder);
+    let mut bytes = 0;
+    for (name, content) in files {
+        bytes += append(home, &name, content, out)?;
+    }
+    out.write_all(&write::END).map_err(SaveError::Write)?;
+    Ok(bytes + write::END.len() as u64)
+}
+
+/// Puts every blob of an image on the list; returns the digest of its manifest.
+fn blobs_of(
+    image: &ImageEntry,
+    files: &mut BTreeMap<String, Content>,
+) -> Result<Digest, SaveError> {
+    let parse =
+        |text: &str| Digest::parse(text).ok_or_else(|| SaveError::Catalog(image.reference.clone()));
+    let layers = image.layers.iter().map(|layer| layer.blob.as_str());
+    for text in layers.chain([image.config_digest.as_str(), image.manifest_digest.as_str()]) {
+        let digest = parse(text)?;
+        let content = Content::Blob(digest, image.reference.clone());
+        files.entry(path(&digest)).or_insert(content);
+    }
+    parse(&image.manifest_digest)
+}
+
+fn path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// Returns the path of a digest that was remembered.
+fn named(text: &str) -> String {
+    Digest::parse(text).map_or_else(String::new, |digest| path(&digest))
+}
+
+/// Returns what an index says of an image.
+fn descriptor(home: &ImagesHome, image: &ImageEntry, digest: Digest) -> Result<Value, SaveError> {
+    let blob = |source| SaveError::Blob {
+        reference: image.reference.clone(),
+        digest: digest.to_string(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(home.blob(&digest)).map_err(blob)?;
+    file.take(JSON_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(blob)?;
+    check(image, &digest, Digest::of(&bytes))?;
+    let said = documents::parse(&bytes).ok();
+    let media_type = said.as_ref().and_then(|said| said["mediaType"].as_str()).unwrap_or(MANIFEST);
+    let mut parts = image.platform.split('/');
+    let (os, architecture) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    let mut platform = json!({ "os": os, "architecture": architecture });
+    if let Some(variant) = parts.next() {
+        platform["variant"] = variant.into();
+    }
+    let mut described = json!({
+        "mediaType": media_type, "digest": digest.to_string(), "size": bytes.len(),
+        "platform": platform,
+    });
+    // An image that is named by its digest alone has no name to give.
+    if !image.reference.contains('@') {
+        described["annotations"] =
+            json!({ CONTAINERD_NAME: image.reference, REF_NAME: image.reference });
+    }
+    Ok(described)
+}
+
+fn check(image: &ImageEntry, digest: &Digest, found: Digest) -> Result<(), SaveError> {
+    if found == *digest {
+        return Ok(());
+    }
+    let (reference, digest) = (image.reference.clone(), digest.to_string());
+    Err(SaveError::Damaged { reference, digest, found: found.to_string() })
+}
+
+/// Returns `manifest.json`: each image once, with all its names.
+fn docker_list(images: &[ImageEntry]) -> Value {
+    let mut seen = BTreeSet::new();
+    let firsts = images.iter().filter(|image| seen.insert(&image.manifest_digest));
+    let item = |image: &ImageEntry| {
+        let same = images.iter().filter(|other| other.manifest_digest == image.manifest_digest);
+        let tags: Vec<String> = same
+            .filter(|one| !one.reference.contains('@'))
+            .map(|one| short(&one.reference))
+            .collect();
+        let layers: Vec<String> = image.layers.iter().map(|layer| named(&layer.blob)).collect();
+        json!({ "Config": named(&image.config_digest), "RepoTags": tags, "Layers": layers })
+    };
+    firsts.map(item).collect()
+}
+
+/// Returns `repositories`: the top layer of each name.
+fn repositories(images: &[ImageEntry]) -> Value {
+    let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for image in images.iter().filter(|image| !image.reference.contains('@')) {
+        let name = short(&image.reference);
+        let top = image.layers.last().and_then(|layer| Digest::parse(&layer.blob));
+        if let (Some((name, tag)), Some(top)) = (name.rsplit_once(':'), top) {
+            found.entry(name.to_owned()).or_default().insert(tag.to_owned(), top.hex());
+        }
+    }
+    json!(found)
+}
+
+fn short(reference: &str) -> String {
+    ImageRef::parse(reference).map_or_else(|_| reference.to_owned(), |name| name.short())
+}
+
+/// Appends one file, a blob held against its digest as it passes.
+fn append(
+    home: &ImagesHome,
+    name: &str,
+    content: Content,
+    out: &mut dyn Write,
+) -> Result<u64, SaveError> {
+    let (kind, mode, size, blob) = match &content {
+        Content::Folder => (Kind::Folder, 0o755, 0, None),
+        Content::Text(text) => (Kind::File, 0o644, text.len() as u64, None),
+        Content::Blob(digest, reference) => {
+            let failed = |source| SaveError::Blob {
+                reference: reference.clone(),
+                digest: digest.to_string(),
+                source,
+            };
+            let file = File::open(home.blob(digest)).map_err(failed)?;
+            let size = file.metadata().map_err(failed)?.len();
+            (Kind::File, 0o644, size, Some((file, digest, reference)))
+        }
+    };
+    let entry = Entry {
+        path: name.as_bytes().to_vec(),
+        kind,
+        mode,
+        uid: 0,
+        gid: 0,
+        mtime: Time::default(),
+        xattrs: Vec::new(),
+        size,
+    };
+    let mut head = Vec::new();
+    write::head(&entry, write::Owner::default(), &mut head);
+    out.write_all(&head).map_err(SaveError::Write)?;
+    match (&content, blob) {
+        (Content::Text(text), _) => out.write_all(text).map_err(SaveError::Write)?,
+        (_, Some((file, digest, reference))) => copy(file, size, (digest, reference), out)?,
+        (_, None) => {}
+    }
+    let padding = [0; BLOCK];
+    let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
+    let padding = &padding[..(BLOCK - over) % BLOCK];
+    out.write_all(padding).map_err(SaveError::Write)?;
+    Ok(head.len() as u64 + size + padding.len() as u64)
+}
+
+fn copy(
+    mut file: File,
+    size: u64,
+    (digest, reference): (&Digest, &str),
+    out: &mut dyn Write,
+) -> Result<(), SaveError> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut left = size;
+    while left > 0 {
+        let count = file.read(&mut buffer).and_then(|count| match count {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => Ok(count.min(usize::try_from(left).unwrap_or(usize::MAX))),
+        });
+        let count = count.map_err(|source| SaveError::Blob {
+            reference: reference.to_owned(),
+            digest: digest.to_string(),
+            source,
+        })?;
+        hasher.update(&buffer[..count]);
+        out.write_all(&buffer[..count]).map_err(SaveError::Write)?;
+        left -= count as u64;
+    }
+    let found = Digest::from(hasher);
+    if found != *digest {
+        let (reference, digest) = (reference.to_owned(), digest.to_string());
+        return Err(SaveError::Damaged { reference, digest, found: found.to_string() });
+    }
+    Ok(())
+}

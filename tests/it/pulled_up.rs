@@ -1,0 +1,133 @@
+//! `up` with images that only a registry has, and the lock that pins them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tests::home::Home;
+use tests::programs;
+use tests::registry::Registry;
+
+fn base() -> PathBuf {
+    programs::target().join("base/base.oci.tar")
+}
+
+/// Returns an archive of another image: the base with a label.
+fn other(home: &Home) -> PathBuf {
+    let folder = home.scratch("other");
+    std::fs::create_dir(&folder).unwrap();
+    let at = folder.display();
+    let script = format!(
+        "set -e; cd {at}; skopeo copy -q oci-archive:{} oci:{at}/o:x; \
+         umoci config --image {at}/o:x --config.label=moved=yes; \
+         skopeo copy -q oci:{at}/o:x oci-archive:{at}/other.tar",
+        base().display()
+    );
+    let made = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    folder.join("other.tar")
+}
+
+fn file(home: &Home, image: &str) {
+    home.write(
+        "Sandboxfile",
+        &format!(
+            "project \"shop\"\nsandbox \"web\" {{ image {image}; command \"sleep\" \"1000\" }}\n"
+        ),
+    );
+}
+
+#[test]
+fn up_fetches_what_is_missing_pins_it_and_asks_nobody_again() {
+    let (home, registry) = (Home::process(), Registry::plain());
+    registry.push(&base(), "app:1");
+    let (name, digest) = (format!("{}/app:1", registry.address()), registry.digest("app:1"));
+    file(&home, &format!("\"{name}\""));
+    home.msb(["diff"]).exits(2).says(&["digest unknown"]);
+    home.msb(["plan", "--out", "saved.json"]).exits(1).complains(&["image::unresolved"]);
+    home.msb(["up", "--offline"]).exits(1).complains(&["--offline asks no registry"]);
+    home.msb(["up"]).exits(0);
+    let lock = std::fs::read_to_string(home.project().join("Sandboxfile.lock")).unwrap();
+    assert!(lock.contains(&digest), "{lock}");
+    // Nobody is there to be asked any more.
+    drop(registry);
+    home.msb(["diff"]).exits(0);
+    home.msb(["up"]).exits(0);
+    home.msb(["up", "--locked"]).exits(0);
+    home.msb(["lock"]).exits(0).says(&["1 kept"]);
+    home.msb(["down"]).exits(0);
+    home.msb(["up"]).exits(0);
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn only_lock_upgrade_moves_a_digest_and_the_next_diff_shows_it() {
+    let (home, registry) = (Home::process(), Registry::plain());
+    registry.push(&base(), "app:1");
+    let (name, before) = (format!("{}/app:1", registry.address()), registry.digest("app:1"));
+    file(&home, &format!("\"{name}\""));
+    home.msb(["lock"]).exits(0).says(&["added"]);
+    home.msb(["diff"]).exits(2).says(&[&before[..15]]);
+    home.msb(["up"]).exits(0);
+    registry.push(&other(&home), "app:1");
+    let after = registry.digest("app:1");
+    assert_ne!(before, after);
+    home.msb(["diff"]).exits(0);
+    home.msb(["up"]).exits(0);
+    let moved = home.msb(["lock", "--upgrade"]).exits(0);
+    moved.says(&[&before[..19], &after[..19], "1 moved"]);
+    // The new one is not in the store yet, and is shown all the same.
+    let diff = home.msb(["diff"]).exits(2);
+    diff.says(&[&before[..15], &after[..15], "recreate", "Sandboxfile.lock:"]);
+    home.msb(["up", "--yes"]).exits(0);
+    home.msb(["diff"]).exits(0);
+    let told = home.msb(["inspect", "web", "--json"]).exits(0).json();
+    assert_eq!(told[0]["image_digest"], after, "{told}");
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn an_image_that_nobody_has_fails_who_needs_it_and_nobody_else() {
+    let (home, registry) = (Home::process(), Registry::plain());
+    registry.push(&base(), "app:1");
+    let at = registry.address();
+    home.write(
+        "Sandboxfile",
+        &format!(
+            "project \"shop\"\n\
+             sandbox \"web\" {{ image \"{at}/app:1\"; command \"sleep\" \"1000\" }}\n\
+             sandbox \"bad\" {{ image \"{at}/app:9\"; command \"sleep\" \"1000\" }}\n\
+             sandbox \"after\" {{ image \"{at}/app:1\"; command \"sleep\" \"1000\"; depends-on \"bad\" }}\n"
+        ),
+    );
+    home.msb(["up"]).exits(1).complains(&["app:9", "is not in the registry", "image::not-found"]);
+    let rows = home.msb(["ps", "--json"]).exits(0).json();
+    let phase = |name: &str| {
+        let rows = rows.as_array().unwrap();
+        let row = rows.iter().find(|row| row["name"] == name);
+        row.map(|row| row["phase"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(phase("web").as_deref(), Some("Ready"), "{rows}");
+    assert_ne!(phase("after").as_deref(), Some("Ready"), "{rows}");
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn an_image_that_is_never_to_be_pulled_is_told_before_anything_starts() {
+    let (home, registry) = (Home::process(), Registry::plain());
+    registry.push(&base(), "app:1");
+    let name = format!("{}/app:1", registry.address());
+    file(&home, &format!("\"{name}\" pull=\"never\""));
+    home.msb(["up"]).exits(1).complains(&["image::not-found", "`pull` is \"never\""]);
+    home.msb(["pull", &name]).exits(0);
+    home.msb(["up"]).exits(0);
+    home.msb(["down"]).exits(0);
+}
+
+#[test]
+fn run_fetches_its_image_too() {
+    let (home, registry) = (Home::process(), Registry::plain());
+    registry.push(&base(), "app:1");
+    let name = format!("{}/app:1", registry.address());
+    home.msb(["run", "--rm", "--pull", "never", &name, "true"]).exits(1);
+    home.msb(["run", "--rm", &name, "echo", "hello"]).exits(0).says(&["hello"]);
+}
