@@ -51,6 +51,7 @@ mod recorded;
 mod registry;
 mod restarts;
 mod road;
+mod saved;
 mod schemas;
 mod states;
 mod tidy;
