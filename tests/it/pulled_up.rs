@@ -111,8 +111,8 @@ fn an_image_that_nobody_has_fails_who_needs_it_and_nobody_else() {
         let row = rows.iter().find(|row| row["name"] == name);
         row.map(|row| row["phase"].as_str().unwrap().to_owned())
     };
-    assert_eq!(phase("web").as_deref(), Some("Ready"), "{rows}");
-    assert_ne!(phase("after").as_deref(), Some("Ready"), "{rows}");
+    assert_eq!(phase("web").as_deref(), Some("ready"), "{rows}");
+    assert_ne!(phase("after").as_deref(), Some("ready"), "{rows}");
     home.msb(["down"]).exits(0);
 }
 
