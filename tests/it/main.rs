@@ -30,6 +30,7 @@ mod file_tools;
 mod floors;
 mod following_logs;
 mod hostile;
+mod hostile_images;
 mod install;
 mod jail;
 mod kills;
