@@ -48,6 +48,8 @@ pub struct Configuration {
     pub disk_reserve: Option<Bytes>,
     /// How many machines boot at once.
     pub boots: Option<usize>,
+    /// How many images are fetched at once.
+    pub pulls: Option<usize>,
     /// What a reading may cost.
     pub limits: Limits,
     /// What `run` and `create` make where their flags say nothing.
@@ -119,7 +121,7 @@ const DEFAULTS: &[Key] = &[
     ("shell", Built),
     ("metrics-interval", Built),
 ];
-const PARALLEL: &[Key] = &[("boots", Built), ("pulls", Later)];
+const PARALLEL: &[Key] = &[("boots", Built), ("pulls", Built)];
 const REGISTRY: &[Key] = &[("insecure", Built), ("ca-certs", Built), ("token-realm", Built)];
 const LIMITS: &[Key] = &[
     ("file-bytes", Built),
@@ -207,7 +209,7 @@ impl Reader<'_> {
                 }
                 "detach-keys" => found.detach_keys = self.one(entry, detach_keys),
                 "defaults" => found.defaults = self.defaults(entry),
-                "parallel" => found.boots = self.boots(entry),
+                "parallel" => (found.boots, found.pulls) = self.parallel(entry),
                 "limits" => found.limits = self.limits(entry),
                 "registry" => self.registry(entry, &mut found.registries),
                 "disk-reserve" => found.disk_reserve = self.size(entry, (0, DISK_RESERVE_MAX)),
@@ -301,10 +303,12 @@ impl Reader<'_> {
         self.problems.push(refused);
     }
 
-    fn boots(&mut self, entry: &Entry<'_>) -> Option<usize> {
+    /// Returns how many machines boot, and how many images are fetched, at once.
+    fn parallel(&mut self, entry: &Entry<'_>) -> (Option<usize>, Option<usize>) {
         let fields = self.group(entry, PARALLEL);
-        let boots = fields.into_iter().find(|field| field.key == "boots")?;
-        self.number(boots, COUNT_MAX)
+        let field = |key: &str| fields.iter().find(|field| field.key == key).copied();
+        let mut count = |key| self.number(field(key)?, COUNT_MAX);
+        (count("boots"), count("pulls"))
     }
 
     fn limits(&mut self, entry: &Entry<'_>) -> Limits {
@@ -493,7 +497,7 @@ mod tests {
         let text = "log-level \"info\"; driver \"qemu\"; require-jail #true; color \"never\"\n\
                     progress \"plain\"; lock-timeout \"1m30s\"; detach-keys \"ctrl-p,ctrl-q\"\n\
                     defaults { cpus 2; memory \"1GiB\"; upper \"8GiB\"; security \"restricted\"; shell \"/bin/bash\"; metrics-interval \"30s\" }\n\
-                    parallel boots=8 // and no more\n\
+                    parallel boots=8 pulls=2 // and no more\n\
                     trash-keep \"7d\"; disk-reserve \"2GiB\"\n\
                     limits { file-bytes \"16MiB\"; instances 20000; files 100; problems 7; seconds 60; expanded-bytes \"5MiB\" }\n";
         let found = read(text).unwrap();
@@ -502,7 +506,7 @@ mod tests {
         assert_eq!((found.color, found.progress), (Some("never"), Some("plain")));
         assert_eq!(found.lock_timeout, Some(Duration::from_secs(90)));
         assert_eq!(found.detach_keys.as_deref(), Some("ctrl-p,ctrl-q"));
-        assert_eq!(found.boots, Some(8));
+        assert_eq!((found.boots, found.pulls), (Some(8), Some(2)));
         assert_eq!(found.trash_keep, Some(Duration::from_secs(7 * 86_400)));
         assert_eq!(found.disk_reserve, Some(Bytes::gib(2)));
         let defaults = Defaults {

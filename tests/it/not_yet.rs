@@ -72,7 +72,7 @@ fn fields_that_no_machine_honours_are_planned_and_refused_by_name() {
 #[test]
 fn commands_of_later_versions_are_refused_by_name() {
     let home = Home::process();
-    for command in ["snapshot", "serve", "pull"] {
+    for command in ["snapshot", "serve", "ssh"] {
         let run = home.msb([command, "x"]);
         let refused = run.code == 1 && run.stderr.contains("not supported yet");
         let unknown = run.code == 64;

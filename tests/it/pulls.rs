@@ -1,8 +1,11 @@
 //! `msb pull` from a real registry, and from servers that lie.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use serde_json::Value;
 use tests::home::Home;
@@ -16,6 +19,11 @@ fn base() -> PathBuf {
 
 fn row(home: &Home, arguments: &[&str]) -> Value {
     home.msb_with(arguments).exits(0).json()[0].clone()
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).unwrap();
+    fs::File::create_new(path).unwrap().write_all(bytes).unwrap();
 }
 
 fn blobs(home: &Home) -> PathBuf {
@@ -36,12 +44,6 @@ fn asked_for(registry: &Registry) -> Vec<String> {
 fn largest(home: &Home) -> PathBuf {
     let files = fs::read_dir(blobs(home)).unwrap().map(|entry| entry.unwrap().path());
     files.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
-}
-
-/// Puts other bytes into a blob.
-fn replace(path: &Path, bytes: &[u8]) {
-    fs::remove_file(path).unwrap();
-    fs::write(path, bytes).unwrap();
 }
 
 #[test]
@@ -115,13 +117,13 @@ fn a_damaged_blob_is_fetched_again_by_force_and_one_of_another_size_unasked() {
     home.msb(["pull", &name]).exits(0);
     let path = largest(&home);
     let before = fs::read(&path).unwrap();
-    replace(&path, &before[..before.len() / 2]);
+    overwrite(&path, &before[..before.len() / 2]);
     let cut = home.msb(["pull", &name]).exits(0);
     cut.says(&["  pulled  "]).complains(&["damaged in the store and fetched again: sha256:"]);
     assert_eq!(fs::read(&path).unwrap(), before, "cut");
     let mut flipped = before.clone();
     flipped[before.len() / 2] ^= 1;
-    replace(&path, &flipped);
+    overwrite(&path, &flipped);
     home.msb(["pull", "--force", &name]).exits(0);
     assert_eq!(fs::read(&path).unwrap(), before, "flipped");
 }
@@ -135,7 +137,9 @@ fn a_pull_that_is_killed_leaves_a_store_that_the_next_one_uses() {
         let mut command = home.command();
         command.args(["pull", &name, "--force"]).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(millis));
+        // Nothing is said by then, so this is a pause and no more.
+        let (_held, never) = channel::<()>();
+        never.recv_timeout(Duration::from_millis(millis)).unwrap_err();
         drop(child.kill());
         child.wait().unwrap();
     }

@@ -12,7 +12,7 @@ use super::dry::{self, Dry};
 use super::ending::Ending;
 use super::failure::Failure;
 use super::targets::{self, Target};
-use super::{following, outcome, select, shapes, values};
+use super::{following, outcome, pull, select, shapes, values};
 use crate::context::Clock as _;
 use crate::engine::{Adhoc, Wait};
 
@@ -80,6 +80,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     wish.driver = select::driver(call);
     if args.dry.dry_run {
         return dry::show(call, &wish);
+    }
+    if args.definition.always_pulls() {
+        pull::anew(call, &wish)?;
     }
     let mut options = following::options(call, "create");
     options.consents.yes = true;

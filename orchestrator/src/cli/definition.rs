@@ -280,6 +280,11 @@ impl Definition {
         self.lasting.restart.is_some_and(|flag| flag.policy != RestartPolicy::No)
     }
 
+    /// Tells whether the registry is asked for the image even where it is here.
+    pub(crate) const fn always_pulls(&self) -> bool {
+        matches!(self.pull, Some(PullFlag::Always))
+    }
+
     /// Returns the sandbox that the flags define, over `base`; and its volumes.
     ///
     /// # Errors
@@ -295,9 +300,9 @@ impl Definition {
         let pull = sandbox.root.image().map_or_else(Pull::default, |image| image.pull);
         let pull = match self.pull {
             None => pull,
-            Some(PullFlag::Missing) => Pull::Missing,
+            // What this call asked for is no wish that lasts.
+            Some(PullFlag::Missing | PullFlag::Always) => Pull::Missing,
             Some(PullFlag::Never) => Pull::Never,
-            Some(PullFlag::Always) => return Err(Failure::not_yet("--pull always")),
         };
         let platform = sandbox.root.image().and_then(|image| image.platform);
         sandbox.root = Root::Image(Image { reference: image, pull, platform });

@@ -196,6 +196,7 @@ pub(crate) fn options(call: &Call, command: &str) -> Options {
             .unwrap_or("info")
             .to_owned(),
         parallel: call.configuration.boots,
+        pulls: call.configuration.pulls,
         require_jail: call.settings.require_jail,
         trash_kept: call.trash_kept(),
         ..Options::default()

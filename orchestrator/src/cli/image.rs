@@ -10,7 +10,7 @@ use serde_json::json;
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::{Failure, Failures, first};
-use super::{load, pull, save};
+use super::{load, pull, save, verify};
 use crate::images::ImageEntry;
 use crate::report::human::{self, Table};
 use crate::report::json::rfc3339;
@@ -33,6 +33,8 @@ enum Command {
     Pull(pull::Args),
     Load(load::Args),
     Save(save::Args),
+    Inspect(verify::InspectArgs),
+    Verify(verify::Args),
 }
 
 /// List images
@@ -67,7 +69,7 @@ impl Args {
     pub(crate) const fn wants_names_only(&self) -> bool {
         match &self.command {
             Command::Ls(args) => args.names_only,
-            Command::Rm(_) | Command::Pull(_) | Command::Load(_) | Command::Save(_) => false,
+            _ => false,
         }
     }
 }
@@ -80,11 +82,13 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         Command::Pull(args) => pull::run(args, call),
         Command::Load(args) => load::run(args, call),
         Command::Save(args) => save::run(args, call),
+        Command::Inspect(args) => verify::inspect(args, call),
+        Command::Verify(args) => verify::run(args, call),
     }
 }
 
 /// Returns who uses which image, by its name in full.
-fn users(call: &Call) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+pub(super) fn users(call: &Call) -> Result<BTreeMap<String, Vec<String>>, Failure> {
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for view in call.engine.sandboxes(None).map_err(first)? {
         let definition = view.definition.as_ref();
@@ -145,7 +149,10 @@ fn print(call: &Call, images: &[ImageEntry], users: &BTreeMap<String, Vec<String
     call.report.out(&table.text(call.report.width()));
 }
 
-fn shape(image: &ImageEntry, users: &BTreeMap<String, Vec<String>>) -> serde_json::Value {
+pub(super) fn shape(
+    image: &ImageEntry,
+    users: &BTreeMap<String, Vec<String>>,
+) -> serde_json::Value {
     let (os, architecture) = image.platform.split_once('/').unwrap_or((&image.platform, ""));
     json!({
         "reference": load::short(&image.reference),

@@ -18,7 +18,7 @@ const COMMANDS: &[&str] = &[
 ];
 
 /// Subcommands that are not built yet.
-const SUBCOMMANDS: &[(&str, &[&str])] = &[("image", &["inspect", "prune", "verify"])];
+const SUBCOMMANDS: &[(&str, &[&str])] = &[("image", &["prune"])];
 
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[

@@ -11,7 +11,7 @@ use super::ending::Ending;
 use super::failure::{Failure, Failures};
 use super::file_flags::FileFlags;
 use super::globals::ProjectShorts;
-use super::resolving::{self, Asking};
+use super::resolving::{self, Asking, Found};
 use super::select;
 use crate::context::Clock as _;
 use crate::images::ImageEntry;
@@ -101,54 +101,72 @@ fn rows(args: &Args, call: &Call, read: &select::Pinned) -> Result<Vec<Row>, Fai
             built_at: None,
         });
         let found = entry(call, &key)?;
-        if moves(&key) && !args.files.offline {
-            match asking.ask(&key, now_ms) {
-                Ok(found) => {
-                    // The same image is not pinned anew, nor said to have moved.
-                    let is_same = row
-                        .after
-                        .as_ref()
-                        .is_some_and(|pinned| pinned.digest == found.pinned.digest);
-                    if !is_same {
-                        row.after = Some(found.pinned);
-                    }
-                    row.built_at = found.built_at;
-                    continue;
+        let ask = || asking.ask(&key, now_ms);
+        let moved = if moves(&key) && !args.files.offline {
+            upgraded(call, row, ask().map_err(|error| resolving::failed(&error, &key)), found)
+        } else {
+            kept_or_found(row, found, (moves(&key), now_ms), || {
+                if args.files.offline {
+                    return Err(unresolved(&key));
                 }
-                Err(error) if found.is_none() => {
-                    unknown.push(resolving::failed(&error, &key));
-                    continue;
-                }
-                Err(error) => {
-                    let short = key.0.short();
-                    call.report.warn(&format!("{short}: as the store has it; {error}"));
-                }
-            }
-        }
-        let pins_it = |entry: &ImageEntry| {
-            row.after.as_ref().is_some_and(|pinned| pinned.digest == entry.manifest_digest)
+                ask().map_err(|error| resolving::failed(&error, &key))
+            })
         };
-        if let Some(entry) = found.as_ref().filter(|entry| pins_it(entry)) {
-            row.built_at.clone_from(&entry.created_at);
-            continue;
-        }
-        match found {
-            Some(entry) if row.after.is_none() || moves(&key) => {
-                row.built_at.clone_from(&entry.created_at);
-                row.after = Some(pins::pinned(&entry, now_ms));
-            }
-            None if row.after.is_none() && !args.files.offline => match asking.ask(&key, now_ms) {
-                Ok(found) => {
-                    row.built_at = found.built_at;
-                    row.after = Some(found.pinned);
-                }
-                Err(error) => unknown.push(resolving::failed(&error, &key)),
-            },
-            None if row.after.is_none() || moves(&key) => unknown.push(unresolved(&key)),
-            Some(_) | None => {}
-        }
+        unknown.extend(moved.err());
     }
     if unknown.is_empty() { Ok(lines.into_values().collect()) } else { Err(Failures(unknown)) }
+}
+
+/// Moves a line to what the registry says; who is not answered keeps what was pinned.
+fn upgraded(
+    call: &Call,
+    row: &mut Row,
+    asked: Result<Found, Failure>,
+    found: Option<ImageEntry>,
+) -> Result<(), Failure> {
+    let short = row.key.0.short();
+    match (asked, &row.after, found) {
+        // The same image is not pinned anew, nor said to have moved.
+        (Ok(now), Some(pinned), _) if pinned.digest == now.pinned.digest => {
+            row.built_at = now.built_at;
+        }
+        (Ok(now), _, _) => {
+            row.built_at = now.built_at;
+            row.after = Some(now.pinned);
+        }
+        (Err(failure), Some(_), Some(_)) => call.report.warn(&format!(
+            "{short} stays as it was: {}; --offline takes what the store has",
+            failure.report.message
+        )),
+        (Err(failure), _, _) => return Err(failure),
+    }
+    Ok(())
+}
+
+/// Leaves a line as it is, or fills it with what the store has, else with what is asked for.
+fn kept_or_found(
+    row: &mut Row,
+    found: Option<ImageEntry>,
+    (moves, now_ms): (bool, u64),
+    ask: impl FnOnce() -> Result<Found, Failure>,
+) -> Result<(), Failure> {
+    let pins_it = |entry: &ImageEntry| {
+        row.after.as_ref().is_some_and(|pinned| pinned.digest == entry.manifest_digest)
+    };
+    match found {
+        Some(entry) if pins_it(&entry) => row.built_at = entry.created_at,
+        Some(entry) if row.after.is_none() || moves => {
+            row.after = Some(pins::pinned(&entry, now_ms));
+            row.built_at = entry.created_at;
+        }
+        None if row.after.is_none() || moves => {
+            let now = ask()?;
+            row.built_at = now.built_at;
+            row.after = Some(now.pinned);
+        }
+        Some(_) | None => {}
+    }
+    Ok(())
 }
 
 fn unresolved((reference, platform): &Key) -> Failure {

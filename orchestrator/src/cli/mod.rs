@@ -76,6 +76,7 @@ mod touch;
 mod traced;
 mod up;
 mod validate;
+mod verify;
 mod volume;
 mod wait;
 mod watch;

@@ -18,6 +18,7 @@ use super::outcome::{self, ms};
 use super::registry;
 use crate::context::Clock as _;
 use crate::images::{PullError, Pulled, Step, Wanted, pull};
+use crate::plan::Wish;
 use crate::registry::Registry;
 use crate::report::human;
 use crate::report::progress::{Event, Follower};
@@ -100,7 +101,8 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let mut came: Vec<Came> = wanted.iter().map(|_| Came::default()).collect();
     thread::scope(|scope| {
         let (say, hear) = channel();
-        for _ in 0..AT_ONCE.min(wanted.len()) {
+        let at_once = call.configuration.pulls.unwrap_or(AT_ONCE);
+        for _ in 0..at_once.min(wanted.len()) {
             let (say, work) = (say.clone(), &work);
             scope.spawn(move || work(say));
         }
@@ -111,6 +113,30 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     });
     drop(follower);
     tell(call, came)
+}
+
+/// Asks the registries what the images of a wish are now, and fetches what is not here.
+pub(crate) fn anew(call: &Call, wish: &Wish) -> Result<(), Failures> {
+    let mut store = call.engine.store()?;
+    let (home, registry) = (call.engine.images_home(), Registry::new(registry::settings(call)));
+    let catalog = Mutex::new(store.catalog());
+    for image in wish.project.sandboxes.values().filter_map(|body| body.root.image()) {
+        if matches!(image.reference, ImageRef::Builtin(_)) {
+            continue;
+        }
+        let wanted = Wanted {
+            reference: image.reference.clone(),
+            digest: None,
+            platform: image.platform.unwrap_or(Platform::host()).as_str().to_owned(),
+            force: false,
+            now_ms: call.context.clock.unix_ms(),
+        };
+        let pulled = pull(&home, &registry, &wanted, &catalog, &|_| {});
+        let pulled = pulled.map_err(|error| failed(&error))?;
+        let name = short(&pulled.reference);
+        pulled.notes.iter().for_each(|note| call.report.warn(&format!("{name}: {note}")));
+    }
+    Ok(())
 }
 
 fn take<'w>(next: &AtomicUsize, wanted: &'w [Wanted]) -> Option<(usize, &'w Wanted)> {

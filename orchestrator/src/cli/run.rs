@@ -17,7 +17,7 @@ use super::ending::Ending;
 use super::failure::{Failure, Failures, first};
 use super::following::{self, Followed};
 use super::targets::{self, Target};
-use super::{outcome, select, values};
+use super::{outcome, pull, select, values};
 use crate::engine::{Adhoc, Attach, AttachedEnd, Options, Wait};
 use crate::plan::{Address, Goal, Wish};
 use crate::sessions::{End, Job};
@@ -92,16 +92,22 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     } else if existing.is_none() || args.replace {
         sandbox.command = ArgumentList::Nothing;
     }
-    let job = if args.life.detach { None } else { Some(job(args, call, &sandbox)?) };
     if !args.life.detach && args.definition.restarts() {
         let message = "--restart is for a sandbox that runs by itself; this command is attached";
         return Err(Failure::usage("usage::conflict", message)
             .hint("Give `-d`, or leave `--restart` out.")
             .into());
     }
-    let mut wish = call.engine.wish_of_command(Adhoc { name: name.clone(), sandbox, volumes })?;
+    let adhoc = Adhoc { name: name.clone(), sandbox: sandbox.clone(), volumes };
+    let mut wish = call.engine.wish_of_command(adhoc)?;
     wish.selection.recreate = existing.is_some() && args.replace;
     wish.driver = select::driver(call);
+    if args.definition.always_pulls() && !args.dry.dry_run {
+        pull::anew(call, &wish)?;
+    }
+    // Its words may be the image's own, which a plan may yet have to fetch: they are read again then.
+    let attached_job = || job(args, call, &sandbox);
+    let early = if args.life.detach { None } else { Some(attached_job()?) };
     if existing.is_some() && !args.replace {
         check_reuse(call, &wish, &name)?;
     }
@@ -109,9 +115,11 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         return dry::show(call, &wish);
     }
     let was_running = existing.as_ref().is_some_and(|view| view.alive) && !args.replace;
-    let Some(job) = job else { return detached(args, call, wish, &target) };
+    if early.is_none() {
+        return detached(args, call, wish, &target);
+    }
     let attach = !was_running;
-    attached(args, call, (wish, job, attach), &target)
+    attached(args, call, (wish, &attached_job, attach), &target)
 }
 
 /// Boots it and leaves it.
@@ -133,7 +141,7 @@ fn detached(args: &Args, call: &Call, wish: Wish, target: &Target) -> Ending {
 fn attached(
     args: &Args,
     call: &Call,
-    (wish, mut job, attach): (Wish, Job, bool),
+    (wish, job, attach): (Wish, &dyn Fn() -> Result<Job, Failure>, bool),
     target: &Target,
 ) -> Ending {
     let removes = args.life.rm || (!args.life.keep && args.definition.name.is_none());
@@ -151,6 +159,7 @@ fn attached(
     }
     let view = targets::find(call, target)?;
     let machine = call.engine.machine(&view)?;
+    let mut job = job()?;
     job.timeout = args.timeout;
     let ran = command::run(call, &view, &machine.agent_socket(), job);
     let left = matches!(&ran, Ok(ran) if matches!(ran.end(), End::Left { .. }));

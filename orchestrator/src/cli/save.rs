@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::call::Call;
 use super::ending::Ending;
-use super::failure::{Failure, Failures};
-use super::image::{catalog, full, not_found};
+use super::failure::Failure;
 use super::load::short;
+use super::verify::found;
 use crate::context::Stream;
 use crate::images::{Form, ImageEntry, SaveError, save};
 use crate::report::human;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         let message = "an archive is not written to a terminal";
         return Err(usage(message, "Name a file with `-o PATH`.").into());
     }
-    let images = found(args, call)?;
+    let images = found(&args.references, call)?;
     let form = match args.format {
         None | Some(Format::Docker) => Form::Docker,
         Some(Format::Oci) => Form::Oci,
@@ -72,27 +72,6 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let bytes = bytes.map_err(|error| failed(&error))?;
     tell(call, &path, form, &images, bytes);
     Ok(0)
-}
-
-/// Returns the images by their names, all or none.
-fn found(args: &Args, call: &Call) -> Result<Vec<ImageEntry>, Failures> {
-    let store = match call.context.existing_home().map_err(Failure::from)? {
-        None => None,
-        Some(_) => call.engine.store_read_only()?,
-    };
-    let Some(mut store) = store else {
-        return Err(not_found(&full(&args.references[0])?).into());
-    };
-    let (mut images, mut failures) = (Vec::<ImageEntry>::new(), Vec::new());
-    for text in &args.references {
-        let name = full(text)?;
-        match store.catalog().find(&name).map_err(|error| catalog(&error))? {
-            None => failures.push(not_found(&name)),
-            Some(image) if images.iter().any(|one| one.reference == image.reference) => {}
-            Some(image) => images.push(image),
-        }
-    }
-    if failures.is_empty() { Ok(images) } else { Err(Failures(failures)) }
 }
 
 /// Writes a file that nobody sees before it is whole.

@@ -301,6 +301,9 @@ impl Run<'_> {
         if let Some(boots) = self.options.parallel {
             slots.boots = boots.max(1);
         }
+        if let Some(pulls) = self.options.pulls {
+            slots.pulls = pulls.max(1);
+        }
         let grace = self.wish.project.sandboxes.values().map(|want| want.stop_grace.as_duration());
         let grace = grace.max().unwrap_or_default() + FLUSH_MAX;
         let (timeout, last_gates) = match self.options.wait {

@@ -31,6 +31,8 @@ pub struct Options {
     pub after_failure: AfterFailure,
     /// How many machines boot at once; `None` follows the host.
     pub parallel: Option<usize>,
+    /// How many images are fetched at once; `None` leaves it to msb.
+    pub pulls: Option<usize>,
     /// The grace of every stop; `None` is each sandbox's own.
     pub grace: Option<Millis>,
     /// The level of the runtimes that are started.
@@ -104,6 +106,7 @@ impl Default for Options {
             wait: Wait::Settled(Some(Duration::from_secs(300))),
             after_failure: AfterFailure::GoOn,
             parallel: None,
+            pulls: None,
             grace: None,
             log_level: "info".to_owned(),
             attach: None,

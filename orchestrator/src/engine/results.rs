@@ -34,6 +34,10 @@ pub(super) fn rows(
             rows.push(awaited(step, (ended, times)));
         }
     }
+    // An image that came is a matter of whoever waited for it; one that did not is told itself.
+    let images = plan.steps.iter().filter(|step| matches!(step.op, Op::Pull | Op::BuildRoot));
+    let failed = images.filter(|step| matches!(ended.get(&step.id), Some(Ended::Failed(_))));
+    rows.extend(failed.map(|step| awaited(step, (ended, times))));
     rows.sort_by(|a, b| a.address.cmp(&b.address));
     if rows.iter().all(|row| row.trouble.is_none()) {
         return rows;

@@ -176,7 +176,7 @@ pub fn root_for(home: &ImagesHome, image: &ImageEntry) -> Result<RootImage, Root
     home.publish_root(draft, &image.root_digest)
 }
 
-fn open_layers(home: &ImagesHome, image: &ImageEntry) -> Result<Vec<Layer>, RootError> {
+pub(super) fn open_layers(home: &ImagesHome, image: &ImageEntry) -> Result<Vec<Layer>, RootError> {
     let open = |text: &str| Digest::parse(text).ok_or_else(|| io::Error::other("not a digest"));
     let layer = |entry: &super::catalog::LayerEntry| -> io::Result<Layer> {
         let digest = open(&entry.blob)?;

@@ -38,7 +38,7 @@ pub enum FetchError {
         digest: String,
         /// Why not.
         #[source]
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
     /// What came is something else.
     #[error("what the registry gave for {expected} hashes to {found}")]
@@ -125,9 +125,9 @@ impl Fetching<'_> {
             (self.came)(bytes.len() as u64);
             file.write_all(bytes)
         };
-        self.registry
-            .blob(self.reference, part, 0, &mut take)
-            .map_err(|source| FetchError::Registry { digest: digest.clone(), source })?;
+        self.registry.blob(self.reference, part, 0, &mut take).map_err(|source| {
+            FetchError::Registry { digest: digest.clone(), source: Box::new(source) }
+        })?;
         let found = Digest::from(hasher);
         if found != part.digest {
             return Err(FetchError::Damaged { expected: digest, found: found.to_string() });

@@ -34,6 +34,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod verify;
 
 pub use archive::ArchiveError;
 pub use builder::{BuildError, Builder};
@@ -47,3 +48,4 @@ pub use load::{LoadError, LoadOptions, Loaded, Progress, host_platform, load, lo
 pub use prune::prune_leftovers;
 pub use pull::{PullError, Pulled, Shared, Step, Wanted, pull};
 pub use save::{Form, SaveError, save};
+pub use verify::{Fault, VerifyError, verify};

@@ -90,7 +90,7 @@ pub enum PullError {
         reference: String,
         /// Why not.
         #[source]
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
     /// It is made for another machine.
     #[error("{reference} is for {found}, and {wanted} is wanted")]
@@ -172,7 +172,7 @@ impl PullError {
         let text = match self {
             Self::Resolve { source, .. }
             | Self::Fetch { source: FetchError::Registry { source, .. }, .. } => {
-                return source.hint().to_string();
+                return source.hint();
             }
             Self::Platform { .. } => {
                 "Name the platform with `--platform OS/ARCH`, or an image that is made for it."
@@ -209,7 +209,8 @@ pub fn pull(
     home.prepare().map_err(PullError::Prepare)?;
     prune_leftovers(home, wanted.now_ms);
     let reference = wanted.reference.short();
-    let resolve = |source| PullError::Resolve { reference: reference.clone(), source };
+    let resolve =
+        |source| PullError::Resolve { reference: reference.clone(), source: Box::new(source) };
     let pinned = wanted.digest.or_else(|| digest_of(&wanted.reference));
     // Who names the bytes need not ask what the name means.
     if let Some(digest) = pinned.filter(|_| !wanted.force)

@@ -106,7 +106,7 @@ pub fn save(
     files.insert("blobs/sha256".to_owned(), Content::Folder);
     let mut bytes = 0;
     for (name, content) in files {
-        bytes += append(home, &name, content, out)?;
+        bytes += append(home, &name, &content, out)?;
     }
     out.write_all(&write::END).map_err(SaveError::Write)?;
     Ok(bytes + write::END.len() as u64)
@@ -213,10 +213,10 @@ fn short(reference: &str) -> String {
 fn append(
     home: &ImagesHome,
     name: &str,
-    content: Content,
+    content: &Content,
     out: &mut dyn Write,
 ) -> Result<u64, SaveError> {
-    let (kind, mode, size, blob) = match &content {
+    let (kind, mode, size, blob) = match content {
         Content::Folder => (Kind::Folder, 0o755, 0, None),
         Content::Text(text) => (Kind::File, 0o644, text.len() as u64, None),
         Content::Blob(digest, reference) => {
@@ -243,7 +243,7 @@ fn append(
     let mut head = Vec::new();
     write::head(&entry, write::Owner::default(), &mut head);
     out.write_all(&head).map_err(SaveError::Write)?;
-    match (&content, blob) {
+    match (content, blob) {
         (Content::Text(text), _) => out.write_all(text).map_err(SaveError::Write)?,
         (_, Some((file, digest, reference))) => copy(file, size, (digest, reference), out)?,
         (_, None) => {}
