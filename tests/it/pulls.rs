@@ -174,7 +174,7 @@ fn a_flipped_bit_is_found_when_a_root_is_built_or_a_document_read_and_mended_onc
         let before = fs::read(path).unwrap();
         let mut flipped = before.clone();
         flipped[at] ^= 1;
-        replace(path, &flipped);
+        overwrite(path, &flipped);
         before
     };
     for path in &small {

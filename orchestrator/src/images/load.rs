@@ -3,7 +3,6 @@
 //! Everything is read, checked and built while it has no name; then blobs,
 //! roots and at last the catalogue are written, each after what it speaks of.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -14,7 +13,7 @@ use thiserror::Error;
 use super::again;
 use super::archive::{Archive, ArchiveError};
 use super::builder::BuildError;
-use super::cache::{ImagesHome, RootError, root_digest, root_name, spool};
+use super::cache::{ImagesHome, RootError, spool};
 use super::catalog::{Catalog, CatalogError};
 use super::digest::Digest;
 use super::draft::sync_folder;
@@ -129,7 +128,6 @@ pub fn load(
             .map_err(LoadError::Archive)?;
     let found = layout::images(&archive, &host_platform()).map_err(LoadError::Layout)?;
     let named = names(&found, &options.tags)?;
-    let _held = hold(home, &found)?;
     let mut images = Vec::new();
     for (found, names) in found.into_iter().zip(named) {
         progress(Progress::Building(names[0].short()));
@@ -210,22 +208,6 @@ fn names(found: &[Found], tags: &[ImageRef]) -> Result<Vec<Vec<ImageRef>>, LoadE
         }
     }
     Ok(found.iter().map(|image| image.names.clone()).collect())
-}
-
-/// Waits until nobody else builds a root of the archive; everybody waits in the same order.
-fn hold(home: &ImagesHome, found: &[Found]) -> Result<Vec<File>, LoadError> {
-    let roots: BTreeMap<_, _> = found
-        .iter()
-        .map(|image| &image.described)
-        .map(|described| {
-            (root_name(&root_digest(&described.diff_ids, &described.platform)), described)
-        })
-        .collect();
-    roots
-        .values()
-        .map(|described| Ready::hold(home, described))
-        .collect::<Result<_, _>>()
-        .map_err(LoadError::Root)
 }
 
 /// Builds the root of an image of the archive.
