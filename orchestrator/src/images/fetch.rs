@@ -59,6 +59,11 @@ pub enum FetchError {
     },
 }
 
+/// Returns the name of the lock under which a blob gets or loses its name.
+pub(super) fn lock_name(digest: &Digest) -> String {
+    format!("blob-{}", digest.hex())
+}
+
 /// Where blobs come from and go to.
 pub(super) struct Fetching<'a> {
     pub(super) home: &'a ImagesHome,
@@ -104,7 +109,7 @@ impl Fetching<'_> {
     /// Fetches one, unless it is there; who wants the same waits and finds it.
     fn one(&self, part: &Descriptor) -> Result<u64, FetchError> {
         let digest = part.digest.to_string();
-        let held = lock(self.home, &format!("blob-{}", part.digest.hex()));
+        let held = lock(self.home, &lock_name(&part.digest));
         let _held = held.map_err(|source| FetchError::Lock { digest: digest.clone(), source })?;
         let path = self.home.blob(&part.digest);
         let is_there = fs::metadata(&path).is_ok_and(|found| found.len() == part.size);
