@@ -260,8 +260,9 @@ fn docker_list(images: &[ImageEntry]) -> Value {
     let firsts = images.iter().filter(|image| seen.insert(&image.manifest_digest));
     let item = |image: &ImageEntry| {
         let same = images.iter().filter(|other| other.manifest_digest == image.manifest_digest);
-        let tags: Vec<String> =
-            same.filter(|one| is_named(one)).map(|one| short(&one.reference)).collect();
+        // In full: podman would take a short one for an image of its own making.
+        let tags: Vec<&str> =
+            same.filter(|one| is_named(one)).map(|one| one.reference.as_str()).collect();
         let layers: Vec<String> = image.layers.iter().map(|layer| named(&layer.blob)).collect();
         json!({ "Config": named(&image.config_digest), "RepoTags": tags, "Layers": layers })
     };
@@ -272,17 +273,13 @@ fn docker_list(images: &[ImageEntry]) -> Value {
 fn repositories(images: &[ImageEntry]) -> Value {
     let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for image in images.iter().filter(|image| is_named(image)) {
-        let name = short(&image.reference);
+        let name = &image.reference;
         let top = image.layers.last().and_then(|layer| Digest::parse(&layer.blob));
         if let (Some((name, tag)), Some(top)) = (name.rsplit_once(':'), top) {
             found.entry(name.to_owned()).or_default().insert(tag.to_owned(), top.hex());
         }
     }
     json!(found)
-}
-
-fn short(reference: &str) -> String {
-    ImageRef::parse(reference).map_or_else(|_| reference.to_owned(), |name| name.short())
 }
 
 /// Appends one file, a blob held against its digest as it passes.
