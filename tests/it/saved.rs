@@ -1,6 +1,7 @@
 //! `msb save`, and what others read of it; `image inspect` and `image verify`.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,7 +45,7 @@ fn layer(home: &Home) -> (PathBuf, String) {
 
 fn overwrite(path: &Path, bytes: &[u8]) {
     fs::remove_file(path).unwrap();
-    fs::write(path, bytes).unwrap();
+    fs::File::create_new(path).unwrap().write_all(bytes).unwrap();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use tests::home::Home;
+use tests::home::{Home, put};
 use tests::programs;
 use tests::registry::Registry;
 
@@ -221,7 +221,7 @@ fn only_a_file_is_written_over_and_behind_a_link_the_one_that_is_meant() {
         assert!(!fs::metadata(path).unwrap().is_file(), "{}", path.display());
     }
     let (link, file) = (home.scratch("link.tar"), folder.join("real.tar"));
-    fs::write(&file, "before").unwrap();
+    put(&file, "before");
     symlink(&file, &link).unwrap();
     home.msb(["save", "app:1", "-o", word(&link)]).exits(0);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());

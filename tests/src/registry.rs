@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Registry {
         drop(free);
         let at = folder.display();
         let mut config = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+            "version: 0.1\nlog: {{level: error}}\n\
              storage: {{filesystem: {{rootdirectory: {at}/data}}, delete: {{enabled: true}}}}\n"
         );
         if let Some((user, password)) = &login {
@@ -69,7 +69,8 @@ impl Registry {
         put(&path, &config);
         let log = fs::File::create(folder.join("log")).expect("a folder of our own");
         let mut command = bare("/usr/bin/docker-registry");
-        command.arg("serve").arg(path).stdout(Stdio::null()).stderr(log);
+        let asked = fs::File::create(folder.join("asked")).expect("a folder of our own");
+        command.arg("serve").arg(path).stdout(asked).stderr(log);
         let child = command.spawn().expect("Debian's docker-registry");
         let registry = Self { folder, child, port, is_tls, login };
         let listens = || TcpStream::connect(("127.0.0.1", port)).ok();
@@ -80,6 +81,13 @@ impl Registry {
     /// Returns host and port, as references write them.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns what it was asked so far, as `GET /v2/…`.
+    pub fn requests(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.folder.join("asked")).expect("it is ours");
+        let asked = |line: &str| Some(line.split('"').nth(1)?.rsplit_once(' ')?.0.to_owned());
+        log.lines().filter_map(asked).collect()
     }
 
     /// Returns the file of the authority whose certificate it has.

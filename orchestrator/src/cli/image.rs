@@ -69,7 +69,7 @@ impl Args {
     pub(crate) const fn wants_names_only(&self) -> bool {
         match &self.command {
             Command::Ls(args) => args.names_only,
-            Command::Rm(_) | _ => false,
+            _ => false,
         }
     }
 }

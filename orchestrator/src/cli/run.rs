@@ -107,7 +107,12 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     }
     // Its words may be the image's own, which a plan may yet have to fetch: they are read again then.
     let attached_job = || job(args, call, &sandbox);
-    let early = if args.life.detach { None } else { Some(attached_job()?) };
+    if !args.life.detach
+        && let Err(failure) = attached_job()
+        && config(call, &sandbox)?.is_some()
+    {
+        return Err(failure.into());
+    }
     if existing.is_some() && !args.replace {
         check_reuse(call, &wish, &name)?;
     }
@@ -115,7 +120,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         return dry::show(call, &wish);
     }
     let was_running = existing.as_ref().is_some_and(|view| view.alive) && !args.replace;
-    if early.is_none() {
+    if args.life.detach {
         return detached(args, call, wish, &target);
     }
     let attach = !was_running;
@@ -159,9 +164,10 @@ fn attached(
     }
     let view = targets::find(call, target)?;
     let machine = call.engine.machine(&view)?;
-    let mut job = job()?;
-    job.timeout = args.timeout;
-    let ran = command::run(call, &view, &machine.agent_socket(), job);
+    let ran = job().map_err(Failures::from).and_then(|mut job| {
+        job.timeout = args.timeout;
+        Ok(command::run(call, &view, &machine.agent_socket(), job)?)
+    });
     let left = matches!(&ran, Ok(ran) if matches!(ran.end(), End::Left { .. }));
     let creator = followed.outcome.creators.remove(&target.name);
     if left {

@@ -81,7 +81,7 @@ mod tests {
     fn tm_e_a_builder_that_is_taken_over_reaches_nothing_but_its_descriptors() {
         let yard = Scratch::new();
         let at = yard.path().to_owned();
-        fs::write(at.join("other"), "kept").unwrap();
+        File::create(at.join("other")).unwrap().write_all(b"kept").unwrap();
         let mut own =
             File::options().read(true).write(true).create_new(true).open(at.join("own")).unwrap();
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();

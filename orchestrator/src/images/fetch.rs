@@ -38,7 +38,7 @@ pub enum FetchError {
         digest: String,
         /// Why not.
         #[source]
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
     /// What came is something else.
     #[error("what the registry gave for {expected} hashes to {found}")]
@@ -57,6 +57,11 @@ pub enum FetchError {
         #[source]
         source: io::Error,
     },
+}
+
+/// Returns the name of the lock under which a blob gets or loses its name.
+pub(super) fn lock_name(digest: &Digest) -> String {
+    format!("blob-{}", digest.hex())
 }
 
 /// Where blobs come from and go to.
@@ -104,7 +109,7 @@ impl Fetching<'_> {
     /// Fetches one, unless it is there; who wants the same waits and finds it.
     fn one(&self, part: &Descriptor) -> Result<u64, FetchError> {
         let digest = part.digest.to_string();
-        let held = lock(self.home, &format!("blob-{}", part.digest.hex()));
+        let held = lock(self.home, &lock_name(&part.digest));
         let _held = held.map_err(|source| FetchError::Lock { digest: digest.clone(), source })?;
         let path = self.home.blob(&part.digest);
         let is_there = fs::metadata(&path).is_ok_and(|found| found.len() == part.size);
@@ -120,9 +125,9 @@ impl Fetching<'_> {
             (self.came)(bytes.len() as u64);
             file.write_all(bytes)
         };
-        self.registry
-            .blob(self.reference, part, 0, &mut take)
-            .map_err(|source| FetchError::Registry { digest: digest.clone(), source })?;
+        self.registry.blob(self.reference, part, 0, &mut take).map_err(|source| {
+            FetchError::Registry { digest: digest.clone(), source: Box::new(source) }
+        })?;
         let found = Digest::from(hasher);
         if found != part.digest {
             return Err(FetchError::Damaged { expected: digest, found: found.to_string() });

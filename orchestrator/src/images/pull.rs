@@ -15,11 +15,11 @@ use thiserror::Error;
 
 use super::again;
 use super::builder::BuildError;
-use super::cache::{ImagesHome, RootError, spool};
+use super::cache::{ImagesHome, RootError, lock, spool};
 use super::catalog::{Catalog, CatalogError, ImageEntry};
 use super::config::{self, Described};
 use super::digest::Digest;
-use super::fetch::{FetchError, Fetching};
+use super::fetch::{FetchError, Fetching, lock_name};
 use super::json::JSON_BYTES_MAX;
 use super::layers::Layer;
 use super::prune::prune_leftovers;
@@ -90,7 +90,7 @@ pub enum PullError {
         reference: String,
         /// Why not.
         #[source]
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
     /// It is made for another machine.
     #[error("{reference} is for {found}, and {wanted} is wanted")]
@@ -172,7 +172,7 @@ impl PullError {
         let text = match self {
             Self::Resolve { source, .. }
             | Self::Fetch { source: FetchError::Registry { source, .. }, .. } => {
-                return source.hint().to_string();
+                return source.hint();
             }
             Self::Platform { .. } => {
                 "Name the platform with `--platform OS/ARCH`, or an image that is made for it."
@@ -209,7 +209,8 @@ pub fn pull(
     home.prepare().map_err(PullError::Prepare)?;
     prune_leftovers(home, wanted.now_ms);
     let reference = wanted.reference.short();
-    let resolve = |source| PullError::Resolve { reference: reference.clone(), source };
+    let resolve =
+        |source| PullError::Resolve { reference: reference.clone(), source: Box::new(source) };
     let pinned = wanted.digest.or_else(|| digest_of(&wanted.reference));
     // Who names the bytes need not ask what the name means.
     if let Some(digest) = pinned.filter(|_| !wanted.force)
@@ -302,28 +303,25 @@ impl Work<'_, '_> {
             return Err(PullError::Config { reference: self.reference.clone(), why });
         }
         let parts = distinct(manifest);
-        let before: Vec<Descriptor> = parts.iter().filter(|part| self.has(part)).cloned().collect();
+        let size = |part: &Descriptor| Some(fs::metadata(self.home.blob(&part.digest)).ok()?.len());
+        let is_here = |part: &&Descriptor| size(part).is_some();
+        let (before, cut): (Vec<_>, Vec<_>) =
+            parts.iter().filter(is_here).cloned().partition(|part| size(part) == Some(part.size));
+        let mut bad = self.set_aside(&cut)?;
         let mut downloaded = self.fetch(&parts, self.wanted.force)?;
-        let mut notes = Vec::new();
-        let ready = match self.build(manifest) {
-            Err(error) if is_damage(&error) && !self.wanted.force => {
-                // What came now was hashed on its way; what was there before may have changed since.
-                let bad = self.set_aside(&before)?;
-                if bad.is_empty() {
-                    return Err(error);
-                }
-                let names: Vec<_> = bad.iter().map(|part| part.digest.to_string()).collect();
-                notes.push(format!("damaged in the store and fetched again: {}", names.join(", ")));
-                downloaded += self.fetch(&bad, false)?;
+        let (ready, _held) = match self.build(manifest) {
+            Err(error) if is_damage(&error) && !self.wanted.force && !before.is_empty() => {
+                // What came now was hashed on its way; what was there before may have changed since,
+                // and somebody else may be mending it at this moment.
+                bad.extend(self.set_aside(&before)?);
+                downloaded += self.fetch(&before, false)?;
                 self.build(manifest)?
             }
             built => built?,
         };
-        self.publish(ready, downloaded, notes)
-    }
-
-    fn has(&self, part: &Descriptor) -> bool {
-        fs::metadata(self.home.blob(&part.digest)).is_ok_and(|found| found.len() == part.size)
+        let names: Vec<_> = bad.iter().map(Digest::to_string).collect();
+        let note = format!("damaged in the store and fetched again: {}", names.join(", "));
+        self.publish(ready, downloaded, (!bad.is_empty()).then_some(note))
     }
 
     fn fetch(&self, parts: &[Descriptor], force: bool) -> Result<u64, PullError> {
@@ -337,22 +335,31 @@ impl Work<'_, '_> {
     }
 
     /// Renames those of the blobs that are no longer what they are called.
-    fn set_aside(&self, parts: &[Descriptor]) -> Result<Vec<Descriptor>, PullError> {
+    fn set_aside(&self, parts: &[Descriptor]) -> Result<Vec<Digest>, PullError> {
         let mut bad = Vec::new();
         for part in parts {
             let path = self.home.blob(&part.digest);
             let keep = |source| keep(&part.digest.to_string(), source);
-            if Digest::of_file(&File::open(&path).map_err(keep)?).map_err(keep)? != part.digest {
-                fs::rename(&path, path.with_extension("bad")).map_err(keep)?;
-                bad.push(part.clone());
+            // Under this lock a good one gets its name.
+            let _held = lock(self.home, &lock_name(&part.digest)).map_err(PullError::Root)?;
+            match File::open(&path).and_then(|file| Digest::of_file(&file)) {
+                Ok(found) if found == part.digest => {}
+                Ok(_) => {
+                    fs::rename(&path, path.with_extension("bad")).map_err(keep)?;
+                    bad.push(part.digest);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(keep(error)),
             }
         }
         Ok(bad)
     }
 
-    /// Builds the root, where it is not known that the layers make the one that is there.
-    fn build(&self, manifest: &Manifest) -> Result<Ready, PullError> {
+    /// Builds the root, where it is not known that the layers make the one that is there; nobody
+    /// else builds it while the file that comes with it is open.
+    fn build(&self, manifest: &Manifest) -> Result<(Ready, File), PullError> {
         let described = self.described(manifest)?;
+        let held = Ready::hold(self.home, &described).map_err(PullError::Root)?;
         let part = |layer: &Descriptor| Part {
             digest: layer.digest,
             bytes: layer.size,
@@ -367,7 +374,7 @@ impl Work<'_, '_> {
         };
         let known = Ready::known(self.home, &image, &**locked(self.catalog));
         if let Some(ready) = known.map_err(PullError::Catalog)? {
-            return Ok(ready);
+            return Ok((ready, held));
         }
         (self.progress)(Step::Building);
         let open = |(layer, diff_id): (&Part, &Digest)| -> io::Result<Layer> {
@@ -381,8 +388,9 @@ impl Work<'_, '_> {
         let layers = image.layers.iter().zip(&image.described.diff_ids).map(open);
         let layers: Vec<Layer> =
             layers.collect::<io::Result<_>>().map_err(|source| keep("a layer", source))?;
-        Ready::build(self.home, image, &layers)
-            .map_err(|source| PullError::Build { reference: self.reference.clone(), source })
+        let ready = Ready::build(self.home, image, &layers)
+            .map_err(|source| PullError::Build { reference: self.reference.clone(), source })?;
+        Ok((ready, held))
     }
 
     fn described(&self, manifest: &Manifest) -> Result<Described, PullError> {
@@ -411,7 +419,7 @@ impl Work<'_, '_> {
         &self,
         mut ready: Ready,
         downloaded: u64,
-        notes: Vec<String>,
+        note: Option<String>,
     ) -> Result<Pulled, PullError> {
         let digest = ready.digest.to_string();
         ready.publish_manifest(self.home).map_err(|source| keep(&digest, source))?;
@@ -426,7 +434,7 @@ impl Work<'_, '_> {
             size_bytes: ready.bytes(),
             downloaded_bytes: downloaded,
             layers: ready.image.layers.len(),
-            notes: ready.notes.into_iter().chain(notes).collect(),
+            notes: ready.notes.into_iter().chain(note).collect(),
         })
     }
 }
@@ -448,8 +456,16 @@ fn distinct(manifest: &Manifest) -> Vec<Descriptor> {
     parts
 }
 
-const fn is_damage(error: &PullError) -> bool {
-    matches!(error, PullError::Build { source: BuildError::Damaged(_), .. })
+/// Tells whether a damaged blob may be the reason: it may also be found broken before its end, where
+/// its digest is known, or be set aside by somebody else.
+fn is_damage(error: &PullError) -> bool {
+    match error {
+        PullError::Build { source, .. } => {
+            matches!(source, BuildError::Damaged(_) | BuildError::Refused(_))
+        }
+        PullError::Keep { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    }
 }
 
 fn keep(what: &str, source: io::Error) -> PullError {

@@ -3,13 +3,14 @@
 //! It is built and checked while nobody can see it. Blobs, the root and at last the catalogue are
 //! written in that order, each after what it speaks of.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use schema::project::ImageRef;
 
 use super::builder::BuildError;
-use super::cache::{ImagesHome, RootError, root_digest, root_name};
+use super::cache::{ImagesHome, RootError, lock, root_digest, root_name};
 use super::catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
 use super::config::Described;
 use super::digest::Digest;
@@ -99,6 +100,12 @@ impl Ready {
             }
         }
         Ok(Some(Self::over(image.clone(), &hash)))
+    }
+
+    /// Waits until nobody else builds the root of these layers.
+    pub(super) fn hold(home: &ImagesHome, described: &Described) -> Result<File, RootError> {
+        let hash = root_digest(&described.diff_ids, &described.platform);
+        lock(home, &format!("root-{}", root_name(&hash)))
     }
 
     fn over(image: Whole, root: &blake3::Hash) -> Self {

@@ -173,7 +173,7 @@ fn write_all(
     files.insert("blobs".to_owned(), Content::Folder);
     files.insert("blobs/sha256".to_owned(), Content::Folder);
     for (name, content) in files {
-        append(home, &name, content, out)?;
+        append(home, &name, &content, out)?;
     }
     out.write_all(&write::END).map_err(SaveError::Write)?;
     Ok(out.bytes)
@@ -286,10 +286,10 @@ fn repositories(images: &[ImageEntry]) -> Value {
 fn append(
     home: &ImagesHome,
     name: &str,
-    content: Content,
+    content: &Content,
     out: &mut dyn Write,
 ) -> Result<(), SaveError> {
-    let (kind, mode, size, blob) = match &content {
+    let (kind, mode, size, blob) = match content {
         Content::Folder => (Kind::Folder, 0o755, 0, None),
         Content::Text(text) => (Kind::File, 0o644, text.len() as u64, None),
         Content::Blob(digest, reference) => {
@@ -316,7 +316,7 @@ fn append(
     let mut head = Vec::new();
     write::head(&entry, write::Owner::default(), &mut head);
     out.write_all(&head).map_err(SaveError::Write)?;
-    match (&content, blob) {
+    match (content, blob) {
         (Content::Text(text), _) => out.write_all(text).map_err(SaveError::Write)?,
         (_, Some((file, digest, reference))) => copy(file, size, (digest, reference), out)?,
         (_, None) => {}
