@@ -53,6 +53,7 @@ mod registry;
 mod restarts;
 mod road;
 mod saved;
+mod saved_elsewhere;
 mod schemas;
 mod states;
 mod tidy;

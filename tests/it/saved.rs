@@ -133,11 +133,20 @@ fn what_is_damaged_is_not_saved_but_named_and_the_next_load_repairs_it() {
     let run = home.msb(["save", "app:1", "-o", out.to_str().unwrap()]).exits(1);
     run.complains(&[&digest, "msb::image::damaged"]);
     assert!(!out.exists(), "half an archive was left");
+    home.msb(["load", "-i", &base(), "-t", "app:1"]).exits(0);
+    assert_eq!(fs::read(&path).unwrap(), good);
+    overwrite(&path, &flipped);
     home.msb(["image", "verify"]).exits(1).says(&["damaged"]).complains(&[&digest, "hash to"]);
     home.msb(["image", "verify", "app:1"]).exits(1).complains(&["it is not there"]);
     home.msb(["load", "-i", &base(), "-t", "app:1"]).exits(0);
     home.msb(["image", "verify"]).exits(0).says(&["ok"]);
     assert_eq!(fs::read(&path).unwrap(), good);
+    // What went into a stream before the damage was met is no archive.
+    overwrite(&path, &flipped);
+    let mut command = home.command();
+    command.args(["save", "app:1"]).stdout(fs::File::create(&out).unwrap());
+    assert_eq!(command.status().unwrap().code(), Some(1));
+    Home::process().msb(["load", "-i", out.to_str().unwrap()]).exits(1);
 }
 
 #[test]

@@ -1,22 +1,22 @@
 //! Write images as one archive
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use schema::project::ImageRef;
 use serde_json::json;
 
 use super::call::Call;
 use super::ending::Ending;
-use super::failure::Failure;
+use super::failure::{Failure, Failures};
 use super::load::short;
 use super::verify::found;
 use crate::context::Stream;
-use crate::images::{Form, ImageEntry, SaveError, save};
+use crate::images::{Form, ImageEntry, SaveError, save, save_file};
 use crate::report::human;
-use crate::store::atomic;
+use crate::report::progress::{Event, Follower};
 
 /// Write images as one archive
 #[derive(Debug, clap::Args)]
@@ -53,45 +53,59 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         let message = "an archive is not written to a terminal";
         return Err(usage(message, "Name a file with `-o PATH`.").into());
     }
-    let images = found(&args.references, call)?;
+    let images = images(args, call)?;
     let form = match args.format {
         None | Some(Format::Docker) => Form::Docker,
         Some(Format::Oci) => Form::Oci,
     };
-    let home = call.engine.images_home();
-    let Some(path) = path else {
-        let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-        let out = out.map_err(SaveError::Write).map_err(|error| failed(&error))?;
-        let mut out = BufWriter::with_capacity(256 << 10, out);
-        let saved = save(&home, &images, form, &mut out);
-        let saved = saved.and_then(|bytes| out.flush().map(|()| bytes).map_err(SaveError::Write));
-        return saved.map(|_| 0).map_err(|error| failed(&error).into());
-    };
-    let whole = call.context.absolute(&path);
-    let bytes = into_file(&whole, |out| save(&home, &images, form, out));
-    let bytes = bytes.map_err(|error| failed(&error))?;
-    tell(call, &path, form, &images, bytes);
+    let saved = write(call, &images, form, path.as_deref());
+    let bytes = saved.map_err(|error| failed(&error))?;
+    if let Some(path) = path {
+        tell(call, &path, form, &images, bytes);
+    }
     Ok(0)
 }
 
-/// Writes a file that nobody sees before it is whole.
-fn into_file(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> Result<u64, SaveError>,
-) -> Result<u64, SaveError> {
-    let draft = atomic::beside(path).map_err(SaveError::Write)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o666).open(&draft);
-    let written = file.map_err(SaveError::Write).and_then(|file| {
-        let mut out = BufWriter::with_capacity(256 << 10, file);
-        let bytes = write(&mut out)?;
-        out.flush().and_then(|()| out.get_ref().sync_all()).map_err(SaveError::Write)?;
-        fs::rename(&draft, path).map_err(SaveError::Write)?;
-        Ok(bytes)
-    });
-    if written.is_err() {
-        drop(fs::remove_file(&draft));
+/// Returns the images, in one order however they were asked for.
+fn images(args: &Args, call: &Call) -> Result<Vec<ImageEntry>, Failures> {
+    let is_builtin = |text: &String| matches!(ImageRef::parse(text), Ok(ImageRef::Builtin(_)));
+    if args.references.iter().any(is_builtin) {
+        // It comes into the store when it is first used.
+        call.block_on(call.engine.prepare_base())??;
     }
-    written
+    let mut images = found(&args.references, call)?;
+    images.sort_by(|one, other| one.reference.cmp(&other.reference));
+    Ok(images)
+}
+
+/// Writing is told about every so many bytes.
+const TOLD_EVERY_BYTES: u64 = 256 << 20;
+
+fn write(
+    call: &Call,
+    images: &[ImageEntry],
+    form: Form,
+    path: Option<&Path>,
+) -> Result<u64, SaveError> {
+    let home = call.engine.images_home();
+    let mut follower = Follower::begin(&call.report, call.context.clock, "save", None);
+    follower.over(1);
+    let mut told = TOLD_EVERY_BYTES;
+    let mut tell = |bytes: u64| {
+        if bytes >= told {
+            told = bytes + TOLD_EVERY_BYTES;
+            let text = format!("writing, {}", human::size(bytes));
+            follower.tell("archive", &Event::Doing(&text), &json!({ "done_bytes": bytes }));
+        }
+    };
+    if let Some(path) = path {
+        return save_file(&home, images, form, &call.context.absolute(path), &mut tell);
+    }
+    let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    let mut out = BufWriter::with_capacity(256 << 10, out.map_err(SaveError::Write)?);
+    let bytes = save(&home, images, form, &mut out, &mut tell)?;
+    out.flush().map_err(SaveError::Write)?;
+    Ok(bytes)
 }
 
 fn tell(call: &Call, path: &Path, form: Form, images: &[ImageEntry], bytes: u64) {
@@ -113,12 +127,20 @@ fn failed(error: &SaveError) -> Failure {
     let (code, hint) = match error {
         SaveError::Damaged { reference, .. } | SaveError::Blob { reference, .. } => {
             let name = short(reference);
-            let hint =
-                format!("Bring it again with `msb pull --force {name}`, or load its archive.");
+            let hint = match ImageRef::parse(reference) {
+                Ok(ImageRef::Builtin(_)) => {
+                    format!("Remove it with `msb image rm -f {name}`: the next use brings it anew.")
+                }
+                _ => format!("Bring it again with `msb pull {name}`, or load its archive."),
+            };
             ("msb::image::damaged", hint)
         }
         SaveError::Catalog(_) => {
             ("msb::state::unusable", "Look at the state with `msb doctor`.".to_owned())
+        }
+        SaveError::NoFile(_) => {
+            return Failure::of("msb::usage::value", "usage", error)
+                .hint("Name a file, or leave `-o` out and send standard output there.");
         }
         SaveError::Write(_) => {
             ("msb::host::file", "Name a file that can be written, on a disk with room.".to_owned())

@@ -29,18 +29,23 @@ pub(crate) struct Draft {
 impl Draft {
     /// Returns an empty file that will live beside `folder`, on the same file system.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
+        Self::create_as(folder, 0o600)
+    }
+
+    /// Returns an empty file with these permissions, as far as the umask lets them.
+    pub(crate) fn create_as(folder: &Path, mode: u32) -> io::Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+        match rustix::fs::open(folder, flags, Mode::from_raw_mode(mode)) {
             Ok(file) => Ok(Self { file: file.into(), folder: folder.to_owned(), named: None }),
-            Err(error) if is_unable(error) => Self::create_named(folder),
+            Err(error) if is_unable(error) => Self::create_named(folder, mode),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn create_named(folder: &Path) -> io::Result<Self> {
+    fn create_named(folder: &Path, mode: u32) -> io::Result<Self> {
         let path = folder.join(unique("draft")?);
         let file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+            OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path)?;
         // Whoever tidies up can see that somebody is still writing.
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self { file, folder: folder.to_owned(), named: Some(path) })
@@ -52,8 +57,13 @@ impl Draft {
     }
 
     /// Makes the content durable and gives it its name, read-only, over whatever was there.
-    pub(crate) fn publish(mut self, to: &Path) -> io::Result<()> {
+    pub(crate) fn publish(self, to: &Path) -> io::Result<()> {
         self.file.set_permissions(fs::Permissions::from_mode(0o444))?;
+        self.publish_as_it_is(to)
+    }
+
+    /// Makes the content durable and gives it its name, over whatever was there.
+    pub(crate) fn publish_as_it_is(mut self, to: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         let named = match self.named.take() {
             Some(named) => named,
@@ -112,7 +122,7 @@ mod tests {
     #[test]
     fn a_draft_appears_whole_or_not_at_all() {
         let folder = Scratch::new();
-        for create in [Draft::create, Draft::create_named] {
+        for create in [Draft::create, |folder: &Path| Draft::create_named(folder, 0o600)] {
             let to = folder.path().join("blob");
             drop(create(folder.path()).unwrap());
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");

@@ -47,5 +47,5 @@ pub use layout::LayoutError;
 pub use load::{LoadError, LoadOptions, Loaded, Progress, host_platform, load, load_file};
 pub use prune::prune_leftovers;
 pub use pull::{PullError, Pulled, Shared, Step, Wanted, pull};
-pub use save::{Form, SaveError, save};
+pub use save::{Form, SaveError, save, save_file};
 pub use verify::{Fault, VerifyError, verify};

@@ -5,8 +5,9 @@
 //! same archive.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read as _, Write};
+use std::path::{Path, PathBuf};
 
 use schema::archive::{Entry, Kind, Time, write};
 use schema::project::ImageRef;
@@ -17,7 +18,9 @@ use thiserror::Error;
 use super::cache::ImagesHome;
 use super::catalog::ImageEntry;
 use super::digest::Digest;
+use super::draft::{Draft, sync_folder};
 use super::json::{self as documents, JSON_BYTES_MAX};
+use super::verify;
 
 /// For whom an archive is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,9 @@ pub enum SaveError {
     /// What is remembered of an image is no text that it could be.
     #[error("what is remembered of {0} is not understood")]
     Catalog(String),
+    /// A folder, a device or the like has the archive's name.
+    #[error("{} is there already, and is no file", .0.display())]
+    NoFile(PathBuf),
     /// The archive does not take its bytes.
     #[error("cannot write the archive")]
     Write(#[source] io::Error),
@@ -73,18 +79,80 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const BUFFER_BYTES: usize = 256 << 10;
-/// What an archive is padded to.
-const BLOCK: usize = 512;
 
 /// Writes these images to `out`; returns how many bytes the archive has.
 ///
+/// What the readers of archives begin with stands behind the blobs, so half an archive is none.
+///
 /// # Errors
 /// A blob is missing or damaged, or `out` takes no more: what was written is no whole archive.
+/// A damaged blob is set aside, so that the next pull or load brings it anew.
 pub fn save(
     home: &ImagesHome,
     images: &[ImageEntry],
     form: Form,
     out: &mut dyn Write,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u64, SaveError> {
+    let saved = write_all(home, images, form, &mut Counted { out, bytes: 0, progress });
+    if let Err(SaveError::Damaged { digest, .. }) = &saved {
+        // It is missed either way; what this comes to changes nothing.
+        drop(verify::blob(home, digest));
+    }
+    saved
+}
+
+/// Writes these images to a file that nobody sees before it is whole.
+///
+/// # Errors
+/// As those of [`save`]; what the path named before still stands.
+pub fn save_file(
+    home: &ImagesHome,
+    images: &[ImageEntry],
+    form: Form,
+    path: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u64, SaveError> {
+    // Behind a link lies the file that is meant.
+    let to = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(&to).is_ok_and(|found| !found.is_file()) {
+        return Err(SaveError::NoFile(path.to_owned()));
+    }
+    let folder = to.parent().unwrap_or(Path::new("/"));
+    let draft = Draft::create_as(folder, 0o666).map_err(SaveError::Write)?;
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, draft.file());
+    let bytes = save(home, images, form, &mut out, progress)?;
+    out.flush().map_err(SaveError::Write)?;
+    drop(out);
+    let published = draft.publish_as_it_is(&to).and_then(|()| sync_folder(folder));
+    published.map_err(SaveError::Write).map(|()| bytes)
+}
+
+/// Counts what passes.
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    bytes: u64,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.bytes += count as u64;
+        (self.progress)(self.bytes);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn write_all(
+    home: &ImagesHome,
+    images: &[ImageEntry],
+    form: Form,
+    out: &mut Counted<'_>,
 ) -> Result<u64, SaveError> {
     let mut files: BTreeMap<String, Content> = BTreeMap::new();
     let mut listed = Vec::new();
@@ -104,12 +172,11 @@ pub fn save(
     }
     files.insert("blobs".to_owned(), Content::Folder);
     files.insert("blobs/sha256".to_owned(), Content::Folder);
-    let mut bytes = 0;
     for (name, content) in files {
-        bytes += append(home, &name, &content, out)?;
+        append(home, &name, &content, out)?;
     }
     out.write_all(&write::END).map_err(SaveError::Write)?;
-    Ok(bytes + write::END.len() as u64)
+    Ok(out.bytes)
 }
 
 /// Puts every blob of an image on the list; returns the digest of its manifest.
@@ -160,12 +227,23 @@ fn descriptor(home: &ImagesHome, image: &ImageEntry, digest: Digest) -> Result<V
         "mediaType": media_type, "digest": digest.to_string(), "size": bytes.len(),
         "platform": platform,
     });
-    // An image that is named by its digest alone has no name to give.
-    if !image.reference.contains('@') {
-        described["annotations"] =
-            json!({ CONTAINERD_NAME: image.reference, REF_NAME: image.reference });
+    match ImageRef::parse(&image.reference) {
+        // A name that msb keeps for itself: readers of layouts find it by a tag, and whoever loads
+        // it has to give it a name.
+        Ok(ImageRef::Builtin(name)) => described["annotations"] = json!({ REF_NAME: name }),
+        _ if is_named(image) => {
+            described["annotations"] =
+                json!({ CONTAINERD_NAME: image.reference, REF_NAME: image.reference });
+        }
+        _ => {}
     }
     Ok(described)
+}
+
+/// Tells whether an image has a name that archives can give: not one of msb's own, nor a digest.
+fn is_named(image: &ImageEntry) -> bool {
+    let parsed = ImageRef::parse(&image.reference);
+    matches!(parsed, Ok(ImageRef::Registry(name)) if name.digest.is_none())
 }
 
 fn check(image: &ImageEntry, digest: &Digest, found: Digest) -> Result<(), SaveError> {
@@ -182,10 +260,9 @@ fn docker_list(images: &[ImageEntry]) -> Value {
     let firsts = images.iter().filter(|image| seen.insert(&image.manifest_digest));
     let item = |image: &ImageEntry| {
         let same = images.iter().filter(|other| other.manifest_digest == image.manifest_digest);
-        let tags: Vec<String> = same
-            .filter(|one| !one.reference.contains('@'))
-            .map(|one| short(&one.reference))
-            .collect();
+        // In full: podman would take a short one for an image of its own making.
+        let tags: Vec<&str> =
+            same.filter(|one| is_named(one)).map(|one| one.reference.as_str()).collect();
         let layers: Vec<String> = image.layers.iter().map(|layer| named(&layer.blob)).collect();
         json!({ "Config": named(&image.config_digest), "RepoTags": tags, "Layers": layers })
     };
@@ -195,8 +272,8 @@ fn docker_list(images: &[ImageEntry]) -> Value {
 /// Returns `repositories`: the top layer of each name.
 fn repositories(images: &[ImageEntry]) -> Value {
     let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for image in images.iter().filter(|image| !image.reference.contains('@')) {
-        let name = short(&image.reference);
+    for image in images.iter().filter(|image| is_named(image)) {
+        let name = &image.reference;
         let top = image.layers.last().and_then(|layer| Digest::parse(&layer.blob));
         if let (Some((name, tag)), Some(top)) = (name.rsplit_once(':'), top) {
             found.entry(name.to_owned()).or_default().insert(tag.to_owned(), top.hex());
@@ -205,17 +282,13 @@ fn repositories(images: &[ImageEntry]) -> Value {
     json!(found)
 }
 
-fn short(reference: &str) -> String {
-    ImageRef::parse(reference).map_or_else(|_| reference.to_owned(), |name| name.short())
-}
-
 /// Appends one file, a blob held against its digest as it passes.
 fn append(
     home: &ImagesHome,
     name: &str,
     content: &Content,
     out: &mut dyn Write,
-) -> Result<u64, SaveError> {
+) -> Result<(), SaveError> {
     let (kind, mode, size, blob) = match content {
         Content::Folder => (Kind::Folder, 0o755, 0, None),
         Content::Text(text) => (Kind::File, 0o644, text.len() as u64, None),
@@ -248,11 +321,7 @@ fn append(
         (_, Some((file, digest, reference))) => copy(file, size, (digest, reference), out)?,
         (_, None) => {}
     }
-    let padding = [0; BLOCK];
-    let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
-    let padding = &padding[..(BLOCK - over) % BLOCK];
-    out.write_all(padding).map_err(SaveError::Write)?;
-    Ok(head.len() as u64 + size + padding.len() as u64)
+    out.write_all(&vec![0; write::padding(size)]).map_err(SaveError::Write)
 }
 
 fn copy(

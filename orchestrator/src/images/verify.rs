@@ -65,8 +65,8 @@ pub fn verify(home: &ImagesHome, image: &ImageEntry) -> Result<Vec<Fault>, Verif
     Ok(faults)
 }
 
-/// Holds a blob against its digest.
-fn blob(home: &ImagesHome, text: &str) -> Result<Option<Fault>, VerifyError> {
+/// Holds a blob against its digest; one that is damaged is set aside.
+pub(super) fn blob(home: &ImagesHome, text: &str) -> Result<Option<Fault>, VerifyError> {
     let what = format!("blob {text}");
     let fault = |why: String| Ok(Some(Fault { what: what.clone(), why }));
     let Some(digest) = Digest::parse(text) else { return fault("its name is no digest".into()) };
