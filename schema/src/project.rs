@@ -11,6 +11,7 @@ mod dependency;
 mod differ;
 mod health;
 mod image;
+mod label;
 mod metrics;
 mod mount;
 pub mod network;
@@ -37,6 +38,7 @@ pub use dependency::{Dependency, OnChange, Until};
 pub use differ::{Direction, FieldChange};
 pub use health::{Health, HttpProbe, OnUnhealthy, Probe, Ready, Scheme, StatusSet};
 pub use image::{Image, ImageRef, ImageRefError, Platform, Pull, RegistryRef};
+pub use label::{LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, Labels, RESERVED_LABELS, is_label};
 pub use metrics::Metrics;
 pub use mount::{Access, GuestPath, Mount, MountFlag, MountOptions, MountSource, PathError};
 pub use network::Network;
@@ -58,9 +60,6 @@ pub use volume::{Ensure, External, Quota, Volume, VolumeKind};
 
 use crate::name::{InstanceName, ProjectName, SandboxName, SecretName, VolumeName};
 use crate::units::Millis;
-
-/// Constants by key, as people and metrics group by them.
-pub type Labels = BTreeMap<String, String>;
 
 /// What the files of one project ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

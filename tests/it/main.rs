@@ -31,6 +31,7 @@ mod floors;
 mod following_logs;
 mod hostile;
 mod hostile_images;
+mod image_labels;
 mod install;
 mod jail;
 mod kills;

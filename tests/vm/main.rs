@@ -16,6 +16,7 @@ mod faults;
 mod figures;
 mod guest;
 mod idle;
+mod image_words;
 mod kernel;
 mod mounts;
 mod network;

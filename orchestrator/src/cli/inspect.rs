@@ -1,5 +1,6 @@
 //! Show everything that is known of sandboxes
 
+mod labels;
 mod mounts;
 mod network;
 
@@ -10,6 +11,7 @@ use schema::project::{Restart, RestartPolicy, Sandbox};
 use schema::units::Millis;
 use serde_json::{Value, json};
 
+use self::labels::ImageLabels;
 use self::mounts::Mounts;
 use super::call::Call;
 use super::ending::Ending;
@@ -35,16 +37,16 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
     let views = args.names.iter().map(|name| targets::find(call, name));
     let views = views.collect::<Result<Vec<_>, _>>()?;
     let now = call.context.clock.unix_ms();
-    let mounts = Mounts::of(call)?;
+    let outside = (Mounts::of(call)?, ImageLabels::of(call, &views)?);
     let figures = network::figures(call, &views)?;
     let left = left(call, &views)?;
     let told = figures.iter().zip(left);
     let views: Vec<Seen<'_>> =
         views.iter().zip(told).map(|(view, (figures, left))| (view, figures, left)).collect();
     if call.report.is_text() {
-        views.iter().for_each(|view| call.report.out(&text(*view, &mounts, now)));
+        views.iter().for_each(|view| call.report.out(&text(*view, &outside, now)));
     } else {
-        let rows: Vec<Value> = views.iter().map(|view| shape(*view, &mounts, now)).collect();
+        let rows: Vec<Value> = views.iter().map(|view| shape(*view, &outside, now)).collect();
         call.report.document(&rows);
     }
     Ok(0)
@@ -52,6 +54,9 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
 
 /// A sandbox, and how its network and its timers stand where it runs.
 type Seen<'a> = (&'a SandboxView, &'a Option<NetworkFigures>, Left);
+
+/// What stands elsewhere than in a sandbox.
+type Outside = (Mounts, ImageLabels);
 
 /// Asks the machines of sandboxes what is left of their timers; one without any is not asked.
 fn left(call: &Call, views: &[SandboxView]) -> Result<Vec<Left>, Failure> {
@@ -98,7 +103,7 @@ fn restart(sandbox: &Sandbox) -> String {
     }
 }
 
-fn text((view, figures, left): Seen<'_>, mounts: &Mounts, now: u64) -> String {
+fn text((view, figures, left): Seen<'_>, (mounts, labels): &Outside, now: u64) -> String {
     let mut text = format!("{}\n", view.name);
     let mut line = |label: &str, value: String| {
         if !value.is_empty() {
@@ -129,7 +134,7 @@ fn text((view, figures, left): Seen<'_>, mounts: &Mounts, now: u64) -> String {
             }
         }
         line("Env", env(sandbox));
-        line("Labels", pairs(sandbox.labels.iter()));
+        line("Labels", labels.line(view, &sandbox.labels));
         line("Restart", restart(sandbox));
         line("Timers", timers(sandbox, left));
     }
@@ -194,10 +199,6 @@ fn env(sandbox: &Sandbox) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-fn pairs<'a>(labels: impl Iterator<Item = (&'a String, &'a String)>) -> String {
-    labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
-}
-
 fn last_exit(view: &SandboxView) -> String {
     let Some(record) = view.record.as_ref().filter(|record| record.ended_at_ms.is_some()) else {
         return String::new();
@@ -209,7 +210,7 @@ fn last_exit(view: &SandboxView) -> String {
     format!("{code}{phase}{forced}, {at}")
 }
 
-fn shape((view, figures, left): Seen<'_>, mounts: &Mounts, now: u64) -> Value {
+fn shape((view, figures, left): Seen<'_>, (mounts, labels): &Outside, now: u64) -> Value {
     let mut value = serde_json::to_value(shapes::sandbox(view, now, false)).unwrap_or_default();
     let definition = view.definition.as_ref();
     let record = view.record.as_ref();
@@ -221,7 +222,7 @@ fn shape((view, figures, left): Seen<'_>, mounts: &Mounts, now: u64) -> Value {
     value["network"] = network::shape(view, figures.as_ref());
     value["ports"] = network::port_shapes(view);
     value["secrets"] = json!([]);
-    value["image_labels"] = json!({});
+    value["image_labels"] = labels.shape(view);
     value["timers"] = json!({"idle_left_ms": left.idle_ms, "max_left_ms": left.max_ms});
     value["last_exit"] = match ended {
         Some(record) => json!({

@@ -9,17 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::bytes::Bytes;
+use schema::project::{
+    LABEL_KEY_BYTES_MAX as KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX as VALUE_BYTES_MAX, RESERVED_LABELS,
+};
 
 use super::messages::{attribute, counted};
-
-/// Prefixes that nobody's label may carry.
-const RESERVED: [&str; 5] = ["sandbox.", "microsandbox.", "service.", "host.", "msb."];
-
-/// The longest key, in bytes.
-const KEY_BYTES_MAX: usize = 128;
-
-/// The longest value, in bytes.
-const VALUE_BYTES_MAX: usize = 1024;
 
 /// How many labels a point carries.
 const LABELS_MAX: usize = 64;
@@ -118,7 +112,7 @@ fn told(labels: Labels<'_>) -> (BTreeMap<String, String>, usize) {
 /// Returns a label as it may be told; `None` where it is none of its owner's to give.
 fn clean((key, value): (&String, &String)) -> Option<(String, String)> {
     let key = cut(key, KEY_BYTES_MAX);
-    let is_reserved = RESERVED.iter().any(|prefix| key.starts_with(prefix));
+    let is_reserved = RESERVED_LABELS.iter().any(|prefix| key.starts_with(prefix));
     (!key.is_empty() && !is_reserved).then(|| (key, cut(value, VALUE_BYTES_MAX)))
 }
 

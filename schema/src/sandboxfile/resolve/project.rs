@@ -7,7 +7,10 @@ use super::instances::Bodies;
 use super::unit::Unit;
 use super::variables::Feed;
 use crate::name::{InstanceName, NameError, ProjectName, SandboxName, to_name};
-use crate::project::{Body, Definition, DriverChoice, Kind, Labels, Project, Sandbox};
+use crate::project::{
+    Body, Definition, DriverChoice, Kind, LABEL_KEY_BYTES_MAX, LABEL_VALUE_BYTES_MAX, Labels,
+    Project, RESERVED_LABELS, Sandbox,
+};
 use crate::sandboxfile::document::{Content, Group, Member};
 use crate::sandboxfile::problem::{Code, Problem, shown};
 use crate::sandboxfile::tree::{Scalar, ScalarKind, Span};
@@ -309,6 +312,3 @@ pub(super) fn identity<'a>(member: &Member<'a>) -> Scalar<'a> {
 }
 
 const LABELS_MAX: usize = 128;
-const LABEL_KEY_BYTES_MAX: usize = 128;
-const LABEL_VALUE_BYTES_MAX: usize = 1024;
-const RESERVED_LABELS: &[&str] = &["msb.", "sandbox.", "microsandbox.", "service.", "host."];
