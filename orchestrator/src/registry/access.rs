@@ -9,9 +9,9 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::base64;
 use super::challenge::{self, Challenge};
 use super::credentials::{Credential, Login, Secret, Source, Sources};
+use super::encoding;
 use super::error::{RegistryError, Said};
 use super::realm::{is_loopback, may_see};
 use super::settings::{HostSettings, Settings};
@@ -278,7 +278,7 @@ fn header(opened: &Secret) -> Option<HeaderValue> {
 
 fn basic(user: &str, password: &Secret) -> Secret {
     let pair = format!("{user}:{}", password.reveal());
-    Secret::new(format!("Basic {}", base64::encode(pair.as_bytes())))
+    Secret::new(format!("Basic {}", encoding::encode(pair.as_bytes())))
 }
 
 /// Returns the request for a token.

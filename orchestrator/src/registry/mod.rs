@@ -10,12 +10,12 @@
 //! believed only where a digest proves it.
 
 mod access;
-mod base64;
 mod blob;
 mod challenge;
 mod client;
 mod credentials;
 mod documents;
+mod encoding;
 mod engine;
 mod error;
 mod keeper;
