@@ -24,6 +24,7 @@ pub(crate) mod json;
 mod layers;
 mod layout;
 pub mod load;
+pub(crate) mod media;
 mod merge;
 mod prune;
 pub mod pull;

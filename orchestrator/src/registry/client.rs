@@ -17,6 +17,7 @@ use super::error::RegistryError;
 use super::settings::Settings;
 use super::transport::{Asked, document, tried};
 use crate::images::digest::Digest;
+use crate::images::media::INDEX_DEPTH_MAX;
 
 /// A part of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +54,6 @@ pub struct Resolved {
     pub index: Option<Digest>,
 }
 
-/// How deep an index may lie in another.
-const DEPTH_MAX: usize = 2;
 /// How many indexes are looked into for one image.
 const INDEXES_MAX: usize = 32;
 /// How many documents are kept, so that none is asked for twice in a row.
@@ -356,7 +355,7 @@ impl Search<'_> {
 
     fn look(&mut self, asked: Asked<'_>, depth: usize) -> Result<(), RegistryError> {
         self.looked += 1;
-        if depth == DEPTH_MAX {
+        if depth == INDEX_DEPTH_MAX {
             return Err(asked.refused("indexes lie more than two deep in each other"));
         }
         if self.looked > INDEXES_MAX {

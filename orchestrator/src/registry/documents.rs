@@ -1,6 +1,5 @@
 //! Manifests and indexes: read strictly, chosen by platform, held against their digests.
 
-use oci_client::manifest as kinds;
 use oci_client::manifest::{ImageIndexEntry, OciDescriptor, OciImageIndex, OciImageManifest};
 use serde_json::Value;
 
@@ -10,25 +9,7 @@ use super::transport::Asked;
 use crate::images::config::LAYERS_MAX;
 use crate::images::digest::Digest;
 use crate::images::json;
-
-/// The most entries of an index.
-const ENTRIES_MAX: usize = 1000;
-
-const MANIFESTS: [&str; 2] = [kinds::OCI_IMAGE_MEDIA_TYPE, kinds::IMAGE_MANIFEST_MEDIA_TYPE];
-const INDEXES: [&str; 2] =
-    [kinds::OCI_IMAGE_INDEX_MEDIA_TYPE, kinds::IMAGE_MANIFEST_LIST_MEDIA_TYPE];
-const CONFIGS: [&str; 2] = [kinds::IMAGE_CONFIG_MEDIA_TYPE, kinds::IMAGE_DOCKER_CONFIG_MEDIA_TYPE];
-const LAYERS: [&str; 9] = [
-    kinds::IMAGE_LAYER_MEDIA_TYPE,
-    kinds::IMAGE_LAYER_GZIP_MEDIA_TYPE,
-    "application/vnd.oci.image.layer.v1.tar+zstd",
-    kinds::IMAGE_LAYER_NONDISTRIBUTABLE_MEDIA_TYPE,
-    kinds::IMAGE_LAYER_NONDISTRIBUTABLE_GZIP_MEDIA_TYPE,
-    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
-    kinds::IMAGE_DOCKER_LAYER_TAR_MEDIA_TYPE,
-    kinds::IMAGE_DOCKER_LAYER_GZIP_MEDIA_TYPE,
-    "application/vnd.docker.image.rootfs.diff.tar.zstd",
-];
+use crate::images::media::{CONFIGS, INDEX_ENTRIES_MAX, INDEXES, LAYERS, MANIFESTS};
 
 /// A document of a registry, its bytes held against its digest.
 #[derive(Debug, Clone)]
@@ -103,7 +84,7 @@ pub(super) fn read(asked: Asked<'_>, document: &Document) -> Result<Read, Regist
 }
 
 fn entries(asked: Asked<'_>, manifests: Vec<ImageIndexEntry>) -> Result<Vec<Entry>, RegistryError> {
-    if manifests.len() > ENTRIES_MAX {
+    if manifests.len() > INDEX_ENTRIES_MAX {
         return Err(asked.refused("it lists more than 1,000 manifests"));
     }
     let mut found = Vec::new();

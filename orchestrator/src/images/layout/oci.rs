@@ -10,34 +10,12 @@ use super::super::archive::Archive;
 use super::super::config::LAYERS_MAX;
 use super::super::digest::Digest;
 use super::super::json;
+use super::super::media::{
+    CONFIGS, INDEX_DEPTH_MAX, INDEX_ENTRIES_MAX, INDEXES, LAYERS, MANIFESTS,
+};
 use super::{Found, FoundLayer, LayoutError, Tags, described, document, name, refused};
 
 const INDEX: &str = "index.json";
-/// The most entries of an index, and how deep one may lie in another.
-const ENTRIES_MAX: usize = 1000;
-const DEPTH_MAX: usize = 2;
-
-const MANIFESTS: [&str; 2] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
-const INDEXES: [&str; 2] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
-const CONFIGS: [&str; 2] =
-    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
-const LAYERS: [&str; 9] = [
-    "application/vnd.oci.image.layer.v1.tar",
-    "application/vnd.oci.image.layer.v1.tar+gzip",
-    "application/vnd.oci.image.layer.v1.tar+zstd",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
-    "application/vnd.docker.image.rootfs.diff.tar",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip",
-    "application/vnd.docker.image.rootfs.diff.tar.zstd",
-];
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -123,7 +101,7 @@ fn read_index(archive: &Archive, path: &str) -> Result<Index, LayoutError> {
     let index: Index = json::parse(&bytes)
         .and_then(serde_json::from_value)
         .map_err(|error| refused(path, error.to_string()))?;
-    if index.manifests.len() > ENTRIES_MAX {
+    if index.manifests.len() > INDEX_ENTRIES_MAX {
         return Err(refused(path, "it lists more than 1,000 manifests"));
     }
     if index.media_type.as_deref().is_some_and(|kind| !INDEXES.contains(&kind)) {
@@ -170,7 +148,7 @@ fn manifest_of(
     if !INDEXES.contains(&kind) {
         return Err(refused(&path, format!("`{}` is no image", kind.escape_debug())));
     }
-    if depth == DEPTH_MAX {
+    if depth == INDEX_DEPTH_MAX {
         return Err(refused(&path, "indexes lie more than two deep in each other"));
     }
     check_blob(archive, &path, descriptor)?;
