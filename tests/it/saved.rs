@@ -110,6 +110,9 @@ fn an_archive_goes_to_a_stream_with_several_images_and_no_name_is_lost() {
     assert!(command.status().unwrap().success());
     let fresh = Home::process();
     fresh.msb(["load", "-i", path.to_str().unwrap()]).exits(0).says(&["app:1", "other:2"]);
+    let before = home.msb(["--output", "json", "save", "app:1"]).exits(64);
+    before.complains(&["`--output` of `save` is the archive's path"]);
+    assert!(!home.project().join("json").exists(), "a form was taken for a path");
     home.msb(["save", "app:1", "--json"]).exits(64).complains(&["-o PATH"]);
     home.msb(["save", "nobody:1", "-o", "x.tar"]).exits(1).complains(&["image::not-found"]);
     let out = home.scratch("named.tar");
@@ -147,6 +150,18 @@ fn what_is_damaged_is_not_saved_but_named_and_the_next_load_repairs_it() {
     command.args(["save", "app:1"]).stdout(fs::File::create(&out).unwrap());
     assert_eq!(command.status().unwrap().code(), Some(1));
     Home::process().msb(["load", "-i", out.to_str().unwrap()]).exits(1);
+}
+
+#[test]
+fn what_nobody_can_read_is_unknown_and_keeps_no_other_image_from_being_looked_at() {
+    let home = loaded();
+    let (path, _) = layer(&home);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let run = home.msb(["image", "verify"]).exits(1);
+    run.says(&["unknown"]).complains(&["msb::image::store", "image: app:1"]);
+    let rows = home.msb(["image", "verify", "--json"]).exits(1).json();
+    assert_eq!(rows[0]["status"], "unknown");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod values;
 mod adopt;
 mod aftermath;
 mod agent_socket;
+mod archive;
 mod asking;
 mod asking_end;
 mod attach;
@@ -194,9 +195,11 @@ fn run(arguments: &[OsString]) -> ExitCode {
         Some(after) => globals.join_project(after),
         None => Ok(()),
     });
-    if command.writes_an_archive() {
-        globals.output = None;
-    }
+    // Of `save`, `--output` is a path; the word before it was meant as the form.
+    let joined = joined.and_then(|()| match command.writes_an_archive() {
+        true => archive::no_form_before(arguments).map(|()| globals.output = None),
+        false => Ok(()),
+    });
     if command.wants_names_only() {
         globals.quiet = true;
     }
