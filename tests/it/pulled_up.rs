@@ -53,6 +53,12 @@ fn up_fetches_what_is_missing_pins_it_and_asks_nobody_again() {
     home.msb(["up"]).exits(0);
     let lock = std::fs::read_to_string(home.project().join("Sandboxfile.lock")).unwrap();
     assert!(lock.contains(&digest), "{lock}");
+    let asked = registry.requests();
+    home.msb(["diff"]).exits(0);
+    home.msb(["up"]).exits(0);
+    home.msb(["plan"]).exits(0);
+    home.msb(["lock"]).exits(0);
+    assert_eq!(registry.requests(), asked, "what changes nothing asks nobody");
     // Nobody is there to be asked any more.
     drop(registry);
     home.msb(["diff"]).exits(0);
@@ -208,4 +214,23 @@ fn a_lock_that_lacks_an_image_stops_who_asks_for_a_locked_run() {
     drop(registry);
     home.msb(["lock", "--upgrade"]).exits(1);
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn what_one_project_pins_moves_no_name_of_others() {
+    let (home, registry) = (Home::process(), Registry::plain());
+    registry.push(&base(), "app:1");
+    let (name, before) = (format!("{}/app:1", registry.address()), registry.digest("app:1"));
+    file(&home, &format!("\"{name}\""));
+    home.msb(["lock"]).exits(0);
+    registry.push(&other(&home), "app:1");
+    let after = registry.digest("app:1");
+    home.msb(["pull", &name]).exits(0);
+    home.msb(["up"]).exits(0);
+    let told = home.msb(["inspect", "web", "--json"]).exits(0).json();
+    assert_eq!(told[0]["image_digest"], before, "the lock decides");
+    let rows = home.msb(["image", "ls", &name, "--json"]).exits(0).json();
+    assert_eq!(rows[0]["digest"], after, "the name stays where it was pulled to");
+    home.msb(["diff"]).exits(0);
+    home.msb(["down"]).exits(0);
 }

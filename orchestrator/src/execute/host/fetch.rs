@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use schema::project::{ImageRef, Platform};
+use schema::project::{Image, ImageRef, Platform, RegistryRef};
 
 use super::{Host, bug};
 use crate::context::Clock as _;
@@ -26,20 +26,21 @@ impl Host {
         let image = images.into_iter().find(|image| image.reference == *reference);
         let image = image.ok_or_else(|| bug("an image is fetched that nobody names"))?;
         let now_ms = self.context.clock.unix_ms();
+        let pinned = self.wish.pins.digest(image);
         let wanted = Wanted {
-            reference: image.reference.clone(),
-            digest: self.wish.pins.digest(image).as_deref().and_then(Digest::parse),
+            reference: self.named(image, pinned.as_deref())?,
+            digest: pinned.as_deref().and_then(Digest::parse),
             platform: image.platform.unwrap_or(Platform::host()).as_str().to_owned(),
             force: false,
             now_ms,
         };
         let home = crate::engine::images_home(&self.context);
         let (registry, folder) = (self.registry(), self.context.home().to_path_buf());
-        let work = move || -> Result<(), StepError> {
+        let work = move || -> Result<Vec<String>, StepError> {
             let mut store = Store::open(&folder, now_ms)?;
             let catalog = Mutex::new(store.catalog());
             let pulled = crate::images::pull(&home, &registry, &wanted, &catalog, &|_| {});
-            pulled.map(drop).map_err(|error| {
+            pulled.map(|pulled| pulled.notes).map_err(|error| {
                 let mut failed = StepError::from(error.code(), "image", &error);
                 failed.report.hints.push(error.hint());
                 failed
@@ -48,6 +49,24 @@ impl Host {
         let done = blocking(work).await;
         let done = done
             .unwrap_or_else(|error| Err(StepError::from("msb::host::event-loop", "state", &error)));
-        done.map(|()| Effect::default())
+        let short = reference.short();
+        done?.iter().for_each(|note| self.warnings.warn(&format!("{short}: {note}")));
+        Ok(Effect::default())
+    }
+
+    /// Returns what a pinned image is called in the store: its name where that is free or means the
+    /// same, else the digest beside it. What one project pins moves no name of others.
+    fn named(&self, image: &Image, pinned: Option<&str>) -> Result<ImageRef, StepError> {
+        let found = self.store.borrow_mut().catalog().find(&image.reference.to_string());
+        let found =
+            found.map_err(|error| StepError::from("msb::state::unusable", "image", &error))?;
+        Ok(match (&image.reference, pinned, found) {
+            (ImageRef::Registry(name), Some(digest), Some(entry))
+                if entry.manifest_digest != digest =>
+            {
+                ImageRef::Registry(RegistryRef { digest: Some(digest.to_owned()), ..name.clone() })
+            }
+            (reference, ..) => reference.clone(),
+        })
     }
 }
