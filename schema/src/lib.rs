@@ -1,10 +1,11 @@
 //! The shapes that cross a boundary between msb's programs.
 //!
-//! Nothing here opens a file, a socket or a clock. [`wire`] and [`archive`] are
-//! what `agentd` needs and compile alone; everything else comes with the feature
+//! Nothing here opens a file, a socket or a clock. [`wire`], [`archive`] and [`encoding`]
+//! are what `agentd` needs and compile alone; everything else comes with the feature
 //! `host`.
 
 pub mod archive;
+pub mod encoding;
 pub mod wire;
 
 #[cfg(feature = "host")]

@@ -48,7 +48,7 @@ const DOORS: [(&str, &[&str]); 27] = [
     ),
     ("oci_client", &["orchestrator/src/registry/"]),
     ("reqwest", &["orchestrator/src/registry/"]),
-    ("base64", &["orchestrator/src/registry/encoding.rs"]),
+    ("base64", &["schema/src/encoding.rs"]),
     ("hyper", &["orchestrator/src/exporter/transport/"]),
     ("hyper_util", &["orchestrator/src/exporter/transport/"]),
     ("http_body_util", &["orchestrator/src/exporter/transport/"]),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use schema::encoding::base64;
 use schema::exit::Kind;
 use schema::name::check_env_key;
 use schema::wire::boot::EnvVar;
@@ -299,38 +300,4 @@ fn failure(view: &SandboxView, argv0: &str, error: &PumpError) -> Failure {
         PumpError::Host(..) => Failure::of("msb::host::session", "exec", error),
     };
     failure.at(view.project.as_str(), address)
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Returns bytes as base64 with padding.
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let (a, b, c) = (chunk[0], chunk.get(1).copied(), chunk.get(2).copied());
-        let bits = u32::from(a) << 16 | u32::from(b.unwrap_or(0)) << 8 | u32::from(c.unwrap_or(0));
-        for (at, used) in [(18, true), (12, true), (6, b.is_some()), (0, c.is_some())] {
-            let letter = BASE64[(bits >> at & 0x3f) as usize];
-            text.push(if used { char::from(letter) } else { '=' });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_that_are_no_text_travel_as_base64() {
-        for (bytes, expected) in [
-            (&b""[..], ""),
-            (b"f", "Zg=="),
-            (b"fo", "Zm8="),
-            (b"foo", "Zm9v"),
-            (b"\xff\x00\xfe\x01", "/wD+AQ=="),
-        ] {
-            assert_eq!(base64(bytes), expected);
-        }
-    }
 }

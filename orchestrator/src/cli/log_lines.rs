@@ -1,10 +1,10 @@
 //! Lines of many sandboxes on one terminal: names before them, nothing of a guest that steers it.
 
+use schema::encoding::base64;
 use schema::name::{InstanceName, ProjectName};
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::command::base64;
 use super::logs::Shape;
 use crate::follow::{Cursor, Entry, Source};
 use crate::report::Report;

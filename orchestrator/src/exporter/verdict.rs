@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use prost::bytes::Bytes;
+use schema::encoding::from_base64;
 
 use super::messages::{Exported, RetryInfo, Status};
 
@@ -168,7 +169,7 @@ fn wait(text: Option<&str>, now_ms: u64) -> Option<Duration> {
 
 /// Returns the delay of the `RetryInfo` in the details of a status.
 fn retry_delay(details: &str) -> Option<Duration> {
-    let status = Status::decode(base64(details)?.as_slice()).ok()?;
+    let status = Status::decode(from_base64(details)?.as_slice()).ok()?;
     let is_it = |url: &str| url.ends_with("/google.rpc.RetryInfo");
     let info = status.details.iter().find(|detail| is_it(&detail.type_url))?;
     let delay = RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay?;
@@ -176,31 +177,10 @@ fn retry_delay(details: &str) -> Option<Duration> {
     Some(seconds + Duration::from_nanos(u64::try_from(delay.nanos).ok()?))
 }
 
-/// Reads base 64, with or without its padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').bytes().map(|byte| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' | b'-' => Some(62),
-        b'/' | b'_' => Some(63),
-        _ => None,
-    });
-    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
-    for digit in digits {
-        bits = (bits << 6) | u32::from(digit?);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from(bits >> held).ok()?);
-            bits &= (1 << held) - 1;
-        }
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use schema::encoding::base64;
+
     use super::*;
     use crate::exporter::messages::{Detail, PartialSuccess, Span};
 
@@ -293,7 +273,7 @@ mod tests {
         let url = "type.googleapis.com/google.rpc.RetryInfo".to_owned();
         let detail = Detail { type_url: url, value: info.encode_to_vec() };
         let status = Status { details: vec![detail], ..Status::default() }.encode_to_vec();
-        let text = in_base64(&status);
+        let text = base64(&status);
         for text in [text.trim_end_matches('='), &text] {
             match of_grpc(8, "", Some(text)) {
                 Verdict::Again { after, .. } => {
@@ -303,30 +283,5 @@ mod tests {
             }
         }
         assert!(matches!(of_grpc(8, "", Some("!")), Verdict::Refused { .. }));
-    }
-
-    #[test]
-    fn base_64_is_read_as_it_is_written() {
-        for text in ["", "f", "fo", "foo", "foob", "fooba", "foobar"] {
-            assert_eq!(base64(&in_base64(text.as_bytes())).unwrap(), text.as_bytes());
-        }
-        assert_eq!(base64("Zm9vYg==").unwrap(), b"foob");
-        assert_eq!(base64("Zm 9"), None);
-    }
-
-    fn in_base64(bytes: &[u8]) -> String {
-        const DIGITS: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut text = String::new();
-        for part in bytes.chunks(3) {
-            let mut whole = [0; 4];
-            whole[1..=part.len()].copy_from_slice(part);
-            let bits = u32::from_be_bytes(whole);
-            for at in 0..4 {
-                let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize] as char;
-                text.push(if at <= part.len() { digit } else { '=' });
-            }
-        }
-        text
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use schema::encoding::from_base64;
 use serde::Deserialize;
 
 use crate::store::time::parse;
@@ -123,31 +124,6 @@ pub(super) fn of_runtime(line: &[u8], place: Place) -> Option<Entry> {
     let (source, session) = (Source::Runtime, "runtime".to_owned());
     let bytes = shown.into_bytes();
     Some(Entry { at_ms, source, session, bytes, partial: false, dropped: None, place })
-}
-
-fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let value = |byte: u8| {
-        Some(u32::from(match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        }))
-    };
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let letters: Vec<u8> = text.bytes().filter(|byte| *byte != b'=').collect();
-    for chunk in letters.chunks(4) {
-        let mut bits = 0;
-        for byte in chunk {
-            bits = bits << 6 | value(*byte)?;
-        }
-        bits <<= 6 * (4 - chunk.len());
-        let [_, a, b, c] = bits.to_be_bytes();
-        bytes.extend_from_slice(&[a, b, c][..chunk.len().checked_sub(1)?]);
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

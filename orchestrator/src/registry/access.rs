@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use oci_client::errors::OciEnvelope;
 use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
+use schema::encoding::base64;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::challenge::{self, Challenge};
 use super::credentials::{Credential, Login, Secret, Source, Sources};
-use super::encoding;
 use super::error::{RegistryError, Said};
 use super::realm::{is_loopback, may_see};
 use super::settings::{HostSettings, Settings};
@@ -278,7 +278,7 @@ fn header(opened: &Secret) -> Option<HeaderValue> {
 
 fn basic(user: &str, password: &Secret) -> Secret {
     let pair = format!("{user}:{}", password.reveal());
-    Secret::new(format!("Basic {}", encoding::encode(pair.as_bytes())))
+    Secret::new(format!("Basic {}", base64(pair.as_bytes())))
 }
 
 /// Returns the request for a token.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use schema::encoding::{base64, from_base64};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use super::encoding;
 use super::keeper::{self, KeeperError};
 use crate::context::Context;
 use crate::images::json;
@@ -295,7 +295,7 @@ impl Sources {
     /// # Errors
     /// The file cannot be read or written; the old one stands.
     pub fn keep(&self, host: &str, user: &str, password: &Secret) -> Result<(), CredentialsError> {
-        let auth = encoding::encode(format!("{user}:{}", password.reveal()).as_bytes());
+        let auth = base64(format!("{user}:{}", password.reveal()).as_bytes());
         self.change(|auths| {
             auths.retain(|key, _| bare(key) != bare(host));
             auths.insert(host.to_owned(), json!({ "auth": auth }));
@@ -424,7 +424,7 @@ fn credential(entry: &Map<String, Value>) -> Result<Option<Credential>, &'static
         return Ok(Some(Credential::Identity(Secret::new(token))));
     }
     if let Some(auth) = field("auth") {
-        let decoded = encoding::decode(&auth).and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = from_base64(auth.trim()).and_then(|bytes| String::from_utf8(bytes).ok());
         let decoded = decoded.ok_or("an `auth` is no base 64")?;
         let decoded = decoded.trim_end_matches('\0');
         let (user, password) = decoded.split_once(':').ok_or("an `auth` holds no USER:PASSWORD")?;

@@ -15,7 +15,6 @@ mod challenge;
 mod client;
 mod credentials;
 mod documents;
-mod encoding;
 mod engine;
 mod error;
 mod keeper;

@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use schema::encoding::base64;
 use serde::Serialize;
 
-use super::base64;
 use super::lines::{Line, Lines};
 use super::rotating::{Caps, Rotating};
 use super::time::rfc3339;
@@ -263,7 +263,7 @@ impl Writer {
         let (d, e) = match std::str::from_utf8(&line.bytes) {
             Ok(text) => (text, None),
             Err(_) => {
-                encoded = base64::encode(&line.bytes);
+                encoded = base64(&line.bytes);
                 (encoded.as_str(), Some("b64"))
             }
         };

@@ -1,6 +1,5 @@
 //! What a machine leaves to be read: sessions, console, and the runtime's own log.
 
-mod base64;
 mod console;
 mod exec;
 mod lines;

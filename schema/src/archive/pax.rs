@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Time;
+use crate::encoding::from_base64;
 
 /// Attributes that a record carries, by the name of the attribute.
 pub(crate) type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -73,7 +74,7 @@ impl Records {
             return self.set_xattr(name.to_vec(), value.to_vec());
         }
         if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
-            let value = base64(value).ok_or("an attribute is not base64")?;
+            let value = from_base64(value).ok_or("an attribute is not base64")?;
             return self.set_xattr(percent(name).ok_or("an attribute's name is malformed")?, value);
         }
         let given = (!value.is_empty()).then_some(value);
@@ -149,33 +150,6 @@ fn time(value: &[u8]) -> Result<Time, &'static str> {
     }
     let digits = fraction.iter().copied().chain(std::iter::repeat(b'0')).take(9);
     Ok(Time { seconds, nanos: digits.fold(0, |sum, b| sum * 10 + u32::from(b - b'0')) })
-}
-
-fn base64(value: &[u8]) -> Option<Vec<u8>> {
-    let end = value.iter().position(|b| *b == b'=').unwrap_or(value.len());
-    let (digits, padding) = value.split_at(end);
-    if padding.len() > 2 || padding.iter().any(|b| *b != b'=') || digits.len() % 4 == 1 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut held, mut bits) = (0_u32, 0);
-    for digit in digits {
-        let six = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        held = (held << 6 | u32::from(six)) & 0xf_ffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(((held >> bits) & 0xff) as u8);
-        }
-    }
-    Some(bytes)
 }
 
 fn percent(name: &[u8]) -> Option<Vec<u8>> {
