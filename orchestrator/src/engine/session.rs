@@ -88,6 +88,10 @@ impl Session {
                 let nameless = known.is_none().then_some(Nameless { path, me });
                 return Ok(Self { store, project_id: known, leases: vec![lease], alone, nameless });
             }
+            // What we hold is nobody's, and whoever else waits for it looks again.
+            if alone {
+                drop(lease.remove(&path));
+            }
         }
     }
 
