@@ -27,6 +27,7 @@ pub mod sessions;
 pub mod sources;
 pub mod store;
 pub mod transfer;
+pub mod usage;
 pub mod volumes;
 pub mod watch;
 pub mod worker;

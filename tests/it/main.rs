@@ -46,6 +46,7 @@ mod probes;
 mod problems;
 mod progress;
 mod promises;
+mod pruned;
 mod pulled_up;
 mod pulls;
 mod reading;

@@ -37,7 +37,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Images", &["pull", "load", "save", "image", "registry"]),
-    ("Storage", &["volume"]),
+    ("Storage", &["volume", "df"]),
     ("Installation", &["doctor", "setup"]),
     ("Other", &["explain", "schema", "agent-socket", "help"]),
 ];

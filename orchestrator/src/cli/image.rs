@@ -1,16 +1,14 @@
 //! Images on this host
 
-use std::collections::BTreeMap;
-
 use clap::Subcommand;
-use schema::exit::Kind;
 use schema::project::ImageRef;
 use serde_json::json;
 
 use super::call::Call;
 use super::ending::Ending;
-use super::failure::{Failure, Failures, first};
-use super::{load, pull, save, verify};
+use super::failure::{Failure, Failures};
+use super::{load, prune, pull, save, verify};
+use crate::engine::ImageUsers;
 use crate::images::ImageEntry;
 use crate::report::human::{self, Table};
 use crate::report::json::rfc3339;
@@ -35,6 +33,7 @@ enum Command {
     Save(save::Args),
     Inspect(verify::InspectArgs),
     Verify(verify::Args),
+    Prune(prune::Args),
 }
 
 /// List images
@@ -48,13 +47,13 @@ pub(crate) struct ListArgs {
     pub(crate) names_only: bool,
 }
 
-/// Remove names of images
+/// Remove names of images, with what only they needed
 #[derive(Debug, clap::Args)]
 pub(crate) struct RemoveArgs {
     /// The images
     #[arg(value_name = "REF", required = true)]
     references: Vec<String>,
-    /// Take a name away that a sandbox uses; its data stay [default: refuse]
+    /// Take a name away that a sandbox uses; its data stay as long [default: refuse]
     #[arg(short, long)]
     force: bool,
 }
@@ -63,6 +62,14 @@ impl Args {
     /// Tells whether `--output` of this subcommand is a path.
     pub(crate) const fn writes_an_archive(&self) -> bool {
         matches!(self.command, Command::Save(_))
+    }
+
+    /// Tells whether `-y` was given to a subcommand.
+    pub(crate) const fn says_yes(&self) -> bool {
+        match &self.command {
+            Command::Prune(args) => args.yes_short,
+            _ => false,
+        }
     }
 
     /// Tells whether `-q` was given to a list.
@@ -84,20 +91,8 @@ pub(crate) fn run(args: &Args, call: &Call) -> Ending {
         Command::Save(args) => save::run(args, call),
         Command::Inspect(args) => verify::inspect(args, call),
         Command::Verify(args) => verify::run(args, call),
+        Command::Prune(args) => prune::run(args, call),
     }
-}
-
-/// Returns who uses which image, by its name in full.
-pub(super) fn users(call: &Call) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for view in call.engine.sandboxes(None).map_err(first)? {
-        let definition = view.definition.as_ref();
-        if let Some(reference) = definition.and_then(|definition| definition.root.reference()) {
-            let image = reference.to_string();
-            users.entry(image).or_default().push(format!("{}/{}", view.project, view.name));
-        }
-    }
-    Ok(users)
 }
 
 /// Lists images; creates nothing.
@@ -119,7 +114,10 @@ pub(crate) fn list(args: &ListArgs, call: &Call) -> Ending {
         }
         images.retain(|image| wanted.contains(&image.reference));
     }
-    let users = if images.is_empty() { BTreeMap::new() } else { users(call)? };
+    let users = match images.is_empty() {
+        true => ImageUsers::default(),
+        false => call.engine.image_users()?,
+    };
     if call.settings.quiet && call.report.is_text() {
         images.iter().for_each(|image| call.report.line(&load::short(&image.reference)));
     } else if call.report.is_text() {
@@ -131,7 +129,7 @@ pub(crate) fn list(args: &ListArgs, call: &Call) -> Ending {
     Ok(0)
 }
 
-fn print(call: &Call, images: &[ImageEntry], users: &BTreeMap<String, Vec<String>>) {
+fn print(call: &Call, images: &[ImageEntry], users: &ImageUsers) {
     if images.is_empty() {
         call.report.note("no images");
     }
@@ -143,16 +141,13 @@ fn print(call: &Call, images: &[ImageEntry], users: &BTreeMap<String, Vec<String
             image.manifest_digest.chars().take("sha256:".len() + 12).collect(),
             human::size(image.bytes),
             created.map(time::local).unwrap_or_default(),
-            users.get(&image.reference).map(|users| users.join(",")).unwrap_or_default(),
+            users.of_image(image).join(","),
         ]);
     }
     call.report.out(&table.text(call.report.width()));
 }
 
-pub(super) fn shape(
-    image: &ImageEntry,
-    users: &BTreeMap<String, Vec<String>>,
-) -> serde_json::Value {
+pub(super) fn shape(image: &ImageEntry, users: &ImageUsers) -> serde_json::Value {
     let (os, architecture) = image.platform.split_once('/').unwrap_or((&image.platform, ""));
     json!({
         "reference": load::short(&image.reference),
@@ -164,41 +159,44 @@ pub(super) fn shape(
         "layer_count": image.layers.len(),
         "created_at": image.created_at.as_deref().and_then(parse).map(rfc3339),
         "pulled_at": rfc3339(image.pulled_at_ms),
-        "in_use_by": users.get(&image.reference).cloned().unwrap_or_default(),
+        "in_use_by": users.of_image(image),
     })
 }
 
-/// Removes names; one that a sandbox uses is refused.
+/// Removes names with what only they needed; one that a sandbox uses is refused.
 pub(crate) fn remove(args: &RemoveArgs, call: &Call) -> Ending {
     if call.context.existing_home().map_err(Failure::from)?.is_none() {
         let name = args.references.first().map(String::as_str).unwrap_or_default();
         return Err(not_found(name).into());
     }
-    let users = users(call)?;
-    let mut store = call.engine.store()?;
+    let names = args.references.iter().map(|text| full(text)).collect::<Result<Vec<_>, _>>()?;
     let (mut failures, mut rows) = (Vec::new(), Vec::new());
-    for text in &args.references {
-        let name = full(text)?;
-        let used = users.get(&name).filter(|_| !args.force);
-        if let Some(used) = used {
-            let message = format!("{} is in use by {}", load::short(&name), used.join(", "));
-            failures.push(
-                Failure::new("image::in-use", "image", message)
-                    .kind(Kind::Refused)
-                    .hint("Remove those sandboxes first, or give `-f`."),
-            );
-            continue;
+    for name in &names {
+        let removed = match call.engine.remove_image(name, args.force) {
+            Ok(removed) => removed,
+            Err(error) => {
+                failures.extend(prune::failed(error).0);
+                continue;
+            }
+        };
+        let name = load::short(name);
+        if call.report.is_text() {
+            call.report.line(&format!("removed {name}"));
+            if removed.bytes > 0 {
+                call.report.note(&format!("reclaimed {}", human::size(removed.bytes)));
+            }
         }
-        match store.catalog().remove(&name).map_err(|error| catalog(&error))? {
-            true => rows.push(load::short(&name)),
-            false => failures.push(not_found(&name)),
+        if removed.postponed {
+            let why = "another command works with the images";
+            call.report.warn(&format!(
+                "{name}: its data stay until the next `msb image prune`, since {why}"
+            ));
         }
+        rows.push(
+            json!({"reference": name, "result": "removed", "bytes_reclaimed": removed.bytes}),
+        );
     }
-    if call.report.is_text() {
-        rows.iter().for_each(|name| call.report.line(&format!("removed {name}")));
-    } else {
-        let rows: Vec<_> =
-            rows.iter().map(|name| json!({"reference": name, "result": "removed"})).collect();
+    if !call.report.is_text() {
         call.report.document(&rows);
     }
     if failures.is_empty() { Ok(0) } else { Err(Failures(failures)) }

@@ -3,7 +3,6 @@
 /// Commands that are not built yet.
 const COMMANDS: &[&str] = &[
     "completion",
-    "df",
     "history",
     "lsp",
     "mcp",
@@ -16,9 +15,6 @@ const COMMANDS: &[&str] = &[
     "upgrade",
     "why",
 ];
-
-/// Subcommands that are not built yet.
-const SUBCOMMANDS: &[(&str, &[&str])] = &[("image", &["prune"])];
 
 /// Flags that are not built yet, by command.
 const FLAGS: &[(&str, &[&str])] = &[
@@ -49,12 +45,7 @@ const DEFINITION: &[&str] = &[
 /// Tells whether a command is planned and not built.
 #[must_use]
 pub(crate) fn command(path: &[&str], name: &str) -> bool {
-    match path {
-        [] => COMMANDS.contains(&name),
-        [parent, ..] => {
-            SUBCOMMANDS.iter().any(|(command, later)| command == parent && later.contains(&name))
-        }
-    }
+    path.is_empty() && COMMANDS.contains(&name)
 }
 
 /// Tells whether a flag of a command is planned and not built; `path` is `volume ls`.
@@ -71,7 +62,7 @@ mod tests {
     #[test]
     fn what_is_planned_is_told_from_what_is_unknown() {
         assert!(command(&[], "ssh") && !command(&[], "shh"));
-        assert!(command(&["image"], "prune") && !command(&["volume"], "rm"));
+        assert!(!command(&["volume"], "ssh"));
         assert!(
             flag("run", "--secret=A@a.example")
                 && flag("up", "--rollback")

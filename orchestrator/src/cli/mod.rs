@@ -30,6 +30,7 @@ mod convert;
 mod cp;
 mod create;
 mod definition;
+mod df;
 mod diff;
 mod doctor;
 mod down;
@@ -57,6 +58,7 @@ mod net;
 mod network;
 mod outcome;
 mod plan;
+mod prune;
 mod ps;
 mod pull;
 mod registry;
@@ -161,6 +163,7 @@ pub(crate) enum Command {
     Registry(registry::Args),
     #[command(visible_alias = "vol")]
     Volume(volume::Args),
+    Df(df::Args),
     Doctor(doctor::Args),
     Setup(setup::Args),
     Explain(explain::Args),
@@ -270,6 +273,7 @@ fn dispatch(command: &Command, call: &Call) -> Ending {
         Command::Rmi(args) => image::remove(args, call),
         Command::Registry(args) => registry::run(args, call),
         Command::Volume(args) => volume::run(args, call),
+        Command::Df(args) => df::run(args, call),
         Command::Doctor(args) => doctor::run(args, call),
         Command::Setup(args) => setup::run(args, call),
         Command::Explain(args) => explain::run(args, call),
@@ -356,6 +360,7 @@ impl Command {
             Self::Up(args) => args.yes_short,
             Self::Down(args) => args.yes_short,
             Self::Rm(args) => args.yes_short,
+            Self::Image(args) => args.says_yes(),
             _ => false,
         }
     }

@@ -142,6 +142,10 @@ fn failed(error: &SaveError) -> Failure {
             return Failure::of("msb::usage::value", "usage", error)
                 .hint("Name a file, or leave `-o` out and send standard output there.");
         }
+        SaveError::Store(_) => (
+            "msb::image::store",
+            "Look at the disk and the permissions of the home folder.".to_owned(),
+        ),
         SaveError::Write(_) => {
             ("msb::host::file", "Name a file that can be written, on a disk with room.".to_owned())
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::ending::Ending;
 use super::failure::{Failure, Failures};
-use super::image::{catalog, full, not_found, shape, users};
+use super::image::{catalog, full, not_found, shape};
 use super::load::short;
 use crate::images::{Fault, ImageEntry, verify};
 
@@ -73,7 +73,7 @@ fn damaged(name: &str, faults: &[Fault]) -> Failure {
 /// Prints what is known of images, as a document.
 pub(crate) fn inspect(args: &InspectArgs, call: &Call) -> Ending {
     let images = found(&args.references, call)?;
-    let users = users(call)?;
+    let users = call.engine.image_users()?;
     let home = call.engine.images_home();
     let row = |image: &ImageEntry| {
         let mut row = shape(image, &users);

@@ -94,7 +94,7 @@ impl fmt::Display for Target {
 /// What there is, and what lies in the trash.
 pub(crate) struct Storage {
     pub(crate) live: Vec<VolumeView>,
-    trash: Vec<VolumeView>,
+    pub(crate) trash: Vec<VolumeView>,
 }
 
 impl Storage {

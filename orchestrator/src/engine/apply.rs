@@ -263,7 +263,7 @@ impl Run<'_> {
         }));
         let times: Rc<RefCell<BTreeMap<StepId, Duration>>> = Rc::default();
         let planned = Rc::new(self.planned.clone());
-        let hooks = self.hooks(Rc::clone(&times), session.leases);
+        let hooks = self.hooks(Rc::clone(&times), session.leases, Rc::clone(&host));
         let ended = execute::execute(&planned, &host, self.limits(), hooks).await;
         let creators = host.take_creators();
         let now_ms = self.context.clock.unix_ms();
@@ -322,7 +322,12 @@ impl Run<'_> {
         }
     }
 
-    fn hooks(&self, times: Rc<RefCell<BTreeMap<StepId, Duration>>>, leases: Vec<Lease>) -> Hooks {
+    fn hooks(
+        &self,
+        times: Rc<RefCell<BTreeMap<StepId, Duration>>>,
+        leases: Vec<Lease>,
+        host: Rc<Host>,
+    ) -> Hooks {
         let ui = Rc::clone(&self.ui);
         let progress = move |progress: &Progress<'_>| {
             if let Progress::Done(step, _, took) | Progress::Failed(step, _, took) = progress {
@@ -331,7 +336,11 @@ impl Run<'_> {
             ui.progress(progress);
         };
         let mut leases = Some(leases);
-        Hooks { progress: Rc::new(progress), only_waiting: Box::new(move || drop(leases.take())) }
+        let only_waiting = move || {
+            drop(leases.take());
+            host.leaves_images();
+        };
+        Hooks { progress: Rc::new(progress), only_waiting: Box::new(only_waiting) }
     }
 
     /// Writes what is wished for, and that this run begins; all or nothing of it.

@@ -9,7 +9,7 @@
 //! | `ps`, `list`, `inspect` | [`Engine::sandboxes`], [`Engine::projects`], [`Engine::volumes`] |
 //! | `exec`, `logs`, `wait` | [`Engine::instances`], then [`Machine`] |
 //! | `volume` | [`Engine::storage`], [`Engine::create_volume`] and its like |
-//! | `load`, `image` | [`Engine::store`], [`Engine::images_home`] |
+//! | `load`, `image` | [`Engine::store`], [`Engine::images_home`], [`Engine::prune_images`] and its like |
 //! | `doctor`, `setup` | [`Engine::prove`], [`Engine::prepare_base`] |
 
 mod adopt;
@@ -17,6 +17,7 @@ mod apply;
 mod blockers;
 mod by_hand;
 mod contents;
+mod images;
 mod moved;
 mod options;
 mod outcome;
@@ -54,6 +55,7 @@ use crate::store::{Store, operations, soundness};
 pub use adopt::Adoption;
 pub use adopt::volume::VolumeAdoption;
 pub use by_hand::VolumeAct;
+pub use images::{ImageError, ImageUsers, Removed};
 pub use moved::Moved;
 pub use options::{
     AfterFailure, AskedEnd, Attach, AttachedEnd, Cancel, Canceller, Options, SharedUi, Ui, Wait,

@@ -28,6 +28,7 @@ pub(super) use rows::{Meant, take_over};
 use crate::context::{Clock as _, Context};
 use crate::drivers::{Driver, DriversError, Parts};
 use crate::engine::{Options, Warnings};
+use crate::images::Using;
 use crate::machines::process::LookError;
 use crate::machines::{Creator, Folder, Machine, process};
 use crate::plan::{Address, Op, Step, Wish};
@@ -54,6 +55,9 @@ pub struct Host {
     warnings: Warnings,
     /// The door to registries, once one is asked.
     registry: RefCell<Option<Arc<Registry>>>,
+    /// Held from the first image that is made ready until only waiting is left: no image goes
+    /// before its sandbox is written down.
+    images: RefCell<Option<Using>>,
 }
 
 /// Why a host cannot begin a run.
@@ -132,6 +136,7 @@ impl Host {
             contents: RefCell::default(),
             warnings,
             registry: RefCell::default(),
+            images: RefCell::default(),
         }
     }
 
@@ -144,6 +149,26 @@ impl Host {
     /// Does `work` with the state.
     pub fn with_store<T>(&self, work: impl FnOnce(&mut Store) -> T) -> T {
         work(&mut self.store.borrow_mut())
+    }
+
+    /// Lets images go that nobody uses, from here on.
+    pub fn leaves_images(&self) {
+        drop(self.images.take());
+    }
+
+    /// Keeps images from going whose sandboxes are only about to be written down.
+    async fn keeps_images(&self) -> Result<(), StepError> {
+        if self.images.borrow().is_some() {
+            return Ok(());
+        }
+        let home = crate::engine::images_home(&self.context);
+        let begin = move || home.prepare().and_then(|()| Using::begin(&home));
+        let begun = crate::worker::blocking(begin).await;
+        let using = begun
+            .map_err(|error| StepError::from("msb::host::event-loop", "state", &error))?
+            .map_err(|error| StepError::from("msb::image::store", "image", &error))?;
+        *self.images.borrow_mut() = Some(using);
+        Ok(())
     }
 
     fn now_ms(&self) -> u64 {

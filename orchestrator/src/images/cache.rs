@@ -20,6 +20,7 @@ use super::digest::{Digest, hex};
 use super::draft::{Draft, sync_folder};
 use super::erofs::{BLOCK, SUPERBLOCK_END, WRITER_VERSION, check_superblock};
 use super::layers::Layer;
+use super::using::Using;
 
 /// The folder of images, and how roots are built there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +161,7 @@ pub fn root_for(home: &ImagesHome, image: &ImageEntry) -> Result<RootImage, Root
         return Ok(root);
     }
     home.prepare()?;
+    let _using = Using::begin(home)?;
     let _lock = lock(home, &format!("root-{}", image.root_digest))?;
     // Somebody else may have built it while we waited.
     if let Some(root) = home.good_root(&image.root_digest) {
@@ -201,19 +203,22 @@ pub(crate) fn spool(folder: &Path) -> io::Result<File> {
 /// Waits until nobody else holds the lock of this name, and takes it.
 pub(super) fn lock(home: &ImagesHome, name: &str) -> Result<File, RootError> {
     let path = home.tmp().join(format!("{name}.lock"));
-    let take = || -> io::Result<File> {
-        loop {
-            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-            rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-            // Whoever tidies up may have taken the name away while we waited.
-            let is_named = fs::metadata(&path)
-                .is_ok_and(|named| file.metadata().is_ok_and(|held| held.ino() == named.ino()));
-            if is_named {
-                return Ok(file);
-            }
+    flocked(&path, FlockOperation::LockExclusive)
+        .map_err(|source| RootError::Folder { path: path.clone(), source })
+}
+
+/// Opens the file of a lock and locks it.
+pub(super) fn flocked(path: &Path, operation: FlockOperation) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        rustix::fs::flock(&file, operation)?;
+        // Whoever tidies up may have taken the name away while we waited.
+        let is_named = fs::metadata(path)
+            .is_ok_and(|named| file.metadata().is_ok_and(|held| held.ino() == named.ino()));
+        if is_named {
+            return Ok(file);
         }
-    };
-    take().map_err(|source| RootError::Folder { path: path.clone(), source })
+    }
 }
 
 /// Returns the name of the root that these layers make on this platform.

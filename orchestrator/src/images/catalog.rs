@@ -46,6 +46,21 @@ pub struct LayerEntry {
     pub diff_id: String,
 }
 
+/// A manifest, whether a name means it or none does any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestEntry {
+    /// Its digest.
+    pub digest: String,
+    /// The digest of its configuration.
+    pub config: String,
+    /// The name of its root: hex.
+    pub root: String,
+    /// The digests of its layers as they are stored.
+    pub layers: Vec<String>,
+    /// The names that mean it, in full.
+    pub references: Vec<String>,
+}
+
 /// A root image as it was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootEntry {
@@ -114,9 +129,21 @@ pub trait Catalog {
     /// The catalogue could not be read.
     fn recall_archive(&self, identity: &str) -> Result<Option<String>, CatalogError>;
 
-    /// Takes a name away and says whether it was there; blobs stay until they are pruned.
+    /// Takes a name away and says whether it was there; what it meant stays.
     ///
     /// # Errors
     /// Nothing was changed.
     fn remove(&mut self, reference: &str) -> Result<bool, CatalogError>;
+
+    /// Returns every manifest, by digest.
+    ///
+    /// # Errors
+    /// The catalogue could not be read.
+    fn manifests(&self) -> Result<Vec<ManifestEntry>, CatalogError>;
+
+    /// Forgets manifests with their names, and what is then nobody's: all of it or nothing.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn forget(&mut self, manifests: &[String]) -> Result<(), CatalogError>;
 }

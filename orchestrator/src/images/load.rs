@@ -22,6 +22,7 @@ use super::layout::{self, Found, FoundLayer, LayoutError};
 use super::prune::prune_leftovers;
 use super::ready::{Part, Ready, Whole};
 use super::source::Coding;
+use super::using::Using;
 
 /// What is asked of a load, beside the archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,6 +123,7 @@ pub fn load(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Loaded>, LoadError> {
     home.prepare().map_err(LoadError::Prepare)?;
+    let _using = Using::begin(home).map_err(LoadError::Prepare)?;
     prune_leftovers(home, options.now_ms);
     let mut archive =
         Archive::read(input, &home.tmp(), &mut |bytes| progress(Progress::Reading(bytes)))

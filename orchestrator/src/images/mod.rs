@@ -32,15 +32,17 @@ mod ready;
 mod save;
 mod source;
 mod spool;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod using;
 mod verify;
 
 pub use archive::ArchiveError;
 pub use builder::{BuildError, Builder};
 pub use cache::{ImagesHome, RootError, RootImage, root_for};
-pub use catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
+pub use catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, ManifestEntry, RootEntry};
 pub use config::ImageConfig;
 pub use digest::Digest;
 pub use fetch::FetchError;
@@ -49,4 +51,6 @@ pub use load::{LoadError, LoadOptions, Loaded, Progress, host_platform, load, lo
 pub use prune::prune_leftovers;
 pub use pull::{PullError, Pulled, Shared, Step, Wanted, pull};
 pub use save::{Form, SaveError, save, save_file};
+pub use sweep::{Reach, Sweep, SweepError, Swept};
+pub use using::{Alone, Using};
 pub use verify::{Fault, VerifyError, verify};

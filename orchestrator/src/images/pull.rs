@@ -24,6 +24,7 @@ use super::json::JSON_BYTES_MAX;
 use super::layers::Layer;
 use super::prune::prune_leftovers;
 use super::ready::{Part, Ready, Whole};
+use super::using::Using;
 use crate::registry::{Descriptor, Manifest, Registry, RegistryError};
 
 /// The catalogue, for several who pull at once.
@@ -207,6 +208,7 @@ pub fn pull(
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Pulled, PullError> {
     home.prepare().map_err(PullError::Prepare)?;
+    let _using = Using::begin(home).map_err(PullError::Prepare)?;
     prune_leftovers(home, wanted.now_ms);
     let reference = wanted.reference.short();
     let resolve =

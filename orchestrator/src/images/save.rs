@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::cache::ImagesHome;
+use super::cache::{ImagesHome, RootError};
 use super::catalog::ImageEntry;
 use super::digest::Digest;
 use super::draft::{Draft, sync_folder};
 use super::json::{self as documents, JSON_BYTES_MAX};
+use super::using::Using;
 use super::verify;
 
 /// For whom an archive is.
@@ -34,6 +35,9 @@ pub enum Form {
 /// Why there is no archive.
 #[derive(Debug, Error)]
 pub enum SaveError {
+    /// The folder of images could not be used.
+    #[error("cannot use the store of images")]
+    Store(#[source] RootError),
     /// A blob is not in the store, or cannot be read.
     #[error("cannot read {digest} of {reference}")]
     Blob {
@@ -94,6 +98,8 @@ pub fn save(
     out: &mut dyn Write,
     progress: &mut dyn FnMut(u64),
 ) -> Result<u64, SaveError> {
+    home.prepare().map_err(SaveError::Store)?;
+    let _using = Using::begin(home).map_err(SaveError::Store)?;
     let saved = write_all(home, images, form, &mut Counted { out, bytes: 0, progress });
     if let Err(SaveError::Damaged { digest, .. }) = &saved {
         // It is missed either way; what this comes to changes nothing.

@@ -14,6 +14,7 @@ use super::builder::BuildError;
 use super::cache::{ImagesHome, RootError, lock, open_layers};
 use super::catalog::ImageEntry;
 use super::digest::Digest;
+use super::using::Using;
 
 /// What is wrong with a part of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// The host does not let it be read, or built once more.
 pub fn verify(home: &ImagesHome, image: &ImageEntry) -> Result<Vec<Fault>, VerifyError> {
     home.prepare().map_err(VerifyError::Store)?;
+    let _using = Using::begin(home).map_err(VerifyError::Store)?;
     let mut faults = Vec::new();
     let mut seen = Vec::new();
     let layers = image.layers.iter().map(|layer| layer.blob.as_str());

@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::StoreError;
 use super::time::{parse, rfc3339};
-use crate::images::catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
+use crate::images::catalog::{
+    Catalog, CatalogError, ImageEntry, LayerEntry, ManifestEntry, RootEntry,
+};
 
 /// The tables that images add to the state.
 pub const SCHEMA_SQL: &str = include_str!("images.sql");
@@ -93,6 +95,55 @@ impl Catalog for Connection {
         let removed = self.execute("DELETE FROM image_ref WHERE reference = ?1", [reference]);
         removed.map(|count| count > 0).map_err(failed(self, "remove an image"))
     }
+
+    fn manifests(&self) -> Result<Vec<ManifestEntry>, CatalogError> {
+        manifests(self).map_err(failed(self, "list manifests"))
+    }
+
+    fn forget(&mut self, manifests: &[String]) -> Result<(), CatalogError> {
+        let failed = failed(self, "forget images");
+        let transaction = self.transaction().map_err(&failed)?;
+        forget(&transaction, manifests).map_err(&failed)?;
+        transaction.commit().map_err(failed)
+    }
+}
+
+fn manifests(db: &Connection) -> rusqlite::Result<Vec<ManifestEntry>> {
+    let mut query = db.prepare("SELECT digest, config, root FROM manifest ORDER BY digest")?;
+    let entries = query.query_map([], |row| {
+        let (digest, config, root) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(ManifestEntry { digest, config, root, layers: Vec::new(), references: Vec::new() })
+    })?;
+    let mut entries: Vec<ManifestEntry> = entries.collect::<Result<_, _>>()?;
+    let mut layers =
+        db.prepare("SELECT blob FROM manifest_blob WHERE manifest = ?1 ORDER BY position")?;
+    let mut names =
+        db.prepare("SELECT reference FROM image_ref WHERE manifest = ?1 ORDER BY reference")?;
+    for entry in &mut entries {
+        let (layers, names) = (
+            layers.query_map([&entry.digest], |row| row.get(0))?,
+            names.query_map([&entry.digest], |row| row.get(0))?,
+        );
+        entry.layers = layers.collect::<Result<_, _>>()?;
+        entry.references = names.collect::<Result<_, _>>()?;
+    }
+    Ok(entries)
+}
+
+fn forget(transaction: &Transaction<'_>, manifests: &[String]) -> rusqlite::Result<()> {
+    for digest in manifests {
+        for sql in [
+            "DELETE FROM image_ref WHERE manifest = ?1",
+            "DELETE FROM manifest_blob WHERE manifest = ?1",
+            "DELETE FROM manifest WHERE digest = ?1",
+        ] {
+            transaction.execute(sql, [digest])?;
+        }
+    }
+    transaction
+        .execute("DELETE FROM blob WHERE digest NOT IN (SELECT blob FROM manifest_blob)", [])?;
+    transaction.execute("DELETE FROM root WHERE digest NOT IN (SELECT root FROM manifest)", [])?;
+    Ok(())
 }
 
 fn failed(db: &Connection, what: &'static str) -> impl Fn(rusqlite::Error) -> CatalogError + use<> {

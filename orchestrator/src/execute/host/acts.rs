@@ -177,6 +177,9 @@ impl Host {
         let (want, driver) = (self.wanted(name)?, self.driver(name)?);
         let image = want.root.image().ok_or_else(|| host_root(&want.root))?;
         let process = driver.name == DriverName::Process;
+        if !process {
+            self.keeps_images().await?;
+        }
         let Some(entry) = self.catalogued(image)? else {
             if process && matches!(image.reference, ImageRef::Builtin(_)) {
                 return Ok(ImageFacts::default());

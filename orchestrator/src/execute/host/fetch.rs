@@ -25,6 +25,7 @@ impl Host {
         let images = self.wish.project.sandboxes.values().filter_map(|body| body.root.image());
         let image = images.into_iter().find(|image| image.reference == *reference);
         let image = image.ok_or_else(|| bug("an image is fetched that nobody names"))?;
+        self.keeps_images().await?;
         let now_ms = self.context.clock.unix_ms();
         let pinned = self.wish.pins.digest(image);
         let wanted = Wanted {
