@@ -16,7 +16,7 @@ use crate::volumes;
 /// One kind of what takes room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// `blobs`, `roots`, `uppers`, `volumes`, `trash`, `logs` or `kernels`.
+    /// `blobs`, `roots`, `recipes`, `uppers`, `volumes`, `trash`, `logs` or `kernels`.
     pub kind: &'static str,
     /// What there is of it.
     pub items: Vec<Item>,
@@ -70,6 +70,8 @@ pub fn of(known: &Known<'_>) -> Vec<Usage> {
     let roots = files(&images.dir.join("roots")).into_iter();
     let blobs = blobs.map(|path| file(format!("sha256:{}", stem(&path)), &path, &unused.blobs));
     let roots = roots.map(|path| file(stem(&path), &path, &unused.roots));
+    let recipes = files(&images.dir.join("recipes")).into_iter();
+    let recipes = recipes.map(|path| file(name(&path), &path, &unused.recipes));
     let named = |view: &VolumeView| match &view.owner {
         Some(owner) => format!("{owner}/{}", view.row.name),
         None => view.row.name.to_string(),
@@ -103,6 +105,7 @@ pub fn of(known: &Known<'_>) -> Vec<Usage> {
     vec![
         Usage { kind: "blobs", items: blobs.collect() },
         Usage { kind: "roots", items: roots.collect() },
+        Usage { kind: "recipes", items: recipes.collect() },
         Usage { kind: "uppers", items: uppers },
         Usage { kind: "volumes", items: live.collect() },
         Usage { kind: "trash", items: trashed.collect() },

@@ -4,6 +4,7 @@
 //! The program that runs it calls [`main`] when it was started with
 //! [`ARGUMENT`]; nothing else may have happened in the process before.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -19,7 +20,9 @@ use super::confine::confine;
 use super::digest::Digest;
 use super::erofs;
 use super::job::{self, Answer, Job, JobLayer};
-use super::layers::{Layer, LayersError, merge_layers};
+use super::layers::{Layer, LayersError, contents, merge_layers};
+use super::recipe::{INODES_MAX, Recorded};
+use super::tree::Tree;
 
 /// The hidden first argument that makes a program the builder.
 pub const ARGUMENT: &str = "__build-root";
@@ -131,8 +134,9 @@ fn ask(
     let mut described = Vec::new();
     for layer in layers {
         stored_bytes += layer.blob.metadata()?.len();
-        descriptors.extend([layer.blob.as_fd(), layer.spool.as_fd()]);
+        descriptors.extend([layer.blob.as_fd(), layer.spool.as_fd(), layer.recipe.as_fd()]);
         described.push(JobLayer {
+            is_rebuilt: layer.is_rebuilt,
             digest: layer.digest.as_ref().map(Digest::to_string),
             diff_id: layer.diff_id.as_ref().map(Digest::to_string),
         });
@@ -196,21 +200,38 @@ fn build(job: Job, descriptors: Vec<OwnedFd>) -> Result<Built, Answer> {
         layers.push(Layer {
             blob: next()?,
             spool: next()?,
+            recipe: next()?,
+            is_rebuilt: layer.is_rebuilt,
             digest: digest(layer.digest)?,
             diff_id: digest(layer.diff_id)?,
         });
     }
-    let (tree, dropped) = merge_layers(&layers).map_err(|error| answer_of(&error))?;
-    let spools: Vec<_> = layers
-        .iter()
-        .map(Layer::contents)
-        .collect::<io::Result<_>>()
-        .map_err(|error| Answer::Failed(chain(&error)))?;
-    let bytes = erofs::write(&tree, &spools, &out, job.uuid)
-        .map_err(|error| Answer::Failed(chain(&error)))?;
+    let merged = merge_layers(&layers).map_err(|error| answer_of(&error))?;
+    let failed = |error: &dyn std::error::Error| Answer::Failed(chain(error));
+    let spools = contents(&layers).map_err(|error| failed(&error))?;
+    let (bytes, plan) =
+        erofs::write(&merged.tree, &spools, &out, job.uuid).map_err(|error| failed(&error))?;
+    leave_recipes(&layers, merged.recorded, (&merged.tree, &plan));
     // There is no point in tidying up memory that the kernel takes back at once.
-    std::mem::forget(tree);
-    Ok(Built { bytes, dropped_xattrs: dropped.xattrs })
+    std::mem::forget(merged.tree);
+    Ok(Built { bytes, dropped_xattrs: merged.dropped.xattrs })
+}
+
+/// Ends the recipes of layers, or leaves their files empty.
+fn leave_recipes(
+    layers: &[Layer],
+    recorded: BTreeMap<usize, Recorded>,
+    (tree, plan): (&Tree, &erofs::Plan),
+) {
+    for (index, recorded) in recorded {
+        let spool = u16::try_from(index).ok().filter(|_| tree.len() <= INODES_MAX);
+        match spool {
+            Some(spool) => {
+                recorded.complete(&erofs::places(tree, plan, spool), &layers[index].spool);
+            }
+            None => recorded.abandon(),
+        }
+    }
 }
 
 fn answer_of(error: &LayersError) -> Answer {

@@ -3,6 +3,7 @@
 //! ```text
 //! images/blobs/sha256/HEX     manifests, configurations, layers, as they came
 //! images/roots/DIGEST-V.erofs what a machine mounts; V is the writer's version
+//! images/recipes/            how a layer is put together from a root that has it
 //! images/tmp/                 locks, and files that are not whole yet
 //! ```
 
@@ -20,6 +21,7 @@ use super::digest::{Digest, hex};
 use super::draft::{Draft, sync_folder};
 use super::erofs::{BLOCK, SUPERBLOCK_END, WRITER_VERSION, check_superblock};
 use super::layers::Layer;
+use super::sharing::{self, Stored};
 use super::using::Using;
 
 /// The folder of images, and how roots are built there.
@@ -77,7 +79,7 @@ pub enum RootError {
 impl ImagesHome {
     /// Makes the folders that are missing.
     pub(crate) fn prepare(&self) -> Result<(), RootError> {
-        for folder in [self.blobs(), self.roots(), self.tmp()] {
+        for folder in [self.blobs(), self.roots(), self.recipes(), self.tmp()] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             made.map_err(|source| RootError::Folder { path: folder, source })?;
         }
@@ -94,6 +96,10 @@ impl ImagesHome {
 
     pub(crate) fn roots(&self) -> PathBuf {
         self.dir.join("roots")
+    }
+
+    pub(crate) fn recipes(&self) -> PathBuf {
+        self.dir.join("recipes")
     }
 
     pub(crate) fn tmp(&self) -> PathBuf {
@@ -172,19 +178,19 @@ pub fn root_for(home: &ImagesHome, image: &ImageEntry) -> Result<RootImage, Root
         blob: image.root_digest.clone(),
         source: io::Error::other(error),
     })?;
-    let (draft, _) = home
-        .build(&layers, &digest)
+    let (draft, _, recipes) = sharing::build(home, &layers, &digest)
         .map_err(|source| RootError::Build { reference: image.reference.clone(), source })?;
-    home.publish_root(draft, &image.root_digest)
+    let root = home.publish_root(draft, &image.root_digest)?;
+    recipes.publish(home, &image.root_digest);
+    Ok(root)
 }
 
-pub(super) fn open_layers(home: &ImagesHome, image: &ImageEntry) -> Result<Vec<Layer>, RootError> {
+pub(super) fn open_layers(home: &ImagesHome, image: &ImageEntry) -> Result<Vec<Stored>, RootError> {
     let open = |text: &str| Digest::parse(text).ok_or_else(|| io::Error::other("not a digest"));
-    let layer = |entry: &super::catalog::LayerEntry| -> io::Result<Layer> {
+    let layer = |entry: &super::catalog::LayerEntry| -> io::Result<Stored> {
         let digest = open(&entry.blob)?;
-        Ok(Layer {
+        Ok(Stored {
             blob: File::open(home.blob(&digest))?,
-            spool: spool(&home.tmp())?,
             digest: Some(digest),
             diff_id: Some(open(&entry.diff_id)?),
         })

@@ -20,8 +20,8 @@ const GROUP: usize = 32;
 /// The longest job: 128 layers with two digests each fit many times.
 const JOB_BYTES_MAX: u32 = 1 << 20;
 
-/// An image to build. The descriptors are the output, then a blob and an
-/// empty spool for each layer.
+/// An image to build. The descriptors are the output, then a blob, an empty spool and
+/// a recipe for each layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Job {
     /// The layers from the bottom up.
@@ -35,6 +35,8 @@ pub(crate) struct Job {
 /// One layer of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct JobLayer {
+    /// Whether it is put together from a root, by a recipe.
+    pub(crate) is_rebuilt: bool,
     /// The digest of the stored bytes, if they are to be checked again.
     pub(crate) digest: Option<String>,
     /// The digest of the tar, if it is to be checked.
@@ -92,7 +94,7 @@ pub(crate) fn receive(mut socket: &UnixStream) -> io::Result<(Job, Vec<OwnedFd>)
     let mut body = vec![0; length as usize];
     socket.read_exact(&mut body)?;
     let job: Job = serde_json::from_slice(&body)?;
-    let wanted = 1 + 2 * job.layers.len();
+    let wanted = 1 + 3 * job.layers.len();
     let mut descriptors = Vec::with_capacity(wanted);
     while descriptors.len() < wanted {
         let before = descriptors.len();
@@ -126,14 +128,14 @@ mod tests {
     #[test]
     fn a_job_of_many_layers_arrives_with_its_descriptors() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let layer = JobLayer { digest: None, diff_id: Some("sha256:0".into()) };
+        let layer = JobLayer { is_rebuilt: false, digest: None, diff_id: Some("sha256:0".into()) };
         let job = Job { layers: vec![layer; 100], stored_bytes: 7, uuid: [1; 16] };
         let file = std::fs::File::open("/dev/null").unwrap();
         std::thread::scope(|scope| {
-            scope.spawn(|| send(&ours, &job, &[file.as_fd(); 201]).unwrap());
+            scope.spawn(|| send(&ours, &job, &[file.as_fd(); 301]).unwrap());
             let (received, descriptors) = receive(&theirs).unwrap();
             assert_eq!(received, job);
-            assert_eq!(descriptors.len(), 201);
+            assert_eq!(descriptors.len(), 301);
         });
     }
 }

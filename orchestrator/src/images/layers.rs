@@ -9,10 +9,14 @@
 //! Layers are read by a few threads at once; merging waits for each in turn,
 //! so the tree does not depend on who was faster.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead};
 use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use schema::archive::{Entry, Reader, TarError};
@@ -20,8 +24,9 @@ use thiserror::Error;
 
 use super::digest::Digest;
 use super::merge::{self, Dropped};
+use super::recipe::{Rebuilt, Record, Recorded, Runs, SharedRecord};
 use super::source::{Coding, Source, Wanted};
-use super::spool::{Allowance, Spool};
+use super::spool::{Allowance, Holder, Spool};
 use super::tree::{Data, Tree};
 
 /// The most entries of all layers together.
@@ -37,10 +42,14 @@ const BATCHES_WAITING: usize = 16;
 /// One layer as it is stored, and what it is to turn out to be.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    /// The stored bytes.
+    /// The stored bytes; of a layer that is rebuilt, the root that has its files.
     pub(crate) blob: File,
     /// An empty file for contents, used if the layer is compressed.
     pub(crate) spool: File,
+    /// How it is put together: written if the layer is compressed, read if it is rebuilt.
+    pub(crate) recipe: File,
+    /// Whether it is put together from a root.
+    pub(crate) is_rebuilt: bool,
     /// The digest of the stored bytes, if it is to be checked again.
     pub(crate) digest: Option<Digest>,
     /// The digest of the tar, if it is to be checked.
@@ -48,8 +57,12 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// Returns the file in which the merged tree's extents of this layer lie.
+    /// Returns the file in which the merged tree's extents of this layer lie, those left out that lie
+    /// in a root.
     pub(crate) fn contents(&self) -> io::Result<&File> {
+        if self.is_rebuilt {
+            return Ok(&self.spool);
+        }
         let mut first = [0; 4];
         let count = self.blob.read_at(&mut first, 0)?;
         Ok(if Coding::of(&first[..count]) == Coding::Plain { &self.blob } else { &self.spool })
@@ -111,12 +124,33 @@ type Said = Result<Vec<Placed>, LayersError>;
 struct Turn<'a> {
     index: usize,
     layer: &'a Layer,
+    /// How many layers there are: the contents in their roots are numbered behind their spools.
+    of: usize,
     sender: SyncSender<Said>,
     allowance: Allowance,
+    recorded: &'a Mutex<BTreeMap<usize, Recorded>>,
 }
 
-/// Returns the merged tree, whose contents lie in `blob` or `spool` of each layer.
-pub(crate) fn merge_layers(layers: &[Layer]) -> Result<(Tree, Dropped), LayersError> {
+/// What layers have become.
+pub(crate) struct Merged {
+    /// The tree, whose contents lie in the files that [`contents`] lists.
+    pub(crate) tree: Tree,
+    /// What was left out.
+    pub(crate) dropped: Dropped,
+    /// The recipes that were written, by the number of their layer.
+    pub(crate) recorded: BTreeMap<usize, Recorded>,
+}
+
+/// Returns the files of contents, as a tree's spools are numbered: of each layer its own, then of each
+/// the root from which it may have been put together.
+pub(crate) fn contents(layers: &[Layer]) -> io::Result<Vec<&File>> {
+    let own = layers.iter().map(Layer::contents);
+    own.chain(layers.iter().map(|layer| Ok(&layer.blob))).collect()
+}
+
+/// Returns the merged tree.
+pub(crate) fn merge_layers(layers: &[Layer]) -> Result<Merged, LayersError> {
+    let recorded = Mutex::default();
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let threads = threads.min(THREADS_MAX).min(layers.len()).max(1);
     let mut turns: Vec<Vec<Turn<'_>>> = (0..threads).map(|_| Vec::new()).collect();
@@ -124,15 +158,18 @@ pub(crate) fn merge_layers(layers: &[Layer]) -> Result<(Tree, Dropped), LayersEr
     for (index, layer) in layers.iter().enumerate() {
         let (sender, receiver) = sync_channel(BATCHES_WAITING);
         let allowance = Allowance::of_one_in(layers.len());
-        turns[index % threads].push(Turn { index, layer, sender, allowance });
+        let (of, recorded) = (layers.len(), &recorded);
+        turns[index % threads].push(Turn { index, layer, of, sender, allowance, recorded });
         receivers.push(receiver);
     }
-    thread::scope(|scope| {
+    let (tree, dropped) = thread::scope(|scope| {
         for turns in turns {
             scope.spawn(move || read_in_turn(turns));
         }
         merge_in_order(receivers)
-    })
+    })?;
+    let recorded = recorded.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Merged { tree, dropped, recorded })
 }
 
 /// Reads layers one after the other until one fails or nobody listens.
@@ -176,50 +213,110 @@ impl<'a> Turn<'a> {
     fn read(&mut self) -> Result<(), LayersError> {
         let (index, layer) = (self.index, self.layer);
         let failed = |source| LayersError::Read { layer: index, source };
+        if layer.is_rebuilt {
+            let runs = Runs::default();
+            let rebuilt = Rebuilt::open(&layer.recipe, &layer.blob, Rc::clone(&runs));
+            let source = Source::plain(rebuilt.map_err(failed)?);
+            let spool = Spool::beside_root(layer.spool.try_clone().map_err(failed)?, runs);
+            return self.read_from(source, spool, None);
+        }
         let wanted = Wanted { stored: layer.digest.is_some(), content: layer.diff_id.is_some() };
         let source =
             Source::open(FromStart { file: &layer.blob, at: 0 }, wanted).map_err(failed)?;
-        let mut spool = match source.coding() {
-            Coding::Plain => Spool::InPlace,
-            _ => Spool::appending_to(layer.spool.try_clone().map_err(failed)?),
-        };
-        let Some(source) = self.send_entries(source, &mut spool)? else {
+        if source.coding() == Coding::Plain {
+            return self.read_from(source, Spool::InPlace, None);
+        }
+        // Without one the next image with this layer takes longer.
+        let record = Record::begin(&layer.recipe).ok();
+        let record = record.map(|record| Rc::new(RefCell::new(record)));
+        let file = layer.spool.try_clone().map_err(failed)?;
+        self.read_from(source, Spool::appending_to(file, record.clone()), record)
+    }
+
+    fn read_from<R: io::Read>(
+        &mut self,
+        source: Source<R>,
+        mut spool: Spool,
+        record: Option<SharedRecord>,
+    ) -> Result<(), LayersError> {
+        let (index, layer) = (self.index, self.layer);
+        let failed = |source| LayersError::Read { layer: index, source };
+        let watched = Watched { source, record: record.clone() };
+        let Some(watched) = self.send_entries(watched, &mut spool)? else {
             return Ok(());
         };
         spool.finish().map_err(failed)?;
-        let ended = source.finish().map_err(failed)?;
+        let ended = watched.source.finish().map_err(failed)?;
         let stored = layer.digest.zip(ended.stored);
         for (expected, found) in stored.into_iter().chain(layer.diff_id.zip(ended.content)) {
             if expected != found {
                 return Err(LayersError::Digest { layer: index, expected, found });
             }
         }
+        if let Some(recorded) = record.and_then(|record| record.borrow_mut().end()) {
+            let mut all = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(index, recorded);
+        }
         Ok(())
     }
 
     /// Spools the contents of an archive and sends its entries; returns the
     /// stream at its end, or `None` if nobody listens any more.
-    fn send_entries(
+    fn send_entries<R: io::Read>(
         &mut self,
-        source: Source<FromStart<'a>>,
+        stream: Watched<R>,
         spool: &mut Spool,
-    ) -> Result<Option<Source<FromStart<'a>>>, LayersError> {
+    ) -> Result<Option<Watched<R>>, LayersError> {
         let failed = |source| LayersError::Tar { layer: self.index, source };
-        let number =
-            u16::try_from(self.index).map_err(|_| LayersError::TooLarge("65,535 layers"))?;
-        let mut reader = Reader::new(source);
+        let number = |index| {
+            u16::try_from(index).map_err(|_| LayersError::TooLarge("65,535 files of contents"))
+        };
+        let (own, root) = (number(self.index)?, number(self.of + self.index)?);
+        let mut reader = Reader::new(stream);
         let mut batch = Vec::new();
         while let Some(entry) = reader.next_entry().map_err(failed)? {
             let mut pieces = spool.start(&mut self.allowance);
             reader.take_data(|offset, at, bytes| pieces.keep(offset, at, bytes)).map_err(failed)?;
-            let data = Data { size: entry.size, spool: number, extents: pieces.finish() };
-            batch.push((entry, data));
+            let (extents, holder) = pieces.finish();
+            let spool = if holder == Holder::Root { root } else { own };
+            let size = entry.size;
+            batch.push((entry, Data { size, spool, extents }));
             if batch.len() == BATCH && self.sender.send(Ok(std::mem::take(&mut batch))).is_err() {
                 return Ok(None);
             }
         }
         let is_heard = self.sender.send(Ok(batch)).is_ok();
         Ok(is_heard.then(|| reader.into_inner()))
+    }
+}
+
+/// A stream that is written down as it passes, where that is wanted.
+struct Watched<R: io::Read> {
+    source: Source<R>,
+    record: Option<SharedRecord>,
+}
+
+impl<R: io::Read> io::Read for Watched<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let held = self.fill_buf()?;
+        let count = held.len().min(out.len());
+        out[..count].copy_from_slice(&held[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: io::Read> BufRead for Watched<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.source.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        if let Some(record) = &self.record {
+            let held = self.source.held();
+            record.borrow_mut().pass(&held[..count.min(held.len())]);
+        }
+        self.source.consume(count);
     }
 }
 

@@ -13,14 +13,14 @@ use thiserror::Error;
 use super::again;
 use super::archive::{Archive, ArchiveError};
 use super::builder::BuildError;
-use super::cache::{ImagesHome, RootError, spool};
+use super::cache::{ImagesHome, RootError};
 use super::catalog::{Catalog, CatalogError};
 use super::digest::Digest;
 use super::draft::sync_folder;
-use super::layers::Layer;
 use super::layout::{self, Found, FoundLayer, LayoutError};
 use super::prune::prune_leftovers;
 use super::ready::{Part, Ready, Whole};
+use super::sharing::Stored;
 use super::source::Coding;
 use super::using::Using;
 
@@ -265,26 +265,21 @@ fn keep(what: &str, source: io::Error) -> LoadError {
 
 /// Returns the layers as the builder takes them. Their stored bytes were
 /// hashed by this process and are not hashed again.
-fn layers(home: &ImagesHome, archive: &Archive, found: &Found) -> Result<Vec<Layer>, LoadError> {
-    let open = |index: usize| -> io::Result<Layer> {
+fn layers(home: &ImagesHome, archive: &Archive, found: &Found) -> Result<Vec<Stored>, LoadError> {
+    let open = |index: usize| -> io::Result<Stored> {
         let layer = &found.layers[index];
         let stored = archive.get(&layer.path).ok_or(io::ErrorKind::NotFound)?;
         let is_plain = Coding::of(&stored.first()?) == Coding::Plain;
         // A plain layer is its own tar: its digest is compared right here.
         let diff_id = (!is_plain).then(|| found.described.diff_ids[index]);
-        Ok(Layer {
-            blob: stored.open(&home.tmp())?,
-            spool: spool(&home.tmp())?,
-            digest: None,
-            diff_id,
-        })
+        Ok(Stored { blob: stored.open(&home.tmp())?, digest: None, diff_id })
     };
     let opened = (0..found.layers.len()).map(open).collect::<io::Result<_>>();
     opened.map_err(|source| keep("a layer", source))
 }
 
 /// Checks the diff ids of plain layers, which are the digests they have already.
-fn check_plain(found: &Found, layers: &[Layer]) -> Result<(), BuildError> {
+fn check_plain(found: &Found, layers: &[Stored]) -> Result<(), BuildError> {
     let pairs = found.layers.iter().zip(&found.described.diff_ids).zip(layers).enumerate();
     for (index, ((layer, expected), opened)) in pairs {
         if opened.diff_id.is_none() && layer.digest != *expected {

@@ -15,15 +15,15 @@ use thiserror::Error;
 
 use super::again;
 use super::builder::BuildError;
-use super::cache::{ImagesHome, RootError, lock, spool};
+use super::cache::{ImagesHome, RootError, lock};
 use super::catalog::{Catalog, CatalogError, ImageEntry};
 use super::config::{self, Described};
 use super::digest::Digest;
 use super::fetch::{FetchError, Fetching, lock_name};
 use super::json::JSON_BYTES_MAX;
-use super::layers::Layer;
 use super::prune::prune_leftovers;
 use super::ready::{Part, Ready, Whole};
+use super::sharing::Stored;
 use super::using::Using;
 use crate::registry::{Descriptor, Manifest, Registry, RegistryError};
 
@@ -379,16 +379,15 @@ impl Work<'_, '_> {
             return Ok((ready, held));
         }
         (self.progress)(Step::Building);
-        let open = |(layer, diff_id): (&Part, &Digest)| -> io::Result<Layer> {
-            Ok(Layer {
+        let open = |(layer, diff_id): (&Part, &Digest)| -> io::Result<Stored> {
+            Ok(Stored {
                 blob: File::open(self.home.blob(&layer.digest))?,
-                spool: spool(&self.home.tmp())?,
                 digest: Some(layer.digest),
                 diff_id: Some(*diff_id),
             })
         };
         let layers = image.layers.iter().zip(&image.described.diff_ids).map(open);
-        let layers: Vec<Layer> =
+        let layers: Vec<Stored> =
             layers.collect::<io::Result<_>>().map_err(|source| keep("a layer", source))?;
         let ready = Ready::build(self.home, image, &layers)
             .map_err(|source| PullError::Build { reference: self.reference.clone(), source })?;

@@ -16,8 +16,8 @@ use super::config::Described;
 use super::digest::Digest;
 use super::draft::Draft;
 use super::erofs::WRITER_VERSION;
-use super::layers::Layer;
 use super::load::Loaded;
+use super::sharing::{self, Recipes, Stored};
 
 /// What an image is, wherever it came from.
 #[derive(Debug, Clone)]
@@ -53,6 +53,7 @@ pub(super) struct Ready {
     root_digest: String,
     /// `None` where the store has the root already.
     root: Option<Draft>,
+    recipes: Recipes,
     pub(super) notes: Vec<String>,
 }
 
@@ -64,11 +65,11 @@ impl Ready {
     pub(super) fn build(
         home: &ImagesHome,
         image: Whole,
-        layers: &[Layer],
+        layers: &[Stored],
     ) -> Result<Self, BuildError> {
         let described = &image.described;
         let hash = root_digest(&described.diff_ids, &described.platform);
-        let (draft, built) = home.build(layers, &hash)?;
+        let (draft, built, recipes) = sharing::build(home, layers, &hash)?;
         let mut ready = Self::over(image, &hash);
         if built.dropped_xattrs > 0 {
             ready.notes.push(format!(
@@ -77,6 +78,7 @@ impl Ready {
             ));
         }
         ready.root = home.good_root(&ready.root_digest).is_none().then_some(draft);
+        ready.recipes = recipes;
         Ok(ready)
     }
 
@@ -115,7 +117,14 @@ impl Ready {
             notes.push(format!("{count} labels beyond the limits were left out"));
         }
         let digest = Digest::of(&image.manifest);
-        Self { image, digest, root_digest: root_name(root), root: None, notes }
+        Self {
+            image,
+            digest,
+            root_digest: root_name(root),
+            root: None,
+            recipes: Recipes::default(),
+            notes,
+        }
     }
 
     /// Gives the manifest its name in the store.
@@ -134,6 +143,7 @@ impl Ready {
         if let Some(draft) = self.root.take() {
             home.publish_root(draft, &self.root_digest)?;
         }
+        std::mem::take(&mut self.recipes).publish(home, &self.root_digest);
         let path = home.root_path(&self.root_digest);
         let metadata =
             path.metadata().map_err(|source| RootError::Folder { path: path.clone(), source })?;

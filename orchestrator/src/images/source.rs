@@ -115,15 +115,30 @@ impl<R: Read> Source<R> {
                 Decoder::Zstd(Box::new(zstd))
             }
         };
-        Ok(Self {
+        Ok(Self::over(decoder, coding, wanted.content || wanted.stored && is_plain))
+    }
+
+    /// Returns `stream` as it is, to be hashed as content.
+    pub(crate) fn plain(stream: R) -> Self {
+        let inner = Cursor::new(Vec::new()).chain(stream);
+        Self::over(Decoder::Plain(Counted { inner, hash: None, bytes: 0 }), Coding::Plain, true)
+    }
+
+    fn over(decoder: Decoder<R>, coding: Coding, hashes: bool) -> Self {
+        Self {
             decoder,
             coding,
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
-            content: (wanted.content || wanted.stored && is_plain).then(Sha256::new),
+            content: hashes.then(Sha256::new),
             content_bytes: 0,
-        })
+        }
+    }
+
+    /// Returns what was read and not taken yet.
+    pub(crate) fn held(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
     }
 
     /// Returns how the stream is stored.

@@ -5,15 +5,17 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
+use super::recipe::{Run, Runs, SharedRecord};
 use super::tree::Extent;
 
 /// The unit in which zeros are found.
 const BLOCK: usize = 4096;
+/// What is written to a spool at once.
+const BUFFER_BYTES: usize = 256 << 10;
 /// How many pieces all layers may have beyond one a file, so that memory stays bounded.
 const EXTRA_EXTENTS_MAX: usize = 1 << 18;
 
 /// Where the content of a layer can be read again.
-#[derive(Debug)]
 pub(crate) enum Spool {
     /// The layer is plain: the bytes stay where they are.
     InPlace,
@@ -23,7 +25,27 @@ pub(crate) enum Spool {
         file: BufWriter<File>,
         /// How many bytes it has.
         bytes: u64,
+        /// Where it is written down how the layer is put together.
+        record: Option<SharedRecord>,
     },
+    /// The layer is put together from a root: what shows there stays there, the rest is appended.
+    Rebuilt {
+        /// The file, written in order.
+        file: BufWriter<File>,
+        /// How many bytes it has.
+        bytes: u64,
+        /// What of the stream lies in the root.
+        runs: Runs,
+    },
+}
+
+/// Which of the files of a layer holds a content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The spool, or the blob itself.
+    Spool,
+    /// The root from which the layer was put together.
+    Root,
 }
 
 /// How many pieces beyond one a file may still be made.
@@ -44,29 +66,41 @@ impl Allowance {
 }
 
 /// The content of one file as it passes.
-#[derive(Debug)]
 pub(crate) struct Pieces<'a> {
     spool: &'a mut Spool,
     extents: Vec<Extent>,
+    holder: Option<Holder>,
     allowance: &'a mut Allowance,
 }
 
 impl Spool {
     /// Returns a spool that appends to `file`.
-    pub(crate) fn appending_to(file: File) -> Self {
-        Self::Appended { file: BufWriter::with_capacity(256 << 10, file), bytes: 0 }
+    pub(crate) fn appending_to(file: File, record: Option<SharedRecord>) -> Self {
+        Self::Appended { file: BufWriter::with_capacity(BUFFER_BYTES, file), bytes: 0, record }
+    }
+
+    /// Returns a spool that appends to `file` what `runs` do not find in a root.
+    pub(crate) fn beside_root(file: File, runs: Runs) -> Self {
+        Self::Rebuilt { file: BufWriter::with_capacity(BUFFER_BYTES, file), bytes: 0, runs }
+    }
+
+    fn record(&self) -> Option<&SharedRecord> {
+        match self {
+            Self::Appended { record, .. } => record.as_ref(),
+            Self::InPlace | Self::Rebuilt { .. } => None,
+        }
     }
 
     /// Starts the content of one file.
     pub(crate) fn start<'a>(&'a mut self, allowance: &'a mut Allowance) -> Pieces<'a> {
-        Pieces { spool: self, extents: Vec::new(), allowance }
+        Pieces { spool: self, extents: Vec::new(), holder: None, allowance }
     }
 
     /// Hands what is buffered to the host.
     pub(crate) fn finish(self) -> io::Result<()> {
         match self {
             Self::InPlace => Ok(()),
-            Self::Appended { mut file, .. } => file.flush(),
+            Self::Appended { mut file, .. } | Self::Rebuilt { mut file, .. } => file.flush(),
         }
     }
 }
@@ -74,6 +108,9 @@ impl Spool {
 impl Pieces<'_> {
     /// Keeps bytes that belong at `offset` in the file and stood at `stream_at`.
     pub(crate) fn keep(&mut self, offset: u64, stream_at: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Some(record) = self.spool.record() {
+            record.borrow_mut().content_comes(bytes.len());
+        }
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
@@ -90,15 +127,17 @@ impl Pieces<'_> {
             }
             if is_data {
                 self.keep_data(at, stream_at + done as u64, &rest[..length])?;
+            } else if let Some(record) = self.spool.record() {
+                record.borrow_mut().zeros(length as u64);
             }
             done += length;
         }
         Ok(())
     }
 
-    /// Returns the pieces, in order.
-    pub(crate) fn finish(self) -> Box<[Extent]> {
-        self.extents.into_boxed_slice()
+    /// Returns the pieces, in order, and which file holds them.
+    pub(crate) fn finish(self) -> (Box<[Extent]>, Holder) {
+        (self.extents.into_boxed_slice(), self.holder.unwrap_or(Holder::Spool))
     }
 
     /// Says whether the next block holds anything but zeros.
@@ -115,31 +154,90 @@ impl Pieces<'_> {
     }
 
     fn keep_data(&mut self, offset: u64, stream_at: u64, bytes: &[u8]) -> io::Result<()> {
-        let at = match self.spool {
-            Spool::InPlace => stream_at,
-            Spool::Appended { file, bytes: written } => {
-                file.write_all(bytes)?;
-                *written += bytes.len() as u64;
-                *written - bytes.len() as u64
+        let length = bytes.len() as u64;
+        match self.spool {
+            Spool::InPlace => {
+                self.push(Holder::Spool, Extent { offset, at: stream_at, bytes: length })
             }
-        };
-        let bytes = bytes.len() as u64;
+            Spool::Appended { file, bytes: written, record } => {
+                file.write_all(bytes)?;
+                let at = *written;
+                *written += length;
+                if let Some(record) = record {
+                    record.borrow_mut().spooled(length);
+                }
+                self.push(Holder::Spool, Extent { offset, at, bytes: length })
+            }
+            Spool::Rebuilt { .. } => self.keep_rebuilt(offset, stream_at, bytes),
+        }
+    }
+
+    /// Leaves in the root what lies there, and appends the rest.
+    fn keep_rebuilt(&mut self, offset: u64, stream_at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let (at, rest) = (stream_at + done as u64, &bytes[done..]);
+            let Spool::Rebuilt { file, bytes: written, runs } = &mut *self.spool else {
+                return Ok(());
+            };
+            let next = next_run(runs, at);
+            let offset = offset + done as u64;
+            let room =
+                |bytes: u64| usize::try_from(bytes).map_or(rest.len(), |b| b.min(rest.len()));
+            let (count, holder, from) = match next {
+                Some(run) if run.stream_at <= at => {
+                    let into = at - run.stream_at;
+                    (room(run.bytes - into), Holder::Root, run.root_at + into)
+                }
+                next => {
+                    let count = next.map_or(rest.len(), |run| room(run.stream_at - at));
+                    file.write_all(&rest[..count])?;
+                    let from = *written;
+                    *written += count as u64;
+                    (count, Holder::Spool, from)
+                }
+            };
+            self.push(holder, Extent { offset, at: from, bytes: count as u64 })?;
+            done += count;
+        }
+        Ok(())
+    }
+
+    /// Adds a piece, joined to the one before where both sides go on.
+    fn push(&mut self, holder: Holder, piece: Extent) -> io::Result<()> {
+        if *self.holder.get_or_insert(holder) != holder {
+            return Err(io::Error::other("a root holds half a file"));
+        }
         match self.extents.last_mut() {
-            Some(last) if last.offset + last.bytes == offset && last.at + last.bytes == at => {
-                last.bytes += bytes;
+            Some(last)
+                if last.offset + last.bytes == piece.offset && last.at + last.bytes == piece.at =>
+            {
+                last.bytes += piece.bytes;
             }
             last => {
-                if last.is_some() {
+                // In a root the last part of a file stands behind its inode.
+                let is_sparse =
+                    last.as_ref().is_some_and(|last| last.offset + last.bytes != piece.offset);
+                if is_sparse || last.is_some() && holder == Holder::Spool {
                     let left = self.allowance.pieces.checked_sub(1);
                     self.allowance.pieces =
                         left.ok_or_else(|| io::Error::other("sparse files have too many pieces"))?;
                     self.allowance.holes = self.allowance.holes.saturating_sub(1);
                 }
-                self.extents.push(Extent { offset, at, bytes });
+                self.extents.push(piece);
             }
         }
         Ok(())
     }
+}
+
+/// Returns the first piece that ends behind this byte of the stream; what lies before is done with.
+fn next_run(runs: &Runs, at: u64) -> Option<Run> {
+    let mut runs = runs.borrow_mut();
+    while runs.front().is_some_and(|run| run.stream_at + run.bytes <= at) {
+        runs.pop_front();
+    }
+    runs.front().copied()
 }
 
 #[cfg(test)]
@@ -160,7 +258,7 @@ mod tests {
             Extent { offset: 0, at: 512, bytes: 8192 },
             Extent { offset: 16384, at: 512 + 16384, bytes: 100 },
         ];
-        assert_eq!(*pieces.finish(), expected);
+        assert_eq!(*pieces.finish().0, expected);
         assert_eq!(allowance.holes, EXTRA_EXTENTS_MAX - 1);
     }
 
@@ -181,6 +279,6 @@ mod tests {
         let mut allowance = Allowance::of_one_in(1);
         let mut pieces = spool.start(&mut allowance);
         pieces.keep(0, 0, &[0; BLOCK * 3]).unwrap();
-        assert!(pieces.finish().is_empty());
+        assert!(pieces.finish().0.is_empty());
     }
 }

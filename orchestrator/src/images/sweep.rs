@@ -18,6 +18,7 @@ use super::cache::ImagesHome;
 use super::catalog::{Catalog, CatalogError, ManifestEntry};
 use super::digest::Digest;
 use super::draft::sync_folder;
+use super::sharing::root_path_of;
 use super::using::{Alone, LOCK};
 
 /// How far a sweep goes.
@@ -40,6 +41,8 @@ pub struct Sweep {
     pub blobs: Vec<PathBuf>,
     /// Files of roots.
     pub roots: Vec<PathBuf>,
+    /// Files that say how layers are taken from these roots.
+    pub recipes: Vec<PathBuf>,
     /// What is in the temporary folder.
     pub leftovers: Vec<PathBuf>,
 }
@@ -112,18 +115,25 @@ impl Sweep {
         };
         let (gone, kept): (Vec<ManifestEntry>, Vec<ManifestEntry>) =
             all.into_iter().partition(goes);
-        let needed = Files::of(home, &kept);
-        let (blobs, roots, leftovers) = match reach {
+        let (needed, theirs) = (Files::of(home, &kept), Files::of(home, &gone));
+        let recipes = files(&home.recipes())?;
+        let is_needed =
+            |root: &Option<PathBuf>| root.as_ref().is_some_and(|root| needed.roots.contains(root));
+        let (blobs, roots, recipes, leftovers) = match reach {
             Reach::Everything => {
-                (files(&home.blobs())?, files(&home.roots())?, files(&home.tmp())?)
+                let (blobs, roots) = (files(&home.blobs())?, files(&home.roots())?);
+                let of_none = |recipe: &PathBuf| !is_needed(&root_path_of(home, recipe));
+                let recipes = recipes.into_iter().filter(of_none).collect();
+                (blobs, roots, recipes, files(&home.tmp())?)
             }
             Reach::Nameless(_) => {
-                let only_theirs = Files::of(home, &gone);
-                (
-                    only_theirs.blobs.into_iter().collect(),
-                    only_theirs.roots.into_iter().collect(),
-                    Vec::new(),
-                )
+                let of_theirs = |recipe: &PathBuf| {
+                    let root = root_path_of(home, recipe);
+                    !is_needed(&root) && root.is_some_and(|root| theirs.roots.contains(&root))
+                };
+                let (blobs, roots) = (theirs.blobs.into_iter(), theirs.roots.iter().cloned());
+                let recipes = recipes.into_iter().filter(of_theirs).collect();
+                (blobs.collect(), roots.collect(), recipes, Vec::new())
             }
         };
         Ok(Self {
@@ -131,6 +141,7 @@ impl Sweep {
             manifests: gone.into_iter().map(|manifest| manifest.digest).collect(),
             blobs: blobs.into_iter().filter(|path| !needed.blobs.contains(path)).collect(),
             roots: roots.into_iter().filter(|path| !needed.roots.contains(path)).collect(),
+            recipes,
             leftovers: leftovers.into_iter().filter(|path| !path.ends_with(LOCK)).collect(),
         })
     }
@@ -138,7 +149,8 @@ impl Sweep {
     /// Returns what the files occupy that would go, those left out that somebody else links to.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let files = [&self.blobs, &self.roots, &self.leftovers].into_iter().flatten();
+        let files =
+            [&self.blobs, &self.roots, &self.recipes, &self.leftovers].into_iter().flatten();
         let occupied = files.filter_map(|path| fs::symlink_metadata(path).ok());
         occupied.filter(|found| found.nlink() == 1).map(|found| found.blocks() * 512).sum()
     }
@@ -173,6 +185,7 @@ impl Sweep {
         };
         swept.blobs = remove(&self.blobs)?;
         swept.roots = remove(&self.roots)?;
+        remove(&self.recipes)?;
         remove(&self.leftovers)?;
         swept.bytes = bytes;
         for folder in [home.blobs(), home.roots()] {

@@ -14,6 +14,7 @@ use super::builder::BuildError;
 use super::cache::{ImagesHome, RootError, lock, open_layers};
 use super::catalog::ImageEntry;
 use super::digest::Digest;
+use super::sharing;
 use super::using::Using;
 
 /// What is wrong with a part of an image.
@@ -113,7 +114,8 @@ fn root(
     let read = |source| VerifyError::Read { what: what.clone(), source };
     let digest = blake3::Hash::from_hex(&image.root_digest).map_err(io::Error::other);
     let layers = open_layers(home, image).map_err(VerifyError::Store)?;
-    let (draft, _) = home.build(&layers, &digest.map_err(read)?).map_err(VerifyError::Build)?;
+    let built = sharing::build_anew(home, &layers, &digest.map_err(read)?);
+    let (draft, ..) = built.map_err(VerifyError::Build)?;
     let file = File::open(&path).map_err(read)?;
     if is_same(&file, draft.file()).map_err(read)? {
         return Ok(None);

@@ -14,12 +14,15 @@ mod attributes;
 mod block;
 mod directory;
 mod inode;
+mod places;
 mod plan;
 #[cfg(test)]
 pub(crate) mod read;
 mod superblock;
 mod writer;
 
+pub(crate) use places::places;
+pub(crate) use plan::Plan;
 pub(crate) use superblock::{SUPERBLOCK_END, check_superblock};
 pub(crate) use writer::write;
 

@@ -34,7 +34,7 @@ pub(crate) enum WriteError {
     Copy(#[source] io::Error),
 }
 
-/// Writes the image of `tree` to the empty file `out` and returns its size.
+/// Writes the image of `tree` to the empty file `out`, and returns its size and its plan.
 ///
 /// `spools` holds the contents that the tree's extents speak of. The same
 /// tree and contents give the same bytes.
@@ -43,7 +43,7 @@ pub(crate) fn write(
     spools: &[&File],
     out: &File,
     uuid: [u8; 16],
-) -> Result<u64, WriteError> {
+) -> Result<(u64, Plan), WriteError> {
     let plan = Plan::of(tree).ok_or(WriteError::TooManyBlocks)?;
     let bytes = u64::from(plan.blocks) * BLOCK;
     out.set_len(bytes).map_err(WriteError::Write)?;
@@ -62,7 +62,7 @@ pub(crate) fn write(
         uuid,
     };
     out.write_all_at(&superblock.encode(), 0).map_err(WriteError::Write)?;
-    Ok(bytes)
+    Ok((bytes, plan))
 }
 
 struct Writer<'a> {
