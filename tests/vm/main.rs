@@ -18,6 +18,7 @@ mod guest;
 mod idle;
 mod image_words;
 mod kernel;
+mod listings;
 mod mounts;
 mod network;
 mod noise;
