@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tests::home::Home;
 use tests::matrix::{self, Matrix, Tally};
-use tests::oracle::{Bare, Watch, clean, converged, gone, single};
-use tests::scenes::Scene;
+use tests::oracle::{Bare, Watch, gone, single};
+use tests::programs;
+use tests::registry::Registry;
+use tests::scenes::{PULLED, Scene};
 use tests::skip::skip;
 use tests::tracer::{Fault, Point, Victim, Which, may_trace};
 
@@ -37,7 +39,7 @@ impl matrix::Case for Case {
     }
 }
 
-/// Who is killed in which command.
+/// Who is killed in which command, besides those that pull.
 const VICTIMS: &[(Scene, Victim)] = &[
     (Scene::Up, Victim::Msb),
     (Scene::Up, Victim::Runtime(1)),
@@ -52,6 +54,7 @@ const VICTIMS: &[(Scene, Victim)] = &[
     (Scene::Down, Victim::Of("web")),
     (Scene::Load, Victim::Msb),
     (Scene::Load, Victim::Builder(1)),
+    (Scene::Prune, Victim::Msb),
     (Scene::Exec, Victim::Msb),
     (Scene::Exec, Victim::Of("db")),
 ];
@@ -63,8 +66,13 @@ fn r1_a_command_killed_at_any_call_is_finished_by_the_next() {
         return;
     }
     let matrix = Matrix::of("R1");
+    // All pull from one, and nobody pushes meanwhile.
+    let registry = Registry::plain();
+    registry.push(&programs::folder().join("base.oci.tar"), PULLED);
+    let pull = Scene::Pull { port: registry.port() };
+    let pulls = [(pull, Victim::Msb), (pull, Victim::Builder(1))];
     let mut cases = Vec::new();
-    for (scene, victim) in VICTIMS {
+    for (scene, victim) in VICTIMS.iter().chain(&pulls) {
         cases.extend(points(*scene, *victim));
     }
     // Threads race, so a run may make one call less than the reference did.
@@ -111,11 +119,7 @@ fn walk(case: &Case) -> Came {
         home.msb(["up"]).exits(0);
     }
     case.scene.again(&home);
-    match case.scene {
-        Scene::Down => gone(&home),
-        Scene::Up | Scene::Replace | Scene::Exec => converged(&home),
-        Scene::Load => clean(&home),
-    }
+    case.scene.came_true(&home);
     untouched.holds(&home);
     home.msb(["down"]).exits(0);
     gone(&home);

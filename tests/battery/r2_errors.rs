@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tests::home::Home;
 use tests::matrix::{self, Matrix};
-use tests::oracle::{Bare, Watch, clean, converged, gone, single};
+use tests::oracle::{Bare, Watch, gone, single};
 use tests::run::Run;
 use tests::scenes::Scene;
 use tests::skip::skip;
@@ -91,11 +91,7 @@ fn walk(case: &Case) {
     judge(case, &traced);
     single(&home);
     case.scene.again(&home);
-    match case.scene {
-        Scene::Down => gone(&home),
-        Scene::Up | Scene::Replace | Scene::Exec => converged(&home),
-        Scene::Load => clean(&home),
-    }
+    case.scene.came_true(&home);
     untouched.holds(&home);
     home.msb(["down"]).exits(0);
     gone(&home);

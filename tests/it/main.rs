@@ -15,6 +15,7 @@ mod cp;
 mod cp_ended;
 mod crash;
 mod creators;
+mod damaged_images;
 mod diagnostics;
 mod diff_page;
 mod drift;

@@ -7,6 +7,7 @@
 
 pub mod chance;
 pub mod clock;
+pub mod codings;
 pub mod configured;
 pub mod debian;
 pub mod far;

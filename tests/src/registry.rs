@@ -83,6 +83,11 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Returns the port on which it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Returns what it was asked so far, as `GET /v2/…`.
     pub fn requests(&self) -> Vec<String> {
         let log = fs::read_to_string(self.folder.join("asked")).expect("it is ours");
@@ -100,9 +105,22 @@ impl Registry {
     /// # Panics
     /// When it is neither, or is not taken.
     pub fn push(&self, archive: &Path, name: &str) {
+        self.take(archive, name, &[]);
+    }
+
+    /// Pushes an archive byte for byte: its layers stay coded as they are.
+    ///
+    /// # Panics
+    /// As [`Registry::push`].
+    pub fn push_as_it_is(&self, archive: &Path, name: &str) {
+        self.take(archive, name, &["--preserve-digests"]);
+    }
+
+    fn take(&self, archive: &Path, name: &str, words: &[&str]) {
         let forms = ["oci-archive", "docker-archive"];
         let tries = forms.map(|form| {
             let mut command = self.skopeo("copy", "dest-");
+            command.args(words);
             command.arg(format!("{form}:{}", archive.display()));
             command.arg(format!("docker://{}/{name}", self.address()));
             command

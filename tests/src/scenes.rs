@@ -4,8 +4,9 @@ use std::fmt;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::codings::codings;
 use crate::home::{Home, put};
-use crate::oracle::Untouched;
+use crate::oracle::{Untouched, clean, converged, gone};
 use crate::programs;
 use crate::tracer::{Fault, Plan, Point, Traced, Victim, Which, trace};
 
@@ -20,9 +21,19 @@ pub enum Scene {
     Down,
     /// `load` of an image.
     Load,
+    /// `pull` of an image from a registry on this port of loopback, which holds it as [`PULLED`].
+    Pull {
+        /// The port.
+        port: u16,
+    },
+    /// `image prune` in a home with two images that nobody uses.
+    Prune,
     /// `exec` in one of them.
     Exec,
 }
+
+/// What [`Scene::Pull`] pulls, as its registry calls it.
+pub const PULLED: &str = "app:1";
 
 /// The project of every scene.
 pub const TRIO: &str = r#"
@@ -60,7 +71,13 @@ impl Scene {
     pub fn set(self, home: &Home) {
         home.write("Sandboxfile", TRIO);
         match self {
-            Self::Up | Self::Load => {}
+            Self::Up | Self::Load | Self::Pull { .. } => return,
+            Self::Prune => {
+                let other = codings(home);
+                home.msb(["load", "-i", &base(), "-t", "one:1"]).exits(0);
+                home.msb(["load", "-i", &other.display().to_string(), "-t", "two:1"]).exits(0);
+                return;
+            }
             Self::Down | Self::Exec => drop(home.msb(["up"]).exits(0)),
             Self::Replace => {
                 home.write("Sandboxfile", &TRIO.replace("64MiB", "128MiB"));
@@ -68,9 +85,7 @@ impl Scene {
                 home.write("Sandboxfile", TRIO);
             }
         }
-        if self != Self::Up && self != Self::Load {
-            put(&home.path().join(KEPT), "what a guest wrote");
-        }
+        put(&home.path().join(KEPT), "what a guest wrote");
     }
 
     /// Notes what the command must leave alone.
@@ -78,7 +93,12 @@ impl Scene {
         let data = [home.path().join(KEPT), home.project()];
         let mut sandboxes = match self {
             Self::Exec => vec!["db", "web"],
-            Self::Up | Self::Replace | Self::Down | Self::Load => Vec::new(),
+            Self::Up
+            | Self::Replace
+            | Self::Down
+            | Self::Load
+            | Self::Pull { .. }
+            | Self::Prune => Vec::new(),
         };
         sandboxes.retain(|name| victim != Victim::Of(name));
         Untouched::note(home, &data, &sandboxes)
@@ -86,12 +106,18 @@ impl Scene {
 
     /// Returns the command's words.
     pub fn words(self) -> Vec<String> {
-        let archive = programs::folder().join("base.oci.tar").display().to_string();
+        let archive = base();
+        let pulled;
         let words: &[&str] = match self {
             Self::Up => &["up"],
             Self::Replace => &["up", "-y"],
             Self::Down => &["down"],
             Self::Load => &["load", "-i", &archive, "-t", "again:1"],
+            Self::Pull { port } => {
+                pulled = format!("127.0.0.1:{port}/{PULLED}");
+                &["pull", &pulled]
+            }
+            Self::Prune => &["image", "prune", "-y"],
             Self::Exec => &["exec", "db", "--", "sh", "-c", "echo out; echo err >&2"],
         };
         words.iter().map(|word| (*word).to_owned()).collect()
@@ -129,6 +155,35 @@ impl Scene {
         let words = self.words();
         home.msb_with(&words.iter().map(String::as_str).collect::<Vec<_>>()).exits(0);
     }
+
+    /// Holds that all is there that the command was to make, that nothing is that it was to take
+    /// away, and that the home is in order.
+    ///
+    /// # Panics
+    /// When it is not so.
+    pub fn came_true(self, home: &Home) {
+        match self {
+            Self::Down => gone(home),
+            Self::Up | Self::Replace | Self::Exec => converged(home),
+            Self::Load | Self::Pull { .. } => {
+                home.msb(["image", "verify"]).exits(0).says(&["ok"]);
+                clean(home);
+            }
+            Self::Prune => {
+                let listed = home.msb(["image", "ls", "-q"]).exits(0).stdout.clone();
+                assert!(listed.is_empty(), "images are left: {listed}");
+                for folder in ["images/blobs/sha256", "images/roots"] {
+                    let left = std::fs::read_dir(home.path().join(folder)).map(Iterator::count);
+                    assert_eq!(left.unwrap_or_default(), 0, "files are left in {folder}");
+                }
+                clean(home);
+            }
+        }
+    }
+}
+
+fn base() -> String {
+    programs::folder().join("base.oci.tar").display().to_string()
 }
 
 impl fmt::Display for Scene {
@@ -138,6 +193,8 @@ impl fmt::Display for Scene {
             Self::Replace => "replace",
             Self::Down => "down",
             Self::Load => "load",
+            Self::Pull { .. } => "pull",
+            Self::Prune => "prune",
             Self::Exec => "exec",
         })
     }

@@ -120,7 +120,8 @@ impl ImagesHome {
     ) -> Result<(Draft, Built), BuildError> {
         let mut uuid = [0; 16];
         uuid.copy_from_slice(&digest.as_bytes()[..16]);
-        let draft = Draft::create(&self.roots()).map_err(BuildError::Talk)?;
+        // Where the next command looks for what one that was killed has left.
+        let draft = Draft::create(&self.tmp()).map_err(BuildError::Talk)?;
         let built = self.builder.build(layers, draft.file(), uuid)?;
         Ok((draft, built))
     }

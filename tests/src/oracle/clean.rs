@@ -137,11 +137,20 @@ fn is_half_made(parts: &[std::borrow::Cow<'_, str>], name: &str) -> bool {
     if parts.is_empty() || name == ".trash" {
         return false;
     }
-    let in_tmp = parts.len() > 2 && parts[0] == "images" && parts[1] == "tmp";
+    let is_stray = match parts {
+        [images, tmp, _] if images == "images" && tmp == "tmp" => !name.ends_with(".lock"),
+        [images, roots, _] if images == "images" && roots == "roots" => !name.ends_with(".erofs"),
+        [images, blobs, _, _] if images == "images" && blobs == "blobs" => !is_digest(name),
+        _ => false,
+    };
     name.starts_with('.')
         || [".tmp", ".new", ".making", ".gone", ".bad"].iter().any(|end| name.ends_with(end))
-        || in_tmp && !name.ends_with(".lock")
+        || is_stray
         || parts[0] == "locks" && name.starts_with("new-")
+}
+
+fn is_digest(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Locks of instances that state does not know any more.
