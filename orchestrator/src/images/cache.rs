@@ -21,6 +21,7 @@ use super::digest::{Digest, hex};
 use super::draft::{Draft, sync_folder};
 use super::erofs::{BLOCK, SUPERBLOCK_END, WRITER_VERSION, check_superblock};
 use super::layers::Layer;
+use super::prune::prune_leftovers;
 use super::sharing::{self, Stored};
 use super::using::Using;
 
@@ -169,6 +170,8 @@ pub fn root_for(home: &ImagesHome, image: &ImageEntry) -> Result<RootImage, Root
     }
     home.prepare()?;
     let _using = Using::begin(home)?;
+    // Here nobody says how late it is: what is whole and nobody's goes all the same.
+    prune_leftovers(home, 0);
     let _lock = lock(home, &format!("root-{}", image.root_digest))?;
     // Somebody else may have built it while we waited.
     if let Some(root) = home.good_root(&image.root_digest) {

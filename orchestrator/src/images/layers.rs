@@ -279,8 +279,8 @@ impl<'a> Turn<'a> {
             reader.take_data(|offset, at, bytes| pieces.keep(offset, at, bytes)).map_err(failed)?;
             let (extents, holder) = pieces.finish();
             let spool = if holder == Holder::Root { root } else { own };
-            let size = entry.size;
-            batch.push((entry, Data { size, spool, extents }));
+            let data = Data::new(entry.size, spool, extents);
+            batch.push((entry, data));
             if batch.len() == BATCH && self.sender.send(Ok(std::mem::take(&mut batch))).is_err() {
                 return Ok(None);
             }

@@ -139,13 +139,7 @@ fn attributes(entry: &Entry, dropped: &mut Dropped) -> Attributes {
         .map(|(name, value)| (name.as_slice().into(), value.as_slice().into()))
         .collect();
     dropped.xattrs += (entry.xattrs.len() - kept.len()) as u64;
-    Attributes {
-        mode: entry.mode,
-        uid: entry.uid,
-        gid: entry.gid,
-        mtime: entry.mtime,
-        xattrs: kept,
-    }
+    Attributes::new(entry.mode, (entry.uid, entry.gid), entry.mtime).with_xattrs(kept)
 }
 
 fn is_kept(name: &[u8]) -> bool {
@@ -176,7 +170,7 @@ mod tests {
             let bytes = archive.clone().end();
             let mut reader = Reader::new(&bytes[..]);
             while let Some(entry) = reader.next_entry().unwrap() {
-                let data = Data { size: entry.size, ..Data::default() };
+                let data = Data::new(entry.size, 0, Vec::new());
                 apply(&mut tree, u16::try_from(layer).unwrap(), entry, data, &mut dropped)?;
             }
         }
@@ -308,8 +302,9 @@ mod tests {
         let bytes = layer().pax(b'x', &keys).file("f", b"").end();
         let entry = Reader::new(&bytes[..]).next_entry().unwrap().unwrap();
         let mut dropped = Dropped::default();
-        let kept = attributes(&entry, &mut dropped).xattrs;
-        let names: Vec<_> = kept.iter().map(|(name, _)| name.escape_ascii().to_string()).collect();
+        let kept = attributes(&entry, &mut dropped);
+        let names: Vec<_> =
+            kept.xattrs().iter().map(|(name, _)| name.escape_ascii().to_string()).collect();
         assert_eq!(
             (names, dropped.xattrs),
             (vec!["security.capability".into(), "user.a".into()], 3)

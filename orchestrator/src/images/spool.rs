@@ -136,8 +136,8 @@ impl Pieces<'_> {
     }
 
     /// Returns the pieces, in order, and which file holds them.
-    pub(crate) fn finish(self) -> (Box<[Extent]>, Holder) {
-        (self.extents.into_boxed_slice(), self.holder.unwrap_or(Holder::Spool))
+    pub(crate) fn finish(self) -> (Vec<Extent>, Holder) {
+        (self.extents, self.holder.unwrap_or(Holder::Spool))
     }
 
     /// Says whether the next block holds anything but zeros.
@@ -258,7 +258,7 @@ mod tests {
             Extent { offset: 0, at: 512, bytes: 8192 },
             Extent { offset: 16384, at: 512 + 16384, bytes: 100 },
         ];
-        assert_eq!(*pieces.finish().0, expected);
+        assert_eq!(pieces.finish().0, expected);
         assert_eq!(allowance.holes, EXTRA_EXTENTS_MAX - 1);
     }
 

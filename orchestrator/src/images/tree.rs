@@ -21,14 +21,29 @@ pub(crate) struct Attributes {
     pub(crate) gid: u32,
     /// When its content was last changed.
     pub(crate) mtime: Time,
-    /// Extended attributes, sorted by name.
-    pub(crate) xattrs: Box<[Xattr]>,
+    /// Extended attributes; most have none, which needs no more than this.
+    xattrs: Option<Box<Box<[Xattr]>>>,
 }
 
 impl Attributes {
     /// What a folder gets that no layer describes.
     pub(crate) fn of_missing_parent() -> Self {
-        Self { mode: 0o755, uid: 0, gid: 0, mtime: Time::default(), xattrs: Box::default() }
+        Self::new(0o755, (0, 0), Time::default())
+    }
+
+    /// Returns them with these extended attributes, sorted by name.
+    pub(crate) fn with_xattrs(self, xattrs: Box<[Xattr]>) -> Self {
+        Self { xattrs: (!xattrs.is_empty()).then(|| Box::new(xattrs)), ..self }
+    }
+
+    /// Returns them without extended attributes.
+    pub(crate) fn new(mode: u16, (uid, gid): (u32, u32), mtime: Time) -> Self {
+        Self { mode, uid, gid, mtime, xattrs: None }
+    }
+
+    /// Returns the extended attributes, sorted by name.
+    pub(crate) fn xattrs(&self) -> &[Xattr] {
+        self.xattrs.as_deref().map_or(&[], |xattrs| xattrs)
     }
 }
 
@@ -50,8 +65,42 @@ pub(crate) struct Data {
     pub(crate) size: u64,
     /// Which spool holds the bytes.
     pub(crate) spool: u16,
-    /// The pieces, in order, without overlap.
-    pub(crate) extents: Box<[Extent]>,
+    pieces: Pieces,
+}
+
+/// The pieces of a content, in order, without overlap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pieces {
+    /// All of it lies together, from here: so do most files, and need no more than this.
+    Together(u64),
+    /// As they are.
+    Apart(Box<[Extent]>),
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Self::Apart(Box::default())
+    }
+}
+
+impl Data {
+    /// Returns a content of `size` bytes, whose pieces lie in the spool of this number.
+    pub(crate) fn new(size: u64, spool: u16, extents: Vec<Extent>) -> Self {
+        let pieces = match *extents {
+            [Extent { offset: 0, at, bytes }] if bytes == size => Pieces::Together(at),
+            _ => Pieces::Apart(extents.into()),
+        };
+        Self { size, spool, pieces }
+    }
+
+    /// Returns the pieces, in order, without overlap.
+    pub(crate) fn extents(&self) -> impl DoubleEndedIterator<Item = Extent> + '_ {
+        let (whole, apart): (_, &[Extent]) = match &self.pieces {
+            Pieces::Together(at) => (Some(Extent { offset: 0, at: *at, bytes: self.size }), &[]),
+            Pieces::Apart(extents) => (None, extents),
+        };
+        whole.into_iter().chain(apart.iter().copied())
+    }
 }
 
 /// What an inode is.
@@ -174,7 +223,7 @@ impl Tree {
             Content::Symlink(text) => text.len(),
             _ => 0,
         };
-        let xattrs = inode.attributes.xattrs.iter().map(|(name, value)| name.len() + value.len());
+        let xattrs = inode.attributes.xattrs().iter().map(|(name, value)| name.len() + value.len());
         self.remember(link + xattrs.sum::<usize>())?;
         let id = InodeId::try_from(self.inodes.len()).map_err(|_| "too many inodes")?;
         self.inodes.push(inode);
@@ -345,5 +394,15 @@ impl Walk {
         let before = self.pending.len();
         self.push(text, true);
         Ok(self.pending.len() - before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_of_a_million_is_small() {
+        assert!(size_of::<Inode>() <= 80, "{}", size_of::<Inode>());
     }
 }

@@ -19,8 +19,8 @@ pub(crate) fn places(tree: &Tree, plan: &Plan, spool: u16) -> Vec<Place> {
         }
         let in_blocks = planned.bytes_in_blocks();
         let blocks = u64::from(planned.place) * BLOCK;
-        let head = INODE_BYTES + attributes::encode(&inode.attributes.xattrs).len() as u64;
-        for extent in &data.extents {
+        let head = INODE_BYTES + attributes::encode(inode.attributes.xattrs()).len() as u64;
+        for extent in data.extents() {
             let end = extent.offset + extent.bytes;
             let cut = in_blocks.clamp(extent.offset, end);
             let mut push = |from: u64, until: u64, at: u64| {
@@ -30,7 +30,7 @@ pub(crate) fn places(tree: &Tree, plan: &Plan, spool: u16) -> Vec<Place> {
                 }
             };
             push(extent.offset, cut, blocks + extent.offset);
-            push(cut, end, metadata + planned.at + head + cut.saturating_sub(in_blocks));
+            push(cut, end, metadata + planned.at() + head + cut.saturating_sub(in_blocks));
         }
     }
     places.sort_unstable();

@@ -14,8 +14,8 @@ pub(crate) struct Planned {
     pub(crate) id: InodeId,
     /// The folder above, for folders.
     pub(crate) parent: InodeId,
-    /// Where it stands, in bytes from the start of the metadata.
-    pub(crate) at: u64,
+    /// Where it stands, in slots from the start of the metadata: the number that folders know it by.
+    slot: u32,
     /// How its content is laid out.
     pub(crate) layout: Layout,
     /// The size of its content.
@@ -29,7 +29,12 @@ pub(crate) struct Planned {
 impl Planned {
     /// Returns the number that folders know it by.
     pub(crate) const fn number(&self) -> u64 {
-        self.at / SLOT_BYTES
+        self.slot as u64
+    }
+
+    /// Returns where it stands, in bytes from the start of the metadata.
+    pub(crate) const fn at(&self) -> u64 {
+        self.number() * SLOT_BYTES
     }
 
     /// Returns how much of its content lies in data blocks.
@@ -107,7 +112,7 @@ fn walk(tree: &Tree) -> (Vec<Planned>, Vec<u32>) {
             pending.extend(folder.names.values().rev().map(|name| (name.inode, id)));
         }
         let layout = Layout::Plain;
-        inodes.push(Planned { id, parent, at: 0, layout, size: 0, place: 0, links });
+        inodes.push(Planned { id, parent, slot: 0, layout, size: 0, place: 0, links });
     }
     (inodes, index)
 }
@@ -128,11 +133,13 @@ fn lay_out(tree: &Tree, planned: &mut Planned, places: &mut Places) {
         }
         Content::Fifo => {}
     }
-    let head = INODE_BYTES + attributes::encode(&inode.attributes.xattrs).len() as u64;
+    let head = INODE_BYTES + attributes::encode(inode.attributes.xattrs()).len() as u64;
     let tail = planned.size % BLOCK;
     let is_inline = tail > 0 && head + tail <= BLOCK;
     planned.layout = if is_inline { Layout::Inline } else { Layout::Plain };
-    planned.at = places.take(if is_inline { head + tail } else { head });
+    let at = places.take(if is_inline { head + tail } else { head });
+    // More blocks than this would be refused.
+    planned.slot = u32::try_from(at / SLOT_BYTES).unwrap_or(u32::MAX);
 }
 
 /// Returns the names of a folder with `.` and `..` where their bytes put them.

@@ -77,7 +77,7 @@ impl Writer<'_> {
     fn copy_blocks(&self, planned: &Planned, data: &Data) -> io::Result<()> {
         let end = planned.bytes_in_blocks();
         let start = u64::from(planned.place) * BLOCK;
-        for extent in &data.extents {
+        for extent in data.extents() {
             let bytes = extent.bytes.min(end.saturating_sub(extent.offset));
             if bytes > 0 {
                 self.copy(data.spool, extent.at, start + extent.offset, bytes)?;
@@ -116,7 +116,7 @@ impl Writer<'_> {
     fn write_metadata(&self) -> Result<(), WriteError> {
         let mut order: Vec<u32> =
             (0..u32::try_from(self.plan.inodes.len()).unwrap_or(u32::MAX)).collect();
-        order.sort_unstable_by_key(|i| self.plan.inodes[*i as usize].at);
+        order.sort_unstable_by_key(|i| self.plan.inodes[*i as usize].number());
         let start = u64::from(self.plan.meta_block) * BLOCK;
         let mut piece = Vec::with_capacity(PIECE_BYTES + BLOCK_BYTES * 32);
         let mut piece_at = 0;
@@ -125,9 +125,9 @@ impl Writer<'_> {
             if piece.len() >= PIECE_BYTES {
                 self.out.write_all_at(&piece, start + piece_at).map_err(WriteError::Write)?;
                 piece.clear();
-                piece_at = planned.at;
+                piece_at = planned.at();
             }
-            piece.resize(usize::try_from(planned.at - piece_at).unwrap_or(0), 0);
+            piece.resize(usize::try_from(planned.at() - piece_at).unwrap_or(0), 0);
             self.push_inode(planned, serial + 1, &mut piece)?;
         }
         self.out.write_all_at(&piece, start + piece_at).map_err(WriteError::Write)
@@ -141,7 +141,7 @@ impl Writer<'_> {
         piece: &mut Vec<u8>,
     ) -> Result<(), WriteError> {
         let Inode { attributes, content } = self.tree.inode(planned.id);
-        let xattrs = attributes::encode(&attributes.xattrs);
+        let xattrs = attributes::encode(attributes.xattrs());
         let shape = Shape {
             layout: planned.layout,
             xattr_count: attributes::count(xattrs.len()),
@@ -176,7 +176,7 @@ impl Writer<'_> {
         let start = planned.bytes_in_blocks();
         let begin = piece.len();
         piece.resize(begin + usize::try_from(planned.size - start).unwrap_or(0), 0);
-        for extent in data.extents.iter().rev() {
+        for extent in data.extents().rev() {
             let end = extent.offset + extent.bytes;
             if end <= start {
                 break;

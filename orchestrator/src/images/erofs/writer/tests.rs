@@ -42,13 +42,11 @@ impl Made {
             xattrs.push((b"security.capability".as_slice().into(), vec![9; size].into()));
             xattrs.push((b"user.some".as_slice().into(), b"text".as_slice().into()));
         }
-        Attributes {
-            mode: u16::try_from(chance.below(0o10000)).unwrap(),
-            uid: u32::try_from(chance.below(1 << 31)).unwrap(),
-            gid: u32::try_from(chance.below(70_000)).unwrap(),
-            mtime: Time { seconds: chance.below(1 << 32), nanos: 5 },
-            xattrs: xattrs.into(),
-        }
+        let mode = u16::try_from(chance.below(0o10000)).unwrap();
+        let uid = u32::try_from(chance.below(1 << 31)).unwrap();
+        let gid = u32::try_from(chance.below(70_000)).unwrap();
+        let mtime = Time { seconds: chance.below(1 << 32), nanos: 5 };
+        Attributes::new(mode, (uid, gid), mtime).with_xattrs(xattrs.into())
     }
 
     /// Keeps the bytes of a file in the spool, with holes where blocks are zero.
@@ -62,7 +60,7 @@ impl Made {
                 extents.push(Extent { offset, at, bytes: block.len() as u64 });
             }
         }
-        Data { size: content.len() as u64, spool: 0, extents: extents.into() }
+        Data::new(content.len() as u64, 0, extents)
     }
 
     fn content(&mut self, chance: &mut Chance) -> (Content, u16, Vec<u8>, u32) {
@@ -145,7 +143,7 @@ fn described(attributes: &Attributes, bits: u16, device: u32) -> Found {
         links: 1,
         device,
         number: 0,
-        xattrs: attributes.xattrs.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect(),
+        xattrs: attributes.xattrs().iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect(),
         content: Vec::new(),
     }
 }
@@ -201,7 +199,7 @@ fn the_same_tree_gives_the_same_bytes() {
 #[test]
 fn holes_stay_holes() {
     let mut made = Made::random(1, 0);
-    let data = Data { size: 1 << 30, ..Data::default() };
+    let data = Data::new(1 << 30, 0, Vec::new());
     let attributes = Attributes::of_missing_parent();
     let inode = made.tree.add(Inode { attributes, content: Content::File(data) }).unwrap();
     made.tree.link(ROOT, b"sparse", Name { inode, layer: 0 }).unwrap();
