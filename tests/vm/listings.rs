@@ -55,8 +55,9 @@ enum Witness {
     /// `umoci`: its raw form unpacks the same, and does not hash what it unpacked.
     Umoci,
     /// GNU tar, layer over layer. umoci 0.4.7 knows no entry of type `S` (`unknown typeflag '\x53'`),
-    /// which is how GNU tar packs a sparse file unless it is told otherwise. Where no layer hides
-    /// or replaces anything, to unpack one over the other is all there is to it.
+    /// which is how GNU tar packs a sparse file unless it is told otherwise, and leaves an attribute
+    /// without a value away, which a file may well have. Where no layer hides or replaces anything,
+    /// to unpack one over the other is all there is to it.
     Tar,
 }
 
@@ -83,26 +84,27 @@ fn ran(command: &mut Command) -> String {
 }
 
 /// Returns the words for a listing.
-fn words(told: Told) -> Vec<&'static str> {
+fn words(what: &str, told: Told) -> Vec<&'static str> {
     let mut words = match told {
         Told::Digest => vec![],
         Told::Lines => vec!["lines"],
     };
-    words.extend((!is_whole()).then_some("pieces"));
+    // In the files of `holes` there is nothing to be read between the pieces, at night neither.
+    words.extend((!is_whole() || what == "holes").then_some("pieces"));
     words.extend(SKIPPED.iter().flat_map(|path| ["skip", path]));
     words.extend(UNTIMED.iter().flat_map(|path| ["untimed", path]));
     words
 }
 
 /// Returns a listing of a root outside.
-fn outside(program: &Path, root: &Path, told: Told) -> String {
-    ran(Command::new(program).arg(root).args(words(told)))
+fn outside(program: &Path, root: &Path, what: &str, told: Told) -> String {
+    ran(Command::new(program).arg(root).args(words(what, told)))
 }
 
 /// Returns the listing that a machine of the image makes of its root.
-fn inside(home: &Home, told: Told) -> String {
+fn inside(home: &Home, what: &str, told: Told) -> String {
     let mut command = home.command();
-    command.args(["run", "-m", "512MiB", "hard:1", "--", "/listing", "/"]).args(words(told));
+    command.args(["run", "-m", "512MiB", "hard:1", "--", "/listing", "/"]).args(words(what, told));
     home.spawn(command).wait(patience()).exits(0).stdout
 }
 
@@ -119,6 +121,7 @@ fn unpacked(folder: &Path, witness: Witness) -> PathBuf {
             for layer in read_to_string(folder.join("layers")).unwrap().lines() {
                 let mut tar = Command::new("tar");
                 tar.args(["--extract", "--same-owner", "--same-permissions", "--numeric-owner"]);
+                tar.args(["--xattrs", "--xattrs-include=*"]);
                 ran(tar.args(["--file", layer, "--directory"]).arg(&root));
             }
         }
@@ -139,12 +142,12 @@ fn is_the_same(what: &str, witness: Witness, paths_min: u64) {
     make.arg(what).arg(&folder).arg(&program).args(is_whole().then_some("whole"));
     let (made, making) = lasted(|| ran(&mut make));
     let (root, unpacking) = lasted(|| unpacked(&folder, witness));
-    let (theirs, listing) = lasted(|| outside(&program, &root, Told::Digest));
+    let (theirs, listing) = lasted(|| outside(&program, &root, what, Told::Digest));
 
     let archive = folder.join("image.tar");
     let load = ["load", "-i", archive.to_str().unwrap(), "-t", "hard:1"];
     let (_, loading) = lasted(|| home.start(load).wait(patience()).exits(0));
-    let (ours, looking) = lasted(|| inside(&home, Told::Digest));
+    let (ours, looking) = lasted(|| inside(&home, what, Told::Digest));
 
     let [making, unpacking, listing, loading, looking] =
         [making, unpacking, listing, loading, looking].map(|took| took.as_secs());
@@ -155,8 +158,10 @@ fn is_the_same(what: &str, witness: Witness, paths_min: u64) {
         theirs.trim(),
     ));
     if ours != theirs {
-        let difference =
-            difference(&outside(&program, &root, Told::Lines), &inside(&home, Told::Lines));
+        let difference = difference(
+            &outside(&program, &root, what, Told::Lines),
+            &inside(&home, what, Told::Lines),
+        );
         panic!("{what}: the guest has {ours}{witness:?} has {theirs}{difference}");
     }
     let count: u64 = theirs.split(' ').next().unwrap().parse().unwrap();
@@ -191,8 +196,8 @@ fn a_guest_sees_every_piece_of_a_file_beyond_4_gib() {
 }
 
 #[test]
-fn a_guest_sees_the_sparse_files_of_gnu_tar_as_tar_does() {
-    is_the_same("holes", Witness::Tar, 7);
+fn a_guest_sees_sparse_files_and_empty_attributes_of_gnu_tar_as_tar_does() {
+    is_the_same("holes", Witness::Tar, 8);
 }
 
 #[test]
@@ -202,7 +207,7 @@ fn a_guest_sees_as_many_files_as_were_packed() {
 
 #[test]
 fn a_guest_sees_odd_names_owners_modes_times_and_attributes_as_they_are() {
-    is_the_same("odd", Witness::Umoci, 500);
+    is_the_same("odd", Witness::Umoci, 490);
 }
 
 #[test]
@@ -213,9 +218,9 @@ fn a_listing_tells_every_kind_of_difference() {
     std::fs::create_dir(&root).unwrap();
     put(&root.join("file"), "text");
     shell("mkdir d; ln -s file link; ln file second; touch -d @5 file d; mkfifo pipe");
-    let mut seen = vec![outside(&program, &root, Told::Digest)];
+    let mut seen = vec![outside(&program, &root, "", Told::Digest)];
     assert!(seen[0].starts_with("6 "), "{}", seen[0]);
-    assert_eq!(outside(&program, &root, Told::Digest), seen[0], "nothing has changed");
+    assert_eq!(outside(&program, &root, "", Told::Digest), seen[0], "nothing has changed");
     let attribute = |value: &[u8]| {
         rustix::fs::setxattr(root.join("file"), "user.a", value, XattrFlags::empty()).unwrap();
     };
@@ -235,7 +240,7 @@ fn a_listing_tells_every_kind_of_difference() {
     ];
     for (number, change) in changes.iter().enumerate() {
         change();
-        let now = outside(&program, &root, Told::Digest);
+        let now = outside(&program, &root, "", Told::Digest);
         assert!(!seen.contains(&now), "change {number} is not seen");
         seen.push(now);
     }

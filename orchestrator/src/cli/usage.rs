@@ -249,7 +249,6 @@ mod tests {
         check("msb apply", "flag", "`msb up`");
         check("msb image lss", "flag", "`msb image ls`");
         check("msb ssh web", "not-yet", "ssh: not supported yet");
-        check("msb image prune", "not-yet", "image prune: not supported yet");
     }
 
     #[test]
