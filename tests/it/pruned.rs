@@ -32,11 +32,19 @@ fn names(home: &Home) -> Vec<String> {
     rows.map(|row| row["reference"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Returns every file of blobs, roots and recipes.
+/// Returns every file of blobs and roots.
 fn data(home: &Home) -> Vec<PathBuf> {
-    let folders = ["blobs/sha256", "roots", "recipes"];
-    let folders = folders.map(|folder| home.path().join("images").join(folder));
-    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
+    files(home, &["blobs/sha256", "roots"])
+}
+
+/// Returns them with the recipes, which go with the roots they speak of.
+fn everything(home: &Home) -> Vec<PathBuf> {
+    files(home, &["blobs/sha256", "roots", "recipes"])
+}
+
+fn files(home: &Home, folders: &[&str]) -> Vec<PathBuf> {
+    let folders = folders.iter().map(|folder| home.path().join("images").join(folder));
+    let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort_unstable();
     files
@@ -64,7 +72,7 @@ fn a_prune_takes_what_nobody_uses_and_tells_its_bytes_exactly() {
     // What commands have left that were killed.
     put(&home.path().join("images/blobs/sha256/stray.bad"), "damaged");
     put(&home.path().join("images/tmp/draft-0"), "half");
-    let (before, listed) = (data(&home), names(&home));
+    let (before, listed) = (everything(&home), names(&home));
     home.msb(["image", "prune"]).exits(77).complains(&["msb::consent::needed", "-y"]);
     home.msb(["image", "prune", "--dry-run"]).exits(0).says(&[
         "would remove app:1",
@@ -73,10 +81,11 @@ fn a_prune_takes_what_nobody_uses_and_tells_its_bytes_exactly() {
         "3 names",
     ]);
     let would = json(&home, &["image", "prune", "--dry-run", "--json"]);
-    assert_eq!((data(&home), names(&home)), (before.clone(), listed), "nothing was done");
+    assert_eq!((everything(&home), names(&home)), (before.clone(), listed), "nothing was done");
     // Of the two manifests, one root and the layer are the same: the files say how many there are.
-    let of = |folder: &str| before.iter().filter(|path| path.iter().any(|part| part == folder));
-    let (roots, blobs) = (of("roots").count(), of("sha256").count());
+    let of =
+        |folder: &str| before.iter().filter(|path| path.iter().any(|part| part == folder)).count();
+    let (roots, blobs) = (of("roots"), of("sha256"));
     let half = fs::metadata(home.path().join("images/tmp/draft-0")).unwrap().blocks() * 512;
     let bytes = occupied(&before) + half;
     let pruned = json(&home, &["image", "prune", "-y", "--json"]);
@@ -88,7 +97,7 @@ fn a_prune_takes_what_nobody_uses_and_tells_its_bytes_exactly() {
     );
     assert_eq!(pruned["roots_removed"], roots);
     assert_eq!(pruned["blobs_removed"], blobs);
-    assert!(data(&home).is_empty() && names(&home).is_empty());
+    assert!(everything(&home).is_empty() && names(&home).is_empty());
     assert!(!home.path().join("images/tmp/draft-0").exists());
     home.msb(["image", "prune", "-y"]).exits(0).says(&["Nothing to prune."]);
     // What was remembered of the archive does not stand for what is gone.
@@ -102,21 +111,21 @@ fn an_image_in_use_is_refused_by_name_and_its_data_stay_until_its_last_user_is_g
     load(&home, &base(), "app:1");
     up(&home, "app:1");
     home.msb(["stop", "web"]).exits(0);
-    let before = data(&home);
+    let before = everything(&home);
     home.msb(["image", "rm", "app:1"]).exits(77).complains(&["msb::image::in-use", "shop/web"]);
     home.msb(["image", "prune", "-y"]).exits(0).says(&["Nothing to prune."]);
-    assert_eq!((data(&home), names(&home)), (before.clone(), vec!["app:1".to_owned()]));
+    assert_eq!((everything(&home), names(&home)), (before.clone(), vec!["app:1".to_owned()]));
     let rows = json(&home, &["image", "ls", "--json"]);
     assert_eq!(rows[0]["in_use_by"], serde_json::json!(["shop/web"]));
     let removed = json(&home, &["image", "rm", "-f", "app:1", "--json"]);
     assert_eq!(removed[0]["bytes_reclaimed"], 0);
     home.msb(["image", "prune", "-y"]).exits(0).says(&["Nothing to prune."]);
-    assert_eq!((data(&home), names(&home)), (before.clone(), Vec::new()));
+    assert_eq!((everything(&home), names(&home)), (before.clone(), Vec::new()));
     home.msb(["down"]).exits(0);
     let bytes = occupied(&before);
     let pruned = json(&home, &["image", "prune", "-y", "--json"]);
     assert_eq!(pruned["bytes_reclaimed"], bytes);
-    assert!(data(&home).is_empty());
+    assert!(everything(&home).is_empty());
 }
 
 #[test]
@@ -185,15 +194,15 @@ fn nothing_goes_while_another_command_fills_the_store() {
             },
         )
     });
-    let before = data(&home);
+    let before = everything(&home);
     home.msb(["image", "rm", "app:1"]).exits(0).complains(&["its data stay until the next"]);
-    assert_eq!(data(&home), before);
+    assert_eq!(everything(&home), before);
     drop(go_on);
     pulling.wait(Duration::from_secs(60)).exits(1);
     let bytes = occupied(&before);
     let pruned = json(&home, &["image", "prune", "-y", "--json"]);
     assert_eq!(pruned["bytes_reclaimed"], bytes);
-    assert!(data(&home).is_empty());
+    assert!(everything(&home).is_empty());
 }
 
 #[test]
@@ -201,7 +210,7 @@ fn df_tells_what_is_taken_and_what_would_come_back() {
     let home = Home::process();
     home.msb(["df"]).exits(0).says(&["TYPE", "RECLAIMABLE", "blobs", "total", "free on"]);
     load(&home, &base(), "app:1");
-    let (taken, files) = (occupied(&data(&home)), data(&home).len());
+    let (taken, files) = (occupied(&everything(&home)), everything(&home).len());
     home.msb(["volume", "create", "data"]).exits(0);
     let volume = json(&home, &["volume", "inspect", "data", "--json"]);
     put(&Path::new(volume[0]["path"].as_str().unwrap()).join("file"), &"x".repeat(10_000));

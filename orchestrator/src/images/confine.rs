@@ -16,7 +16,7 @@ use super::layers::IMAGE_BYTES_MAX;
 
 /// All of the address space, threads and decompressors included.
 const ADDRESS_BYTES: u64 = 512 << 20;
-/// What may be written to. An image of the most entries uses 230 MiB; what is
+/// What may be written to. An image of the most entries uses 200 MiB; what is
 /// reserved and not touched counts here too.
 const DATA_BYTES: u64 = 320 << 20;
 /// Descriptors: layers, spools, the output and a few more.

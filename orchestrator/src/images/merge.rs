@@ -3,7 +3,7 @@
 
 use schema::archive::{Entry, Kind};
 
-use super::tree::{Attributes, Content, Data, Folder, Inode, Missing, Name, ROOT, Tree, Xattr};
+use super::tree::{Attributes, Content, Data, Inode, Missing, Name, ROOT, Tree, Xattr};
 
 /// What marks an entry that hides others.
 const WHITEOUT: &[u8] = b".wh.";
@@ -83,7 +83,7 @@ fn folder(
         tree.inode_mut(below.inode).attributes = attributes;
         below.inode
     } else {
-        tree.add(Inode { attributes, content: Content::Folder(Folder::default()) })?
+        tree.add(Inode { attributes, content: Content::Folder(Box::default()) })?
     };
     tree.link(parent, name, Name { inode, layer })
 }

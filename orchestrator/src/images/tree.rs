@@ -19,8 +19,9 @@ pub(crate) struct Attributes {
     pub(crate) uid: u32,
     /// The group.
     pub(crate) gid: u32,
-    /// When its content was last changed.
-    pub(crate) mtime: Time,
+    /// When its content was last changed: two numbers, which lie closer than one time.
+    seconds: u64,
+    nanos: u32,
     /// Extended attributes; most have none, which needs no more than this.
     xattrs: Option<Box<Box<[Xattr]>>>,
 }
@@ -38,7 +39,13 @@ impl Attributes {
 
     /// Returns them without extended attributes.
     pub(crate) fn new(mode: u16, (uid, gid): (u32, u32), mtime: Time) -> Self {
-        Self { mode, uid, gid, mtime, xattrs: None }
+        let Time { seconds, nanos } = mtime;
+        Self { mode, uid, gid, seconds, nanos, xattrs: None }
+    }
+
+    /// Returns when its content was last changed.
+    pub(crate) const fn mtime(&self) -> Time {
+        Time { seconds: self.seconds, nanos: self.nanos }
     }
 
     /// Returns the extended attributes, sorted by name.
@@ -59,55 +66,57 @@ pub(crate) struct Extent {
 }
 
 /// The content of a file; what no extent covers reads as zeros.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Data {
     /// The apparent size.
     pub(crate) size: u64,
-    /// Which spool holds the bytes.
-    pub(crate) spool: u16,
     pieces: Pieces,
 }
 
-/// The pieces of a content, in order, without overlap.
+/// The pieces of a content, in order, without overlap, and the number of the spool that has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pieces {
     /// All of it lies together, from here: so do most files, and need no more than this.
-    Together(u64),
+    Together { spool: u16, at: u64 },
     /// As they are.
-    Apart(Box<[Extent]>),
-}
-
-impl Default for Pieces {
-    fn default() -> Self {
-        Self::Apart(Box::default())
-    }
+    Apart { spool: u16, extents: Box<Box<[Extent]>> },
 }
 
 impl Data {
     /// Returns a content of `size` bytes, whose pieces lie in the spool of this number.
     pub(crate) fn new(size: u64, spool: u16, extents: Vec<Extent>) -> Self {
         let pieces = match *extents {
-            [Extent { offset: 0, at, bytes }] if bytes == size => Pieces::Together(at),
-            _ => Pieces::Apart(extents.into()),
+            [] if size == 0 => Pieces::Together { spool, at: 0 },
+            [Extent { offset: 0, at, bytes }] if bytes == size => Pieces::Together { spool, at },
+            _ => Pieces::Apart { spool, extents: Box::new(extents.into()) },
         };
-        Self { size, spool, pieces }
+        Self { size, pieces }
+    }
+
+    /// Returns the number of the spool that holds the bytes.
+    pub(crate) const fn spool(&self) -> u16 {
+        match self.pieces {
+            Pieces::Together { spool, .. } | Pieces::Apart { spool, .. } => spool,
+        }
     }
 
     /// Returns the pieces, in order, without overlap.
     pub(crate) fn extents(&self) -> impl DoubleEndedIterator<Item = Extent> + '_ {
         let (whole, apart): (_, &[Extent]) = match &self.pieces {
-            Pieces::Together(at) => (Some(Extent { offset: 0, at: *at, bytes: self.size }), &[]),
-            Pieces::Apart(extents) => (None, extents),
+            Pieces::Together { at, .. } => {
+                (Some(Extent { offset: 0, at: *at, bytes: self.size }), &[])
+            }
+            Pieces::Apart { extents, .. } => (None, extents),
         };
-        whole.into_iter().chain(apart.iter().copied())
+        whole.filter(|whole| whole.bytes > 0).into_iter().chain(apart.iter().copied())
     }
 }
 
 /// What an inode is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// A folder.
-    Folder(Folder),
+    /// A folder; there are many more of the others.
+    Folder(Box<Folder>),
     /// A regular file.
     File(Data),
     /// A symbolic link with this text.
@@ -183,7 +192,7 @@ pub(crate) enum Missing {
 impl Tree {
     /// Returns a tree with an empty root.
     pub(crate) fn new() -> Self {
-        let content = Content::Folder(Folder::default());
+        let content = Content::Folder(Box::default());
         Self {
             inodes: vec![Inode { attributes: Attributes::of_missing_parent(), content }],
             followed: 0,
@@ -285,7 +294,7 @@ impl Tree {
                 };
                 let inode = self.add(Inode {
                     attributes: Attributes::of_missing_parent(),
-                    content: Content::Folder(Folder::default()),
+                    content: Content::Folder(Box::default()),
                 })?;
                 self.link(here, &name, Name { inode, layer })?;
                 walk.enter(inode)?;
@@ -403,6 +412,6 @@ mod tests {
 
     #[test]
     fn an_inode_of_a_million_is_small() {
-        assert!(size_of::<Inode>() <= 80, "{}", size_of::<Inode>());
+        assert!(size_of::<Inode>() <= 64, "{}", size_of::<Inode>());
     }
 }

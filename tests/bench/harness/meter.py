@@ -213,7 +213,7 @@ class Watch:
         self.first_byte_s = time.monotonic() - self.started
         vmm_ns = used_ns(self.vmm) if self.vmm else 0
         self.meter.reap()
-        others = sum(used_ns(pid) for pid in descendants() if pid != self.vmm and pid not in self.beside)
+        others = sum(used_ns(pid) for pid in descendants() if pid not in self.meter.beside and pid != self.vmm)
         self.first_byte_vmm_ns = vmm_ns
         self.first_byte_ns = self.meter.ended_ns + others + vmm_ns
 

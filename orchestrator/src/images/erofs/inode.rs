@@ -49,8 +49,8 @@ pub(crate) fn encode(attributes: &Attributes, content: &Content, shape: &Shape) 
     put(20, &shape.serial.to_le_bytes());
     put(24, &attributes.uid.to_le_bytes());
     put(28, &attributes.gid.to_le_bytes());
-    put(32, &attributes.mtime.seconds.to_le_bytes());
-    put(40, &attributes.mtime.nanos.to_le_bytes());
+    put(32, &attributes.mtime().seconds.to_le_bytes());
+    put(40, &attributes.mtime().nanos.to_le_bytes());
     put(44, &shape.links.to_le_bytes());
     bytes
 }

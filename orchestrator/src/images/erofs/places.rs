@@ -14,7 +14,7 @@ pub(crate) fn places(tree: &Tree, plan: &Plan, spool: u16) -> Vec<Place> {
     for planned in &plan.inodes {
         let inode = tree.inode(planned.id);
         let Content::File(data) = &inode.content else { continue };
-        if data.spool != spool {
+        if data.spool() != spool {
             continue;
         }
         let in_blocks = planned.bytes_in_blocks();

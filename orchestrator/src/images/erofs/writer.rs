@@ -48,11 +48,7 @@ pub(crate) fn write(
     let bytes = u64::from(plan.blocks) * BLOCK;
     out.set_len(bytes).map_err(WriteError::Write)?;
     let writer = Writer { tree, spools, out, plan: &plan };
-    for planned in &plan.inodes {
-        if let Content::File(data) = &tree.inode(planned.id).content {
-            writer.copy_blocks(planned, data).map_err(WriteError::Copy)?;
-        }
-    }
+    writer.copy_files().map_err(WriteError::Copy)?;
     writer.write_metadata()?;
     let superblock = Superblock {
         root: u16::try_from(plan.inodes[0].number()).unwrap_or(u16::MAX),
@@ -65,6 +61,21 @@ pub(crate) fn write(
     Ok((bytes, plan))
 }
 
+/// Bytes on their way from a spool into the image.
+struct Stretch {
+    spool: u16,
+    from: u64,
+    to: u64,
+    bytes: u64,
+}
+
+impl Stretch {
+    fn goes_on_as(&self, next: &Self) -> bool {
+        let ends = (self.spool, self.from + self.bytes, self.to + self.bytes);
+        ends == (next.spool, next.from, next.to)
+    }
+}
+
 struct Writer<'a> {
     tree: &'a Tree,
     spools: &'a [&'a File],
@@ -73,23 +84,38 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Copies what of a file lies in data blocks; holes stay holes.
-    fn copy_blocks(&self, planned: &Planned, data: &Data) -> io::Result<()> {
-        let end = planned.bytes_in_blocks();
-        let start = u64::from(planned.place) * BLOCK;
-        for extent in data.extents() {
-            let bytes = extent.bytes.min(end.saturating_sub(extent.offset));
-            if bytes > 0 {
-                self.copy(data.spool, extent.at, start + extent.offset, bytes)?;
+    /// Copies what of files lies in data blocks; holes stay holes. Files that lie behind one another
+    /// on both sides, as those of a layer that another root has, are copied at once.
+    fn copy_files(&self) -> io::Result<()> {
+        let mut waiting: Option<Stretch> = None;
+        for planned in &self.plan.inodes {
+            let Content::File(data) = &self.tree.inode(planned.id).content else { continue };
+            let end = planned.bytes_in_blocks();
+            let start = u64::from(planned.place) * BLOCK;
+            for extent in data.extents() {
+                let bytes = extent.bytes.min(end.saturating_sub(extent.offset));
+                if bytes == 0 {
+                    continue;
+                }
+                let to = start + extent.offset;
+                let next = Stretch { spool: data.spool(), from: extent.at, to, bytes };
+                match &mut waiting {
+                    Some(last) if last.goes_on_as(&next) => last.bytes += bytes,
+                    _ => {
+                        if let Some(last) = waiting.replace(next) {
+                            self.copy(&last)?;
+                        }
+                    }
+                }
             }
         }
-        Ok(())
+        waiting.map_or(Ok(()), |last| self.copy(&last))
     }
 
-    fn copy(&self, spool: u16, from: u64, to: u64, bytes: u64) -> io::Result<()> {
-        let source = self.spool(spool)?;
-        let (mut from, mut to) = (from, to);
-        let mut left = usize::try_from(bytes).map_err(io::Error::other)?;
+    fn copy(&self, stretch: &Stretch) -> io::Result<()> {
+        let source = self.spool(stretch.spool)?;
+        let (mut from, mut to) = (stretch.from, stretch.to);
+        let mut left = usize::try_from(stretch.bytes).map_err(io::Error::other)?;
         while left >= COPY_BYTES {
             match copy_file_range(source, Some(&mut from), self.out, Some(&mut to), left) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -184,7 +210,7 @@ impl Writer<'_> {
             let from = extent.offset.max(start);
             let within = |at: u64| begin + usize::try_from(at - start).unwrap_or(0);
             let target = &mut piece[within(from)..within(end)];
-            self.spool(data.spool)?.read_exact_at(target, extent.at + (from - extent.offset))?;
+            self.spool(data.spool())?.read_exact_at(target, extent.at + (from - extent.offset))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use schema::archive::Time;
 
-use super::super::super::tree::{Attributes, Extent, Folder, Name, ROOT, Xattr};
+use super::super::super::tree::{Attributes, Extent, Name, ROOT, Xattr};
 use super::super::read::{self, Found};
 use super::*;
 
@@ -103,7 +103,7 @@ impl Made {
             let path = if path == b"" { name.clone() } else { [&path[..], b"/", &name].concat() };
             let attributes = Self::attributes(chance);
             let (content, bits, bytes, device) = match chance.below(4) {
-                0 => (Content::Folder(Folder::default()), 4, Vec::new(), 0),
+                0 => (Content::Folder(Box::default()), 4, Vec::new(), 0),
                 _ => made.content(chance),
             };
             let mut found = described(&attributes, bits, device);
@@ -139,7 +139,7 @@ fn described(attributes: &Attributes, bits: u16, device: u32) -> Found {
         mode: attributes.mode | bits << 12,
         uid: attributes.uid,
         gid: attributes.gid,
-        mtime: (attributes.mtime.seconds, attributes.mtime.nanos),
+        mtime: (attributes.mtime().seconds, attributes.mtime().nanos),
         links: 1,
         device,
         number: 0,
