@@ -104,11 +104,7 @@ fn a_root_or_a_recipe_that_is_damaged_is_no_source_of_layers() {
     let recipes: Vec<PathBuf> =
         fs::read_dir(store.home.recipes()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let is_of_base = |path: &&PathBuf| {
-        path.file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .starts_with(&Digest::of(&base).hex().to_string())
+        path.file_name().unwrap().to_str().unwrap().starts_with(&Digest::of(&base).hex())
     };
     let recipe = recipes.iter().find(is_of_base).unwrap().clone();
     let diff_ids = [Digest::of(&base), Digest::of(&one)];
