@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import traceback
 
 from harness.report import Bar, Line, ratio
 from harness.sample import alternate
@@ -22,7 +23,8 @@ OVER_GZIP_MOST = 1.2
 AGAIN_MOST_S = 0.050
 # Its shared bytes are hashed and copied, and not inflated.
 SECOND_OVER_FIRST_MOST = 0.6
-PEAK_MOST_MIB = 200
+# 200 MB.
+PEAK_MOST_MIB = 190
 LAYERS, LAYER_BYTES = 2, 150 * 1024 * 1024
 SMALL_BYTES, LARGE_BYTES, NOISE_BYTES = 8 * 1024, 1024 * 1024, 64 * 1024
 WORDS = 4096
@@ -87,14 +89,28 @@ def podman_load(workshop, podman, image):
 
 
 def make_folder(folder, make):
-    """Returns a folder that `make` fills, whole or not at all; what another bench made is in the way of nobody."""
+    """Returns a folder that `make` fills, whole or not at all."""
     if not os.path.exists(os.path.join(folder, "image.tar")):
         shutil.rmtree(folder + ".new", ignore_errors=True)
         os.makedirs(folder + ".new")
-        make(folder + ".new")
+        apart(lambda: make(folder + ".new"))
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(folder + ".new", folder)
     return folder
+
+
+def apart(work):
+    """Does work in a process of its own: its memory would hide what is measured, see `Meter.run`."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    if os.waitpid(child, 0)[1] != 0:
+        raise RuntimeError("what is to be loaded was not made")
 
 
 def make_images(folder):
