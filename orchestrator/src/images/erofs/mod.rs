@@ -14,9 +14,11 @@ mod attributes;
 mod block;
 mod directory;
 mod inode;
+#[cfg(test)]
+pub(crate) mod paths;
 mod plan;
 #[cfg(test)]
-pub(crate) mod read;
+mod read;
 mod superblock;
 mod writer;
 
