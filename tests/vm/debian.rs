@@ -71,12 +71,10 @@ fn every_root_is_sound(home: &Home) {
     assert!(!roots.is_empty(), "loading made a root");
     for root in roots {
         let output = Command::new("fsck.erofs").arg(&root).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}: {}",
-            root.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let told = String::from_utf8_lossy(&output.stderr);
+        // It tells of a wrong checksum, and ends as if there were none.
+        let is_good = output.status.success() && !told.contains("<E>");
+        assert!(is_good, "{}: {told}", root.display());
     }
 }
 

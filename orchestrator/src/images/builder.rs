@@ -242,7 +242,7 @@ fn answer_of(error: &LayersError) -> Answer {
 }
 
 /// Returns an error and its causes as one line; only text can leave this process.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -9,6 +9,7 @@
 //! unpacked into a host folder, and nothing has a name before it is whole.
 
 mod again;
+pub mod alone;
 mod archive;
 pub mod builder;
 pub mod cache;

@@ -77,7 +77,7 @@ impl Store {
         let reference = ImageRef::parse(reference).unwrap().to_string();
         let image = self.catalog.find(&reference).unwrap().expect("the image is written down");
         let root = root_for(&self.home, &image).unwrap();
-        let found = erofs::read::read(&File::open(root.path).unwrap());
+        let found = erofs::paths::paths(&File::open(root.path).unwrap());
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         found
             .iter()

@@ -14,10 +14,12 @@ mod attributes;
 mod block;
 mod directory;
 mod inode;
+#[cfg(test)]
+pub(crate) mod paths;
 mod places;
 mod plan;
 #[cfg(test)]
-pub(crate) mod read;
+mod read;
 mod superblock;
 mod writer;
 

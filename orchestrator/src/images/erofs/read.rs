@@ -1,37 +1,67 @@
 //! A reader of what the writer writes, made from the format's description and
 //! not from the writer, so that the two can disagree.
+//!
+//! The fuzz target `layers` takes this file too. What is wrong with an image ends it by a panic.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
+/// An image as it was read: every inode once, by its number.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) root: u64,
+    pub(crate) inodes: BTreeMap<u64, Inode>,
+}
+
 /// One inode as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+#[derive(Clone, Debug)]
+pub(crate) struct Inode {
     pub(crate) mode: u16,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) mtime: (u64, u32),
     pub(crate) links: u32,
     pub(crate) device: u32,
-    pub(crate) number: u64,
     pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Bytes of a file or the text of a link.
-    pub(crate) content: Vec<u8>,
+    /// Where the bytes of a file, the text of a link or the names of a folder lie: first and count,
+    /// of whole blocks and of what is behind them.
+    pub(crate) lies: [(u64, u64); 2],
+    /// The names of a folder, and the numbers that they lead to.
+    pub(crate) names: Vec<(Vec<u8>, u64)>,
 }
 
-/// Returns every path of the image with what is there; the root is the empty path.
-pub(crate) fn read(image: &File) -> BTreeMap<Vec<u8>, Found> {
+impl Inode {
+    /// Returns all that lies where the inode says.
+    pub(crate) fn content(&self, image: &File) -> Vec<u8> {
+        self.lies.map(|(at, count)| bytes(image, at, count)).concat()
+    }
+}
+
+/// Reads a whole image but for the contents of files.
+pub(crate) fn read(image: &File) -> Image {
     let sb = bytes(image, 1024, 128);
     assert_eq!(u32_at(&sb, 0), 0xe0f5_e1e2);
     let reader = Reader { image, meta: u64::from(u32_at(&sb, 40)) * 4096 };
     let root = u64::from(u16::from_le_bytes([sb[14], sb[15]]));
-    let mut found = BTreeMap::new();
-    reader.visit(Vec::new(), root, root, &mut found);
-    let distinct: std::collections::BTreeSet<_> = found.values().map(|f| f.number).collect();
-    assert_eq!(distinct.len() as u64, u64_at(&sb, 16), "the superblock counts inodes");
-    assert_eq!(image.metadata().unwrap().len(), u64::from(u32_at(&sb, 36)) * 4096);
-    found
+    let mut inodes: BTreeMap<u64, Inode> = BTreeMap::new();
+    let mut pending = vec![(root, root, 2)];
+    while let Some((number, above, kind)) = pending.pop() {
+        let inode = match inodes.get(&number) {
+            Some(inode) => inode,
+            None => {
+                let inode = reader.inode(number, above, &mut pending);
+                inodes.entry(number).or_insert(inode)
+            }
+        };
+        let bits = inode.mode >> 12;
+        let expected = [(8, 1), (4, 2), (2, 3), (6, 4), (1, 5), (10, 7)];
+        assert!(expected.contains(&(bits, kind)), "{bits} {kind}");
+    }
+    assert_eq!(inodes.len() as u64, u64_at(&sb, 16), "the superblock counts inodes");
+    let length = image.metadata().expect("an open file").len();
+    assert_eq!(length, u64::from(u32_at(&sb, 36)) * 4096);
+    Image { root, inodes }
 }
 
 struct Reader<'a> {
@@ -40,37 +70,32 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn visit(&self, path: Vec<u8>, number: u64, above: u64, found: &mut BTreeMap<Vec<u8>, Found>) {
-        let mut inode = self.inode(number);
-        if inode.mode & 0o170_000 == 0o040_000 {
-            let data = std::mem::take(&mut inode.content);
-            let mut before: Option<Vec<u8>> = None;
-            for block in data.chunks(4096) {
-                for (name, to, kind) in names(block) {
-                    assert!(
-                        before.as_ref().is_none_or(|before| *before < name),
-                        "names are sorted"
-                    );
-                    before = Some(name.clone());
-                    match name.as_slice() {
-                        b"." => assert_eq!(to, number),
-                        b".." => assert_eq!(to, above),
-                        _ => {
-                            let slash = if path.is_empty() { &b""[..] } else { b"/" };
-                            let below = [&path[..], slash, &name].concat();
-                            self.visit(below.clone(), to, number, found);
-                            let bits = found[&below].mode >> 12;
-                            let expected = [(8, 1), (4, 2), (2, 3), (6, 4), (1, 5), (10, 7)];
-                            assert!(expected.contains(&(bits, kind)), "{bits} {kind}");
-                        }
+    /// Reads an inode; what a folder names is `pending` then, with the number of the folder and the
+    /// kind that it tells of.
+    fn inode(&self, number: u64, above: u64, pending: &mut Vec<(u64, u64, u8)>) -> Inode {
+        let mut inode = self.inode_alone(number);
+        if inode.mode >> 12 != 4 {
+            return inode;
+        }
+        let mut before: Option<Vec<u8>> = None;
+        for block in inode.content(self.image).chunks(4096) {
+            for (name, to, kind) in names(block) {
+                assert!(before.as_ref().is_none_or(|before| *before < name), "names are sorted");
+                before = Some(name.clone());
+                match name.as_slice() {
+                    b"." => assert_eq!(to, number),
+                    b".." => assert_eq!(to, above),
+                    _ => {
+                        pending.push((to, number, kind));
+                        inode.names.push((name, to));
                     }
                 }
             }
         }
-        found.insert(path, inode);
+        inode
     }
 
-    fn inode(&self, number: u64) -> Found {
+    fn inode_alone(&self, number: u64) -> Inode {
         let at = self.meta + number * 32;
         let raw = bytes(self.image, at, 64);
         let format = u16::from_le_bytes([raw[0], raw[1]]);
@@ -80,32 +105,28 @@ impl Reader<'_> {
         let mode = u16::from_le_bytes([raw[4], raw[5]]);
         let (size, place) = (u64_at(&raw, 8), u32_at(&raw, 16));
         let has_content = matches!(mode >> 12, 8 | 4 | 10);
-        let content = match (has_content, format >> 1) {
-            (false, _) => Vec::new(),
-            (true, 0) => bytes(self.image, u64::from(place) * 4096, size),
+        let blocks_at = u64::from(place) * 4096;
+        let lies = match (has_content, format >> 1) {
+            (false, _) => [(0, 0); 2],
+            (true, 0) => [(blocks_at, size), (0, 0)],
             (true, 2) => {
-                let whole = size / 4096 * 4096;
                 let tail_at = at + 64 + xattr_bytes;
-                assert_eq!(
-                    tail_at / 4096,
-                    (tail_at + size % 4096 - 1) / 4096,
-                    "tails cross no block"
-                );
-                let blocks = bytes(self.image, u64::from(place) * 4096, whole);
-                [blocks, bytes(self.image, tail_at, size % 4096)].concat()
+                let last = tail_at + size % 4096 - 1;
+                assert_eq!(tail_at / 4096, last / 4096, "tails cross no block");
+                [(blocks_at, size / 4096 * 4096), (tail_at, size % 4096)]
             }
             (true, other) => panic!("layout {other}"),
         };
-        Found {
+        Inode {
             mode,
             uid: u32_at(&raw, 24),
             gid: u32_at(&raw, 28),
             mtime: (u64_at(&raw, 32), u32_at(&raw, 40)),
             links: u32_at(&raw, 44),
             device: if has_content { 0 } else { place },
-            number,
             xattrs: xattrs(&bytes(self.image, at + 64, xattr_bytes)),
-            content,
+            lies,
+            names: Vec::new(),
         }
     }
 }
@@ -117,7 +138,7 @@ fn names(block: &[u8]) -> Vec<(Vec<u8>, u64, u8)> {
         .map(|i| {
             let end = if i + 1 < count { offset(i + 1) } else { block.len() };
             let name = &block[offset(i)..end];
-            let name = name.split(|b| *b == 0).next().unwrap().to_vec();
+            let name = name.split(|b| *b == 0).next().unwrap_or_default().to_vec();
             (name, u64_at(block, i * 12), block[i * 12 + 10])
         })
         .collect()
@@ -144,15 +165,15 @@ fn xattrs(raw: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 fn bytes(image: &File, at: u64, count: u64) -> Vec<u8> {
-    let mut bytes = vec![0; usize::try_from(count).unwrap()];
-    image.read_exact_at(&mut bytes, at).unwrap();
+    let mut bytes = vec![0; usize::try_from(count).expect("a count that fits memory")];
+    image.read_exact_at(&mut bytes, at).expect("the image reaches there");
     bytes
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+    bytes[at..at + 4].iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+    bytes[at..at + 8].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }

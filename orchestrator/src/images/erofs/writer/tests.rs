@@ -8,7 +8,7 @@ use std::process::Command;
 use schema::archive::Time;
 
 use super::super::super::tree::{Attributes, Extent, Name, ROOT, Xattr};
-use super::super::read::{self, Found};
+use super::super::paths::{Found, paths};
 use super::*;
 
 /// Numbers that are the same in every run.
@@ -154,7 +154,8 @@ fn check_by_fsck(image: &File) {
     if let Ok(output) = Command::new("fsck.erofs").args(["--extract", &path]).output() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{text}{errors}");
+        // It tells of a wrong checksum, and ends as if there were none.
+        assert!(output.status.success() && !errors.contains("<E>"), "{text}{errors}");
     }
 }
 
@@ -164,9 +165,9 @@ fn a_random_tree_comes_back_as_it_was() {
         let made = Made::random(seed, entries);
         let image = made.write();
         check_by_fsck(&image);
-        let mut found = read::read(&image);
-        let paths: Vec<_> = found.keys().cloned().collect();
-        for path in paths {
+        let mut found = paths(&image);
+        let all: Vec<_> = found.keys().cloned().collect();
+        for path in all {
             let is_folder = found[&path].mode >> 12 == 4;
             let below = |other: &&Vec<u8>| match path.as_slice() {
                 b"" => !other.is_empty() && !other.contains(&b'/'),
