@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::archive::{Archive, Stored};
+use super::archive::Archive;
 use super::builder::chain;
 use super::config;
 use super::digest::Digest;
@@ -135,31 +135,31 @@ pub struct Held {
     pub manifest: Vec<u8>,
     /// Its configuration.
     pub config: Vec<u8>,
-    /// Its layers from the bottom up, as they are stored.
-    pub layers: Vec<File>,
+    /// Its layers from the bottom up, as they are stored; none of one beyond 4 MiB.
+    pub layers: Vec<Option<Vec<u8>>>,
     /// All that was understood of its configuration.
     pub described: String,
 }
 
-/// Reads a whole archive of images as `msb load` does; what does not stay in memory is kept in `folder`.
+/// Reads a whole archive of images as `msb load` does; what does not stay in memory is kept in
+/// `folder` without a name.
 ///
 /// # Errors
 /// What `msb load` would say.
 pub fn images(input: impl io::Read, folder: &Path) -> Result<Vec<Held>, String> {
     let archive = Archive::read(input, folder, &mut |_| ()).map_err(|error| chain(&error))?;
     let found = layout::images(&archive, "linux/amd64").map_err(|error| chain(&error))?;
-    found.into_iter().map(|found| held(&archive, found, folder)).collect()
+    found.into_iter().map(|found| held(&archive, found)).collect()
 }
 
-fn held(archive: &Archive, found: Found, folder: &Path) -> Result<Held, String> {
+fn held(archive: &Archive, found: Found) -> Result<Held, String> {
     let stored = |path: &[u8]| archive.get(path).ok_or("what was found is not there");
-    let open = |stored: &Stored| stored.open(folder).map_err(|error| chain(&error));
-    let layers = found.layers.iter().map(|layer| open(stored(&layer.path)?));
+    let layers = found.layers.iter().map(|layer| Ok(stored(&layer.path)?.document().ok()));
     let own = json::parse(&found.manifest).map_err(|error| chain(&error))?;
     Ok(Held {
         names: found.names.iter().map(ToString::to_string).collect(),
         media_type: own.get("mediaType").and_then(|kind| kind.as_str()).map(str::to_owned),
-        layers: layers.collect::<Result<_, _>>()?,
+        layers: layers.collect::<Result<_, String>>()?,
         config: stored(&found.config.0)?.document()?,
         described: format!("{:?}", found.described),
         manifest: found.manifest,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! run ──▶ within the cost of one input ──▶ kdl │ yaml │ resolve │ both-readers │ archive │ share │ dns │ frames │ policy
-//!          (a second, 256 MiB)              what must hold, as panics
+//!          (a second, 256 MiB)              │ layers │ image-json │ load: what must hold, as panics
 //! ```
 //!
 //! `tests/fuzz/run` has libFuzzer invent the inputs; `tests/corpus.rs` replays those that are kept.
@@ -18,7 +18,11 @@ mod facts;
 mod frames;
 mod ground;
 mod guard;
+mod image_json;
+mod layers;
+mod load;
 mod policy;
+mod pressed;
 mod resolve;
 mod share;
 mod sys;
@@ -27,7 +31,9 @@ mod tree;
 pub use both_readers::{Answer, Theirs, let_theirs_panic};
 pub use document::{Document, Meant, ours};
 pub use guard::is_below_guard;
+pub use layers::root;
 
+use cost::Whose;
 use schema::sandboxfile::source::Format;
 
 /// What an input is given to.
@@ -51,11 +57,17 @@ pub enum Target {
     Frames,
     /// Rules and ports of the command line, and what a policy of them decides.
     Policy,
+    /// Layers of an image, merged and written as a root.
+    Layers,
+    /// The documents of an image.
+    ImageJson,
+    /// A whole archive of images.
+    Load,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Kdl,
         Self::Yaml,
         Self::Resolve,
@@ -65,6 +77,9 @@ impl Target {
         Self::Dns,
         Self::Frames,
         Self::Policy,
+        Self::Layers,
+        Self::ImageJson,
+        Self::Load,
     ];
 }
 
@@ -73,7 +88,20 @@ impl Target {
 /// # Panics
 /// When something does not hold, or the input costs too much.
 pub fn run(target: Target, bytes: &[u8]) {
-    cost::within_limits(|| match target {
+    let whose = match target {
+        Target::Layers | Target::Load => Whose::Process,
+        Target::Kdl
+        | Target::Yaml
+        | Target::Resolve
+        | Target::BothReaders
+        | Target::Archive
+        | Target::Share
+        | Target::Dns
+        | Target::Frames
+        | Target::Policy
+        | Target::ImageJson => Whose::Thread,
+    };
+    cost::within_limits(whose, || match target {
         Target::Kdl => tree::check(bytes, Format::Kdl),
         Target::Yaml => tree::check(bytes, Format::Yaml),
         Target::Resolve => {
@@ -86,6 +114,9 @@ pub fn run(target: Target, bytes: &[u8]) {
         Target::Dns => dns::check(bytes),
         Target::Frames => frames::check(bytes),
         Target::Policy => policy::check(bytes),
+        Target::Layers => layers::check(bytes),
+        Target::ImageJson => image_json::check(bytes),
+        Target::Load => load::check(bytes),
     });
 }
 

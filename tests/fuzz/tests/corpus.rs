@@ -84,6 +84,21 @@ fn no_frame_of_a_guest_is_too_strange() {
 }
 
 #[test]
+fn f3_what_is_kept_of_layers_makes_a_root_that_says_the_same_or_none() {
+    replay(Target::Layers);
+}
+
+#[test]
+fn f3_what_is_kept_of_documents_is_understood_again_or_refused() {
+    replay(Target::ImageJson);
+}
+
+#[test]
+fn f3_what_is_kept_of_images_is_read_as_an_archive_or_refused() {
+    replay(Target::Load);
+}
+
+#[test]
 fn every_example_is_a_seed() {
     let seeds = files(&house().join("tests/fuzz/corpus"));
     let seeds: Vec<_> = seeds.iter().map(|seed| seed.canonicalize().unwrap()).collect();

@@ -1,0 +1,6 @@
+//! The target `layers` as libFuzzer calls it.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    fuzz::run(fuzz::Target::Layers, bytes);
+});
