@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use orchestrator::context::{Context, Environment};
-use orchestrator::images::digest::Digest;
+use orchestrator::images::Digest;
 use orchestrator::registry::{Descriptor, HostSettings, Registry, RegistryError, Settings};
 use schema::project::ImageRef;
 use serde_json::json;

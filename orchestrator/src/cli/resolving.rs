@@ -2,12 +2,12 @@
 
 use std::io;
 
+use image::config;
 use schema::sandboxfile::image_lock::Pinned;
 
 use super::call::Call;
 use super::failure::Failure;
 use super::registry;
-use crate::images::config;
 use crate::pins::{self, Key};
 use crate::registry::{Registry, RegistryError};
 

@@ -4,9 +4,10 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 
+use image::digest::Digest;
+
 use super::cache::ImagesHome;
 use super::catalog::{Catalog, ImageEntry};
-use super::digest::Digest;
 use super::load::{LoadOptions, Loaded};
 
 /// Returns what tells this file, in its present state, from every other, and

@@ -14,15 +14,15 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
+use image::digest::Digest;
+use image::erofs;
+use image::layers::{Layer, LayersError, contents, merge_layers};
+use image::recipe::{INODES_MAX, Recorded};
+use image::tree::Tree;
 use thiserror::Error;
 
 use super::confine::confine;
-use super::digest::Digest;
-use super::erofs;
 use super::job::{self, Answer, Job, JobLayer};
-use super::layers::{Layer, LayersError, contents, merge_layers};
-use super::recipe::{INODES_MAX, Recorded};
-use super::tree::Tree;
 
 /// The hidden first argument that makes a program the builder.
 pub const ARGUMENT: &str = "__build-root";
@@ -224,7 +224,7 @@ fn leave_recipes(
     (tree, plan): (&Tree, &erofs::Plan),
 ) {
     for (index, recorded) in recorded {
-        let spool = u16::try_from(index).ok().filter(|_| tree.len() <= INODES_MAX);
+        let spool = u16::try_from(index).ok().filter(|_| tree.inode_count() <= INODES_MAX);
         match spool {
             Some(spool) => {
                 recorded.complete(&erofs::places(tree, plan, spool), &layers[index].spool);

@@ -12,15 +12,15 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use image::digest::{Digest, hex};
+use image::draft::{Draft, sync_folder};
+use image::erofs::{BLOCK, SUPERBLOCK_END, WRITER_VERSION, check_superblock};
+use image::layers::Layer;
 use rustix::fs::FlockOperation;
 use thiserror::Error;
 
 use super::builder::{BuildError, Builder, Built};
 use super::catalog::ImageEntry;
-use super::digest::{Digest, hex};
-use super::draft::{Draft, sync_folder};
-use super::erofs::{BLOCK, SUPERBLOCK_END, WRITER_VERSION, check_superblock};
-use super::layers::Layer;
 use super::prune::prune_leftovers;
 use super::sharing::{self, Stored};
 use super::using::Using;

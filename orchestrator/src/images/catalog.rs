@@ -3,10 +3,9 @@
 
 use std::error::Error;
 
+use image::config::ImageConfig;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-
-use super::config::ImageConfig;
 
 /// Everything that is written down for one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

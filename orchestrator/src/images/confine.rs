@@ -4,6 +4,7 @@ mod calls;
 
 use std::io;
 
+use image::layers::IMAGE_BYTES_MAX;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetError, Scope,
 };
@@ -11,8 +12,6 @@ use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit,
 };
-
-use super::layers::IMAGE_BYTES_MAX;
 
 /// All of the address space, threads and decompressors included.
 const ADDRESS_BYTES: u64 = 512 << 20;

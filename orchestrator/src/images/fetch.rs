@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use image::digest::Digest;
+use image::draft::{Draft, sync_folder};
 use schema::project::ImageRef;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::cache::{ImagesHome, RootError, lock};
-use super::digest::Digest;
-use super::draft::{Draft, sync_folder};
 use crate::registry::{Descriptor, Registry, RegistryError};
 
 /// How many blobs of an image come at once.

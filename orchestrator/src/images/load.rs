@@ -6,22 +6,22 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use image::archive::{Archive, ArchiveError};
+use image::digest::Digest;
+use image::draft::sync_folder;
+use image::layout::{self, Found, FoundLayer, LayoutError};
+use image::source::Coding;
 use schema::project::ImageRef;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::again;
-use super::archive::{Archive, ArchiveError};
 use super::builder::BuildError;
 use super::cache::{ImagesHome, RootError};
 use super::catalog::{Catalog, CatalogError};
-use super::digest::Digest;
-use super::draft::sync_folder;
-use super::layout::{self, Found, FoundLayer, LayoutError};
 use super::prune::prune_leftovers;
 use super::ready::{Part, Ready, Whole};
 use super::sharing::Stored;
-use super::source::Coding;
 use super::using::Using;
 
 /// What is asked of a load, beside the archive.

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use image::draft::READY;
 use rustix::fs::FlockOperation;
 
 use super::cache::ImagesHome;
-use super::draft::READY;
 
 /// Younger files may belong to somebody who has not locked them yet; those that are whole were
 /// locked before they had a name.

@@ -10,6 +10,10 @@ use std::fs::{self, File};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use image::config::{self, Described};
+use image::digest::Digest;
+use image::draft::sync_folder;
+use image::json::JSON_BYTES_MAX;
 use schema::project::ImageRef;
 use thiserror::Error;
 
@@ -17,10 +21,7 @@ use super::again;
 use super::builder::BuildError;
 use super::cache::{ImagesHome, RootError, lock};
 use super::catalog::{Catalog, CatalogError, ImageEntry};
-use super::config::{self, Described};
-use super::digest::Digest;
 use super::fetch::{FetchError, Fetching, lock_name};
-use super::json::JSON_BYTES_MAX;
 use super::prune::prune_leftovers;
 use super::ready::{Part, Ready, Whole};
 use super::sharing::Stored;
@@ -424,7 +425,7 @@ impl Work<'_, '_> {
     ) -> Result<Pulled, PullError> {
         let digest = ready.digest.to_string();
         ready.publish_manifest(self.home).map_err(|source| keep(&digest, source))?;
-        super::draft::sync_folder(&self.home.blobs()).map_err(|source| keep("blobs", source))?;
+        sync_folder(&self.home.blobs()).map_err(|source| keep("blobs", source))?;
         let root = ready.publish_root(self.home, self.wanted.now_ms).map_err(PullError::Root)?;
         let entries = ready.entries(self.wanted.now_ms);
         locked(self.catalog).put_images(&entries, &[root]).map_err(PullError::Catalog)?;

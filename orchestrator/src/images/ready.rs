@@ -7,15 +7,15 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
+use image::config::Described;
+use image::digest::Digest;
+use image::draft::Draft;
+use image::erofs::WRITER_VERSION;
 use schema::project::ImageRef;
 
 use super::builder::BuildError;
 use super::cache::{ImagesHome, RootError, lock, root_digest, root_name};
 use super::catalog::{Catalog, CatalogError, ImageEntry, LayerEntry, RootEntry};
-use super::config::Described;
-use super::digest::Digest;
-use super::draft::Draft;
-use super::erofs::WRITER_VERSION;
 use super::load::Loaded;
 use super::sharing::{self, Recipes, Stored};
 

@@ -9,6 +9,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 
+use image::digest::Digest;
+use image::draft::{Draft, sync_folder};
+use image::json::{self as documents, JSON_BYTES_MAX};
 use schema::archive::{Entry, Kind, Time, write};
 use schema::project::ImageRef;
 use serde_json::{Value, json};
@@ -17,9 +20,6 @@ use thiserror::Error;
 
 use super::cache::{ImagesHome, RootError};
 use super::catalog::ImageEntry;
-use super::digest::Digest;
-use super::draft::{Draft, sync_folder};
-use super::json::{self as documents, JSON_BYTES_MAX};
 use super::using::Using;
 use super::verify;
 

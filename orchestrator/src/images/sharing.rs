@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use image::digest::Digest;
+use image::draft::Draft;
+use image::erofs::WRITER_VERSION;
+use image::layers::Layer;
+use image::source::Coding;
+
 use super::builder::{BuildError, Built};
 use super::cache::{ImagesHome, spool};
-use super::digest::Digest;
-use super::draft::Draft;
-use super::erofs::WRITER_VERSION;
-use super::layers::Layer;
-use super::source::Coding;
 
 /// A layer as it is stored.
 #[derive(Debug)]

@@ -10,14 +10,14 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use image::digest::Digest;
+use image::draft::sync_folder;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use thiserror::Error;
 
 use super::cache::ImagesHome;
 use super::catalog::{Catalog, CatalogError, ManifestEntry};
-use super::digest::Digest;
-use super::draft::sync_folder;
 use super::sharing::root_path_of;
 use super::using::{Alone, LOCK};
 

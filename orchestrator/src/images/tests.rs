@@ -7,10 +7,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use image::digest::Digest;
+use image::erofs;
 use schema::archive::craft::Archive as Tar;
 use schema::project::ImageRef;
 
-use super::digest::Digest;
 use super::*;
 use crate::scratch::Scratch;
 use crate::store::images::in_memory;

@@ -8,12 +8,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use image::digest::Digest;
 use thiserror::Error;
 
 use super::builder::BuildError;
 use super::cache::{ImagesHome, RootError, lock, open_layers};
 use super::catalog::ImageEntry;
-use super::digest::Digest;
 use super::sharing;
 use super::using::Using;
 

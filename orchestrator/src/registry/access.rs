@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use image::json;
 use oci_client::errors::OciEnvelope;
 use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -16,7 +17,6 @@ use super::error::{RegistryError, Said};
 use super::realm::{is_loopback, may_see};
 use super::settings::{HostSettings, Settings};
 use super::transport::{Asked, Request, Transport, document};
-use crate::images::json;
 
 /// Where Docker Hub is really asked.
 const DOCKER_HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");

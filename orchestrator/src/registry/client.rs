@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use image::digest::Digest;
+use image::media::INDEX_DEPTH_MAX;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use schema::project::{ImageRef, RegistryRef};
@@ -16,8 +18,6 @@ use super::engine::Engine;
 use super::error::RegistryError;
 use super::settings::Settings;
 use super::transport::{Asked, document, tried};
-use crate::images::digest::Digest;
-use crate::images::media::INDEX_DEPTH_MAX;
 
 /// A part of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,13 +4,13 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use image::json;
 use schema::encoding::{base64, from_base64};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::keeper::{self, KeeperError};
 use crate::context::Context;
-use crate::images::json;
 use crate::store::atomic;
 
 /// The file of the home that keeps logins.

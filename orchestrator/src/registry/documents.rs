@@ -1,15 +1,15 @@
 //! Manifests and indexes: read strictly, chosen by platform, held against their digests.
 
+use image::config::LAYERS_MAX;
+use image::digest::Digest;
+use image::json;
+use image::media::{CONFIGS, INDEX_ENTRIES_MAX, INDEXES, LAYERS, MANIFESTS};
 use oci_client::manifest::{ImageIndexEntry, OciDescriptor, OciImageIndex, OciImageManifest};
 use serde_json::Value;
 
 use super::client::{Descriptor, Manifest};
 use super::error::RegistryError;
 use super::transport::Asked;
-use crate::images::config::LAYERS_MAX;
-use crate::images::digest::Digest;
-use crate::images::json;
-use crate::images::media::{CONFIGS, INDEX_ENTRIES_MAX, INDEXES, LAYERS, MANIFESTS};
 
 /// A document of a registry, its bytes held against its digest.
 #[derive(Debug, Clone)]

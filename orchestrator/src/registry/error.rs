@@ -5,10 +5,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use image::digest::Digest;
 use thiserror::Error;
 
 use super::credentials::CredentialsError;
-use crate::images::digest::Digest;
 use crate::report::clean::clean;
 
 /// See the module.

@@ -4,13 +4,13 @@ use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
+use image::json;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use super::credentials::{Credential, Secret};
-use crate::images::json;
 
 /// How long a program may take.
 const LIMIT: Duration = Duration::from_secs(5);

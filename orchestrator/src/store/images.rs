@@ -280,7 +280,7 @@ mod tests {
             platform: "linux/amd64".into(),
             bytes: 12,
             layers: vec![layer("sha256:1"), layer("sha256:2")],
-            config: crate::images::config::ImageConfig::default(),
+            config: image::config::ImageConfig::default(),
             created_at: None,
             pulled_at_ms: 1_700_000_000_123,
         }

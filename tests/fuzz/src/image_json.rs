@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orchestrator::images::Digest;
-use orchestrator::images::alone::{self, Held};
+use crate::alone::{self, Held};
+use image::digest::Digest;
 use schema::archive::write::{END, Owner, head, padding};
 use schema::archive::{Entry, Kind, Time};
 

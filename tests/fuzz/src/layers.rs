@@ -6,14 +6,13 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 
-use orchestrator::images::alone::{self, Holds, Merged, Node, Pressed};
+use image::erofs::read;
+use image::tree::{Content, Data, Extent, Inode, InodeId, ROOT};
 use rustix::fs::{MemfdFlags, SeekFrom as Hole, memfd_create};
 use rustix::io::Errno;
 
+use crate::alone::{self, Merged, Pressed};
 use crate::pressed::{ended, gzip, mended, zstd};
-
-#[path = "../../../orchestrator/src/images/erofs/read.rs"]
-mod read;
 
 /// Layers of one input at most.
 const LAYERS_MAX: usize = 4;
@@ -89,32 +88,32 @@ fn holding(bytes: &[u8]) -> File {
 fn compare(merged: &Merged, out: &File) {
     let image = read::read(out);
     // Which inode of the image each node is, and how many names have led there.
-    let mut seen: BTreeMap<usize, (u64, u32)> = BTreeMap::new();
-    let mut pending = vec![(0, image.root)];
+    let mut seen: BTreeMap<InodeId, (u64, u32)> = BTreeMap::new();
+    let mut pending = vec![(ROOT, image.root)];
     while let Some((id, number)) = pending.pop() {
         if let Some((before, names)) = seen.get_mut(&id) {
             assert_eq!(*before, number, "names of one node lead to two inodes");
             *names += 1;
             continue;
         }
-        let (node, inode) = (&merged.nodes[id], &image.inodes[&number]);
+        let (node, inode) = (merged.tree.inode(id), &image.inodes[&number]);
         alike(node, inode);
         let mut names = 1;
-        match &node.holds {
-            Holds::Names(below) => {
-                let said = below.iter().map(|(name, _)| name);
-                assert!(said.eq(inode.names.iter().map(|(name, _)| name)), "other names");
-                pending.extend(below.iter().zip(&inode.names).map(|(to, at)| (to.1, at.1)));
-                let is_folder = |id: &usize| matches!(merged.nodes[*id].holds, Holds::Names(_));
-                let folders = below.iter().filter(|(_, id)| is_folder(id)).count();
-                names = u32::try_from(folders + 2).expect("few");
+        match &node.content {
+            Content::Folder(folder) => {
+                let below = &folder.names;
+                let said = below.keys().map(|name| &**name);
+                assert!(said.eq(inode.names.iter().map(|(name, _)| &**name)), "other names");
+                pending.extend(below.values().zip(&inode.names).map(|(to, at)| (to.inode, at.1)));
+                let folders = below.values().filter(|to| merged.tree.folder(to.inode).is_some());
+                names = u32::try_from(folders.count() + 2).expect("few");
             }
-            Holds::Text(text) => assert_eq!(inode.content(out), *text, "another text"),
-            Holds::Bytes { size, layer, pieces } => {
-                assert_eq!(inode.lies[0].1 + inode.lies[1].1, *size, "another size");
-                same_bytes(pieces, &merged.contents[*layer], inode, out);
+            Content::Symlink(text) => assert_eq!(inode.content(out), **text, "another text"),
+            Content::File(data) => {
+                assert_eq!(inode.lies[0].1 + inode.lies[1].1, data.size, "another size");
+                same_bytes(data, &merged.contents[usize::from(data.spool())], inode, out);
             }
-            Holds::Character(..) | Holds::Block(..) | Holds::Fifo => {}
+            Content::Character(..) | Content::Block(..) | Content::Fifo => {}
         }
         seen.insert(id, (number, names));
     }
@@ -125,31 +124,34 @@ fn compare(merged: &Merged, out: &File) {
 }
 
 /// Holds that an inode has the attributes of its node.
-fn alike(node: &Node, inode: &read::Inode) {
-    let (bits, device) = match node.holds {
-        Holds::Names(_) => (4, None),
-        Holds::Bytes { .. } => (8, None),
-        Holds::Text(_) => (10, None),
-        Holds::Character(major, minor) => (2, Some((major, minor))),
-        Holds::Block(major, minor) => (6, Some((major, minor))),
-        Holds::Fifo => (1, None),
+fn alike(node: &Inode, inode: &read::Inode) {
+    let (bits, device) = match node.content {
+        Content::Folder(_) => (4, None),
+        Content::File(_) => (8, None),
+        Content::Symlink(_) => (10, None),
+        Content::Character(major, minor) => (2, Some((major, minor))),
+        Content::Block(major, minor) => (6, Some((major, minor))),
+        Content::Fifo => (1, None),
     };
-    assert_eq!(inode.mode, node.mode | bits << 12);
-    assert_eq!((inode.uid, inode.gid, inode.mtime), (node.uid, node.gid, node.mtime));
+    let said = &node.attributes;
+    assert_eq!(inode.mode, said.mode | bits << 12);
+    let mtime = (said.mtime().seconds, said.mtime().nanos);
+    assert_eq!((inode.uid, inode.gid, inode.mtime), (said.uid, said.gid, mtime));
     // As Linux takes the number of a device apart.
     let number = inode.device;
     let found = (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xf_ff00);
     assert_eq!(found, device.unwrap_or_default(), "another device");
-    let xattrs: Vec<_> = inode.xattrs.clone().into_iter().collect();
-    assert_eq!(xattrs, node.xattrs, "other attributes");
+    let xattrs = inode.xattrs.iter().map(|(name, value)| (&**name, &**value));
+    let theirs = said.xattrs().iter().map(|(name, value)| (&**name, &**value));
+    assert!(xattrs.eq(theirs), "other attributes");
 }
 
 /// Holds that a file has the bytes of its pieces, and zeros between them.
-fn same_bytes(pieces: &[(u64, u64, u64)], contents: &File, inode: &read::Inode, out: &File) {
+fn same_bytes(data: &Data, contents: &File, inode: &read::Inode, out: &File) {
     let mut end = 0;
-    for (offset, at, count) in pieces {
-        zeros(inode, out, end..*offset);
-        for part in (0..*count).step_by(PIECE_BYTES) {
+    for Extent { offset, at, bytes: count } in data.extents() {
+        zeros(inode, out, end..offset);
+        for part in (0..count).step_by(PIECE_BYTES) {
             let count = usize::try_from((count - part).min(PIECE_BYTES as u64)).expect("small");
             let (mut one, mut other) = (vec![0; count], vec![0; count]);
             contents.read_exact_at(&mut one, at + part).expect("the layer has it");

@@ -9,6 +9,7 @@
 
 #![expect(clippy::panic, reason = "a promise that does not hold ends the input")]
 
+mod alone;
 mod archive;
 mod both_readers;
 mod cost;

@@ -1,6 +1,6 @@
 //! Target `load`: a whole archive of images, as `msb load` reads it, and the roots of what it holds.
 
-use orchestrator::images::alone;
+use crate::alone;
 
 use crate::layers;
 use crate::pressed::mended;

@@ -6,7 +6,7 @@ const MAGIC: u32 = 0xe0f5_e1e2;
 /// Where the superblock begins.
 const OFFSET: usize = 1024;
 /// The end of what the checksum covers, and of block 0.
-pub(crate) const SUPERBLOCK_END: usize = BLOCK_BYTES;
+pub const SUPERBLOCK_END: usize = BLOCK_BYTES;
 /// A checksum is present.
 const COMPAT_CHECKSUM: u32 = 1;
 /// Times of inodes are changes of content.
@@ -14,22 +14,22 @@ const COMPAT_MTIME: u32 = 2;
 
 /// What the superblock says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Superblock {
+pub(super) struct Superblock {
     /// The number of the root inode.
-    pub(crate) root: u16,
+    pub root: u16,
     /// How many inodes there are.
-    pub(crate) inodes: u64,
+    pub inodes: u64,
     /// How many blocks the image has.
-    pub(crate) blocks: u32,
+    pub blocks: u32,
     /// The first block of metadata.
-    pub(crate) meta_block: u32,
+    pub meta_block: u32,
     /// What tells images apart.
-    pub(crate) uuid: [u8; 16],
+    pub uuid: [u8; 16],
 }
 
 impl Superblock {
     /// Returns block 0.
-    pub(crate) fn encode(&self) -> [u8; SUPERBLOCK_END] {
+    pub(super) fn encode(&self) -> [u8; SUPERBLOCK_END] {
         let mut block = [0; SUPERBLOCK_END];
         let mut put = |at: usize, field: &[u8]| {
             block[OFFSET + at..OFFSET + at + field.len()].copy_from_slice(field);
@@ -50,7 +50,7 @@ impl Superblock {
 
 /// Returns the number of blocks that block 0 of an image speaks of, if its
 /// checksum is right.
-pub(crate) fn check_superblock(block: &[u8; SUPERBLOCK_END]) -> Option<u32> {
+pub fn check_superblock(block: &[u8; SUPERBLOCK_END]) -> Option<u32> {
     let word = |at: usize| {
         let field = block.get(OFFSET + at..OFFSET + at + 4)?;
         Some(u32::from_le_bytes(field.try_into().ok()?))

@@ -17,11 +17,11 @@ const BUFFER_BYTES: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     /// Its first byte in the stream.
-    pub(crate) stream_at: u64,
+    pub stream_at: u64,
     /// How many bytes.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Its first byte in the root.
-    pub(crate) root_at: u64,
+    pub root_at: u64,
 }
 
 /// The pieces that have passed and were not asked for yet, in order.

@@ -19,7 +19,7 @@ impl Digest {
     }
 
     /// Returns the digest of a file's bytes, from its start.
-    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
+    pub fn of_file(file: &File) -> io::Result<Self> {
         let (mut hasher, mut at) = (Sha256::new(), 0);
         let mut buffer = vec![0; 256 << 10];
         loop {
@@ -84,7 +84,7 @@ impl fmt::Debug for Digest {
 }
 
 /// Returns `bytes` as lower-case hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }

@@ -30,9 +30,9 @@ use super::spool::{Allowance, Holder, Spool};
 use super::tree::{Data, Tree};
 
 /// The most entries of all layers together.
-pub(crate) const ENTRIES_MAX: u64 = 1_000_000;
+pub const ENTRIES_MAX: u64 = 1_000_000;
 /// The largest sum of apparent file sizes.
-pub(crate) const IMAGE_BYTES_MAX: u64 = 128 << 30;
+pub const IMAGE_BYTES_MAX: u64 = 128 << 30;
 /// The most threads that read layers.
 const THREADS_MAX: usize = 4;
 /// How many entries travel together, and how many such groups may wait.
@@ -41,25 +41,25 @@ const BATCHES_WAITING: usize = 16;
 
 /// One layer as it is stored, and what it is to turn out to be.
 #[derive(Debug)]
-pub(crate) struct Layer {
+pub struct Layer {
     /// The stored bytes; of a layer that is rebuilt, the root that has its files.
-    pub(crate) blob: File,
+    pub blob: File,
     /// An empty file for contents, used if the layer is compressed.
-    pub(crate) spool: File,
+    pub spool: File,
     /// How it is put together: written if the layer is compressed, read if it is rebuilt.
-    pub(crate) recipe: File,
+    pub recipe: File,
     /// Whether it is put together from a root.
-    pub(crate) is_rebuilt: bool,
+    pub is_rebuilt: bool,
     /// The digest of the stored bytes, if it is to be checked again.
-    pub(crate) digest: Option<Digest>,
+    pub digest: Option<Digest>,
     /// The digest of the tar, if it is to be checked.
-    pub(crate) diff_id: Option<Digest>,
+    pub diff_id: Option<Digest>,
 }
 
 impl Layer {
     /// Returns the file in which the merged tree's extents of this layer lie, those left out that lie
     /// in a root.
-    pub(crate) fn contents(&self) -> io::Result<&File> {
+    pub fn contents(&self) -> io::Result<&File> {
         if self.is_rebuilt {
             return Ok(&self.spool);
         }
@@ -71,7 +71,7 @@ impl Layer {
 
 /// Why layers did not become a tree. Layers are counted from 0 at the bottom.
 #[derive(Debug, Error)]
-pub(crate) enum LayersError {
+pub enum LayersError {
     /// A blob could not be opened or decompressed.
     #[error("cannot read layer {layer}")]
     Read {
@@ -132,24 +132,25 @@ struct Turn<'a> {
 }
 
 /// What layers have become.
-pub(crate) struct Merged {
+#[derive(Debug)]
+pub struct Merged {
     /// The tree, whose contents lie in the files that [`contents`] lists.
-    pub(crate) tree: Tree,
+    pub tree: Tree,
     /// What was left out.
-    pub(crate) dropped: Dropped,
+    pub dropped: Dropped,
     /// The recipes that were written, by the number of their layer.
-    pub(crate) recorded: BTreeMap<usize, Recorded>,
+    pub recorded: BTreeMap<usize, Recorded>,
 }
 
 /// Returns the files of contents, as a tree's spools are numbered: of each layer its own, then of each
 /// the root from which it may have been put together.
-pub(crate) fn contents(layers: &[Layer]) -> io::Result<Vec<&File>> {
+pub fn contents(layers: &[Layer]) -> io::Result<Vec<&File>> {
     let own = layers.iter().map(Layer::contents);
     own.chain(layers.iter().map(|layer| Ok(&layer.blob))).collect()
 }
 
 /// Returns the merged tree.
-pub(crate) fn merge_layers(layers: &[Layer]) -> Result<Merged, LayersError> {
+pub fn merge_layers(layers: &[Layer]) -> Result<Merged, LayersError> {
     let recorded = Mutex::default();
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let threads = threads.min(THREADS_MAX).min(layers.len()).max(1);

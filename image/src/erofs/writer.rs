@@ -22,7 +22,7 @@ const COPY_BYTES: usize = 128 << 10;
 
 /// Why an image was not written.
 #[derive(Debug, Error)]
-pub(crate) enum WriteError {
+pub enum WriteError {
     /// The tree does not fit the format.
     #[error("the image has too many blocks")]
     TooManyBlocks,
@@ -38,7 +38,7 @@ pub(crate) enum WriteError {
 ///
 /// `spools` holds the contents that the tree's extents speak of. The same
 /// tree and contents give the same bytes.
-pub(crate) fn write(
+pub fn write(
     tree: &Tree,
     spools: &[&File],
     out: &File,

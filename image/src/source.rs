@@ -19,16 +19,16 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// Which digests are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub struct Wanted {
     /// Of the bytes as they are stored.
-    pub(crate) stored: bool,
+    pub stored: bool,
     /// Of what they hold.
-    pub(crate) content: bool,
+    pub content: bool,
 }
 
 /// How a stream is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub enum Coding {
     /// As it is.
     Plain,
     /// One or several gzip members.
@@ -39,7 +39,7 @@ pub(crate) enum Coding {
 
 impl Coding {
     /// Returns the coding that the first four bytes of a stream announce.
-    pub(crate) fn of(first: &[u8]) -> Self {
+    pub fn of(first: &[u8]) -> Self {
         match first {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
@@ -50,15 +50,15 @@ impl Coding {
 
 /// What was read, once a stream has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
+pub struct Ended {
     /// The digest of the stored bytes, where it was wanted.
-    pub(crate) stored: Option<Digest>,
+    pub stored: Option<Digest>,
     /// The digest of what they hold, where it was wanted.
-    pub(crate) content: Option<Digest>,
+    pub content: Option<Digest>,
 }
 
 /// A buffered stream of content that hashes what passes.
-pub(crate) struct Source<R: Read> {
+pub struct Source<R: Read> {
     decoder: Decoder<R>,
     coding: Coding,
     buffer: Box<[u8]>,
@@ -94,7 +94,7 @@ impl<R: Read> Read for Counted<R> {
 
 impl<R: Read> Source<R> {
     /// Returns the content of `stream`, recognised by its first bytes.
-    pub(crate) fn open(mut stream: R, wanted: Wanted) -> io::Result<Self> {
+    pub fn open(mut stream: R, wanted: Wanted) -> io::Result<Self> {
         let mut first = Vec::new();
         stream.by_ref().take(4).read_to_end(&mut first)?;
         let coding = Coding::of(&first);
@@ -119,7 +119,7 @@ impl<R: Read> Source<R> {
     }
 
     /// Returns `stream` as it is, to be hashed as content.
-    pub(crate) fn plain(stream: R) -> Self {
+    pub fn plain(stream: R) -> Self {
         let inner = Cursor::new(Vec::new()).chain(stream);
         Self::over(Decoder::Plain(Counted { inner, hash: None, bytes: 0 }), Coding::Plain, true)
     }
@@ -137,17 +137,17 @@ impl<R: Read> Source<R> {
     }
 
     /// Returns what was read and not taken yet.
-    pub(crate) fn held(&self) -> &[u8] {
+    pub fn held(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
     /// Returns how the stream is stored.
-    pub(crate) const fn coding(&self) -> Coding {
+    pub const fn coding(&self) -> Coding {
         self.coding
     }
 
     /// Reads what is left and returns the digests.
-    pub(crate) fn finish(mut self) -> io::Result<Ended> {
+    pub fn finish(mut self) -> io::Result<Ended> {
         while !self.fill_buf()?.is_empty() {
             self.consume(usize::MAX);
         }

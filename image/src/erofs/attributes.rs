@@ -13,7 +13,7 @@ const PREFIXES: [(&[u8], u8); 4] = [
 const HEADER_BYTES: usize = 12;
 
 /// Returns the attributes as bytes, a multiple of four; empty if there are none.
-pub(crate) fn encode(xattrs: &[Xattr]) -> Vec<u8> {
+pub(super) fn encode(xattrs: &[Xattr]) -> Vec<u8> {
     if xattrs.is_empty() {
         return Vec::new();
     }
@@ -34,7 +34,7 @@ pub(crate) fn encode(xattrs: &[Xattr]) -> Vec<u8> {
 }
 
 /// Returns how an inode says that `bytes` of attributes follow it.
-pub(crate) fn count(bytes: usize) -> u16 {
+pub(super) fn count(bytes: usize) -> u16 {
     match bytes.checked_sub(HEADER_BYTES) {
         Some(rest) => u16::try_from(rest / 4 + 1).unwrap_or(u16::MAX),
         None => 0,

@@ -11,15 +11,16 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::store::atomic;
+use super::digest::hex;
 
 /// How the names of files begin that are whole and have not got their own name yet.
-pub(crate) const READY: &str = "ready";
+pub const READY: &str = "ready";
 
 /// A file on its way into the store.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub struct Draft {
     file: File,
     folder: PathBuf,
     /// Its name, where the file system insists on one.
@@ -28,12 +29,12 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Returns an empty file that will live beside `folder`, on the same file system.
-    pub(crate) fn create(folder: &Path) -> io::Result<Self> {
+    pub fn create(folder: &Path) -> io::Result<Self> {
         Self::create_as(folder, 0o600)
     }
 
     /// Returns an empty file with these permissions, as far as the umask lets them.
-    pub(crate) fn create_as(folder: &Path, mode: u32) -> io::Result<Self> {
+    pub fn create_as(folder: &Path, mode: u32) -> io::Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, Mode::from_raw_mode(mode)) {
             Ok(file) => Ok(Self { file: file.into(), folder: folder.to_owned(), named: None }),
@@ -52,18 +53,18 @@ impl Draft {
     }
 
     /// Returns the file, to be read and written.
-    pub(crate) const fn file(&self) -> &File {
+    pub const fn file(&self) -> &File {
         &self.file
     }
 
     /// Makes the content durable and gives it its name, read-only, over whatever was there.
-    pub(crate) fn publish(self, to: &Path) -> io::Result<()> {
+    pub fn publish(self, to: &Path) -> io::Result<()> {
         self.file.set_permissions(fs::Permissions::from_mode(0o444))?;
         self.publish_as_it_is(to)
     }
 
     /// Makes the content durable and gives it its name, over whatever was there.
-    pub(crate) fn publish_as_it_is(mut self, to: &Path) -> io::Result<()> {
+    pub fn publish_as_it_is(mut self, to: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         let named = match self.named.take() {
             Some(named) => named,
@@ -104,11 +105,14 @@ fn is_unable(error: rustix::io::Errno) -> bool {
 
 /// Returns a file name that nothing else uses, also not what a process left whose id came again.
 fn unique(what: &str) -> io::Result<OsString> {
-    Ok(format!("{what}-{}", atomic::random_hex(8)?).into())
+    let mut random = [0; 8];
+    // Fewer than 256 bytes come whole.
+    getrandom(&mut random, GetRandomFlags::empty())?;
+    Ok(format!("{what}-{}", hex(&random)).into())
 }
 
 /// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

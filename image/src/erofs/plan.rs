@@ -9,36 +9,36 @@ use super::inode::{INODE_BYTES, Layout, SLOT_BYTES, device_number};
 
 /// The place of one inode.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Planned {
+pub struct Planned {
     /// Which inode of the tree.
-    pub(crate) id: InodeId,
+    pub id: InodeId,
     /// The folder above, for folders.
-    pub(crate) parent: InodeId,
+    pub parent: InodeId,
     /// Where it stands, in slots from the start of the metadata: the number that folders know it by.
     slot: u32,
     /// How its content is laid out.
-    pub(crate) layout: Layout,
+    pub layout: Layout,
     /// The size of its content.
-    pub(crate) size: u64,
+    pub size: u64,
     /// The first data block, or a device's number.
-    pub(crate) place: u32,
+    pub place: u32,
     /// How many names it has.
-    pub(crate) links: u32,
+    pub links: u32,
 }
 
 impl Planned {
     /// Returns the number that folders know it by.
-    pub(crate) const fn number(&self) -> u64 {
+    pub const fn number(&self) -> u64 {
         self.slot as u64
     }
 
     /// Returns where it stands, in bytes from the start of the metadata.
-    pub(crate) const fn at(&self) -> u64 {
+    pub const fn at(&self) -> u64 {
         self.number() * SLOT_BYTES
     }
 
     /// Returns how much of its content lies in data blocks.
-    pub(crate) const fn bytes_in_blocks(&self) -> u64 {
+    pub const fn bytes_in_blocks(&self) -> u64 {
         match self.layout {
             Layout::Plain => self.size,
             Layout::Inline => self.size / BLOCK * BLOCK,
@@ -48,20 +48,20 @@ impl Planned {
 
 /// The places of all inodes.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// Reachable inodes in tree order; the root is the first.
-    pub(crate) inodes: Vec<Planned>,
+    pub inodes: Vec<Planned>,
     /// For each inode of the tree its place in `inodes`.
     index: Vec<u32>,
     /// The first block of metadata.
-    pub(crate) meta_block: u32,
+    pub meta_block: u32,
     /// How many blocks the image has.
-    pub(crate) blocks: u32,
+    pub blocks: u32,
 }
 
 impl Plan {
     /// Returns the places for a tree, or `None` if it has too many blocks.
-    pub(crate) fn of(tree: &Tree) -> Option<Self> {
+    pub fn of(tree: &Tree) -> Option<Self> {
         let (mut inodes, index) = walk(tree);
         let mut places = Places::default();
         // Number 0 stays free: some readers take it for "none".
@@ -87,15 +87,15 @@ impl Plan {
     }
 
     /// Returns the place of an inode of the tree.
-    pub(crate) fn of_inode(&self, id: InodeId) -> &Planned {
+    pub fn of_inode(&self, id: InodeId) -> &Planned {
         &self.inodes[self.index[id as usize] as usize]
     }
 }
 
 /// Returns every reachable inode once, in tree order, with its links counted.
 fn walk(tree: &Tree) -> (Vec<Planned>, Vec<u32>) {
-    let mut index = vec![u32::MAX; tree.len()];
-    let mut inodes: Vec<Planned> = Vec::with_capacity(tree.len());
+    let mut index = vec![u32::MAX; tree.inode_count()];
+    let mut inodes: Vec<Planned> = Vec::with_capacity(tree.inode_count());
     let mut pending = vec![(ROOT, ROOT)];
     while let Some((id, parent)) = pending.pop() {
         let seen = &mut index[id as usize];
@@ -143,7 +143,7 @@ fn lay_out(tree: &Tree, planned: &mut Planned, places: &mut Places) {
 }
 
 /// Returns the names of a folder with `.` and `..` where their bytes put them.
-pub(crate) fn sorted<'a, T: AsRef<[u8]> + 'a>(
+pub(super) fn sorted<'a, T: AsRef<[u8]> + 'a>(
     own: [T; 2],
     names: impl Iterator<Item = T> + 'a,
 ) -> impl Iterator<Item = T> + 'a {

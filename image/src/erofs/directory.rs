@@ -8,7 +8,7 @@ const ENTRY_BYTES: usize = 12;
 /// What kind of inode a name leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum FileType {
+pub(super) enum FileType {
     File = 1,
     Folder = 2,
     Character = 3,
@@ -19,16 +19,16 @@ pub(crate) enum FileType {
 
 /// One name of a folder.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry<'a> {
-    pub(crate) name: &'a [u8],
-    pub(crate) inode: u64,
-    pub(crate) kind: FileType,
+pub(super) struct Entry<'a> {
+    pub name: &'a [u8],
+    pub inode: u64,
+    pub kind: FileType,
 }
 
 /// Returns the size of a folder with these names, in the order of their bytes.
 ///
 /// Each block but the last counts in full.
-pub(crate) fn size<'a>(names: impl Iterator<Item = &'a [u8]>) -> u64 {
+pub(super) fn size<'a>(names: impl Iterator<Item = &'a [u8]>) -> u64 {
     let (mut blocks, mut used) = (0_u64, 0);
     for name in names {
         let needed = ENTRY_BYTES + name.len();
@@ -42,7 +42,7 @@ pub(crate) fn size<'a>(names: impl Iterator<Item = &'a [u8]>) -> u64 {
 }
 
 /// Returns the folder's bytes; `entries` come in the order of their names.
-pub(crate) fn encode(entries: &[Entry<'_>]) -> Vec<u8> {
+pub(super) fn encode(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = entries;
     while !rest.is_empty() {

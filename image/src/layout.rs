@@ -52,36 +52,36 @@ pub enum LayoutError {
 
 /// An image that an archive holds, with everything it needs present and checked.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub struct Found {
     /// The names that the archive gives it.
-    pub(crate) names: Vec<ImageRef>,
+    pub names: Vec<ImageRef>,
     /// The manifest, byte for byte as it came or as we made it.
-    pub(crate) manifest: Vec<u8>,
+    pub manifest: Vec<u8>,
     /// The path of the configuration in the archive, and its digest.
-    pub(crate) config: (Vec<u8>, Digest),
+    pub config: (Vec<u8>, Digest),
     /// The size of the configuration.
-    pub(crate) config_bytes: u64,
+    pub config_bytes: u64,
     /// The layers from the bottom up.
-    pub(crate) layers: Vec<FoundLayer>,
+    pub layers: Vec<FoundLayer>,
     /// What the configuration says.
-    pub(crate) described: Described,
+    pub described: Described,
 }
 
 /// A layer that an archive holds.
 #[derive(Clone, Debug)]
-pub(crate) struct FoundLayer {
+pub struct FoundLayer {
     /// Its path in the archive.
-    pub(crate) path: Vec<u8>,
+    pub path: Vec<u8>,
     /// The digest of its bytes.
-    pub(crate) digest: Digest,
+    pub digest: Digest,
     /// How many they are.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// How they are stored.
-    pub(crate) media_type: String,
+    pub media_type: String,
 }
 
 /// Returns the images of an archive; `platform` chooses where there are several.
-pub(crate) fn images(archive: &Archive, platform: &str) -> Result<Vec<Found>, LayoutError> {
+pub fn images(archive: &Archive, platform: &str) -> Result<Vec<Found>, LayoutError> {
     if archive.get(b"oci-layout").is_some() && archive.get(b"index.json").is_some() {
         let tags = docker::tags_by_config(archive)?;
         oci::images(archive, platform, &tags)

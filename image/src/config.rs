@@ -16,7 +16,7 @@ const LABELS_MAX: usize = 1024;
 const LABEL_KEY_BYTES_MAX: usize = 128;
 const LABEL_VALUE_BYTES_MAX: usize = 4096;
 /// The most layers.
-pub(crate) const LAYERS_MAX: usize = 128;
+pub const LAYERS_MAX: usize = 128;
 
 /// The part of an image's configuration that a sandbox starts from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,21 +41,21 @@ pub struct ImageConfig {
 
 /// A whole configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Described {
+pub struct Described {
     /// What a sandbox starts from.
-    pub(crate) config: ImageConfig,
+    pub config: ImageConfig,
     /// `os/architecture`, with `/variant` where there is one.
-    pub(crate) platform: String,
+    pub platform: String,
     /// The digests of the layers' tars, from the bottom up.
-    pub(crate) diff_ids: Vec<Digest>,
+    pub diff_ids: Vec<Digest>,
     /// When the image says it was made.
-    pub(crate) created_at: Option<String>,
+    pub created_at: Option<String>,
     /// How many labels were left out.
-    pub(crate) dropped_labels: u64,
+    pub dropped_labels: u64,
 }
 
 /// Reads a configuration, or says what is wrong with it.
-pub(crate) fn read(bytes: &[u8]) -> Result<Described, String> {
+pub fn read(bytes: &[u8]) -> Result<Described, String> {
     let written: Written =
         json::parse(bytes).and_then(serde_json::from_value).map_err(|error| error.to_string())?;
     let diff_ids = written.rootfs.diff_ids;
@@ -78,7 +78,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Described, String> {
 }
 
 /// Returns when an image says it was built, of the bytes of a configuration that have this digest.
-pub(crate) fn built_at(bytes: &[u8], digest: &Digest) -> Option<String> {
+pub fn built_at(bytes: &[u8], digest: &Digest) -> Option<String> {
     if Digest::of(bytes) != *digest {
         return None;
     }

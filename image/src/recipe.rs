@@ -16,14 +16,15 @@ mod rebuild;
 mod record;
 
 pub(crate) use rebuild::{Rebuilt, Run, Runs};
-pub(crate) use record::{Record, Recorded, SharedRecord};
+pub use record::Recorded;
+pub(crate) use record::{Record, SharedRecord};
 
 /// What a recipe begins and ends with.
 const MAGIC: [u8; 8] = *b"msblayr1";
 /// The tail: three offsets and the magic.
 const TAIL_BYTES: usize = 32;
 /// Images of more inodes leave none: the memory of a builder is for the image.
-pub(crate) const INODES_MAX: usize = 1 << 18;
+pub const INODES_MAX: usize = 1 << 18;
 /// A layer that hides more of its content than this leaves none.
 const HIDDEN_BYTES_MAX: u64 = 64 << 20;
 
@@ -36,11 +37,11 @@ const ZEROS: u8 = 2;
 
 /// Where content that was spooled stands in a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub struct Place {
     /// Its first byte in the spool of its layer.
-    pub(crate) from: u64,
+    pub from: u64,
     /// How many bytes.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Its first byte in the root.
-    pub(crate) at: u64,
+    pub at: u64,
 }

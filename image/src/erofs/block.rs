@@ -8,7 +8,7 @@ use super::inode::SLOT_BYTES;
 
 /// Hands out places in the metadata region.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
+pub(super) struct Places {
     /// Blocks with room, as (free bytes, block): the tightest fit comes first.
     open: BTreeSet<(u64, u64)>,
     blocks: u64,
@@ -19,7 +19,7 @@ impl Places {
     ///
     /// What fits a block never crosses one. Asking in the same order gives the
     /// same places.
-    pub(crate) fn take(&mut self, bytes: u64) -> u64 {
+    pub(super) fn take(&mut self, bytes: u64) -> u64 {
         let bytes = bytes.next_multiple_of(SLOT_BYTES);
         if let Some((free, block)) = self.open.range((bytes, 0)..).next().copied() {
             self.open.remove(&(free, block));
@@ -33,7 +33,7 @@ impl Places {
     }
 
     /// Returns how many blocks the region has.
-    pub(crate) const fn blocks(&self) -> u64 {
+    pub(super) const fn blocks(&self) -> u64 {
         self.blocks
     }
 

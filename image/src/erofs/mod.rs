@@ -14,24 +14,22 @@ mod attributes;
 mod block;
 mod directory;
 mod inode;
-#[cfg(test)]
-pub(crate) mod paths;
+pub mod paths;
 mod places;
 mod plan;
-#[cfg(test)]
-mod read;
+pub mod read;
 mod superblock;
 mod writer;
 
-pub(crate) use places::places;
-pub(crate) use plan::Plan;
-pub(crate) use superblock::{SUPERBLOCK_END, check_superblock};
-pub(crate) use writer::write;
+pub use places::places;
+pub use plan::Plan;
+pub use superblock::{SUPERBLOCK_END, check_superblock};
+pub use writer::write;
 
 /// Bytes in a block.
-pub(crate) const BLOCK: u64 = 4096;
+pub const BLOCK: u64 = 4096;
 /// The same, as lengths in memory are counted.
-pub(crate) const BLOCK_BYTES: usize = 4096;
+pub const BLOCK_BYTES: usize = 4096;
 
 /// Which version of this writer made a root; a change of layout raises it.
-pub(crate) const WRITER_VERSION: u32 = 1;
+pub const WRITER_VERSION: u32 = 1;

@@ -4,13 +4,13 @@ use super::super::tree::{Attributes, Content};
 use super::directory::FileType;
 
 /// Bytes of an inode, without what follows it.
-pub(crate) const INODE_BYTES: u64 = 64;
+pub(super) const INODE_BYTES: u64 = 64;
 /// Inodes are numbered by where they stand, in this unit.
-pub(crate) const SLOT_BYTES: u64 = 32;
+pub(super) const SLOT_BYTES: u64 = 32;
 
 /// How the content of an inode is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
+pub enum Layout {
     /// All of it in data blocks.
     Plain,
     /// The last partial block behind the inode.
@@ -19,20 +19,20 @@ pub(crate) enum Layout {
 
 /// What an inode says beside its attributes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    pub(crate) layout: Layout,
+pub(super) struct Shape {
+    pub layout: Layout,
     /// The count by which attributes are announced.
-    pub(crate) xattr_count: u16,
-    pub(crate) size: u64,
+    pub xattr_count: u16,
+    pub size: u64,
     /// The first data block, or the number of a device.
-    pub(crate) place: u32,
+    pub place: u32,
     /// A number from 1, for programs that want small ones.
-    pub(crate) serial: u32,
-    pub(crate) links: u32,
+    pub serial: u32,
+    pub links: u32,
 }
 
 /// Returns the inode's bytes.
-pub(crate) fn encode(attributes: &Attributes, content: &Content, shape: &Shape) -> [u8; 64] {
+pub(super) fn encode(attributes: &Attributes, content: &Content, shape: &Shape) -> [u8; 64] {
     let layout = match shape.layout {
         Layout::Plain => 0,
         Layout::Inline => 2,
@@ -56,12 +56,12 @@ pub(crate) fn encode(attributes: &Attributes, content: &Content, shape: &Shape) 
 }
 
 /// Returns the number of a device as Linux writes it in 32 bits.
-pub(crate) const fn device_number(major: u32, minor: u32) -> u32 {
+pub(super) const fn device_number(major: u32, minor: u32) -> u32 {
     (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12
 }
 
 /// Returns what kind of inode this is, as folders say it.
-pub(crate) const fn file_type(content: &Content) -> FileType {
+pub(super) const fn file_type(content: &Content) -> FileType {
     match content {
         Content::Folder(_) => FileType::Folder,
         Content::File(_) => FileType::File,

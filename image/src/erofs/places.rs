@@ -8,7 +8,7 @@ use super::inode::INODE_BYTES;
 use super::plan::Plan;
 
 /// Returns the places of what lay in one spool, by where it lay there.
-pub(crate) fn places(tree: &Tree, plan: &Plan, spool: u16) -> Vec<Place> {
+pub fn places(tree: &Tree, plan: &Plan, spool: u16) -> Vec<Place> {
     let mut places = Vec::new();
     let metadata = u64::from(plan.meta_block) * BLOCK;
     for planned in &plan.inodes {

@@ -116,7 +116,7 @@ impl Record {
 
 /// A recipe that lacks only where its content came to lie.
 #[derive(Debug)]
-pub(crate) struct Recorded {
+pub struct Recorded {
     file: File,
     spooled: u64,
 }
@@ -125,7 +125,7 @@ impl Recorded {
     /// Writes the rest: `places` of this layer in the root, sorted, and from `spool` what is hidden.
     ///
     /// Where that fails, or too much is hidden, the file is left empty.
-    pub(crate) fn complete(self, places: &[Place], spool: &File) {
+    pub fn complete(self, places: &[Place], spool: &File) {
         let shown: u64 = places.iter().map(|place| place.bytes).sum();
         let is_little = self.spooled.saturating_sub(shown) <= HIDDEN_BYTES_MAX;
         if !is_little || self.write_rest(places, spool).is_err() {
@@ -134,7 +134,7 @@ impl Recorded {
     }
 
     /// Leaves the file empty.
-    pub(crate) fn abandon(self) {
+    pub fn abandon(self) {
         drop(self.file.set_len(0));
     }
 

@@ -1,7 +1,9 @@
 //! A reader of what the writer writes, made from the format's description and
 //! not from the writer, so that the two can disagree.
 //!
-//! The fuzz target `layers` takes this file too. What is wrong with an image ends it by a panic.
+//! For tests alone: what is wrong with an image ends it by a panic.
+
+#![expect(clippy::panic, reason = "a test that finds it wants to fail")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,37 +11,46 @@ use std::os::unix::fs::FileExt as _;
 
 /// An image as it was read: every inode once, by its number.
 #[derive(Clone, Debug)]
-pub(crate) struct Image {
-    pub(crate) root: u64,
-    pub(crate) inodes: BTreeMap<u64, Inode>,
+pub struct Image {
+    /// The number of the root.
+    pub root: u64,
+    /// What each number is.
+    pub inodes: BTreeMap<u64, Inode>,
 }
 
 /// One inode as it was read.
 #[derive(Clone, Debug)]
-pub(crate) struct Inode {
-    pub(crate) mode: u16,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) mtime: (u64, u32),
-    pub(crate) links: u32,
-    pub(crate) device: u32,
-    pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+pub struct Inode {
+    /// Kind and permissions.
+    pub mode: u16,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// Seconds since 1970, and nanoseconds.
+    pub mtime: (u64, u32),
+    /// How many names it says it has.
+    pub links: u32,
+    /// The number of a device, as Linux packs it.
+    pub device: u32,
+    /// Extended attributes by their whole name.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Where the bytes of a file, the text of a link or the names of a folder lie: first and count,
     /// of whole blocks and of what is behind them.
-    pub(crate) lies: [(u64, u64); 2],
+    pub lies: [(u64, u64); 2],
     /// The names of a folder, and the numbers that they lead to.
-    pub(crate) names: Vec<(Vec<u8>, u64)>,
+    pub names: Vec<(Vec<u8>, u64)>,
 }
 
 impl Inode {
     /// Returns all that lies where the inode says.
-    pub(crate) fn content(&self, image: &File) -> Vec<u8> {
+    pub fn content(&self, image: &File) -> Vec<u8> {
         self.lies.map(|(at, count)| bytes(image, at, count)).concat()
     }
 }
 
 /// Reads a whole image but for the contents of files.
-pub(crate) fn read(image: &File) -> Image {
+pub fn read(image: &File) -> Image {
     let sb = bytes(image, 1024, 128);
     assert_eq!(u32_at(&sb, 0), 0xe0f5_e1e2);
     let reader = Reader { image, meta: u64::from(u32_at(&sb, 40)) * 4096 };

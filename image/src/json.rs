@@ -7,12 +7,12 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use serde_json::{Map, Value};
 
 /// The largest document.
-pub(crate) const JSON_BYTES_MAX: u64 = 4 << 20;
+pub const JSON_BYTES_MAX: u64 = 4 << 20;
 /// The deepest nesting.
 const DEPTH_MAX: usize = 32;
 
 /// Returns the document in `bytes`, which any two readers would understand alike.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+pub fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     if bytes.len() as u64 > JSON_BYTES_MAX {
         return Err(de::Error::custom("the document is larger than 4 MiB"));
     }

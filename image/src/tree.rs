@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use schema::archive::{DEPTH_MAX, Time};
 
 /// An extended attribute: its name and its value.
-pub(crate) type Xattr = (Box<[u8]>, Box<[u8]>);
+pub type Xattr = (Box<[u8]>, Box<[u8]>);
 
 /// What every inode has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Attributes {
+pub struct Attributes {
     /// Permissions with setuid, setgid and sticky.
-    pub(crate) mode: u16,
+    pub mode: u16,
     /// The owner.
-    pub(crate) uid: u32,
+    pub uid: u32,
     /// The group.
-    pub(crate) gid: u32,
+    pub gid: u32,
     /// When its content was last changed: two numbers, which lie closer than one time.
     seconds: u64,
     nanos: u32,
@@ -28,48 +28,48 @@ pub(crate) struct Attributes {
 
 impl Attributes {
     /// What a folder gets that no layer describes.
-    pub(crate) fn of_missing_parent() -> Self {
+    pub fn of_missing_parent() -> Self {
         Self::new(0o755, (0, 0), Time::default())
     }
 
     /// Returns them with these extended attributes, sorted by name.
-    pub(crate) fn with_xattrs(self, xattrs: Box<[Xattr]>) -> Self {
+    pub fn with_xattrs(self, xattrs: Box<[Xattr]>) -> Self {
         Self { xattrs: (!xattrs.is_empty()).then(|| Box::new(xattrs)), ..self }
     }
 
     /// Returns them without extended attributes.
-    pub(crate) fn new(mode: u16, (uid, gid): (u32, u32), mtime: Time) -> Self {
+    pub fn new(mode: u16, (uid, gid): (u32, u32), mtime: Time) -> Self {
         let Time { seconds, nanos } = mtime;
         Self { mode, uid, gid, seconds, nanos, xattrs: None }
     }
 
     /// Returns when its content was last changed.
-    pub(crate) const fn mtime(&self) -> Time {
+    pub const fn mtime(&self) -> Time {
         Time { seconds: self.seconds, nanos: self.nanos }
     }
 
     /// Returns the extended attributes, sorted by name.
-    pub(crate) fn xattrs(&self) -> &[Xattr] {
+    pub fn xattrs(&self) -> &[Xattr] {
         self.xattrs.as_deref().map_or(&[], |xattrs| xattrs)
     }
 }
 
 /// A piece of a file: where it belongs and where its bytes lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
+pub struct Extent {
     /// The first byte in the file.
-    pub(crate) offset: u64,
+    pub offset: u64,
     /// The first byte in the spool.
-    pub(crate) at: u64,
+    pub at: u64,
     /// How many bytes.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// The content of a file; what no extent covers reads as zeros.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Data {
+pub struct Data {
     /// The apparent size.
-    pub(crate) size: u64,
+    pub size: u64,
     pieces: Pieces,
 }
 
@@ -84,7 +84,7 @@ enum Pieces {
 
 impl Data {
     /// Returns a content of `size` bytes, whose pieces lie in the spool of this number.
-    pub(crate) fn new(size: u64, spool: u16, extents: Vec<Extent>) -> Self {
+    pub fn new(size: u64, spool: u16, extents: Vec<Extent>) -> Self {
         let pieces = match *extents {
             [] if size == 0 => Pieces::Together { spool, at: 0 },
             [Extent { offset: 0, at, bytes }] if bytes == size => Pieces::Together { spool, at },
@@ -94,14 +94,14 @@ impl Data {
     }
 
     /// Returns the number of the spool that holds the bytes.
-    pub(crate) const fn spool(&self) -> u16 {
+    pub const fn spool(&self) -> u16 {
         match self.pieces {
             Pieces::Together { spool, .. } | Pieces::Apart { spool, .. } => spool,
         }
     }
 
     /// Returns the pieces, in order, without overlap.
-    pub(crate) fn extents(&self) -> impl DoubleEndedIterator<Item = Extent> + '_ {
+    pub fn extents(&self) -> impl DoubleEndedIterator<Item = Extent> + '_ {
         let (whole, apart): (_, &[Extent]) = match &self.pieces {
             Pieces::Together { at, .. } => {
                 (Some(Extent { offset: 0, at: *at, bytes: self.size }), &[])
@@ -114,7 +114,7 @@ impl Data {
 
 /// What an inode is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
+pub enum Content {
     /// A folder; there are many more of the others.
     Folder(Box<Folder>),
     /// A regular file.
@@ -131,37 +131,37 @@ pub(crate) enum Content {
 
 /// One inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Inode {
+pub struct Inode {
     /// Owner, permissions, times.
-    pub(crate) attributes: Attributes,
+    pub attributes: Attributes,
     /// What it is.
-    pub(crate) content: Content,
+    pub content: Content,
 }
 
 /// An inode's place in the tree.
-pub(crate) type InodeId = u32;
+pub type InodeId = u32;
 
 /// A name in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Name {
+pub struct Name {
     /// What it names.
-    pub(crate) inode: InodeId,
+    pub inode: InodeId,
     /// The layer that said so last.
-    pub(crate) layer: u16,
+    pub layer: u16,
 }
 
 /// The names of a folder, sorted by their bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Folder {
+pub struct Folder {
     /// Every entry but `.` and `..`.
-    pub(crate) names: BTreeMap<Box<[u8]>, Name>,
+    pub names: BTreeMap<Box<[u8]>, Name>,
     /// The layer above which nothing of lower layers is left here.
     cleared: Option<u16>,
 }
 
 /// All inodes; the first is the root.
 #[derive(Clone, Debug)]
-pub(crate) struct Tree {
+pub struct Tree {
     inodes: Vec<Inode>,
     /// How many components links have brought so far.
     followed: usize,
@@ -170,7 +170,7 @@ pub(crate) struct Tree {
 }
 
 /// The root folder.
-pub(crate) const ROOT: InodeId = 0;
+pub const ROOT: InodeId = 0;
 /// The most inodes: an entry each, and some parents that no entry names.
 const INODES_MAX: usize = 1 << 20;
 /// The most bytes of text: what keeps a tree of that many inodes below 256 MiB.
@@ -182,7 +182,7 @@ const FOLLOWED_MAX: usize = 1 << 24;
 
 /// What to do about a parent that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub enum Missing {
     /// Make it, for this layer.
     Make(u16),
     /// Leave it.
@@ -201,22 +201,22 @@ impl Tree {
     }
 
     /// Returns the inode `id`.
-    pub(crate) fn inode(&self, id: InodeId) -> &Inode {
+    pub fn inode(&self, id: InodeId) -> &Inode {
         &self.inodes[id as usize]
     }
 
     /// Returns the inode `id`, to be changed.
-    pub(crate) fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+    pub fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
         &mut self.inodes[id as usize]
     }
 
     /// Returns the number of inodes ever made, reachable or not.
-    pub(crate) fn len(&self) -> usize {
+    pub fn inode_count(&self) -> usize {
         self.inodes.len()
     }
 
     /// Returns the folder `id`, or `None` if it is something else.
-    pub(crate) fn folder(&self, id: InodeId) -> Option<&Folder> {
+    pub fn folder(&self, id: InodeId) -> Option<&Folder> {
         match &self.inode(id).content {
             Content::Folder(folder) => Some(folder),
             _ => None,
@@ -224,7 +224,7 @@ impl Tree {
     }
 
     /// Adds an inode and returns its id.
-    pub(crate) fn add(&mut self, inode: Inode) -> Result<InodeId, &'static str> {
+    pub fn add(&mut self, inode: Inode) -> Result<InodeId, &'static str> {
         if self.inodes.len() >= INODES_MAX {
             return Err("the image has more than 1,048,576 inodes");
         }
@@ -240,7 +240,7 @@ impl Tree {
     }
 
     /// Returns what `name` in the folder names.
-    pub(crate) fn lookup(&self, folder: InodeId, name: &[u8]) -> Option<Name> {
+    pub fn lookup(&self, folder: InodeId, name: &[u8]) -> Option<Name> {
         self.folder(folder)?.names.get(name).copied()
     }
 
@@ -254,12 +254,7 @@ impl Tree {
     }
 
     /// Gives a name in a folder to an inode, whatever had it before.
-    pub(crate) fn link(
-        &mut self,
-        folder: InodeId,
-        name: &[u8],
-        to: Name,
-    ) -> Result<(), &'static str> {
+    pub fn link(&mut self, folder: InodeId, name: &[u8], to: Name) -> Result<(), &'static str> {
         self.remember(name.len())?;
         if let Content::Folder(folder) = &mut self.inode_mut(folder).content {
             folder.names.insert(name.into(), to);
@@ -268,7 +263,7 @@ impl Tree {
     }
 
     /// Takes a name away from a folder.
-    pub(crate) fn unlink(&mut self, folder: InodeId, name: &[u8]) {
+    pub fn unlink(&mut self, folder: InodeId, name: &[u8]) {
         if let Content::Folder(folder) = &mut self.inode_mut(folder).content {
             folder.names.remove(name);
         }
@@ -277,7 +272,7 @@ impl Tree {
     /// Returns the folder that `path` names, links followed inside the tree.
     ///
     /// `None` is a folder that is not there, when it is not to be made.
-    pub(crate) fn folder_at(
+    pub fn folder_at(
         &mut self,
         path: &[u8],
         missing: Missing,
@@ -317,7 +312,7 @@ impl Tree {
     ///
     /// A folder that stays only for what `layer` put into it loses the
     /// attributes that a lower layer gave it.
-    pub(crate) fn clear_lower(&mut self, id: InodeId, layer: u16) -> bool {
+    pub fn clear_lower(&mut self, id: InodeId, layer: u16) -> bool {
         let Content::Folder(folder) = &mut self.inode_mut(id).content else {
             return false;
         };
@@ -335,7 +330,7 @@ impl Tree {
     }
 
     /// Hides what lower layers put under one name, and says whether the name stays.
-    pub(crate) fn keeps_after_clearing(&mut self, name: &mut Name, layer: u16) -> bool {
+    pub fn keeps_after_clearing(&mut self, name: &mut Name, layer: u16) -> bool {
         let is_left = self.clear_lower(name.inode, layer);
         if name.layer == layer {
             return true;

@@ -53,18 +53,18 @@ pub enum ArchiveError {
 
 /// The files of an archive by their paths.
 #[derive(Debug, Default)]
-pub(crate) struct Archive {
+pub struct Archive {
     files: BTreeMap<Vec<u8>, Stored>,
     links: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// One file of an archive.
 #[derive(Debug)]
-pub(crate) struct Stored {
+pub struct Stored {
     /// The digest of its bytes.
-    pub(crate) digest: Digest,
+    pub digest: Digest,
     /// How many they are.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     body: Body,
 }
 
@@ -76,7 +76,7 @@ enum Body {
 
 impl Stored {
     /// Returns the whole content of a document.
-    pub(crate) fn document(&self) -> Result<Vec<u8>, String> {
+    pub fn document(&self) -> Result<Vec<u8>, String> {
         if self.bytes > JSON_BYTES_MAX {
             return Err("it is larger than 4 MiB".to_owned());
         }
@@ -91,7 +91,7 @@ impl Stored {
     }
 
     /// Returns the first bytes, by which a coding is recognised.
-    pub(crate) fn first(&self) -> io::Result<[u8; 4]> {
+    pub fn first(&self) -> io::Result<[u8; 4]> {
         let mut first = [0; 4];
         match &self.body {
             Body::Memory(bytes) => {
@@ -104,7 +104,7 @@ impl Stored {
     }
 
     /// Returns a file with the content, made in `folder` if there is none yet.
-    pub(crate) fn into_draft(self, folder: &Path) -> io::Result<Draft> {
+    pub fn into_draft(self, folder: &Path) -> io::Result<Draft> {
         match self.body {
             Body::Draft(draft) => Ok(draft),
             Body::Memory(bytes) => {
@@ -116,7 +116,7 @@ impl Stored {
     }
 
     /// Returns a file with the content for somebody else to read.
-    pub(crate) fn open(&self, folder: &Path) -> io::Result<File> {
+    pub fn open(&self, folder: &Path) -> io::Result<File> {
         match &self.body {
             Body::Draft(draft) => draft.file().try_clone(),
             Body::Memory(bytes) => {
@@ -132,7 +132,7 @@ impl Archive {
     /// Reads an archive, plain or compressed, and keeps its files in `folder`.
     ///
     /// `progress` hears how many bytes of content have come.
-    pub(crate) fn read(
+    pub fn read(
         input: impl Read,
         folder: &Path,
         progress: &mut dyn FnMut(u64),
@@ -186,12 +186,12 @@ impl Archive {
     }
 
     /// Returns the file at a path, through links of the archive.
-    pub(crate) fn get(&self, path: &[u8]) -> Option<&Stored> {
+    pub fn get(&self, path: &[u8]) -> Option<&Stored> {
         self.files.get(self.resolve(path)?)
     }
 
     /// Returns the path of the file that a path leads to, through links.
-    pub(crate) fn resolve<'a>(&'a self, path: &'a [u8]) -> Option<&'a [u8]> {
+    pub fn resolve<'a>(&'a self, path: &'a [u8]) -> Option<&'a [u8]> {
         let mut path = path;
         for _ in 0..LINKS_MAX {
             match self.links.get(path) {
@@ -203,13 +203,13 @@ impl Archive {
     }
 
     /// Takes a file out, once nothing else needs it.
-    pub(crate) fn take(&mut self, path: &[u8]) -> Option<Stored> {
+    pub fn take(&mut self, path: &[u8]) -> Option<Stored> {
         let path = self.resolve(path)?.to_vec();
         self.files.remove(&path)
     }
 
     /// Returns every file with its path.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (&[u8], &Stored)> {
+    pub fn files(&self) -> impl Iterator<Item = (&[u8], &Stored)> {
         self.files.iter().map(|(path, stored)| (path.as_slice(), stored))
     }
 }

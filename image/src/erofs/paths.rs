@@ -7,21 +7,29 @@ use super::read::{self, Image};
 
 /// One path as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) mode: u16,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) mtime: (u64, u32),
-    pub(crate) links: u32,
-    pub(crate) device: u32,
-    pub(crate) number: u64,
-    pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+pub struct Found {
+    /// Kind and permissions.
+    pub mode: u16,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// Seconds since 1970, and nanoseconds.
+    pub mtime: (u64, u32),
+    /// How many names it says it has.
+    pub links: u32,
+    /// The number of a device, as Linux packs it.
+    pub device: u32,
+    /// The number of its inode.
+    pub number: u64,
+    /// Extended attributes by their whole name.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Bytes of a file or the text of a link.
-    pub(crate) content: Vec<u8>,
+    pub content: Vec<u8>,
 }
 
 /// Returns every path of the image with what is there; the root is the empty path.
-pub(crate) fn paths(image: &File) -> BTreeMap<Vec<u8>, Found> {
+pub fn paths(image: &File) -> BTreeMap<Vec<u8>, Found> {
     let whole = read::read(image);
     let mut found = BTreeMap::new();
     let mut pending = vec![(Vec::new(), whole.root)];

@@ -14,9 +14,9 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// What was left out while merging, to be told to the person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Dropped {
+pub struct Dropped {
     /// Attributes that only overlays, labels or other hosts could mean.
-    pub(crate) xattrs: u64,
+    pub xattrs: u64,
 }
 
 /// Puts one entry of a layer into the tree; `data` is the content of a file.

@@ -2,25 +2,25 @@
 //! registries.
 
 /// The most entries of an index.
-pub(crate) const INDEX_ENTRIES_MAX: usize = 1000;
+pub const INDEX_ENTRIES_MAX: usize = 1000;
 /// How deep an index may lie in another.
-pub(crate) const INDEX_DEPTH_MAX: usize = 2;
+pub const INDEX_DEPTH_MAX: usize = 2;
 
 /// What a manifest is called.
-pub(crate) const MANIFESTS: [&str; 2] = [
+pub const MANIFESTS: [&str; 2] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 /// What an index of manifests is called.
-pub(crate) const INDEXES: [&str; 2] = [
+pub const INDEXES: [&str; 2] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
 /// What a configuration is called.
-pub(crate) const CONFIGS: [&str; 2] =
+pub const CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 /// What a layer is called; anything else is none.
-pub(crate) const LAYERS: [&str; 9] = [
+pub const LAYERS: [&str; 9] = [
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.oci.image.layer.v1.tar+zstd",
