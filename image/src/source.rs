@@ -19,7 +19,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// Which digests are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Of the bytes as they are stored.
     pub stored: bool,
     /// Of what they hold.
@@ -50,7 +50,7 @@ impl Coding {
 
 /// What was read, once a stream has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// The digest of the stored bytes, where it was wanted.
     pub stored: Option<Digest>,
     /// The digest of what they hold, where it was wanted.
@@ -58,7 +58,7 @@ pub struct Ended {
 }
 
 /// A buffered stream of content that hashes what passes.
-pub struct Source<R: Read> {
+pub(crate) struct Source<R: Read> {
     decoder: Decoder<R>,
     coding: Coding,
     buffer: Box<[u8]>,
@@ -94,7 +94,7 @@ impl<R: Read> Read for Counted<R> {
 
 impl<R: Read> Source<R> {
     /// Returns the content of `stream`, recognised by its first bytes.
-    pub fn open(mut stream: R, wanted: Wanted) -> io::Result<Self> {
+    pub(crate) fn open(mut stream: R, wanted: Wanted) -> io::Result<Self> {
         let mut first = Vec::new();
         stream.by_ref().take(4).read_to_end(&mut first)?;
         let coding = Coding::of(&first);
@@ -119,7 +119,7 @@ impl<R: Read> Source<R> {
     }
 
     /// Returns `stream` as it is, to be hashed as content.
-    pub fn plain(stream: R) -> Self {
+    pub(crate) fn plain(stream: R) -> Self {
         let inner = Cursor::new(Vec::new()).chain(stream);
         Self::over(Decoder::Plain(Counted { inner, hash: None, bytes: 0 }), Coding::Plain, true)
     }
@@ -137,17 +137,17 @@ impl<R: Read> Source<R> {
     }
 
     /// Returns what was read and not taken yet.
-    pub fn held(&self) -> &[u8] {
+    pub(crate) fn held(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
     /// Returns how the stream is stored.
-    pub const fn coding(&self) -> Coding {
+    pub(crate) const fn coding(&self) -> Coding {
         self.coding
     }
 
     /// Reads what is left and returns the digests.
-    pub fn finish(mut self) -> io::Result<Ended> {
+    pub(crate) fn finish(mut self) -> io::Result<Ended> {
         while !self.fill_buf()?.is_empty() {
             self.consume(usize::MAX);
         }

@@ -182,7 +182,7 @@ const FOLLOWED_MAX: usize = 1 << 24;
 
 /// What to do about a parent that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub(crate) enum Missing {
     /// Make it, for this layer.
     Make(u16),
     /// Leave it.
@@ -206,7 +206,7 @@ impl Tree {
     }
 
     /// Returns the inode `id`, to be changed.
-    pub fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+    pub(crate) fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
         &mut self.inodes[id as usize]
     }
 
@@ -224,7 +224,7 @@ impl Tree {
     }
 
     /// Adds an inode and returns its id.
-    pub fn add(&mut self, inode: Inode) -> Result<InodeId, &'static str> {
+    pub(crate) fn add(&mut self, inode: Inode) -> Result<InodeId, &'static str> {
         if self.inodes.len() >= INODES_MAX {
             return Err("the image has more than 1,048,576 inodes");
         }
@@ -240,7 +240,7 @@ impl Tree {
     }
 
     /// Returns what `name` in the folder names.
-    pub fn lookup(&self, folder: InodeId, name: &[u8]) -> Option<Name> {
+    pub(crate) fn lookup(&self, folder: InodeId, name: &[u8]) -> Option<Name> {
         self.folder(folder)?.names.get(name).copied()
     }
 
@@ -254,7 +254,12 @@ impl Tree {
     }
 
     /// Gives a name in a folder to an inode, whatever had it before.
-    pub fn link(&mut self, folder: InodeId, name: &[u8], to: Name) -> Result<(), &'static str> {
+    pub(crate) fn link(
+        &mut self,
+        folder: InodeId,
+        name: &[u8],
+        to: Name,
+    ) -> Result<(), &'static str> {
         self.remember(name.len())?;
         if let Content::Folder(folder) = &mut self.inode_mut(folder).content {
             folder.names.insert(name.into(), to);
@@ -263,7 +268,7 @@ impl Tree {
     }
 
     /// Takes a name away from a folder.
-    pub fn unlink(&mut self, folder: InodeId, name: &[u8]) {
+    pub(crate) fn unlink(&mut self, folder: InodeId, name: &[u8]) {
         if let Content::Folder(folder) = &mut self.inode_mut(folder).content {
             folder.names.remove(name);
         }
@@ -272,7 +277,7 @@ impl Tree {
     /// Returns the folder that `path` names, links followed inside the tree.
     ///
     /// `None` is a folder that is not there, when it is not to be made.
-    pub fn folder_at(
+    pub(crate) fn folder_at(
         &mut self,
         path: &[u8],
         missing: Missing,
@@ -312,7 +317,7 @@ impl Tree {
     ///
     /// A folder that stays only for what `layer` put into it loses the
     /// attributes that a lower layer gave it.
-    pub fn clear_lower(&mut self, id: InodeId, layer: u16) -> bool {
+    pub(crate) fn clear_lower(&mut self, id: InodeId, layer: u16) -> bool {
         let Content::Folder(folder) = &mut self.inode_mut(id).content else {
             return false;
         };
@@ -330,7 +335,7 @@ impl Tree {
     }
 
     /// Hides what lower layers put under one name, and says whether the name stays.
-    pub fn keeps_after_clearing(&mut self, name: &mut Name, layer: u16) -> bool {
+    pub(crate) fn keeps_after_clearing(&mut self, name: &mut Name, layer: u16) -> bool {
         let is_left = self.clear_lower(name.inode, layer);
         if name.layer == layer {
             return true;

@@ -7,23 +7,11 @@ use std::path::Path;
 
 use image::archive::Archive;
 use image::config;
-use image::digest::Digest;
 use image::erofs;
 use image::json;
 use image::layers::{Layer, contents, merge_layers};
 use image::layout::{self, Found};
 use image::tree::Tree;
-
-/// A layer as it is stored, and an empty file for what comes out of it.
-#[derive(Debug)]
-pub(crate) struct Pressed {
-    /// The stored bytes.
-    pub(crate) blob: File,
-    /// An empty file.
-    pub(crate) spool: File,
-    /// Another one.
-    pub(crate) recipe: File,
-}
 
 /// What layers make together.
 #[derive(Debug)]
@@ -34,18 +22,13 @@ pub(crate) struct Merged {
     pub(crate) contents: Vec<File>,
 }
 
-/// Merges layers, each held against the digest of what is stored, and writes their root to the empty file `out`.
+/// Merges layers and writes their root to the empty file `out`.
 ///
 /// # Errors
 /// What the builder would say.
-pub(crate) fn root(layers: Vec<Pressed>, out: &File) -> Result<Merged, String> {
-    let layers = layers.into_iter().map(|Pressed { blob, spool, recipe }| {
-        let digest = Some(Digest::of_file(&blob)?);
-        Ok(Layer { blob, spool, recipe, is_rebuilt: false, digest, diff_id: None })
-    });
-    let layers = layers.collect::<io::Result<Vec<_>>>().map_err(|error| chain(&error))?;
-    let tree = merge_layers(&layers).map_err(|error| chain(&error))?.tree;
-    let contents = contents(&layers).map_err(|error| chain(&error))?;
+pub(crate) fn root(layers: &[Layer], out: &File) -> Result<Merged, String> {
+    let tree = merge_layers(layers).map_err(|error| chain(&error))?.tree;
+    let contents = contents(layers).map_err(|error| chain(&error))?;
     erofs::write(&tree, &contents, out, [0; 16]).map_err(|error| chain(&error))?;
     let contents: io::Result<_> = contents.into_iter().map(File::try_clone).collect();
     Ok(Merged { tree, contents: contents.map_err(|error| chain(&error))? })

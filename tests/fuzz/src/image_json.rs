@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::alone::{self, Held};
 use image::digest::Digest;
 use schema::archive::write::{END, Owner, head, padding};
 use schema::archive::{Entry, Kind, Time};
+
+use crate::alone::{self, Held};
 
 /// Entries that an index may have.
 const ENTRIES_MAX: usize = 1000;

@@ -6,12 +6,14 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 
+use image::digest::Digest;
 use image::erofs::read;
+use image::layers::Layer;
 use image::tree::{Content, Data, Extent, Inode, InodeId, ROOT};
 use rustix::fs::{MemfdFlags, SeekFrom as Hole, memfd_create};
 use rustix::io::Errno;
 
-use crate::alone::{self, Merged, Pressed};
+use crate::alone::{self, Merged};
 use crate::pressed::{ended, gzip, mended, zstd};
 
 /// Layers of one input at most.
@@ -59,13 +61,17 @@ fn layer(step: u8, how: u8, body: &[u8]) -> Vec<u8> {
 
 /// Holds that layers are refused, or end in a root that says what they say; returns that root.
 pub(crate) fn rooted(layers: &[Vec<u8>]) -> Option<File> {
-    let pressed = layers.iter().map(|layer| Pressed {
+    // Each is held against the digest of what is stored.
+    let layers = layers.iter().map(|layer| Layer {
         blob: holding(layer),
         spool: holding(b""),
         recipe: holding(b""),
+        is_rebuilt: false,
+        digest: Some(Digest::of(layer)),
+        diff_id: None,
     });
     let out = holding(b"");
-    let merged = match alone::root(pressed.collect(), &out) {
+    let merged = match alone::root(&layers.collect::<Vec<_>>(), &out) {
         Ok(merged) => merged,
         Err(why) => {
             let is_ours = why.contains("its bytes hash to") || why.starts_with("cannot copy");

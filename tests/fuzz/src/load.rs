@@ -1,7 +1,6 @@
 //! Target `load`: a whole archive of images, as `msb load` reads it, and the roots of what it holds.
 
 use crate::alone;
-
 use crate::layers;
 use crate::pressed::mended;
 
